@@ -1,0 +1,263 @@
+"""The configuration of one trial: frozen Pydantic models, and the only thing a TrainingRun is built from.
+
+Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of a search space.
+Fields say what they mean and in which unit; `methods.md` section numbers are given where a formula stands behind one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Task = Literal["emotion", "sentiment"]
+Speaker = Literal["none", "name", "name_says", "upper", "local"]
+
+
+class Frozen(BaseModel):
+    """Base of every configuration: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DataConfig(Frozen):
+    """Which utterances, and which of their labels."""
+
+    dataset: Literal["meld", "emorynlp"] = Field("meld", description="reader; the sample corpus is MELD-shaped")
+    root: str = Field("datasets/MELD", description="folder of the CSV files, relative to where the command is typed")
+    label: Task = Field("emotion", description="what is predicted: 7 emotions or 3 sentiments")
+
+
+class ContextConfig(Frozen):
+    """Neighbouring turns of the dialogue that the encoder reads together with the utterance."""
+
+    past: int | Literal["all"] = Field(0, description="turns before the utterance", union_mode="left_to_right")
+    future: Annotated[int, Field(ge=0)] = Field(0, description="turns after it; > 0 is the offline setting")
+    max_tokens: Annotated[int, Field(ge=8)] = Field(256, description="longest input; truncated on the left")
+
+    @model_validator(mode="after")
+    def _past_is_a_count(self) -> Self:
+        if isinstance(self.past, int) and self.past < 0:
+            raise ValueError(f"past must be 0 or more, or 'all', got {self.past}")
+        return self
+
+
+class TextEncoderConfig(Frozen):
+    """A pretrained text encoder whose pooled hidden states are cached once (methods 6.1, 6.2, 7.7)."""
+
+    backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
+    revision: str | None = Field(None, description="revision of a Hugging Face id")
+    mode: Literal["frozen"] = Field("frozen", description="frozen: features are cached and never change")
+    layers: Literal["last", "all"] | tuple[int, ...] = Field(
+        "last", description="hidden states the head reads; 0 is the embedding layer, negatives count from the end"
+    )
+    pooler: Literal["mean", "target", "mask", "first"] = Field(
+        "mean", description="tokens that are averaged: all | those of the utterance itself | the mask | the first"
+    )
+    context: ContextConfig = ContextConfig()
+    speaker: Speaker = Field("none", description="how a turn names its speaker")
+    prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>' (needed by pooler 'mask')")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the frozen encoder")
+
+    @model_validator(mode="after")
+    def _mask_needs_prompt(self) -> Self:
+        if self.pooler == "mask" and not self.prompt:
+            raise ValueError("pooler 'mask' reads the hidden state at the mask token: set prompt: true")
+        if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
+        return self
+
+
+class EncodersConfig(Frozen):
+    """One encoder per modality; a modality without one is not read."""
+
+    text: TextEncoderConfig | None = None
+
+
+class HeadConfig(Frozen):
+    """From encoder features to the representation h, and from h to class scores."""
+
+    hidden: Annotated[int, Field(ge=0)] = Field(256, description="width of h; 0 = linear probe on the features")
+    depth: PositiveInt = Field(1, description="Linear-GELU-Dropout blocks before h's classifier")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    layer_mix: Literal["concat", "mean", "learned"] = Field("concat", description="how several layers become one")
+    input_norm: Literal["standardize", "layernorm", "none"] = Field(
+        "standardize", description="standardize: by mean and sd of the training split"
+    )
+
+
+class ClassificationLossConfig(Frozen):
+    """Supervised loss on the class scores (methods 3.1-3.3)."""
+
+    kind: Literal["ce", "focal"] = "ce"
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0.0)] = Field(2.0, description="used by kind 'focal'; 0 equals ce")
+    class_weight: Literal["none", "power", "effective"] = Field(
+        "none", description="power: (N / (C n_c)) ** class_weight_exponent; effective: effective number of samples"
+    )
+    class_weight_exponent: Probability = Field(0.5, description="0 = none, 0.5 = square root, 1 = inverse frequency")
+    logit_adjustment: Annotated[float, Field(ge=0.0)] = Field(0.0, description="t in z + t log prior, training only")
+    probe: bool = Field(False, description="train the classifier on detached h (SPCL's reference code)")
+
+    @model_validator(mode="after")
+    def _smoothing_is_for_ce(self) -> Self:
+        if self.kind == "focal" and self.label_smoothing > 0:
+            raise ValueError("label_smoothing is defined for kind 'ce' only; set it to 0 with 'focal'")
+        return self
+
+
+class NoContrastive(Frozen):
+    kind: Literal["none"] = "none"
+
+
+class _Contrastive(Frozen):
+    weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="w in L = L_cls + w L_contrast")
+    temperature: PositiveFloat = 0.1
+
+
+class SupConConfig(_Contrastive):
+    """Khosla et al. 2020 (methods 3.4)."""
+
+    kind: Literal["supcon"] = "supcon"
+    temperature: PositiveFloat = 0.07
+
+
+class SPCLConfig(_Contrastive):
+    """Song et al. 2022, supervised prototypical contrastive learning (methods 1)."""
+
+    kind: Literal["spcl"] = "spcl"
+    temperature: PositiveFloat = Field(0.08, description="of (1 + cos) / 2, so 0.08 here is 0.16 in plain cosine")
+    pool_size: PositiveInt = Field(512, description="features kept per class")
+    support_size: PositiveInt = Field(64, description="random members a prototype is the mean of")
+    form: Literal["spcl", "spdcl"] = Field("spcl", description="spdcl: the decoupled form")
+    hinge: Annotated[float, Field(ge=0.0)] = Field(0.0, description="anchors with a loss at or under it are left out")
+    small_pool: Literal["available", "center"] = Field(
+        "available", description="pool smaller than support_size: use what is there | use the class centre"
+    )
+    curriculum: bool = Field(False, description="easy samples first, hard ones last")
+
+    @model_validator(mode="after")
+    def _support_fits_pool(self) -> Self:
+        if self.support_size > self.pool_size:
+            raise ValueError(
+                f"support_size must be at most pool_size, got support_size={self.support_size} with "
+                f"pool_size={self.pool_size}"
+            )
+        return self
+
+
+class APCLConfig(_Contrastive):
+    """Adaptive prototypical contrastive learning, as we define it (methods 2.3)."""
+
+    kind: Literal["apcl"] = "apcl"
+    temperature: PositiveFloat = 0.08
+    beta: PositiveFloat = Field(0.1, description="step gain of the prototypes")
+    gamma: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="momentum decay of the prototypes")
+    orthogonalize: Literal["polar", "qr_signed", "none"] = "polar"
+    proto_init: Literal["orthogonal", "label_text"] = "orthogonal"
+    anchors: Literal["batch", "all"] = "batch"
+    hinge: Annotated[float, Field(ge=0.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _prototypes_are_stable(self) -> Self:
+        if self.beta >= 2 * (1 + self.gamma):
+            raise ValueError(
+                f"prototypes diverge unless beta < 2 (1 + gamma), got beta={self.beta} with gamma={self.gamma}"
+            )
+        return self
+
+
+class EACLConfig(Frozen):
+    """Yu et al. 2024, emotion-anchored contrastive learning (methods 2.4)."""
+
+    kind: Literal["eacl"] = "eacl"
+    temperature: PositiveFloat = 0.1
+    ce_weight: Probability = Field(0.1, description="lambda in lambda CE + (1 - lambda) (L_con + eta L_angle)")
+    angle_weight: Annotated[float, Field(ge=0.0)] = Field(0.1, description="eta")
+    stage_two_epochs: Annotated[int, Field(ge=0)] = Field(0, description="last epochs that adapt the anchors only")
+    stage_two_lr: PositiveFloat = 1e-4
+
+
+Contrastive = Annotated[
+    NoContrastive | SupConConfig | SPCLConfig | APCLConfig | EACLConfig, Field(discriminator="kind")
+]
+
+
+class LossConfig(Frozen):
+    classification: ClassificationLossConfig = ClassificationLossConfig()
+    contrastive: Contrastive = NoContrastive()
+
+
+class OptimConfig(Frozen):
+    """AdamW; the schedule counts steps, not epochs."""
+
+    head_lr: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.01, description="not applied to biases and norms")
+    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="utterances per step")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.06, description="share of all steps")
+    clip_norm: PositiveFloat = Field(1.0, description="largest gradient norm")
+
+
+class TrainingConfig(Frozen):
+    epochs: PositiveInt = Field(20, description="set by budget.epochs in a study")
+    patience: Annotated[int, Field(ge=0)] = Field(0, description="epochs without a dev gain before stopping; 0 = off")
+    prediction: Literal["head", "nearest_center", "nearest_anchor"] = Field(
+        "head", description="class scores | nearest class centre of h | EACL's nearest anchor"
+    )
+    metric: str = Field("dev_weighted_f1", description="dev metric that picks the best epoch")
+    mode: Literal["max", "min"] = "max"
+
+
+class TrialConfig(Frozen):
+    """Everything that decides a trial's numbers, given the data."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of initialisation, batches and dropout")
+    data: DataConfig = DataConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    head: HeadConfig = HeadConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        contrastive = self.loss.contrastive
+        if contrastive.kind != "none" and self.head.hidden == 0:
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' acts on h, which a frozen encoder cannot change: "
+                "head.hidden must be 1 or more"
+            )
+        if self.training.prediction == "nearest_anchor" and contrastive.kind != "eacl":
+            raise ValueError("training.prediction 'nearest_anchor' needs loss.contrastive.kind 'eacl'")
+        if isinstance(contrastive, EACLConfig):
+            if contrastive.stage_two_epochs >= self.training.epochs:
+                raise ValueError(
+                    f"loss.contrastive.stage_two_epochs must be below the number of epochs ({self.training.epochs}), "
+                    f"got {contrastive.stage_two_epochs}"
+                )
+            if contrastive.stage_two_epochs and self.training.prediction != "nearest_anchor":
+                raise ValueError("stage two adapts the anchors: it needs training.prediction 'nearest_anchor'")
+        return self
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{'a': {'b': 1}} -> {'a.b': 1}; keys may be dotted already. Empty mappings vanish."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return flat
+
+
+def nest(flat: dict[str, Any]) -> dict[str, Any]:
+    """{'a.b': 1} -> {'a': {'b': 1}}, the inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree

@@ -1,0 +1,75 @@
+"""How commands talk: quiet libraries, one message per fault, exit code 0 only for success."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from mer.errors import MerError
+
+# Set before any of these libraries is imported; Ray workers inherit them through the runtime environment.
+QUIET_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+EXIT_FAULT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 2, 1, 130
+
+
+def quiet_libraries() -> None:
+    """Switch off phone-home and noise, unless the user has set the same variable."""
+    for name, value in QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command; turn what goes wrong into one message and an exit code. `--debug` shows the traceback."""
+    quiet_libraries()
+    debug = "--debug" in sys.argv
+    try:
+        command()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except MerError as fault:
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {fault.message}")
+        sys.exit(EXIT_FAULT)
+    except OSError as fault:
+        if debug:
+            traceback.print_exc()
+        _say(f"error: {explain_os_error(fault).message}")
+        sys.exit(EXIT_FAULT)
+    except Exception as fault:
+        if debug:
+            raise
+        _say(f"error: unexpected {type(fault).__name__}: {fault}\n  next: run the same command with --debug and report it")
+        sys.exit(EXIT_UNEXPECTED)
+
+
+def explain_os_error(fault: OSError) -> MerError:
+    """The operating system's refusal in words a user can act on."""
+    where = fault.filename or "file system"
+    advice = {
+        errno.ENOSPC: "free some space (`python -m mer.features gc` drops unused caches), then run the same command",
+        errno.EDQUOT: "your quota is used up: free some space, then run the same command",
+        errno.EACCES: "choose a folder you may write to, or mend its permissions",
+        errno.EPERM: "choose a folder you may write to, or mend its permissions",
+        errno.EROFS: "the file system is read-only: choose another folder",
+        errno.ENOENT: "check the path",
+    }
+    reason = os.strerror(fault.errno) if fault.errno else str(fault)
+    return MerError(where, reason, then=advice.get(fault.errno or 0, "run again with --debug to see where it happened"))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
