@@ -80,7 +80,8 @@ class HeadConfig(Frozen):
 
     hidden: Annotated[int, Field(ge=0)] = Field(256, description="width of h; 0 = linear probe on the features")
     depth: PositiveInt = Field(1, description="Linear-GELU-Dropout blocks before h's classifier")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.3, description="before the classifier and each block")
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="on the encoder features")
     layer_mix: Literal["concat", "mean", "learned"] = Field("concat", description="how several layers become one")
     input_norm: Literal["standardize", "layernorm", "none"] = Field(
         "standardize", description="standardize: by mean and sd of the training split"

@@ -52,7 +52,9 @@ def run(command: Callable[[], object]) -> None:
     except Exception as fault:
         if debug:
             raise
-        _say(f"error: unexpected {type(fault).__name__}: {fault}\n  next: run the same command with --debug and report it")
+        _say(
+            f"error: unexpected {type(fault).__name__}: {fault}\n  next: run the same command with --debug and report it"
+        )
         sys.exit(EXIT_UNEXPECTED)
 
 

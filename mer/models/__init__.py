@@ -1,0 +1,5 @@
+"""What is trained on top of encoder features."""
+
+from mer.models.classifier import UtteranceClassifier
+
+__all__ = ["UtteranceClassifier"]

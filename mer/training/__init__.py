@@ -1,0 +1,8 @@
+"""The epoch loop and what it stands on: arrays, metrics, optimiser groups, seeds."""
+
+from mer.training.data import SplitArrays, TrainingData
+from mer.training.metrics import Scores, majority_scores
+from mer.training.run import Row, TrainingRun
+from mer.training.seeding import derive_seed, seeded
+
+__all__ = ["Row", "Scores", "SplitArrays", "TrainingData", "TrainingRun", "derive_seed", "majority_scores", "seeded"]

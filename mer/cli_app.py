@@ -1,0 +1,30 @@
+"""What every typer command shares: how it is launched, and its --debug option."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mer import console
+
+# `console.run` reads --debug from the command line; a command declares it to accept it and to show it in --help.
+Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+def launch(app: typer.Typer) -> None:
+    """Run a typer app: usage errors print their usage and exit 2, everything else ends as `console.run` says.
+
+    Typer's standalone mode stays on: it knows how to show its own usage errors. Only an interruption, which it turns
+    into a silent exit, is handed on.
+    """
+
+    def command() -> None:
+        try:
+            app()
+        except SystemExit as end:
+            if end.code == console.EXIT_INTERRUPTED or isinstance(end.__context__, typer.Abort):
+                raise KeyboardInterrupt from None
+            raise
+
+    console.run(command)

@@ -1,0 +1,61 @@
+"""What is in a corpus, as numbers to compare with the published ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from mer.data.registry import find_dataset
+from mer.data.types import Corpus, Dialogue
+from mer.files import sha256_file
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """One split in numbers.
+
+    Attributes:
+        label_counts: task -> label -> utterances, every label named, in label order.
+        gapped_dialogues: dialogues whose utterance ids skip, or do not start at the lowest id of the split.
+        untimed: utterances without a usable start and end.
+        official: the file is byte for byte the published one; None if its hash is not known.
+    """
+
+    split: str
+    utterances: int
+    dialogues: int
+    longest_dialogue: int
+    speakers: int
+    gapped_dialogues: int
+    untimed: int
+    label_counts: dict[str, dict[str, int]]
+    official: bool | None
+
+
+def check(corpus: Corpus) -> list[SplitSummary]:
+    """One summary per loaded split."""
+    return [_summary(corpus, split) for split in corpus.splits]
+
+
+def _summary(corpus: Corpus, split: str) -> SplitSummary:
+    dataset = find_dataset(corpus.name)
+    dialogues, utterances = corpus.dialogues(split), corpus.utterances(split)
+    counts = {task: Counter(getattr(u, task) for u in utterances) for task in corpus.label_names}
+    expected = dataset.sha256.get(split)
+    first = min(utterance.number for utterance in utterances)  # MELD counts from 0, EmoryNLP from 1
+    return SplitSummary(
+        split=split,
+        utterances=len(utterances),
+        dialogues=len(dialogues),
+        longest_dialogue=max(len(dialogue.utterances) for dialogue in dialogues),
+        speakers=len({utterance.speaker for utterance in utterances}),
+        gapped_dialogues=sum(_has_gap(dialogue, first) for dialogue in dialogues),
+        untimed=sum(utterance.start_s is None or utterance.end_s is None for utterance in utterances),
+        label_counts={task: {name: counts[task][name] for name in names} for task, names in corpus.label_names.items()},
+        official=None if expected is None else sha256_file(dataset.path(corpus.root, split)) == expected,
+    )
+
+
+def _has_gap(dialogue: Dialogue, first: int) -> bool:
+    numbers = [utterance.number for utterance in dialogue.utterances]
+    return numbers != list(range(first, first + len(numbers)))

@@ -1,0 +1,89 @@
+"""What every reader returns and everything else takes: utterances in dialogues in splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mer.errors import MerError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One turn of a dialogue, with its labels by name.
+
+    Attributes:
+        dialogue: name of the dialogue, unique within its split only ("dia0").
+        number: the dataset's own utterance id; ids may skip.
+        text: as the file has it, C1 control characters repaired, otherwise not normalised.
+        sentiment: None where the dataset has no such label.
+        start_s, end_s: seconds into the episode; None where the file has no usable time.
+    """
+
+    split: str
+    dialogue: str
+    number: int
+    speaker: str
+    text: str
+    emotion: str
+    sentiment: str | None
+    start_s: float | None
+    end_s: float | None
+
+    @property
+    def id(self) -> str:
+        """Unique in a corpus: dialogue names restart in every split, so the split is part of it."""
+        return f"{self.split}/{self.dialogue}_utt{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Utterances in the order of their numbers. `id` is unique in a corpus: "train/dia0"."""
+
+    id: str
+    utterances: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The splits that were asked for, and the label names in the order of the label numbers."""
+
+    name: str
+    root: Path
+    splits: Mapping[str, tuple[Dialogue, ...]]
+    label_names: Mapping[str, tuple[str, ...]]
+
+    def dialogues(self, split: str) -> tuple[Dialogue, ...]:
+        """Raises: MerError if the split was not loaded."""
+        if split not in self.splits:
+            raise MerError(
+                f"{self.name} in {self.root}",
+                f"split {split!r} was not loaded.{did_you_mean(split, self.splits)}",
+                allowed=", ".join(self.splits),
+                then=f"ask for it: load_corpus({self.name!r}, root, splits=[..., {split!r}])",
+            )
+        return self.splits[split]
+
+    def utterances(self, split: str) -> list[Utterance]:
+        """All utterances of a split, dialogue after dialogue: the row order of everything made from it."""
+        return [utterance for dialogue in self.dialogues(split) for utterance in dialogue.utterances]
+
+    def labels(self, split: str, task: str) -> npt.NDArray[np.int64]:
+        """Label numbers [utterances], in the order of `utterances(split)`; they index `label_names[task]`.
+
+        Raises: MerError if the dataset has no such label.
+        """
+        if task not in self.label_names:
+            raise MerError(
+                "data.label",
+                f"{self.name} has no {task!r} labels.{did_you_mean(task, self.label_names)}",
+                allowed=", ".join(self.label_names),
+                then=f"--set data.label={next(iter(self.label_names))}",
+            )
+        number_of = {name: number for number, name in enumerate(self.label_names[task])}
+        names = [getattr(utterance, task) for utterance in self.utterances(split)]
+        return np.array([number_of[name] for name in names], dtype=np.int64)

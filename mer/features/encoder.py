@@ -1,0 +1,164 @@
+"""A loaded backbone: token ids in, pooled hidden states of every layer out.
+
+Shapes: B inputs, T tokens, L transformer layers (L+1 hidden states), D width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.errors import MerError
+from mer.features.backbones import BackboneFolder, read_config
+from mer.features.request import Dtype
+from mer.features.tokens import Pooler, TokenInput, TurnTokenizer
+
+# These count positions from the padding id on, so that many rows of their position table are never used.
+OFFSET_POSITIONS = {
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "mpnet",
+    "longformer",
+}
+NO_LIMIT = 1_000_000  # tokenizers without a limit say 1e30
+
+
+class Encoder:
+    """A frozen backbone and its tokenizer, on the GPU if there is one.
+
+    Args:
+        found: where it lies.
+        dtype: arithmetic of the backbone; pooling is always float32.
+    Raises: MerError when the folder cannot be loaded whole, or needs code of its own.
+    """
+
+    def __init__(self, found: BackboneFolder, dtype: Dtype) -> None:
+        self.name = found.name
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with _quiet():
+            self.tokenizer, model = _load(found, getattr(torch, dtype))
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        self.limit = min(self._positions(read_config(found)), int(self.tokenizer.model_max_length))
+        self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
+        self.pad = self.tokenizer.pad_token_id or 0  # padding is masked out, so any valid id does
+
+    def turn_tokenizer(self, *, max_tokens: int, prompt: bool, pooler: Pooler) -> TurnTokenizer:
+        limit = min(max_tokens, self.limit)
+        return TurnTokenizer(self.tokenizer, limit=limit, prompt=prompt, pooler=pooler, name=self.name)
+
+    def check(self, inputs: Sequence[TokenInput]) -> None:
+        """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
+        highest = max((max(item.ids) for item in inputs), default=0)
+        if highest >= self.vocabulary:
+            raise MerError(
+                f"backbone {self.name!r}",
+                f"its tokenizer gives token {highest}, its embedding table has {self.vocabulary} rows",
+                then="the folder mixes two models: fetch tokenizer and weights of the same one",
+            )
+
+    @torch.inference_mode()
+    def encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
+        """Average each input's span in every hidden state.
+
+        Returns: float32 (B, L+1, D); index 0 is the embedding layer, the last is the model's last hidden state.
+        """
+        longest = max(len(item.ids) for item in batch)
+        ids_BT = torch.full((len(batch), longest), self.pad, dtype=torch.long)
+        real_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+        weights_B1T = torch.zeros(len(batch), 1, longest)
+        for row, item in enumerate(batch):
+            ids_BT[row, : len(item.ids)] = torch.tensor(item.ids)
+            real_BT[row, : len(item.ids)] = 1
+            weights_B1T[row, 0, item.start : item.end] = 1.0 / (item.end - item.start)
+        weights_B1T = weights_B1T.to(self.device)
+        out = self.model(
+            input_ids=ids_BT.to(self.device), attention_mask=real_BT.to(self.device), output_hidden_states=True
+        )
+        # Some families apply a last norm after the last of hidden_states: the model's own output is what 'last' means.
+        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in states], dim=1)
+        return pooled.cpu().numpy()
+
+    def _positions(self, config: dict[str, Any]) -> int:
+        positions = config.get("max_position_embeddings") or getattr(self.model.config, "max_position_embeddings", None)
+        if not isinstance(positions, int) or positions <= 0:
+            return NO_LIMIT
+        if config.get("model_type") in OFFSET_POSITIONS:
+            return positions - int(self.model.config.pad_token_id or 0) - 1
+        return positions
+
+
+def _load(found: BackboneFolder, dtype: torch.dtype) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    folder, options = found.folder, {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        config = AutoConfig.from_pretrained(folder, **options)
+        extra = _without_pooler(config)
+        model, report = AutoModel.from_pretrained(
+            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
+        )
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ImportError,
+        AttributeError,
+        SafetensorError,
+    ) as fault:
+        raise MerError(
+            folder,
+            f"backbone {found.name!r} cannot be loaded: {' '.join(str(fault).split())[:400]}",
+            allowed="a text encoder that transformers knows, with safetensors weights and without code of its own",
+            then="fetch the folder again, or choose another backbone (minilm needs no hub)",
+        ) from fault
+    missing = sorted(name for name in report["missing_keys"] if not name.split(".")[0].endswith("pooler"))
+    if missing:
+        raise MerError(
+            folder,
+            f"{len(missing)} weights of {type(model).__name__} are not in the checkpoint, e.g. {missing[0]}: "
+            "they would be random",
+            allowed="a checkpoint of the whole encoder",
+            then="fetch the folder again, or choose another backbone",
+        )
+    return tokenizer, model
+
+
+def _without_pooler(config: Any) -> dict[str, bool]:
+    """BERT's pooler is never read here; often the checkpoint has none, and it would be random."""
+    import inspect
+
+    from transformers import AutoModel
+
+    model_class = AutoModel._model_mapping.get(type(config), None)
+    if isinstance(model_class, (tuple, list)):
+        model_class = model_class[0]
+    has_one = model_class is not None and "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if has_one else {}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers draws a bar and a table for every load; what matters in them is checked above."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,101 @@
+"""Backbones of the Hugging Face hub: from its local cache if they are there, else downloaded, else one message."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from mer.errors import MerError, did_you_mean
+
+# Everything a text encoder needs at the top of a repository; never pickled weights, never code.
+FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+NOT_FILES = ["*/*", "*.fp16.safetensors", "*.fp32.safetensors"]
+REACH_TIMEOUT_S = 5.0
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+
+def find_or_download(name: str, revision: str | None, *, weights: bool) -> Path:
+    """The snapshot folder of a hub id; its name is the commit.
+
+    What is cached is used without asking the network, so a second run behaves the same offline.
+    Raises: MerError saying what was tried and what else is possible.
+    """
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        if (folder := _cached(name, revision, weights=weights)) is not None:
+            return folder
+    except ValueError as fault:
+        raise _unavailable(name, revision, ["not a valid Hugging Face id"], then=None) from fault
+    tried = [
+        f"not a folder here ({Path(name).absolute()})",
+        f"not complete in the hub's cache ({constants.HF_HUB_CACHE})",
+    ]
+    if constants.HF_HUB_OFFLINE:
+        raise _unavailable(name, revision, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
+    if reason := _unreachable(constants.ENDPOINT):
+        raise _unavailable(name, revision, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
+    try:
+        if weights:
+            return Path(snapshot_download(name, revision=revision, allow_patterns=FILES, ignore_patterns=NOT_FILES))
+        return Path(hf_hub_download(name, "config.json", revision=revision)).parent
+    except (OSError, HfHubHTTPError) as fault:
+        if isinstance(fault, OSError) and fault.errno in DISK_FAULTS:
+            raise
+        answer = f"{constants.ENDPOINT} answered {type(fault).__name__}: {str(fault).strip().splitlines()[-1]}"
+        raise _unavailable(name, revision, [*tried, answer], then=None) from fault
+
+
+def _cached(name: str, revision: str | None, *, weights: bool) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    return folder if not weights or _complete(folder) else None
+
+
+def _complete(folder: Path) -> bool:
+    index = folder / "model.safetensors.index.json"
+    names = {"model.safetensors"}
+    if index.is_file():
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    tokenizer = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
+    return all((folder / name).is_file() for name in names) and any((folder / name).is_file() for name in tokenizer)
+
+
+def _unreachable(endpoint: str) -> str:
+    """Why the hub cannot be reached, or ''. huggingface_hub itself retries for 23 s when there is no network."""
+    request = urllib.request.Request(endpoint, method="HEAD", headers={"User-Agent": "mer"})
+    try:
+        urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return ""  # it answered: whatever it said, it is there
+    except OSError as fault:
+        reason = fault.reason if isinstance(fault, urllib.error.URLError) else fault
+        return (
+            os.strerror(reason.errno)
+            if isinstance(reason, OSError) and reason.errno and reason.errno > 0
+            else str(reason)
+        )
+    return ""
+
+
+def _unavailable(name: str, revision: str | None, tried: list[str], *, then: str | None = "") -> MerError:
+    offline = (
+        "copy the backbone's folder here and name it, or set backbone: minilm; "
+        "HF_HUB_OFFLINE=1 keeps the hub out of it and HF_HOME says where its cache is"
+    )
+    at = f" at revision {revision!r}" if revision else ""
+    return MerError(
+        f"backbone {name!r}{at}",
+        "cannot be had: " + "; ".join(tried) + "." + did_you_mean(name, ["minilm"]),
+        allowed="'minilm', a local folder with config.json and model.safetensors, or a Hugging Face id",
+        then=offline if then == "" else "check the id and the revision, name a local folder, or set backbone: minilm",
+    )

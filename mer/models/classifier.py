@@ -1,0 +1,109 @@
+"""Encoder features of one modality -> representation h -> class scores.
+
+Shape suffixes: N utterances, L stored layers, D encoder width, H width of h, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mer.config import HeadConfig
+
+_CHUNK_ROWS = 2048
+_SMALLEST_SD = 1e-3  # features are stored in half precision: a smaller spread is rounding, not signal
+
+
+class InputNorm(nn.Module):
+    """Bring features to a common scale, by statistics of the training split or per row."""
+
+    def __init__(self, kind: str, layers: int, width: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "standardize":
+            self.register_buffer("mean_LD", torch.zeros(layers, width))
+            self.register_buffer("scale_LD", torch.ones(layers, width))
+        elif kind == "layernorm":
+            self.norm = nn.LayerNorm(width)
+
+    def fit(self, features_NLD: np.ndarray, layers: list[int]) -> None:
+        """Take mean and sd from training features, in chunks: the array is shared and never copied whole."""
+        if self.kind != "standardize":
+            return
+        total, squares = 0.0, 0.0
+        for start in range(0, len(features_NLD), _CHUNK_ROWS):
+            chunk = features_NLD[start : start + _CHUNK_ROWS, layers].astype(np.float64)
+            total, squares = total + chunk.sum(axis=0), squares + (chunk**2).sum(axis=0)
+        mean = total / len(features_NLD)
+        sd = np.sqrt(np.maximum(squares / len(features_NLD) - mean**2, 0.0))
+        self.mean_LD = torch.as_tensor(mean, dtype=torch.float32)
+        self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, _SMALLEST_SD), dtype=torch.float32)
+
+    def forward(self, x_NLD: Tensor) -> Tensor:
+        if self.kind == "standardize":
+            return (x_NLD - self.mean_LD) * self.scale_LD
+        return self.norm(x_NLD) if self.kind == "layernorm" else x_NLD
+
+
+class LayerMix(nn.Module):
+    """Several hidden states become one vector: side by side, averaged, or averaged with learned weights."""
+
+    def __init__(self, kind: str, layers: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "learned":
+            self.layer_logits = nn.Parameter(torch.zeros(layers))
+
+    def forward(self, x_NLD: Tensor) -> Tensor:
+        if self.kind == "concat":
+            return x_NLD.flatten(1)
+        if self.kind == "mean":
+            return x_NLD.mean(dim=1)
+        return torch.einsum("nld,l->nd", x_NLD, self.layer_logits.softmax(dim=0))
+
+
+class UtteranceClassifier(nn.Module):
+    """Norm, layer mix, `depth` blocks to h, a linear classifier on h.
+
+    Args:
+        config: widths, dropout, how layers are mixed.
+        layers: hidden states per utterance.
+        width: encoder width D.
+        classes: C.
+        probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
+    """
+
+    class_centers_CH: Tensor
+
+    def __init__(self, config: HeadConfig, *, layers: int, width: int, classes: int, probe: bool = False) -> None:
+        super().__init__()
+        self.probe = probe
+        self.input_norm = InputNorm(config.input_norm, layers, width)
+        self.layer_mix = LayerMix(config.layer_mix, layers)
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        mixed = layers * width if config.layer_mix == "concat" else width
+        blocks: list[nn.Module] = []
+        for block in range(config.depth if config.hidden else 0):
+            blocks += [nn.Dropout(config.dropout)] if block else []
+            blocks += [nn.Linear(mixed if block == 0 else config.hidden, config.hidden), nn.GELU()]
+        self.blocks = nn.Sequential(*blocks)
+        self.width = config.hidden or mixed
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(self.width, classes)
+        self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
+
+    def represent(self, x_NLD: Tensor) -> Tensor:
+        """h (N, H): what the classifier reads and contrastive losses shape."""
+        return self.blocks(self.input_dropout(self.layer_mix(self.input_norm(x_NLD))))
+
+    def forward(self, x_NLD: Tensor) -> tuple[Tensor, Tensor]:
+        """(h (N, H), class scores (N, C))."""
+        h_NH = self.represent(x_NLD)
+        read = h_NH.detach() if self.probe else h_NH
+        return h_NH, self.classifier(self.dropout(read))
+
+    def center_scores(self, h_NH: Tensor, temperature: float) -> Tensor:
+        """Cosine to each class centre over `temperature`, usable as class scores (N, C)."""
+        return F.normalize(h_NH, dim=1) @ F.normalize(self.class_centers_CH, dim=1).T / temperature

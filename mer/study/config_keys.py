@@ -1,0 +1,79 @@
+"""The dotted keys that `TrialConfig` knows, and pydantic's complaints in those terms."""
+
+from __future__ import annotations
+
+import types
+import typing
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mer.config import TrialConfig
+
+# Set by other parts of a search space, with the key to use instead.
+RESERVED = {
+    "training.epochs": "budget.epochs",
+    "training.metric": "objective.metric",
+    "training.mode": "objective.mode",
+}
+
+
+@cache
+def known_keys() -> frozenset[str]:
+    """Every dotted path to a value of `TrialConfig`, over all kinds of its unions."""
+    return frozenset(_walk(TrialConfig, ""))
+
+
+def _walk(model: type[BaseModel], prefix: str) -> set[str]:
+    keys: set[str] = set()
+    for name, field in model.model_fields.items():
+        inner = _models_in(field.annotation)
+        if inner:
+            for submodel in inner:
+                keys |= _walk(submodel, f"{prefix}{name}.")
+        else:
+            keys.add(f"{prefix}{name}")
+    return keys
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation (a model, or a union or Annotated of models) may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []
+
+
+def complaints(error: ValidationError) -> list[tuple[str, str, str]]:
+    """(dotted key, what was found, what is allowed) for each fault of a rejected TrialConfig."""
+    return [(_dotted(fault["loc"]), *_words(fault)) for fault in error.errors(include_url=False)]
+
+
+def _dotted(loc: tuple[str | int, ...]) -> str:
+    """pydantic's location without the tags it adds for unions ('loss.contrastive.spcl.x' -> 'loss.contrastive.x')."""
+    known = known_keys()
+    parts: list[str] = []
+    for part in map(str, loc):
+        longer = ".".join([*parts, part])
+        is_known = longer in known or any(key.startswith(f"{longer}.") for key in known)
+        if is_known or part is loc[-1]:
+            parts.append(part)
+    if len(parts) > 1 and ".".join(parts) not in known and ".".join(parts[:-1]) in known:
+        parts.pop()  # the tag of a union of plain types, e.g. 'past.int'
+    return ".".join(parts)
+
+
+def _words(fault: Any) -> tuple[str, str]:
+    kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    if kind == "value_error":
+        return str(context["error"]), ""
+    if kind == "extra_forbidden":
+        return "has no meaning with this choice of kind", ""
+    if kind == "union_tag_invalid":
+        return f"got {value.get(context['discriminator'].strip(chr(39)))!r}", f"one of {context['expected_tags']}"
+    if kind == "literal_error":
+        return f"got {value!r}", f"one of {context['expected']}"
+    return f"got {value!r}", str(fault["msg"])[:1].lower() + str(fault["msg"])[1:]

@@ -1,0 +1,147 @@
+"""The study as decisions: what runs next, what a report means, who is cut. No Ray in here.
+
+For every event the order of durable writes is: checkpoint (by the worker, before it reports), Optuna, tracker.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from optuna.trial import TrialState
+
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.study.ledger import ENDED, Ledger
+from mer.study.policies import Policy
+from mer.study.reports import Assignment, Outcome, Report, Row
+from mer.study.spec import StudySpec
+
+_HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
+
+
+class Listener(Protocol):
+    """Hears what happened, in order, and must return at once (the tracker queues, the display redraws later)."""
+
+    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig) -> None: ...
+    def trial_rows(self, number: int, rows: list[Row]) -> None: ...
+    def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None: ...
+
+
+@dataclass
+class _Live:
+    """A trial that is running under this driver."""
+
+    config: TrialConfig
+    epoch: int = 0
+    best: Row | None = None
+
+
+@dataclass
+class StudyEngine:
+    """Connects ledger, stopping policy and listeners.
+
+    Args:
+        spec: the study.
+        ledger: the search state.
+        policy: early stopping, filled from the ledger here.
+        listeners: told about every event.
+    """
+
+    spec: StudySpec
+    ledger: Ledger
+    policy: Policy
+    listeners: list[Listener] = field(default_factory=list)
+    live: dict[int, _Live] = field(default_factory=dict)
+    seconds_in_reports: list[float] = field(default_factory=list)
+    hopeless: str = ""
+
+    def __post_init__(self) -> None:
+        for trial in self.ledger.trials():
+            for epoch, value in sorted(trial.intermediate_values.items()):
+                self.policy.remember(trial.number, epoch, self._score(value))
+
+    def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
+        """What a free worker should do, or None when there is nothing left to hand out."""
+        while not self.hopeless and (assignment := self.ledger.next_assignment()):
+            try:
+                config = self.spec.trial_config(assignment.params)
+            except ValueError as fault:  # a combination that the ranges allow but the methods do not
+                self.ledger.end(assignment.number, "error", best=None, reason=str(fault))
+                continue
+            self.live[assignment.number] = _Live(config)
+            for listener in self.listeners:
+                listener.trial_started(assignment.number, assignment.params, config)
+            return assignment, config
+        return None
+
+    def record(self, report: Report) -> bool:
+        """Take in a report; True when the trial is over (it ended, or is cut now)."""
+        started = time.perf_counter()
+        over = report.number not in self.live or self._record(report, self.live[report.number])
+        self.seconds_in_reports.append(time.perf_counter() - started)
+        return over
+
+    def lost(self, number: int) -> None:
+        """The worker of a trial died more often than it may."""
+        if number in self.live:
+            self._end(number, "error", "its worker process was lost again and again (out of memory?)", [])
+
+    def _record(self, report: Report, live: _Live) -> bool:
+        fresh = [row for row in report.rows if row["epoch"] > live.epoch]
+        heard: list[Row] = []
+        for row in fresh:
+            epoch = int(row["epoch"])
+            live.epoch = epoch
+            heard.append(row)
+            if not math.isfinite(row[self._metric]):
+                break
+            if live.best is None or self._score(row[self._metric]) > self._score(live.best[self._metric]):
+                live.best = row
+            value = live.best[self._metric]
+            is_last = report.outcome != "running" and row is fresh[-1]
+            if not is_last and self.policy.cuts(report.number, epoch, self._score(value)):
+                reason = f"stopped by {self.spec.scheduler.kind} after epoch {epoch}"
+                self._end(report.number, "cut", reason, heard, last=(epoch, value))
+                return True
+            self.ledger.report(report.number, epoch, value)
+        if report.outcome != "running":
+            self._end(report.number, report.outcome, report.reason, heard)
+            return True
+        for listener in self.listeners:
+            listener.trial_rows(report.number, heard)
+        return False
+
+    def _end(
+        self, number: int, outcome: Outcome, reason: str, rows: list[Row], last: tuple[int, float] | None = None
+    ) -> None:
+        live = self.live.pop(number)
+        self.ledger.end(number, outcome, best=live.best, reason=reason, last=last)
+        for listener in self.listeners:
+            listener.trial_rows(number, rows)
+            listener.trial_ended(number, outcome, live.best, reason)
+        if outcome == "error":
+            self._give_up_if_hopeless(reason)
+
+    def _give_up_if_hopeless(self, reason: str) -> None:
+        ended = [trial.state for trial in self.ledger.trials() if trial.state in ENDED]
+        if len(ended) >= _HOPELESS and all(state == TrialState.FAIL for state in ended):
+            self.hopeless = reason
+
+    def raise_if_hopeless(self) -> None:
+        if self.hopeless:
+            raise MerError(
+                self.spec.study,
+                f"the first {_HOPELESS} trials all failed, so the study was stopped: {self.hopeless}",
+                then="mend the cause, then run the same command with --fresh (--debug prints the trial's traceback)",
+            )
+
+    @property
+    def _metric(self) -> str:
+        return self.spec.objective[0].metric
+
+    def _score(self, value: float) -> float:
+        """Larger is better, whatever the metric's own direction."""
+        return value if self.spec.objective[0].mode == "max" else -value

@@ -1,0 +1,98 @@
+"""Which feature files a study can ask for: found from the search space, made sure of before any trial starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.features import describe_backbone, ensure_features, select_layers
+from mer.study.spec import StudySpec
+
+SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
+_MOST_FILES = 200
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """The files of every encoder setting that a trial may have.
+
+    Args:
+        files: encoder setting -> split -> cache file.
+        encoded: texts encoded just now; 0 when everything was cached.
+        seconds: wall time spent on it.
+    """
+
+    files: dict[str, dict[str, Path]]
+    encoded: int
+    seconds: float
+
+    def of(self, config: TrialConfig) -> dict[str, str]:
+        """Split -> file for one trial."""
+        return {split: str(path) for split, path in self.files[setting_of(config)].items()}
+
+    def paths(self) -> list[Path]:
+        return [path for splits in self.files.values() for path in splits.values()]
+
+
+def setting_of(config: TrialConfig) -> str:
+    """What decides a feature file, as text: not the layers that are read from it, not the label task."""
+    encoder = config.encoders.text
+    assert encoder is not None
+    parts = {"data": config.data.model_dump(exclude={"label"}), "encoder": encoder.model_dump(exclude={"layers"})}
+    return json.dumps(parts, sort_keys=True)
+
+
+def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
+    """One configuration per encoder setting (and choice of layers) that the space can reach."""
+    configs: dict[str, TrialConfig] = {}
+    for index, corner in enumerate(spec.space.corners("encoders.", "data.")):
+        if index > 100 * _MOST_FILES:
+            break
+        try:
+            config = spec.trial_config(corner)
+        except ValidationError:
+            continue  # the rest of such a combination is refused when it is drawn
+        configs.setdefault(setting_of(config) + json.dumps(config.encoders.model_dump(mode="json")), config)
+    return list(configs.values())
+
+
+def check_plan(spec: StudySpec) -> list[TrialConfig]:
+    """Refuse what can be refused before anything is encoded: too many files, layers a backbone does not have."""
+    configs = reachable_configs(spec)
+    continuous = [name for name, param in spec.params.items() if name.startswith("encoders.") and param.grid() is None]
+    if continuous:
+        raise MerError(
+            spec.study, f"{', '.join(continuous)}: a range without end", allowed="choice or int for encoder keys"
+        )
+    settings = {setting_of(config) for config in configs}
+    if len(settings) > _MOST_FILES:
+        raise MerError(
+            spec.study,
+            f"the space can ask for {len(settings)} different feature files per split",
+            allowed=f"at most {_MOST_FILES}",
+            then="search fewer encoders.* keys in one study",
+        )
+    for config in configs:
+        assert config.encoders.text is not None
+        select_layers(config.encoders.text.layers, describe_backbone(config.encoders.text).layers)
+    return configs
+
+
+def ensure_plan(spec: StudySpec, cache: Path, progress: Callable[[int, int], None] | bool | None = None) -> FeaturePlan:
+    """Extract what is missing. Raises MerError when data or backbone cannot be had."""
+    files: dict[str, dict[str, Path]] = {}
+    encoded, seconds = 0, 0.0
+    for config in check_plan(spec):
+        assert config.encoders.text is not None
+        if setting_of(config) in files:
+            continue
+        done = ensure_features(config.data, config.encoders.text, SPLITS, cache=cache, progress=progress)
+        files[setting_of(config)] = done.paths
+        encoded, seconds = encoded + done.encoded, seconds + done.seconds
+    return FeaturePlan(files, encoded, seconds)

@@ -1,0 +1,53 @@
+"""The study folder: when it may be made, reused, or put aside."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from mer.errors import MerError
+from mer.files import fsync_folder
+
+REPLACED = ".replaced"
+JOURNAL = "journal.log"
+
+
+def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh: bool) -> Path:
+    """The folder to work in; made if absent.
+
+    Args:
+        command: what the user typed, without --resume and --fresh, for the advice.
+        resume: go on in an existing study.
+        fresh: put an existing study aside (never deleted) and start over.
+    Raises: MerError when the folder exists and neither is given, or holds something else.
+    """
+    folder = studies / study
+    if resume and fresh:
+        raise MerError("--resume --fresh", "they exclude each other", then="give one of the two")
+    has_journal = (folder / JOURNAL).exists()
+    if folder.exists() and not has_journal and any(folder.iterdir()):
+        raise MerError(
+            folder,
+            "exists and is not a study (no journal.log in it)",
+            then="move it away, or give the study another name with --set study=NAME",
+        )
+    if has_journal and fresh:
+        aside = studies / REPLACED / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        fsync_folder(studies)
+        print(f"the earlier study was put aside: {aside} (delete it when you are sure)", flush=True)
+    elif has_journal and not resume:
+        raise MerError(
+            folder,
+            "this study exists already",
+            then=f"go on with it:  {command} --resume\n        start over:     {command} --fresh",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def forget_empty_folder(folder: Path) -> None:
+    """Leave nothing half-made behind when a study could not start."""
+    if folder.exists() and not (folder / JOURNAL).exists() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,55 @@
+"""One driver per study: a file lock that dies with its process, and a note of who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mer.errors import MerError
+from mer.files import write_json
+
+
+@contextlib.contextmanager
+def study_lock(studies: Path, study: str) -> Iterator[None]:
+    """Hold the lock of one study. Raises MerError naming the owner when a live driver has it.
+
+    The lock lies beside the study folder, so that `--fresh` can move the folder while it is held.
+    """
+    studies.mkdir(parents=True, exist_ok=True)
+    lock, owner = studies / f".{study}.lock", studies / f".{study}.owner.json"
+    try:
+        with FileLock(lock, timeout=0):
+            me = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "command": " ".join(sys.argv),
+                "since": time.ctime(),
+            }
+            write_json(owner, me)
+            try:
+                yield
+            finally:
+                owner.unlink(missing_ok=True)
+    except Timeout:
+        raise MerError(
+            studies / study,
+            f"a live driver works on this study{_owner_words(owner)}",
+            allowed="one driver per study",
+            then="wait for it, or stop it (Ctrl-C there), then run again with --resume",
+        ) from None
+
+
+def _owner_words(owner: Path) -> str:
+    try:
+        who = json.loads(owner.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return f": pid {who['pid']} on {who['host']}, since {who['since']} ({who['command']})"

@@ -1,0 +1,119 @@
+"""The end of a study: leaderboard, summary.json, what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+
+from mer.study.display import show
+from mer.study.ledger import Ledger, params_of
+from mer.study.spec import StudySpec
+
+_WORDS = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "interrupted",
+    TrialState.WAITING: "waiting",
+}
+_TOP = 10
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One trial's place: its best epoch's dev metrics and what was drawn for it."""
+
+    number: int
+    state: str
+    best: dict[str, float]
+    params: dict[str, Any]
+    reason: str
+
+
+class Results:
+    """What a study has found so far, read from its ledger."""
+
+    def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
+        self.spec = spec
+        trials = ledger.trials()
+        self.counts = Counter(_WORDS[trial.state] for trial in trials)
+        self.standings = [_standing(trial) for trial in trials if trial.state != TrialState.WAITING]
+        self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
+
+    @property
+    def ranked(self) -> list[Standing]:
+        """Finished trials, best first by the first objective; an early stopped one is no candidate."""
+        objective = self.spec.objective[0]
+        finished = [s for s in self.standings if s.state == "finished"]
+        return sorted(finished, key=lambda s: s.best[objective.metric], reverse=objective.mode == "max")
+
+    @property
+    def best(self) -> Standing | None:
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def first(self) -> Standing | None:
+        """Trial 0: the published setting, where the space has one."""
+        return next((s for s in self.standings if s.number == 0), None)
+
+    def summary(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON-able: counts, best, trial 0, and what the runner adds (times, places, baseline)."""
+        return {
+            "study": self.spec.study,
+            "objective": [objective.model_dump() for objective in self.spec.objective],
+            "trials": dict(self.counts),
+            "best": vars(self.best) if self.best else None,
+            "trial_0": vars(self.first) if self.first else None,
+            "pareto_front": sorted(self.pareto),
+            **extra,
+        }
+
+    def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
+        metric = self.spec.objective[0].metric
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if word != "waiting")
+        table = Table(title=f"{self.spec.study}: {counts}", title_justify="left", box=None, pad_edge=False)
+        shown = [o.metric for o in self.spec.objective]
+        shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
+        for heading in ("trial", *(name.removeprefix("dev_") for name in shown), "epoch"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        varying = [key for key in self.spec.params]
+        table.add_column("parameters", overflow="fold")
+        for standing in self.ranked[:_TOP]:
+            mark = "*" if standing.number in self.pareto else ""
+            drawn = "  ".join(
+                f"{key.split('.')[-1]}={_short(standing.params[key])}" for key in varying if key in standing.params
+            )
+            scores = [show(name, standing.best[name]) for name in shown]
+            table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", drawn)
+        table.add_section()
+        table.add_row(
+            "majority", *[show(name, baseline.get(name)) for name in shown], "", "always the most frequent class"
+        )
+        console.print(table)
+        if self.best and self.first and self.first.best:
+            gain = self.best.best[metric] - self.first.best[metric]
+            console.print(
+                f"best: trial {self.best.number}, {metric} {show(metric, self.best.best[metric])} on dev "
+                f"({'+' if gain >= 0 else ''}{show(metric, gain)} against trial 0)",
+                highlight=False,
+            )
+        reasons = Counter(s.reason for s in self.standings if s.state == "failed")
+        for reason, count in reasons.most_common(3):
+            console.print(f"{count} failed: {reason}", highlight=False)
+
+
+def _standing(trial: FrozenTrial) -> Standing:
+    ending = trial.user_attrs.get("ending", {})
+    return Standing(
+        trial.number, _WORDS[trial.state], ending.get("best") or {}, params_of(trial), ending.get("reason", "")
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")

@@ -1,0 +1,218 @@
+"""The search space: parameters with ranges and conditions, drawn through Optuna-like `suggest_*` calls.
+
+Optuna's distributions are used as they are: no translation, so integer bounds stay inclusive and steps are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from mer.config import Frozen
+
+Scalar = str | int | float | bool | None
+
+
+class Suggests(Protocol):
+    """The part of `optuna.Trial` that a space needs."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int: ...
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any: ...
+
+
+class _Param(Frozen):
+    when: dict[str, Any] = Field({}, description="drawn only when every named key has the value, or one of the values")
+
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """True when all conditions hold in `values` (dotted key -> value)."""
+        return all(
+            values.get(key) in wanted if isinstance(wanted, list) else values.get(key) == wanted
+            for key, wanted in self.when.items()
+        )
+
+
+class FloatParam(_Param):
+    """`{float: [low, high], log: true}` or with `step`."""
+
+    range: tuple[float, float] = Field(alias="float")
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_range(self.range[0], self.range[1], self.log, self.step)
+        return self
+
+    def suggest(self, trial: Suggests, name: str) -> float:
+        return trial.suggest_float(name, *self.range, log=self.log, step=self.step)
+
+    def contains(self, value: Any) -> bool:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and self.range[0] <= value <= self.range[1]
+        )
+
+    def extremes(self) -> list[Any]:
+        return list(self.range)
+
+    def grid(self) -> list[Any] | None:
+        """All values, or None when there is no end of them."""
+        if self.step is None:
+            return None
+        count = int((self.range[1] - self.range[0]) / self.step + 1e-9) + 1
+        return [self.range[0] + index * self.step for index in range(count)]
+
+    def signature(self) -> list[Any]:
+        return ["float", *self.range, self.log, self.step, self.when]
+
+
+class IntParam(_Param):
+    """`{int: [low, high]}`; both ends are included."""
+
+    range: tuple[int, int] = Field(alias="int")
+    log: bool = False
+    step: Annotated[int, Field(gt=0)] = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_range(self.range[0], self.range[1], self.log, self.step if self.step != 1 else None)
+        return self
+
+    def suggest(self, trial: Suggests, name: str) -> int:
+        return trial.suggest_int(name, *self.range, log=self.log, step=self.step)
+
+    def contains(self, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and self.range[0] <= value <= self.range[1]
+
+    def extremes(self) -> list[Any]:
+        return list(self.range)
+
+    def grid(self) -> list[Any] | None:
+        return list(range(self.range[0], self.range[1] + 1, self.step))
+
+    def signature(self) -> list[Any]:
+        return ["int", *self.range, self.log, self.step, self.when]
+
+
+class ChoiceParam(_Param):
+    """`{choice: [...]}`; items may be lists, e.g. several layers."""
+
+    choices: list[Any] = Field(alias="choice", min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        encoded = [json.dumps(choice) for choice in self.choices]
+        if len(set(encoded)) != len(encoded):
+            raise ValueError(f"choices must differ from one another, got {self.choices}")
+        return self
+
+    def suggest(self, trial: Suggests, name: str) -> Any:
+        return decode(trial.suggest_categorical(name, [encode(choice) for choice in self.choices]))
+
+    def contains(self, value: Any) -> bool:
+        return any(json.dumps(value) == json.dumps(choice) for choice in self.choices)
+
+    def extremes(self) -> list[Any]:
+        return list(self.choices)
+
+    def grid(self) -> list[Any] | None:
+        return list(self.choices)
+
+    def signature(self) -> list[Any]:
+        return ["choice", self.choices, self.when]
+
+
+Param = FloatParam | IntParam | ChoiceParam
+PARAM_KINDS: dict[str, type[FloatParam] | type[IntParam] | type[ChoiceParam]] = {
+    "float": FloatParam,
+    "int": IntParam,
+    "choice": ChoiceParam,
+}
+_JSON_MARK = "json:"
+
+
+def encode(value: Any) -> Scalar:
+    """Optuna's categories are scalars: anything else travels as marked JSON text."""
+    return _JSON_MARK + json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def decode(value: Scalar) -> Any:
+    return (
+        json.loads(value.removeprefix(_JSON_MARK)) if isinstance(value, str) and value.startswith(_JSON_MARK) else value
+    )
+
+
+def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
+    if low >= high:
+        raise ValueError(f"the range is inverted or empty: low < high must hold, got [{low:g}, {high:g}]")
+    if log and low <= 0:
+        raise ValueError(f"log: true needs low > 0, got {low:g}")
+    if log and step is not None:
+        raise ValueError("log and step cannot go together: drop one")
+
+
+class SearchSpace:
+    """Parameters in an order in which each comes after those it depends on.
+
+    Args:
+        params: dotted config key -> parameter.
+        base: values that conditions may read besides parameters: fixed keys and defaults.
+    Raises: ValueError when conditions go in a circle.
+    """
+
+    def __init__(self, params: Mapping[str, Param], base: Mapping[str, Any]) -> None:
+        self.params, self.base = _ordered(params), dict(base)
+
+    def suggest(self, trial: Suggests) -> dict[str, Any]:
+        """Draw every active parameter; returns dotted key -> value."""
+        values = dict(self.base)
+        drawn: dict[str, Any] = {}
+        for name, param in self.params.items():
+            if param.is_active(values):
+                drawn[name] = values[name] = param.suggest(trial, name)
+        return drawn
+
+    def grid(self) -> Iterator[dict[str, Any]]:
+        """Every combination, conditions respected, in file order. Raises ValueError for a continuous range."""
+        yield from self._grid(list(self.params.items()), {}, None)
+
+    def corners(self, *prefixes: str) -> Iterator[dict[str, Any]]:
+        """Every combination of extreme values and choices of the parameters under `prefixes` (all, if none is given),
+        and of those that their conditions depend on."""
+        names = {name for name in self.params if not prefixes or name.startswith(prefixes)}
+        while more := {key for name in names for key in self.params[name].when if key in self.params} - names:
+            names |= more
+        yield from self._grid([(name, param) for name, param in self.params.items() if name in names], {}, "extremes")
+
+    def _grid(self, items: list[tuple[str, Param]], drawn: dict[str, Any], how: str | None) -> Iterator[dict[str, Any]]:
+        if not items:
+            yield drawn
+            return
+        (name, param), rest = items[0], items[1:]
+        if not param.is_active({**self.base, **drawn}):
+            yield from self._grid(rest, drawn, how)
+            return
+        values = param.extremes() if how == "extremes" else param.grid()
+        if values is None:
+            raise ValueError(f"{name} is a continuous range: a grid needs 'choice', 'int', or 'float' with a step")
+        for value in values:
+            yield from self._grid(rest, {**drawn, name: value}, how)
+
+    def signature(self) -> dict[str, Any]:
+        """What makes two spaces the same search, as JSON-able data."""
+        return {name: param.signature() for name, param in self.params.items()}
+
+
+def _ordered(params: Mapping[str, Param]) -> dict[str, Param]:
+    """File order, but a parameter moves behind those its condition names."""
+    ordered: dict[str, Param] = {}
+    waiting = dict(params)
+    while waiting:
+        ready = [name for name, param in waiting.items() if not set(param.when) & set(waiting)]
+        if not ready:
+            raise ValueError(f"conditions go in a circle: {', '.join(waiting)}")
+        ordered[ready[0]] = waiting.pop(ready[0])
+    return ordered

@@ -1,0 +1,42 @@
+"""The arrays a TrainingRun reads: shared, read-only, never copied whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SplitArrays:
+    """One split. `features_NLD` may be shared memory: rows are gathered, the array itself is never written."""
+
+    ids: tuple[str, ...]
+    features_NLD: np.ndarray
+    labels_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
+        """Copies of the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
+        gathered = self.features_NLD[rows[:, None], layers].astype(np.float32)
+        labels = self.labels_N[rows]
+        return torch.from_numpy(gathered).to(device), torch.from_numpy(labels).to(device)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Train and dev of one modality. There is no place for a test split here, on purpose.
+
+    Args:
+        class_names: C names in the order of the labels.
+        label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
+    """
+
+    train: SplitArrays
+    dev: SplitArrays
+    class_names: tuple[str, ...]
+    label_text_CLD: np.ndarray | None = None

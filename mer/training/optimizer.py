@@ -1,0 +1,63 @@
+"""Optimiser groups by name, and the learning rate as a function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from mer.config import OptimConfig
+
+CONSTANT_GROUPS = frozenset({"anchors"})  # trained in the last epochs only, where a decayed rate would be near zero
+
+
+def parameter_groups(
+    named: dict[str, Iterable[nn.Parameter]], learning_rates: dict[str, float], weight_decay: float
+) -> list[dict[str, object]]:
+    """Split each named group into decayed matrices and undecayed vectors (biases, norms, mixing weights).
+
+    Raises: ValueError if a parameter is in two groups.
+    """
+    seen: set[int] = set()
+    groups: list[dict[str, object]] = []
+    for name, parameters in named.items():
+        trainable = [p for p in parameters if p.requires_grad]
+        if seen & {id(p) for p in trainable}:
+            raise ValueError(f"a parameter of group {name!r} is in another group too")
+        seen |= {id(p) for p in trainable}
+        decay = 0.0 if name in CONSTANT_GROUPS else weight_decay
+        halves = (
+            (name, [p for p in trainable if p.ndim > 1], decay),
+            (
+                f"{name}_no_decay",
+                [p for p in trainable if p.ndim <= 1],
+                0.0,
+            ),
+        )
+        for half, members, half_decay in halves:
+            if members:
+                lr = learning_rates[name]
+                groups.append({"name": half, "params": members, "lr": lr, "base_lr": lr, "weight_decay": half_decay})
+    return groups
+
+
+def build_optimizer(groups: list[dict[str, object]]) -> torch.optim.AdamW:
+    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
+
+
+def rate_multiplier(step: int, total_steps: int, config: OptimConfig) -> float:
+    """Share of the base learning rate at `step` (0-based): linear warm-up, then the schedule down to 0 at the end."""
+    warmup = int(config.warmup_ratio * total_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+    return 1.0 - progress if config.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, multiplier: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * (1.0 if group["name"] in CONSTANT_GROUPS else multiplier)

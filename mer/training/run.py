@@ -1,0 +1,299 @@
+"""One trial's training: built from a frozen TrialConfig and arrays, advanced an epoch at a time.
+
+Knows nothing of Ray, Optuna or MLflow: a notebook or a test can train with it.
+
+    run = TrainingRun(config, data)
+    while not run.finished:
+        print(run.train_epoch())
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mer.checkpoints.tensors import clone, prefixed, under
+from mer.config import EACLConfig, SPCLConfig, TrialConfig
+from mer.errors import MerError, TrialFailed
+from mer.files import sha256_json
+from mer.losses import Outputs, build_objective, curriculum_keep_probability
+from mer.models import UtteranceClassifier
+from mer.training.data import SplitArrays, TrainingData
+from mer.training.metrics import Scores
+from mer.training.optimizer import build_optimizer, parameter_groups, rate_multiplier, set_learning_rate
+from mer.training.seeding import seeded
+
+Row = dict[str, float]
+_EVAL_ROWS = 2048
+_CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
+_CENTER_TEMPERATURE = 0.1
+
+
+class TrainingRun:
+    """Model, objective and optimiser of one trial, with its history.
+
+    Args:
+        config: everything that decides the numbers, given the data.
+        data: train and dev arrays; shared memory is fine, nothing is written to it.
+        layers: which of the stored hidden states the head reads.
+        device: torch device.
+    """
+
+    def __init__(self, config: TrialConfig, data: TrainingData, layers: list[int], device: str = "cpu") -> None:
+        self.config, self.data, self.layers, self.device = config, data, layers, device
+        self.epoch = 0
+        self.step_count = 0
+        self.history: list[Row] = []
+        self.best_row: Row | None = None
+        self.best_tensors: dict[str, Tensor] = {}
+        self.best_logits = np.empty((0, len(data.class_names)), dtype=np.float32)  # of dev, at the best epoch
+
+        self._words_CLD = self._label_text()
+        classes = len(data.class_names)
+        with seeded(config.seed, "initialisation", device=device):
+            self.model = UtteranceClassifier(
+                config.head,
+                layers=len(layers),
+                width=data.train.features_NLD.shape[2],
+                classes=classes,
+                probe=config.loss.classification.probe,
+            )
+            self.model.input_norm.fit(data.train.features_NLD, layers)
+            self.objective = build_objective(
+                config.loss,
+                width=self.model.width,
+                counts_C=torch.from_numpy(np.bincount(data.train.labels_N, minlength=classes)),
+                anchors_CD=self._label_text_h(),
+            )
+        self.model.to(device)
+        self.objective.to(device)
+        self.optimizer = build_optimizer(self._parameter_groups())
+        share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
+        self.total_steps = config.training.epochs * math.ceil(len(data.train) * share / config.optim.batch_size)
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def train_epoch(self) -> Row:
+        """Train one epoch, score dev, remember the best weights. Raises TrialFailed on a non-finite loss."""
+        started = time.perf_counter()
+        with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
+            rows_N = self._begin_epoch()
+            losses: list[dict[str, float]] = []
+            for start in range(0, len(rows_N), self.config.optim.batch_size):
+                losses.append(self._step(rows_N[start : start + self.config.optim.batch_size]))
+            scores = self.evaluate(self.data.dev)
+        self.epoch += 1
+        row = {
+            "epoch": float(self.epoch),
+            **{f"train_{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]},
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **scores.as_metrics("dev"),
+        }
+        self._keep_if_best(row, scores)
+        row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
+        self.history.append(row)
+        return row
+
+    def _step(self, rows_B: np.ndarray) -> dict[str, float]:
+        """One weight update on the given training rows; returns its loss parts and gradient norm."""
+        set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
+        x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
+        outputs = Outputs(*self.model(x_BLD), self._anchors())
+        loss, parts = self.objective(outputs, y_B)
+        if not math.isfinite(loss.item()):
+            raise TrialFailed(f"the loss became {loss.item()} at step {self.step_count} (epoch {self.epoch + 1})")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optim.clip_norm)
+        self.optimizer.step()
+        self.objective.after_step(outputs, y_B)
+        self.step_count += 1
+        return {"loss": loss.item(), "grad_norm": grad_norm.item()} | {
+            f"loss_{name}": part.item() for name, part in parts.items()
+        }
+
+    def _begin_epoch(self) -> np.ndarray:
+        """Set modes and prototypes; return this epoch's training rows in order."""
+        if self.epoch == self.config.training.epochs - self.objective.stage_two_epochs:
+            self._enter_stage_two()
+        self.model.train(self.epoch < self.config.training.epochs - self.objective.stage_two_epochs)
+        self.objective.train()
+        count = len(self.data.train)
+        if not self.objective.needs_centers:
+            return torch.randperm(count).numpy()
+        h_NH, centers_CH = self._training_representations()
+        self.objective.start_epoch(centers_CH)
+        if not self._uses_curriculum:
+            return torch.randperm(count).numpy()
+        labels = torch.from_numpy(self.data.train.labels_N)
+        keep = curriculum_keep_probability(
+            h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
+        )
+        chosen = torch.nonzero(torch.rand(count) < keep).flatten()
+        chosen = chosen if len(chosen) else torch.randperm(count)[: self.config.optim.batch_size]
+        return chosen[torch.randperm(len(chosen))].numpy()
+
+    def _enter_stage_two(self) -> None:
+        """EACL: from the best weights so far, with everything but the anchors held still."""
+        if self.best_tensors:
+            self.load_weights(self.best_tensors)
+        anchors = self._anchors()
+        assert anchors is not None
+        self.objective.begin_stage_two(anchors)
+
+    # -- scores ------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def evaluate(self, split: SplitArrays) -> Scores:
+        """Scores of one split in eval mode, in row order; the batch size changes nothing."""
+        if self.config.training.prediction == "nearest_center":
+            self.model.class_centers_CH.copy_(self._training_representations()[1])
+        logits = self.predict(split)
+        if not np.isfinite(logits).all():
+            raise TrialFailed(f"class scores of the dev split are not finite (epoch {self.epoch + 1})")
+        return Scores(logits, split.labels_N, self.data.class_names)
+
+    @torch.no_grad()
+    def predict(self, split: SplitArrays) -> np.ndarray:
+        """Class scores (N, C) float32 of the current weights."""
+        self.model.eval()
+        self.objective.eval()
+        anchors = self._anchors()
+        chunks = []
+        for rows in _chunks(len(split)):
+            h, logits = self.model(split.batch(rows, self.layers, self.device)[0])
+            if self.config.training.prediction == "nearest_center":
+                logits = self.model.center_scores(h, _CENTER_TEMPERATURE)
+            elif self.config.training.prediction == "nearest_anchor":
+                logits = self.objective.anchor_scores(Outputs(h, logits, anchors))
+            chunks.append(logits.float().cpu())
+        return torch.cat(chunks).numpy()
+
+    @torch.no_grad()
+    def _training_representations(self) -> tuple[Tensor, Tensor]:
+        """h of the whole training split in eval mode (N, H), and its class means (C, H)."""
+        was_training = self.model.training
+        self.model.eval()
+        split = self.data.train
+        h_NH = torch.cat(
+            [self.model.represent(split.batch(rows, self.layers, self.device)[0]) for rows in _chunks(len(split))]
+        )
+        self.model.train(was_training)
+        labels = torch.from_numpy(split.labels_N).to(self.device)
+        sums = torch.zeros_like(self.model.class_centers_CH).index_add_(0, labels, h_NH)
+        counts = torch.bincount(labels, minlength=len(sums)).clamp(min=1)
+        return h_NH, sums / counts[:, None]
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """True at the last epoch, or after `patience` epochs without a dev gain."""
+        if self.epoch >= self.config.training.epochs:
+            return True
+        patience = self.config.training.patience
+        return bool(patience and self.best_row and self.epoch - self.best_row["epoch"] >= patience)
+
+    def weights(self) -> dict[str, Tensor]:
+        """What prediction needs: model and objective (anchors, prototypes), by name."""
+        return prefixed("model", self.model.state_dict()) | prefixed("objective", self.objective.state_dict())
+
+    def load_weights(self, tensors: dict[str, Tensor]) -> None:
+        self.model.load_state_dict(under("model", tensors))
+        self.objective.load_state_dict(under("objective", tensors))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything needed to go on exactly: tensors, and a JSON-able card."""
+        tensors = self.weights()
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            tensors |= prefixed(f"optimizer.{index}", entries)
+        card = {
+            "epoch": self.epoch,
+            "step_count": self.step_count,
+            "history": self.history,
+            "best_row": self.best_row,
+            "config_sha256": self.config_sha256,
+        }
+        return tensors, card
+
+    def best_state(self) -> dict[str, Tensor]:
+        """Weights at the best epoch, and the dev scores they gave."""
+        return self.best_tensors | {"dev_logits": torch.from_numpy(self.best_logits)}
+
+    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any], best: dict[str, Tensor]) -> None:
+        """Go on from `state()`, with the tensors of `best_state()` at the best epoch.
+
+        Raises MerError when the state belongs to another configuration."""
+        if card["config_sha256"] != self.config_sha256:
+            raise MerError("checkpoint", "it was written by another configuration", then="start with --fresh")
+        self.load_weights(tensors)
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in under("optimizer", tensors).items():
+            index, key = name.split(".", 1)
+            entries.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": entries})
+        self.epoch, self.step_count = card["epoch"], card["step_count"]
+        self.history, self.best_row = list(card["history"]), card["best_row"]
+        self.best_logits = best["dev_logits"].numpy()
+        self.best_tensors = {name: tensor for name, tensor in best.items() if name != "dev_logits"}
+
+    @property
+    def config_sha256(self) -> str:
+        """Identity of the configuration; where the data lie does not matter, what they hold is checked elsewhere."""
+        return sha256_json(self.config.model_dump(mode="json", exclude={"data": {"root"}}))
+
+    def _keep_if_best(self, row: Row, scores: Scores) -> None:
+        metric, sign = self.config.training.metric, 1.0 if self.config.training.mode == "max" else -1.0
+        if self.best_row is None or sign * row[metric] > sign * self.best_row[metric]:
+            self.best_row, self.best_tensors, self.best_logits = row, clone(self.weights()), scores.logits_NC
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    @property
+    def _uses_curriculum(self) -> bool:
+        contrastive = self.config.loss.contrastive
+        return isinstance(contrastive, SPCLConfig) and contrastive.curriculum
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        contrastive = self.config.loss.contrastive
+        head_lr = self.config.optim.head_lr
+        rates = {"head": head_lr, "loss": head_lr, "anchors": head_lr}
+        if isinstance(contrastive, EACLConfig):
+            rates["anchors"] = contrastive.stage_two_lr
+        named = {"head": list(self.model.parameters()), **self.objective.parameter_groups()}
+        return parameter_groups(named, rates, self.config.optim.weight_decay)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _label_text(self) -> Tensor | None:
+        """Features of the label words (C, L, D), where the loss asks for them."""
+        contrastive = self.config.loss.contrastive
+        wanted = contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text"
+        if not wanted:
+            return None
+        if self.data.label_text_CLD is None:
+            raise TrialFailed(f"loss.contrastive.kind {contrastive.kind!r} needs label words, which only text has")
+        return torch.from_numpy(self.data.label_text_CLD[:, self.layers].astype(np.float32)).to(self.device)
+
+    @torch.no_grad()
+    def _label_text_h(self) -> Tensor | None:
+        if self._words_CLD is None:
+            return None
+        self.model.eval()
+        return self.model.represent(self._words_CLD.cpu())
+
+    def _anchors(self) -> Tensor | None:
+        """EACL: the label words through the same body as the utterances (C, H)."""
+        if self.config.loss.contrastive.kind != "eacl" or self._words_CLD is None:
+            return None
+        return self.model.represent(self._words_CLD)
+
+
+def _chunks(count: int) -> list[np.ndarray]:
+    return [np.arange(start, min(start + _EVAL_ROWS, count)) for start in range(0, count, _EVAL_ROWS)]

@@ -1,0 +1,73 @@
+"""`python -m mer.tune SPACE.yaml`: run a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mer.cli_app import Debug, launch
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+EPILOG = (
+    "A study lives in studies/<name>/ and can be killed at any moment: --resume goes on where it was. "
+    "Every trial is in MLflow (studies/mlflow.db, or MLFLOW_TRACKING_URI)."
+)
+
+
+@app.command(epilog=EPILOG)
+def tune(
+    space: Annotated[
+        Path | None, typer.Argument(help="search space, e.g. search_spaces/spcl.yaml", show_default=False)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key, e.g. data.root=/data/MELD")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="number of trials in all [default: budget.trials]")] = None,
+    hours: Annotated[float | None, typer.Option(min=0.0, help="stop after so many hours; resumable")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="trials at once [default: as many as fit]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with an existing study")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="put an existing study aside and start over")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check everything, estimate the cost, run nothing")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or ray://host:10001")] = None,
+    studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
+    cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
+    keys: Annotated[bool, typer.Option("--keys", help="list every configuration key with its meaning")] = False,
+    debug: Debug = False,
+) -> None:
+    """Search hyper-parameters: YAML in, trials out, nothing lost."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if keys:
+        from mer.study.schema import print_keys
+
+        print_keys(console)
+        return
+    if space is None:
+        raise typer.BadParameter("which search space? e.g. python -m mer.tune search_spaces/quickstart.yaml")
+    from mer.study.load import load_spec
+
+    parts = {"budget.trials": trials, "budget.hours": hours, "resources.workers": workers}
+    spec = load_spec(space, overrides or (), parts)
+    if dry_run:
+        from mer.study.dry_run import dry_run as rehearse
+
+        rehearse(spec, cache, console)
+        return
+    from mer.study.runner import Options, run_study
+
+    command = f"python -m mer.tune {space}" + "".join(f" --set {text}" for text in overrides or ())
+    run_study(spec, Options(studies, cache, resume, fresh, address, command), console)
+
+
+def main() -> None:
+    launch(app)
+
+
+if __name__ == "__main__":
+    main()

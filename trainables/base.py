@@ -1,0 +1,122 @@
+"""A Ray trial as a slot that hosts one trial number after another: set up, step, report. It writes two files and
+talks to no database.
+
+A killed worker or driver loses at most the epochs since the last report: whoever gets the number next finds
+`last.safetensors` in the trial's folder and repeats its history from there.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from mer.checkpoints import load_tensors, save_tensors
+from mer.config import TrialConfig
+from mer.errors import TrialFailed
+from mer.training import TrainingRun
+from trainables.shared_features import SharedFeatures
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class MerTrainable(tune.Trainable):
+    """Subclasses say how a TrainingRun is built from a TrialConfig and shared features."""
+
+    features: SharedFeatures
+    run: TrainingRun | None
+
+    def build(self, config: TrialConfig, slot: dict[str, Any]) -> TrainingRun:
+        raise NotImplementedError
+
+    # -- Ray's side --------------------------------------------------------------------------------------------
+
+    def setup(self, config: dict[str, Any], features: SharedFeatures | None = None) -> None:
+        assert features is not None
+        self.features = features
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """A reused actor starts from nothing but the features: same config, same numbers as in a fresh one."""
+        self._take(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train until the report interval is over or a verdict is due; every failure becomes an outcome."""
+        try:
+            return {"report": self._advance()}
+        except TrialFailed as failure:
+            return {"report": self._failure("nonfinite", str(failure))}
+        except Exception as failure:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            return {"report": self._failure("error", f"{type(failure).__name__}: {failure}")}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:  # ours are in the trial folder; Ray keeps none
+        return None
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        return None
+
+    # -- ours --------------------------------------------------------------------------------------------------
+
+    def _take(self, slot: dict[str, Any]) -> None:
+        """Note the next trial. Reads and builds nothing yet: an exception here would be retried by Ray."""
+        self.slot = slot
+        self.number = int(slot["number"])
+        self.folder = Path(slot["folder"])
+        self.run = None
+        self.best_saved: float | None = None
+
+    def _advance(self) -> dict[str, Any]:
+        if self.run is None:
+            self.run = self._begin()
+            if self.run.history:  # begun before: repeat what was said, in case nobody heard it, and wait for a verdict
+                return self._report(self.run, since=0)
+        run, told = self.run, len(self.run.history)
+        deadline = time.perf_counter() + self.slot["report_interval_s"]
+        while not run.finished:
+            run.train_epoch()
+            if run.epoch in self.slot["decision_epochs"] or time.perf_counter() > deadline:
+                break
+        self._save_best(run)
+        save_tensors(self.folder / LAST, *run.state())
+        return self._report(run, since=told)
+
+    def _report(self, run: TrainingRun, since: int) -> dict[str, Any]:
+        outcome = "finished" if run.finished else "running"
+        return {"number": self.number, "rows": run.history[since:], "outcome": outcome, "reason": ""}
+
+    def _begin(self) -> TrainingRun:
+        torch.set_num_threads(self.slot["threads"])
+        self.folder.mkdir(parents=True, exist_ok=True)
+        run = self.build(TrialConfig.model_validate(self.slot["config"]), self.slot)
+        if (self.folder / LAST).exists():
+            best, card = load_tensors(self.folder / BEST)
+            run.load_state(*load_tensors(self.folder / LAST), best)
+            self.best_saved = card["epoch"]
+        return run
+
+    def _save_best(self, run: TrainingRun) -> None:
+        """Before `last`, which never speaks of a best that is not there."""
+        if run.best_row is None or run.best_row["epoch"] == self.best_saved:
+            return
+        card = {
+            "number": self.number,
+            "epoch": run.best_row["epoch"],
+            "row": run.best_row,
+            "config": run.config.model_dump(mode="json"),
+            "class_names": list(run.data.class_names),
+        }
+        save_tensors(self.folder / BEST, run.best_state(), card)
+        self.best_saved = run.best_row["epoch"]
+
+    def _failure(self, outcome: str, reason: str) -> dict[str, Any]:
+        rows = self.run.history if self.run is not None else []
+        if self.run is not None and outcome == "nonfinite":
+            self._save_best(self.run)
+        return {"number": self.number, "rows": list(rows), "outcome": outcome, "reason": reason}

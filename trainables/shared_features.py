@@ -1,0 +1,59 @@
+"""Features that sit once in the Ray object store and are mapped, never copied, by every worker.
+
+Arrays stay numpy: Ray hands them out read-only, whereas a torch view of the same memory would let one worker's write
+change every other worker's data. Batches are gathered (copied) row by row in `SplitArrays.batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from mer.features import load_features
+from mer.training import SplitArrays, TrainingData
+
+
+@dataclass(frozen=True)
+class SharedTable:
+    """One split's features as they travel: plain arrays and names."""
+
+    ids: tuple[str, ...]
+    features_NLD: np.ndarray
+    labels: dict[str, np.ndarray]
+    label_names: dict[str, tuple[str, ...]]
+    label_text: dict[str, np.ndarray]
+
+
+class SharedFeatures:
+    """Handles to tables in the object store, by the path of the cache file they came from. Small enough to pickle."""
+
+    def __init__(self, handles: Mapping[str, ray.ObjectRef]) -> None:
+        self._handles = dict(handles)
+
+    @classmethod
+    def put(cls, paths: list[Path]) -> SharedFeatures:
+        """Load each cache file once and put it into the object store."""
+        return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)})
+
+    def training_data(self, train: str, dev: str, task: str) -> TrainingData:
+        """Train and dev of one encoder, for one label task. Nothing is copied."""
+        tables = ray.get([self._handles[train], self._handles[dev]])
+        return as_training_data(*tables, task)
+
+
+def read_table(path: Path) -> SharedTable:
+    table = load_features(path)
+    return SharedTable(table.ids, table.features, table.labels, table.label_names, table.label_text)
+
+
+def as_training_data(train: SharedTable, dev: SharedTable, task: str) -> TrainingData:
+    return TrainingData(
+        train=SplitArrays(train.ids, train.features_NLD, train.labels[task]),
+        dev=SplitArrays(dev.ids, dev.features_NLD, dev.labels[task]),
+        class_names=train.label_names[task],
+        label_text_CLD=train.label_text.get(task),
+    )
