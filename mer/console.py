@@ -44,6 +44,9 @@ def run(command: Callable[[], object]) -> None:
             traceback.print_exc()
         _say(f"error: {fault.message}")
         sys.exit(EXIT_FAULT)
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        sys.stderr.close()
+        sys.exit(EXIT_UNEXPECTED)
     except OSError as fault:
         if debug:
             traceback.print_exc()
@@ -52,9 +55,7 @@ def run(command: Callable[[], object]) -> None:
     except Exception as fault:
         if debug:
             raise
-        _say(
-            f"error: unexpected {type(fault).__name__}: {fault}\n  next: run the same command with --debug and report it"
-        )
+        _say(f"error: unexpected {type(fault).__name__}: {fault}\n  next: run it again with --debug, and report it")
         sys.exit(EXIT_UNEXPECTED)
 
 

@@ -33,7 +33,7 @@ def tune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check everything, estimate the cost, run nothing")
     ] = False,
-    address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or ray://host:10001")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
     keys: Annotated[bool, typer.Option("--keys", help="list every configuration key with its meaning")] = False,

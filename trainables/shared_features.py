@@ -41,8 +41,8 @@ class SharedFeatures:
 
     def training_data(self, train: str, dev: str, task: str) -> TrainingData:
         """Train and dev of one encoder, for one label task. Nothing is copied."""
-        tables = ray.get([self._handles[train], self._handles[dev]])
-        return as_training_data(*tables, task)
+        train_table, dev_table = ray.get([self._handles[train], self._handles[dev]])
+        return as_training_data(train_table, dev_table, task)
 
 
 def read_table(path: Path) -> SharedTable:

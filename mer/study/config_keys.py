@@ -28,7 +28,7 @@ def known_keys() -> frozenset[str]:
 def _walk(model: type[BaseModel], prefix: str) -> set[str]:
     keys: set[str] = set()
     for name, field in model.model_fields.items():
-        inner = _models_in(field.annotation)
+        inner = models_in(field.annotation)
         if inner:
             for submodel in inner:
                 keys |= _walk(submodel, f"{prefix}{name}.")
@@ -37,13 +37,13 @@ def _walk(model: type[BaseModel], prefix: str) -> set[str]:
     return keys
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The models that an annotation (a model, or a union or Annotated of models) may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType, typing.Annotated):
-        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+        return [model for part in typing.get_args(annotation) for model in models_in(part)]
     return []
 
 

@@ -239,8 +239,10 @@ def _check_configs(file: YamlFile, spec: StudySpec) -> None:
         file.fault(("params",), str(fault))
         return
     rng = random.Random(0)
-    drawn = [({}, draw) for draw in [space.suggest(_Draw(rng)) for _ in range(_SAMPLES)]]
-    pointed = [({"point": i}, space.suggest(_Draw(rng, point))) for i, point in enumerate(spec.points)]
+    drawn: list[tuple[dict[str, int], dict[str, Any]]] = [
+        ({}, draw) for draw in [space.suggest(RandomDraw(rng)) for _ in range(_SAMPLES)]
+    ]
+    pointed = [({"point": i}, space.suggest(RandomDraw(rng, point))) for i, point in enumerate(spec.points)]
     seen: set[str] = set()
     for origin, values in [*pointed, *drawn]:
         try:
@@ -282,7 +284,7 @@ def _fault_at(file: YamlFile, path: KeyPath, key: str, found: str, allowed: str,
     return MerError(file.where(path), f"{key}: {found}" if key else found, allowed=allowed, then=then)
 
 
-class _Draw:
+class RandomDraw:
     """Plain uniform draws for the check; a point's own values come first."""
 
     def __init__(self, rng: random.Random, given: Mapping[str, Any] | None = None) -> None:

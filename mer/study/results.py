@@ -82,7 +82,7 @@ class Results:
         shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
         for heading in ("trial", *(name.removeprefix("dev_") for name in shown), "epoch"):
             table.add_column(heading, justify="right", no_wrap=True)
-        varying = [key for key in self.spec.params]
+        varying = list(self.spec.params)
         table.add_column("parameters", overflow="fold")
         for standing in self.ranked[:_TOP]:
             mark = "*" if standing.number in self.pareto else ""

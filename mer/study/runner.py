@@ -313,9 +313,7 @@ def _print_next(
         say(f"more trials:     {options.command} --resume --trials {spec.budget.trials * 2}")
     say(f"compare trials:  mlflow ui --host 127.0.0.1 --backend-store-uri {store.uri}")
     if results.best:
-        say(
-            f"best trial:      {folder / 'trials' / f'{results.best.number:05d}'}   (artifacts/confusion.svg, per_class.csv)"
-        )
+        say(f"best trial:      {folder / 'trials' / f'{results.best.number:05d}' / 'artifacts'}")
     say(f"all numbers:     {folder / 'summary.json'}")
     if tracker.errors:
         say(

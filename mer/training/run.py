@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,8 @@ class TrainingRun:
         """One weight update on the given training rows; returns its loss parts and gradient norm."""
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
-        outputs = Outputs(*self.model(x_BLD), self._anchors())
+        h_BH, logits_BC = self.model(x_BLD)
+        outputs = Outputs(h_BH, logits_BC, self._anchors())
         loss, parts = self.objective(outputs, y_B)
         if not math.isfinite(loss.item()):
             raise TrialFailed(f"the loss became {loss.item()} at step {self.step_count} (epoch {self.epoch + 1})")
@@ -265,7 +267,8 @@ class TrainingRun:
         rates = {"head": head_lr, "loss": head_lr, "anchors": head_lr}
         if isinstance(contrastive, EACLConfig):
             rates["anchors"] = contrastive.stage_two_lr
-        named = {"head": list(self.model.parameters()), **self.objective.parameter_groups()}
+        named: dict[str, Iterable[nn.Parameter]] = {"head": self.model.parameters()}
+        named |= self.objective.parameter_groups()
         return parameter_groups(named, rates, self.config.optim.weight_decay)
 
     def _parameters(self) -> list[nn.Parameter]:

@@ -11,8 +11,8 @@ import pytest
 
 from mer.config import DataConfig, TextEncoderConfig
 from mer.errors import MerError
-from mer.features import describe_backbone, ensure_features
 from mer.features import backbones as backbones_module
+from mer.features import describe_backbone, ensure_features
 
 
 def test_describe_reads_config_only(backbone: Any, tmp_path: Path) -> None:

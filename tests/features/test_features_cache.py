@@ -189,7 +189,7 @@ def test_a_broken_file_is_refused_with_the_way_out(dev_file: Any, name: str) -> 
 
 
 def test_a_file_under_another_name_is_refused(dev_file: Any) -> None:
-    path, ensure = dev_file
+    path = dev_file[0]
     other = path.with_name("dev-000000000000.safetensors")
     shutil.copy(path, other)
     with pytest.raises(MerError, match=f"holds {path.name}"):

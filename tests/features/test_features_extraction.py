@@ -137,8 +137,8 @@ def test_shards_are_taken_over_only_if_whole_and_of_this_plan(tmp_path: Path, mo
     assert run("another") == 6
 
 
-def test_two_processes_share_the_work(data: DataConfig, encoder_config: Any, tmp_path: Path) -> None:
-    """Threads, since the lock is per handle: the second waits for the first and then encodes nothing."""
+def test_of_two_at_once_one_encodes(data: DataConfig, encoder_config: Any, tmp_path: Path) -> None:
+    """Two threads stand for two processes: the lock belongs to the open file, not to the process."""
     results: list[Any] = []
 
     def go() -> None:

@@ -1,4 +1,4 @@
-"""One thread for these tests: their tensors are tiny, and threads that wait for busy cores take longer than the work."""
+"""One thread for these tests: their tensors are tiny, and threads waiting for busy cores cost more than the work."""
 
 import pytest
 import torch

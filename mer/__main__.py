@@ -1,0 +1,5 @@
+"""`python -m mer COMMAND`."""
+
+from mer.cli import main
+
+main()

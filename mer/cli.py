@@ -1,0 +1,33 @@
+"""`mer COMMAND`: every command as a subcommand; `python -m mer.COMMAND` is the same."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# name -> (module, what it does). Modules are imported when they are asked for: `mer --help` answers at once.
+COMMANDS = {
+    "tune": ("mer.tune", "run a study: python -m mer.tune search_spaces/quickstart.yaml"),
+    "data": ("mer.data.__main__", "get, check and generate datasets"),
+    "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),
+}
+
+
+def main() -> None:
+    """Hand over to the named command, or say which there are."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in COMMANDS:
+        sys.argv = [f"mer {name}", *sys.argv[2:]]
+        importlib.import_module(COMMANDS[name][0]).main()
+        return
+    listing = "\n".join(f"  {command:10s} {text}" for command, (_, text) in COMMANDS.items())
+    usage = f"usage: mer COMMAND ...\n\n{listing}\n\n`mer COMMAND --help` says more."
+    if name in ("-h", "--help"):
+        print(usage)
+        return
+    print(f"error: mer: unknown command {name!r}\n{usage}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""`--dry-run`: everything short of training. Samples configurations, builds each model, estimates cost and memory."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mer.config import TrialConfig
+from mer.data import load_corpus
+from mer.features import describe_backbone, select_layers
+from mer.study.feature_plan import SPLITS, check_plan, setting_of
+from mer.study.load import RandomDraw
+from mer.study.spec import StudySpec
+from mer.training import SplitArrays, TrainingData, TrainingRun
+
+_CONFIGS = 20
+_TIMED_ROWS = 1024
+_WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
+
+
+def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
+    """Print what the study would do. Raises MerError for what it would trip over. Writes nothing."""
+    configs = check_plan(spec)
+    settings = {setting_of(config): config for config in configs}
+    corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
+    rows = {split: len(corpus.utterances(split)) for split in SPLITS}
+    feature_bytes = sum(_bytes_per_row(config) for config in settings.values()) * sum(rows.values())
+
+    rng = random.Random(spec.sampler.seed)
+    drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
+    drawn += [spec.space.suggest(RandomDraw(rng)) for _ in range(max(0, _CONFIGS - len(drawn)))]
+    table = Table(title=f"{len(drawn)} configurations of {spec.study}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("parameters", "trained weights", "s/epoch"):
+        table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
+    seconds: list[float] = []
+    for params in drawn:
+        config = spec.trial_config(params)
+        weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
+        seconds.append(epoch_s)
+        words = "  ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in params.items())
+        table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
+    console.print(table)
+
+    workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
+    most = statistics.mean(seconds) * spec.budget.epochs * spec.budget.trials / workers
+    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {configs[0].data.root}")
+    console.print(
+        f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"
+    )
+    console.print(
+        f"memory:    about {(feature_bytes + workers * _WORKER_BYTES) / 2**30:.1f} GiB with {workers} workers"
+    )
+    console.print(
+        f"time:      at most {most / 60:.0f} min for {spec.budget.trials} trials x {spec.budget.epochs} epochs "
+        f"({spec.scheduler.kind} stops some early); encoding missing features comes on top"
+    )
+    console.print("dry run: nothing was written")
+
+
+def _bytes_per_row(config: TrialConfig) -> int:
+    assert config.encoders.text is not None
+    card = describe_backbone(config.encoders.text)
+    return card.layers * card.width * 2
+
+
+def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int) -> tuple[int, float]:
+    """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
+    encoder = config.encoders.text
+    assert encoder is not None
+    card = describe_backbone(encoder)
+    layers = select_layers(encoder.layers, card.layers)
+    rng = np.random.default_rng(0)
+    count = min(train_rows, _TIMED_ROWS)
+    features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
+    labels = rng.integers(0, classes, count)
+    split = SplitArrays(tuple(map(str, range(count))), features, labels)
+    names = tuple(f"class{index}" for index in range(classes))
+    words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
+    torch.set_num_threads(1)
+    run = TrainingRun(config, TrainingData(split, split, names, words), layers)
+    started = time.perf_counter()
+    run.train_epoch()
+    elapsed = time.perf_counter() - started
+    weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()])
+    return weights, elapsed * (train_rows + dev_rows / 3) / (count * 4 / 3)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
