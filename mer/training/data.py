@@ -22,9 +22,9 @@ class SplitArrays:
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
         """Copies of the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
-        gathered = self.features_NLD[rows[:, None], layers].astype(np.float32)
-        labels = self.labels_N[rows]
-        return torch.from_numpy(gathered).to(device), torch.from_numpy(labels).to(device)
+        gathered = torch.from_numpy(self.features_NLD[rows[:, None], layers])  # a copy: safe to hand to torch
+        labels = torch.from_numpy(self.labels_N[rows])
+        return gathered.to(device).float(), labels.to(device)
 
 
 @dataclass(frozen=True)
