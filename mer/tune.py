@@ -43,6 +43,8 @@ def tune(
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe has no width: do not fold tables at 80 columns
+        console = Console(highlight=False, width=160)
     if keys:
         from mer.study.schema import print_keys
 

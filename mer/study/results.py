@@ -103,6 +103,11 @@ class Results:
                 f"({'+' if gain >= 0 else ''}{show(metric, gain)} against trial 0)",
                 highlight=False,
             )
+        cut = [s for s in self.standings if s.state == "stopped early" and s.best]
+        if cut:
+            values = [(s.best[metric], s.number) for s in cut]
+            value, number = (max if self.spec.objective[0].mode == "max" else min)(values)
+            console.print(f"{len(cut)} stopped early, the best of them at {show(metric, value)} (trial {number})")
         reasons = Counter(s.reason for s in self.standings if s.state == "failed")
         for reason, count in reasons.most_common(3):
             console.print(f"{count} failed: {reason}", highlight=False)

