@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +64,11 @@ def tune(
         return
     from mer.study.runner import Options, run_study
 
-    command = f"python -m mer.tune {space}" + "".join(f" --set {text}" for text in overrides or ())
+    places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
+    said = [f"{name} {value}" for name, (value, default) in places.items() if value != default]
+    said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
+    said += [f"--address {address}"] if address else []
+    command = " ".join([f"python -m mer.tune {space}", *said])
     run_study(spec, Options(studies, cache, resume, fresh, address, command), console)
 
 

@@ -7,6 +7,7 @@ A killed worker or driver loses at most the epochs since the last report: whoeve
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from pathlib import Path
@@ -52,8 +53,9 @@ class MerTrainable(tune.Trainable):
         except TrialFailed as failure:
             return {"report": self._failure("nonfinite", str(failure))}
         except Exception as failure:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            with contextlib.suppress(OSError):  # on a full disk the report below says what matters
+                self.folder.mkdir(parents=True, exist_ok=True)
+                (self.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return {"report": self._failure("error", f"{type(failure).__name__}: {failure}")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:  # ours are in the trial folder; Ray keeps none
@@ -80,7 +82,11 @@ class MerTrainable(tune.Trainable):
         run, told = self.run, len(self.run.history)
         deadline = time.perf_counter() + self.slot["report_interval_s"]
         while not run.finished:
-            run.train_epoch()
+            try:
+                run.train_epoch()
+            except TrialFailed:
+                self._save_best(run)
+                raise
             if run.epoch in self.slot["decision_epochs"] or time.perf_counter() > deadline:
                 break
         self._save_best(run)
@@ -96,13 +102,12 @@ class MerTrainable(tune.Trainable):
         self.folder.mkdir(parents=True, exist_ok=True)
         run = self.build(TrialConfig.model_validate(self.slot["config"]), self.slot)
         if (self.folder / LAST).exists():
-            best, card = load_tensors(self.folder / BEST)
-            run.load_state(*load_tensors(self.folder / LAST), best)
-            self.best_saved = card["epoch"]
+            run.load_state(*load_tensors(self.folder / LAST))
+            self._save_best(run)  # the file may be ahead of `last`, which alone is believed
         return run
 
     def _save_best(self, run: TrainingRun) -> None:
-        """Before `last`, which never speaks of a best that is not there."""
+        """Before `last` and every report: nobody hears of a best that is not there."""
         if run.best_row is None or run.best_row["epoch"] == self.best_saved:
             return
         card = {
@@ -117,6 +122,4 @@ class MerTrainable(tune.Trainable):
 
     def _failure(self, outcome: str, reason: str) -> dict[str, Any]:
         rows = self.run.history if self.run is not None else []
-        if self.run is not None and outcome == "nonfinite":
-            self._save_best(self.run)
         return {"number": self.number, "rows": list(rows), "outcome": outcome, "reason": reason}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mer.config import HeadConfig
 
 _CHUNK_ROWS = 2048
-_SMALLEST_SD = 1e-3  # features are stored in half precision: a smaller spread is rounding, not signal
+_SMALLEST_SD = 1e-3  # relative to |mean| or 1: features are half precision, a smaller spread is rounding, not signal
 
 
 class InputNorm(nn.Module):
@@ -39,7 +39,8 @@ class InputNorm(nn.Module):
         mean = total / len(features_NLD)
         sd = np.sqrt(np.maximum(squares / len(features_NLD) - mean**2, 0.0))
         self.mean_LD = torch.as_tensor(mean, dtype=torch.float32)
-        self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, _SMALLEST_SD), dtype=torch.float32)
+        smallest = _SMALLEST_SD * np.maximum(np.abs(mean), 1.0)
+        self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, smallest), dtype=torch.float32)
 
     def forward(self, x_NLD: Tensor) -> Tensor:
         if self.kind == "standardize":

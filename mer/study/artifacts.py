@@ -50,7 +50,8 @@ def write_artifacts(
 
 def history_csv(rows: list[Row]) -> str:
     """One line per epoch, full precision."""
-    return _csv(list(rows[0]) if rows else ["epoch"], [[repr(value) for value in row.values()] for row in rows])
+    header = list(dict.fromkeys(key for row in rows for key in row)) or ["epoch"]
+    return _csv(header, [[repr(float(row[key])) if key in row else "" for key in header] for row in rows])
 
 
 def read_history(trial_folder: Path) -> list[Row]:
@@ -61,7 +62,7 @@ def read_history(trial_folder: Path) -> list[Row]:
             return list(json.loads(file.metadata()["card"])["history"])
     if history.exists():
         with history.open(newline="", encoding="utf-8") as stream:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
     return []
 
 

@@ -49,17 +49,24 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def complaints(error: ValidationError) -> list[tuple[str, str, str]]:
     """(dotted key, what was found, what is allowed) for each fault of a rejected TrialConfig."""
-    return [(_dotted(fault["loc"]), *_words(fault)) for fault in error.errors(include_url=False)]
+    return [(_key(fault), *_words(fault)) for fault in error.errors(include_url=False)]
 
 
-def _dotted(loc: tuple[str | int, ...]) -> str:
+def _key(fault: Any) -> str:
+    key = _dotted(fault["loc"], fault["type"] == "extra_forbidden")
+    if fault["type"] == "union_tag_invalid":
+        return f"{key}.{fault['ctx']['discriminator'].strip(chr(39))}"
+    return key
+
+
+def _dotted(loc: tuple[str | int, ...], extra: bool) -> str:
     """pydantic's location without the tags it adds for unions ('loss.contrastive.spcl.x' -> 'loss.contrastive.x')."""
     known = known_keys()
     parts: list[str] = []
     for part in map(str, loc):
         longer = ".".join([*parts, part])
         is_known = longer in known or any(key.startswith(f"{longer}.") for key in known)
-        if is_known or part is loc[-1]:
+        if is_known or (extra and part is loc[-1]):
             parts.append(part)
     if len(parts) > 1 and ".".join(parts) not in known and ".".join(parts[:-1]) in known:
         parts.pop()  # the tag of a union of plain types, e.g. 'past.int'

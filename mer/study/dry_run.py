@@ -16,8 +16,8 @@ from rich.table import Table
 from mer.config import TrialConfig
 from mer.data import load_corpus
 from mer.features import describe_backbone, select_layers
+from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, setting_of
-from mer.study.load import RandomDraw
 from mer.study.spec import StudySpec
 from mer.training import SplitArrays, TrainingData, TrainingRun
 
@@ -42,7 +42,11 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
     seconds: list[float] = []
     for params in drawn:
-        config = spec.trial_config(params)
+        try:
+            config = spec.trial_config(params)
+        except ValueError as fault:  # such a trial would count as failed
+            table.add_row(f"refused: {fault}", "", "")
+            continue
         weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
         seconds.append(epoch_s)
         words = "  ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in params.items())
@@ -50,7 +54,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     console.print(table)
 
     workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
-    most = statistics.mean(seconds) * spec.budget.epochs * spec.budget.trials / workers
+    most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
     console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {configs[0].data.root}")
     console.print(
         f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"

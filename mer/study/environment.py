@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_HERE = Path(__file__).resolve()
 _PACKAGES = (
     "mer",
     "ray",
@@ -26,11 +27,10 @@ _PACKAGES = (
 
 def describe_environment(command: list[str]) -> dict[str, Any]:
     """Code, packages, machine and command, JSON-able. Never environment variables: they hold secrets."""
-    repository = Path(__file__).resolve().parent
     return {
         "command": " ".join(command),
-        "git_sha": _git(repository, "rev-parse", "HEAD"),
-        "git_dirty": bool(_git(repository, "status", "--porcelain", "--untracked-files=no")),
+        "git_sha": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "machine": {"system": platform.platform(), "cpu_count": os.cpu_count(), "processor": _processor()},
@@ -40,15 +40,22 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 def code_diff() -> str:
     """Uncommitted changes of the code, as a patch; empty outside a git checkout."""
-    return _git(Path(__file__).resolve().parent, "diff", "HEAD", "--no-color")
+    return _git("diff", "HEAD", "--no-color", "--no-ext-diff")
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(*arguments: str) -> str:
+    """What git says of the checkout that this file is part of; empty when there is none."""
+    if _run_git("ls-files", "--error-unmatch", _HERE.name) is None:
+        return ""  # installed inside somebody else's repository, or outside any
+    return (_run_git(*arguments) or "").strip()
+
+
+def _run_git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", "-C", str(_HERE.parent), *arguments], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else None
 
 
 def _version(name: str) -> str:

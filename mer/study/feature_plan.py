@@ -36,6 +36,10 @@ class FeaturePlan:
         """Split -> file for one trial."""
         return {split: str(path) for split, path in self.files[setting_of(config)].items()}
 
+    def names(self) -> dict[str, dict[str, str]]:
+        """Encoder setting -> split -> file name: content-addressed, so equal names mean equal features."""
+        return {setting: {split: p.name for split, p in files.items()} for setting, files in self.files.items()}
+
     def paths(self) -> list[Path]:
         return [path for splits in self.files.values() for path in splits.values()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
     if resume and fresh:
         raise MerError("--resume --fresh", "they exclude each other", then="give one of the two")
     has_journal = (folder / JOURNAL).exists()
+    if folder.exists() and not folder.is_dir():
+        raise MerError(folder, "is a file", then="move it away, or give the study another name with --set study=NAME")
     if folder.exists() and not has_journal and any(folder.iterdir()):
         raise MerError(
             folder,
@@ -32,7 +35,7 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
             then="move it away, or give the study another name with --set study=NAME",
         )
     if has_journal and fresh:
-        aside = studies / REPLACED / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside = _free_place(studies / REPLACED / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}")
         aside.parent.mkdir(exist_ok=True)
         folder.rename(aside)
         fsync_folder(studies)
@@ -45,6 +48,11 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _free_place(folder: Path) -> Path:
+    names = (folder.with_name(f"{folder.name}-{count}") for count in itertools.count(2))
+    return folder if not folder.exists() else next(name for name in names if not name.exists())
 
 
 def forget_empty_folder(folder: Path) -> None:

@@ -7,7 +7,9 @@ killed half-way through is finished by the next one.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import math
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +55,7 @@ class Ledger:
         journal = folder / "journal.log"
         _drop_torn_line(journal)
         storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
+        _refuse_other_study(folder, storage, spec)
         self.study = optuna.create_study(
             study_name=spec.study,
             storage=storage,
@@ -82,7 +85,13 @@ class Ledger:
 
     def work_left(self) -> bool:
         """True when a trial is waiting to be run or to be gone on with."""
-        return bool(self._orphans) or self.begun() < self.spec.budget.trials
+        return bool(self._orphans) or self.begun() < self.most()
+
+    def most(self) -> int:
+        """Trials that the budget allows; a grid may have fewer cells."""
+        if self.spec.sampler.kind != "grid":
+            return self.spec.budget.trials
+        return sum(1 for _ in itertools.islice(self.spec.space.grid(), self.spec.budget.trials))
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -108,6 +117,7 @@ class Ledger:
 
     def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
         self._live[trial.number], self._reported[trial.number] = trial, reported
+        #  # Optuna draws them at the first parameter that is missing: under that one's seed
         return Assignment(trial.number, self.spec.space.suggest(_SeededTrial(self, trial)))
 
     def _use_sampler(self, number: int, parameter: str = "") -> None:
@@ -140,6 +150,10 @@ class Ledger:
         trial = self._live[number]
         if outcome == "finished" and best is None:
             outcome, reason = "error", "it ended before its first epoch"
+        elif outcome == "finished" and best is not None:
+            bad = [o.metric for o in self.spec.objective if not math.isfinite(best.get(o.metric, math.nan))]
+            if bad:  # Optuna refuses NaN only after the note is written: the study could never be opened again
+                outcome, reason = "nonfinite", f"{', '.join(bad)} is not a finite number at its best epoch"
         trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
         self._tell(trial._trial_id, number)
         self._live.pop(number, None)
@@ -236,6 +250,17 @@ class _SeededTrial:
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         self.ledger._use_sampler(self.trial.number, name)
         return self.trial.suggest_categorical(name, choices)
+
+
+def _refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) -> None:
+    """A folder renamed by hand would begin again at trial 0, on top of the former trials' weights."""
+    names = [study.study_name for study in storage.get_all_studies()]
+    if names and spec.study not in names:
+        raise MerError(
+            folder,
+            f"holds the study {names[0]!r}, not {spec.study!r}: was the folder renamed?",
+            then="rename it back, or start over with --fresh, or name it anew with --set study=NAME",
+        )
 
 
 def _drop_torn_line(journal: Path) -> None:

@@ -25,19 +25,9 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
     """
     studies.mkdir(parents=True, exist_ok=True)
     lock, owner = studies / f".{study}.lock", studies / f".{study}.owner.json"
+    held = FileLock(lock)
     try:
-        with FileLock(lock, timeout=0):
-            me = {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "command": " ".join(sys.argv),
-                "since": time.ctime(),
-            }
-            write_json(owner, me)
-            try:
-                yield
-            finally:
-                owner.unlink(missing_ok=True)
+        held.acquire(timeout=0)
     except Timeout:
         raise MerError(
             studies / study,
@@ -45,11 +35,18 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
             allowed="one driver per study",
             then="wait for it, or stop it (Ctrl-C there), then run again with --resume",
         ) from None
+    try:
+        me = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv), "since": time.ctime()}
+        write_json(owner, me)
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()
 
 
 def _owner_words(owner: Path) -> str:
     try:
         who = json.loads(owner.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return f": pid {who['pid']} on {who['host']}, since {who['since']} ({who['command']})"
+    except (OSError, ValueError, LookupError, TypeError):
         return ""
-    return f": pid {who['pid']} on {who['host']}, since {who['since']} ({who['command']})"

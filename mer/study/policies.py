@@ -5,6 +5,7 @@ Scores are best-so-far values, larger is better. Trials are keyed by number, so 
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Protocol
 
@@ -62,13 +63,13 @@ class SuccessiveHalving:
 
     def remember(self, number: int, epoch: int, score: float) -> None:
         if epoch in self.decision_epochs(number):
-            self._rung(number, epoch)[number] = score
+            self._rung(number, epoch)[number] = _comparable(score)
 
     def cuts(self, number: int, epoch: int, score: float) -> bool:
         if epoch not in self.decision_epochs(number) or number in self._rung(number, epoch):
             return False  # a number that stands in the rung was judged before
         rung = self._rung(number, epoch)
-        rung[number] = score
+        rung[number] = score = _comparable(score)
         passing = max(1, len(rung) // self.reduction)
         return score < sorted(rung.values(), reverse=True)[passing - 1]
 
@@ -90,16 +91,21 @@ class MedianStopping:
         return self.epochs
 
     def remember(self, number: int, epoch: int, score: float) -> None:
-        self.scores.setdefault(epoch, {})[number] = score
+        self.scores.setdefault(epoch, {})[number] = _comparable(score)
 
     def cuts(self, number: int, epoch: int, score: float) -> bool:
         others = self.scores.setdefault(epoch, {})
         judged_before = number in others
         rest = [value for other, value in others.items() if other != number]
-        others[number] = score
+        others[number] = score = _comparable(score)
         if judged_before or epoch not in self.epochs or len(rest) < _MEDIAN_NEEDS:
             return False
         return score < statistics.median(rest)
+
+
+def _comparable(score: float) -> float:
+    """NaN, which no comparison finds worse, counts as the worst score."""
+    return -math.inf if math.isnan(score) else score
 
 
 def build_policy(budget: Budget, scheduler: Scheduler) -> Policy:

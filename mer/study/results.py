@@ -62,6 +62,17 @@ class Results:
         """Trial 0: the published setting, where the space has one."""
         return next((s for s in self.standings if s.number == 0), None)
 
+    @property
+    def unfinished(self) -> int:
+        """Trials of the budget that have not ended."""
+        ended = sum(n for word, n in self.counts.items() if word in ("finished", "stopped early", "failed"))
+        return max(0, self.spec.budget.trials - ended)
+
+    def best_metrics(self) -> dict[str, float]:
+        """The best trial's dev metrics, named best_*."""
+        best = self.best.best if self.best else {}
+        return {f"best_{name}": value for name, value in best.items() if name.startswith("dev_")}
+
     def summary(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         """JSON-able: counts, best, trial 0, and what the runner adds (times, places, baseline)."""
         return {

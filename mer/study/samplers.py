@@ -7,7 +7,10 @@ fresh sampler with a derived seed: the relative draw of a trial from (seed, numb
 
 from __future__ import annotations
 
+import itertools
+import json
 import warnings
+from typing import Any
 
 import optuna
 
@@ -26,9 +29,48 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
                 seed=seed, n_startup_trials=spec.startup_trials, multivariate=True, group=True, constant_liar=True
             )
         if spec.kind == "gp":
-            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=spec.startup_trials)
+            return _RepeatableGP(seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False)
         if spec.kind == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=spec.startup_trials)
-        if spec.kind == "qmc":  # one scrambled sequence per study: its seed may not depend on the trial
-            return optuna.samplers.QMCSampler(seed=spec.seed, scramble=True, warn_independent_sampling=False)
+            return optuna.samplers.CmaEsSampler(
+                seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False
+            )
+        if spec.kind == "qmc":
+            return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
         return optuna.samplers.RandomSampler(seed=seed)
+
+
+class _RepeatableGP(optuna.samplers.GPSampler):
+    """Repeats its draw for a trial that was begun before.
+
+    Optuna's shares each draw with other processes through the storage, and would take a trial's own former draw for
+    another running trial, to keep away from.
+    """
+
+    def sample_relative(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        shared = itertools.takewhile(
+            bool, (trial.system_attrs.get(f"gp:relative_params:{i}") for i in itertools.count())
+        )
+        try:
+            drawn = json.loads("".join(map(str, shared)))
+        except ValueError:  # none, or cut short by a kill
+            return dict(super().sample_relative(study, trial, search_space))
+        return {name: value for name, value in drawn.items() if name in search_space}
+
+
+class _NumberedQMC(optuna.samplers.QMCSampler):
+    """One scrambled Sobol sequence per study, in which a trial's number is its place.
+
+    Optuna's own counts draws in the storage: a trial drawn again after a kill would take the next place, and so would
+    every trial after it.
+    """
+
+    def __init__(self, study_seed: int, number: int, independent: optuna.samplers.BaseSampler) -> None:
+        super().__init__(
+            seed=study_seed, scramble=True, independent_sampler=independent, warn_independent_sampling=False
+        )
+        self._number = number
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, Any]) -> int:
+        return self._number

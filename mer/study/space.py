@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field, model_validator
@@ -52,7 +53,7 @@ class FloatParam(_Param):
 
     def contains(self, value: Any) -> bool:
         return (
-            isinstance(value, int | float) and not isinstance(value, bool) and self.range[0] <= value <= self.range[1]
+            isinstance(value, int | float) and not isinstance(value, bool) and _on_range(value, *self.range, self.step)
         )
 
     def extremes(self) -> list[Any]:
@@ -62,8 +63,8 @@ class FloatParam(_Param):
         """All values, or None when there is no end of them."""
         if self.step is None:
             return None
-        count = int((self.range[1] - self.range[0]) / self.step + 1e-9) + 1
-        return [self.range[0] + index * self.step for index in range(count)]
+        low, high, step = (Decimal(str(number)) for number in (*self.range, self.step))
+        return [float(low + index * step) for index in range(int((high - low) / step) + 1)]
 
     def signature(self) -> list[Any]:
         return ["float", *self.range, self.log, self.step, self.when]
@@ -85,7 +86,7 @@ class IntParam(_Param):
         return trial.suggest_int(name, *self.range, log=self.log, step=self.step)
 
     def contains(self, value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and self.range[0] <= value <= self.range[1]
+        return isinstance(value, int) and not isinstance(value, bool) and _on_range(value, *self.range, self.step)
 
     def extremes(self) -> list[Any]:
         return list(self.range)
@@ -104,16 +105,23 @@ class ChoiceParam(_Param):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        encoded = [json.dumps(choice) for choice in self.choices]
-        if len(set(encoded)) != len(encoded):
-            raise ValueError(f"choices must differ from one another, got {self.choices}")
+        for choice in self.choices:
+            if not _is_plain(choice):
+                raise ValueError(
+                    f"a choice must be text, a number, true, false, null or a list of these, got {choice!r}"
+                )
+        if any(choice in self.choices[:index] for index, choice in enumerate(self.choices)):
+            raise ValueError(f"choices must differ from one another, got {self.choices}{boolean_hint(self.choices)}")
         return self
 
     def suggest(self, trial: Suggests, name: str) -> Any:
         return decode(trial.suggest_categorical(name, [encode(choice) for choice in self.choices]))
 
     def contains(self, value: Any) -> bool:
-        return any(json.dumps(value) == json.dumps(choice) for choice in self.choices)
+        return any(
+            encode(value) == encode(choice) and isinstance(value, bool) == isinstance(choice, bool)
+            for choice in self.choices
+        )
 
     def extremes(self) -> list[Any]:
         return list(self.choices)
@@ -152,6 +160,32 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
         raise ValueError(f"log: true needs low > 0, got {low:g}")
     if log and step is not None:
         raise ValueError("log and step cannot go together: drop one")
+    if step is not None and not _on_range(high, low, high, step):
+        count = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
+        last = Decimal(str(low)) + count * Decimal(str(step))
+        raise ValueError(
+            f"step {step:g} does not lead from {low:g} to {high:g}: "
+            + (f"the last value is {last:g}, write it as the upper end" if count else "it is wider than the range")
+        )
+
+
+def _on_range(value: float, low: float, high: float, step: float | None) -> bool:
+    """Within [low, high], and reached from `low` by whole steps where there is a step."""
+    if not low <= value <= high:
+        return False
+    return step is None or abs((value - low) / step - round((value - low) / step)) < 1e-8
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float | bool)
+
+
+def boolean_hint(value: Any) -> str:
+    """A word about `off`, `no`, `on`, `yes`, which YAML reads as booleans."""
+    booleans = isinstance(value, bool) or (isinstance(value, list) and any(isinstance(item, bool) for item in value))
+    return " (YAML reads no, off, yes and on as false and true: put words in quotes)" if booleans else ""
 
 
 class SearchSpace:

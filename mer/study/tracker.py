@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, flatten
-from mer.files import write_json
+from mer.files import atomic_path, write_json
 from mer.study.artifacts import read_history, write_artifacts
 from mer.study.ledger import params_of
 from mer.study.reports import Outcome, Row
@@ -127,8 +128,9 @@ class Tracker:
     def _open_parent(self, files: list[Path]) -> None:
         for noisy in ("mlflow", "alembic"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        from mlflow import MlflowClient  # 2 s; here it overlaps with Ray's start
+        from mlflow import MlflowClient  # a second or two; here it overlaps with Ray's start
 
+        _create_database(self.store.uri)
         self._client = MlflowClient(self.store.uri)
         experiment = self._client.get_experiment_by_name(self.spec.study)
         if experiment is None:
@@ -272,6 +274,21 @@ class Tracker:
     def _note(self) -> str:
         command = self.environment["command"]
         return f"{self.spec.description}\n\nStarted by `{command}`.\n\nSelect the child runs and press Compare."
+
+
+def _create_database(uri: str) -> None:
+    """Make a new SQLite store whole or not at all: a driver killed inside MLflow's migrations would leave a database
+    that never opens again."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    from mlflow import MlflowClient
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        if path.exists():  # another study's driver made it meanwhile
+            return
+        with atomic_path(path) as temporary:
+            MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
 def run_name(number: int, params: Mapping[str, Any], config: TrialConfig) -> str:

@@ -27,24 +27,35 @@ _Loader.add_implicit_resolver(
 
 @dataclass
 class YamlFile:
-    """A parsed file: plain data, and the line (1-based) on which each key or item stands."""
+    """A parsed file: plain data, and the line (1-based) on which each key or item stands.
+
+    `overrides` says which keys come from the command line, and how it was typed there.
+    """
 
     path: Path
     data: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    overrides: dict[KeyPath, str] = field(default_factory=dict)
     faults: list[MerError] = field(default_factory=list)
 
     def where(self, keys: KeyPath) -> str:
-        """`file:line` of the closest known ancestor of `keys`."""
-        for length in range(len(keys), -1, -1):
-            if keys[:length] in self.lines:
-                return f"{self.path}:{self.lines[keys[:length]]}"
+        """`file:line` of the closest known ancestor of `keys`, or the option that set it."""
+        ancestors = [keys[:length] for length in range(len(keys), -1, -1)]
+        for ancestor in ancestors:
+            if ancestor in self.overrides:
+                return self.overrides[ancestor]
+        for ancestor in ancestors:
+            if ancestor in self.lines:
+                return f"{self.path}:{self.lines[ancestor]}"
         return str(self.path)
 
     def fault(self, keys: KeyPath, found: str, *, allowed: str = "", then: str = "") -> None:
-        named = ".".join(map(str, keys))
+        self.fault_named(keys, ".".join(map(str, keys)), found, allowed=allowed, then=then)
+
+    def fault_named(self, keys: KeyPath, name: str, found: str, *, allowed: str = "", then: str = "") -> None:
+        """A fault that stands at `keys`, under another name than the path has."""
         self.faults.append(
-            MerError(self.where(keys), f"{named}: {found}" if named else found, allowed=allowed, then=then)
+            MerError(self.where(keys), f"{name}: {found}" if name else found, allowed=allowed, then=then)
         )
 
     def raise_faults(self) -> None:
@@ -63,59 +74,93 @@ def read_yaml(path: Path) -> YamlFile:
         raise MerError(path, "is a folder", allowed="a YAML file with a study") from None
     except UnicodeDecodeError as fault:
         raise MerError(path, f"is not UTF-8 text ({fault.reason} at byte {fault.start})") from fault
+    except OSError as fault:
+        raise MerError(path, f"cannot be read: {fault.strerror}") from fault
     file = YamlFile(path)
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
-            file.data = _construct(loader, node, (), file)
+            file.data = _Builder(loader, file).build(node, ())
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else 1
-        raise MerError(
-            f"{path}:{line}", f"is not YAML: {fault.problem}", then="mind indentation, colons, quotes"
-        ) from fault
+        words = ", ".join(part for part in (fault.context, fault.problem) if part)
+        raise MerError(f"{path}:{line}", f"is not YAML: {words}", then="mind indentation, colons, quotes") from fault
     except yaml.YAMLError as fault:
-        raise MerError(path, f"is not YAML: {fault}") from fault
-    finally:
-        loader.dispose()
+        raise MerError(path, f"is not YAML: {str(fault).splitlines()[0]}") from fault
     return file
 
 
-def _construct(loader: _Loader, node: yaml.Node, keys: KeyPath, file: YamlFile) -> Any:
-    """Build plain data from a node tree, noting lines and repeated keys on the way."""
-    file.lines.setdefault(keys, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, child, (*keys, index), file) for index, child in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node)
-    loader.flatten_mapping(node)
-    mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node)
-        path, line = (*keys, key), key_node.start_mark.line + 1
-        if not isinstance(key, str):
-            file.fault(
-                keys, f"the key {key!r} (line {line}) is not text", allowed="names, in quotes if they look like numbers"
-            )
-            continue
-        if key in mapping:
-            file.faults.append(
-                MerError(
-                    f"{file.path}:{line}",
-                    f"{'.'.join(map(str, path))}: repeated key, first on line {file.lines[path]}",
-                    allowed="each key once",
-                    then="remove one of the two",
+class _Builder:
+    """Builds plain data from a node tree, noting lines and repeated keys on the way."""
+
+    def __init__(self, loader: _Loader, file: YamlFile) -> None:
+        self.loader, self.file = loader, file
+        self.open: list[yaml.Node] = []
+
+    def build(self, node: yaml.Node, keys: KeyPath) -> Any:
+        self.file.lines.setdefault(keys, node.start_mark.line + 1)
+        if any(node is outer for outer in self.open):
+            self.file.fault(keys, "the anchor contains itself", then="write the value out")
+            return None
+        self.open.append(node)
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(child, (*keys, index)) for index, child in enumerate(node.value)]
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, keys)
+            return self._scalar(node, keys)
+        finally:
+            self.open.pop()
+
+    def _scalar(self, node: yaml.Node, keys: KeyPath) -> Any:
+        try:
+            return self.loader.construct_object(node)
+        except ValueError as fault:  # e.g. 2024-13-45, which YAML takes for a date
+            self.file.fault(keys, f"got {node.value}, which YAML cannot read ({fault})", then="put it in quotes")
+            return None
+
+    def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> dict[str, Any]:
+        loader, file = self.loader, self.file
+        own = {id(key_node) for key_node, _ in node.value}
+        merged = yaml.MappingNode(node.tag, list(node.value), node.start_mark, node.end_mark)
+        loader.flatten_mapping(merged)  # on a copy: the node may be built again through an alias
+        mapping: dict[str, Any] = {}
+        written: set[str] = set()  # keys of this mapping itself; they override merged ones
+        for key_node, value_node in merged.value:
+            key = self._scalar(key_node, keys) if isinstance(key_node, yaml.ScalarNode) else key_node.tag
+            path, line = (*keys, key), key_node.start_mark.line + 1
+            if not isinstance(key, str) or not isinstance(key_node, yaml.ScalarNode):
+                what = (
+                    f"the key {key!r}" if isinstance(key_node, yaml.ScalarNode) else "a key that is a list or mapping"
                 )
-            )
-            continue
-        file.lines[path] = line
-        mapping[key] = _construct(loader, value_node, path, file)
-    return mapping
+                allowed = "names, in quotes if they look like numbers"
+                file.faults.append(
+                    MerError(
+                        f"{file.path}:{line}", f"{'.'.join([*map(str, keys), ''])}{what} is not text", allowed=allowed
+                    )
+                )
+                continue
+            if key in written and id(key_node) in own:
+                file.faults.append(
+                    MerError(
+                        f"{file.path}:{line}",
+                        f"{'.'.join(map(str, path))}: repeated key, first on line {file.lines[path]}",
+                        allowed="each key once",
+                        then="remove one of the two",
+                    )
+                )
+                continue
+            if id(key_node) in own:
+                written.add(key)
+            file.lines[path] = line
+            mapping[key] = self.build(value_node, path)
+        return mapping
 
 
 def parse_value(text: str) -> Any:
     """A `--set key=value` value, read as YAML reads it. Raises MerError when it is not YAML."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader subclass
-    except yaml.YAMLError as fault:
+    except (yaml.YAMLError, ValueError) as fault:
         raise MerError(f"--set ...={text}", "the value is not YAML", allowed="a number, text, true, [1, 2]") from fault

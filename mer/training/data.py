@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+CHUNK_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class SplitArrays:
         gathered = torch.from_numpy(self.features_NLD[rows[:, None], layers])  # a copy: safe to hand to torch
         labels = torch.from_numpy(self.labels_N[rows])
         return gathered.to(device).float(), labels.to(device)
+
+    def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[Tensor]:
+        """Copies of all features in row order, so many rows at a time that memory stays small."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            yield self.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), layers, device)[0]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mer.config import OptimConfig
+from mer.checkpoints.tensors import clone, prefixed, under
+from mer.config import EACLConfig, OptimConfig, TrialConfig
+from mer.losses import Objective
 
 CONSTANT_GROUPS = frozenset({"anchors"})  # trained in the last epochs only, where a decayed rate would be near zero
 
@@ -30,11 +32,7 @@ def parameter_groups(
         decay = 0.0 if name in CONSTANT_GROUPS else weight_decay
         halves = (
             (name, [p for p in trainable if p.ndim > 1], decay),
-            (
-                f"{name}_no_decay",
-                [p for p in trainable if p.ndim <= 1],
-                0.0,
-            ),
+            (f"{name}_no_decay", [p for p in trainable if p.ndim <= 1], 0.0),
         )
         for half, members, half_decay in halves:
             if members:
@@ -43,7 +41,14 @@ def parameter_groups(
     return groups
 
 
-def build_optimizer(groups: list[dict[str, object]]) -> torch.optim.AdamW:
+def build_optimizer(config: TrialConfig, model: nn.Module, objective: Objective) -> torch.optim.AdamW:
+    """AdamW over the model ('head') and whatever the objective trains, at the rates of `config`."""
+    head_lr, contrastive = config.optim.head_lr, config.loss.contrastive
+    rates = {"head": head_lr, "loss": head_lr}
+    if isinstance(contrastive, EACLConfig):
+        rates["anchors"] = contrastive.stage_two_lr
+    named: dict[str, Iterable[nn.Parameter]] = {"head": model.parameters(), **objective.parameter_groups()}
+    groups = parameter_groups(named, rates, config.optim.weight_decay)
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 
@@ -61,3 +66,16 @@ def rate_multiplier(step: int, total_steps: int, config: OptimConfig) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, multiplier: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * (1.0 if group["name"] in CONSTANT_GROUPS else multiplier)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Step counts and moments, named `<index of the parameter>.<what>`. Rates follow from the configuration."""
+    state = optimizer.state_dict()["state"]
+    return {name: tensor for index, entries in state.items() for name, tensor in prefixed(str(index), entries).items()}
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Copy what `optimizer_tensors` gave into an optimiser over the same groups."""
+    indices = {name.split(".", 1)[0] for name in tensors}
+    state = {int(index): clone(under(index, tensors)) for index in indices}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

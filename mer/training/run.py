@@ -2,7 +2,7 @@
 
 Knows nothing of Ray, Optuna or MLflow: a notebook or a test can train with it.
 
-    run = TrainingRun(config, data)
+    run = TrainingRun(config, data, layers=[0])
     while not run.finished:
         print(run.train_epoch())
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,18 +18,24 @@ import torch
 from torch import Tensor, nn
 
 from mer.checkpoints.tensors import clone, prefixed, under
-from mer.config import EACLConfig, SPCLConfig, TrialConfig
+from mer.config import SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
 from mer.losses import Outputs, build_objective, curriculum_keep_probability
+from mer.losses.geometry import class_means
 from mer.models import UtteranceClassifier
 from mer.training.data import SplitArrays, TrainingData
 from mer.training.metrics import Scores
-from mer.training.optimizer import build_optimizer, parameter_groups, rate_multiplier, set_learning_rate
+from mer.training.optimizer import (
+    build_optimizer,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    rate_multiplier,
+    set_learning_rate,
+)
 from mer.training.seeding import seeded
 
 Row = dict[str, float]
-_EVAL_ROWS = 2048
 _CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
 _CENTER_TEMPERATURE = 0.1
 
@@ -73,9 +78,11 @@ class TrainingRun:
             )
         self.model.to(device)
         self.objective.to(device)
-        self.optimizer = build_optimizer(self._parameter_groups())
+        self.optimizer = build_optimizer(config, self.model, self.objective)
+        self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
-        self.total_steps = config.training.epochs * math.ceil(len(data.train) * share / config.optim.batch_size)
+        steps_per_epoch = math.ceil(len(data.train) * share / config.optim.batch_size)
+        self.total_steps = self.stage_one_epochs * steps_per_epoch  # of the schedule: stage two's rate is constant
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -88,16 +95,16 @@ class TrainingRun:
             for start in range(0, len(rows_N), self.config.optim.batch_size):
                 losses.append(self._step(rows_N[start : start + self.config.optim.batch_size]))
             scores = self.evaluate(self.data.dev)
-        self.epoch += 1
         row = {
-            "epoch": float(self.epoch),
+            "epoch": float(self.epoch + 1),
             **{f"train_{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]},
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"],  # anchors come last
             **scores.as_metrics("dev"),
         }
-        self._keep_if_best(row, scores)
         row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
+        self._keep_if_best(row, scores)
         self.history.append(row)
+        self.epoch += 1
         return row
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
@@ -107,23 +114,27 @@ class TrainingRun:
         h_BH, logits_BC = self.model(x_BLD)
         outputs = Outputs(h_BH, logits_BC, self._anchors())
         loss, parts = self.objective(outputs, y_B)
-        if not math.isfinite(loss.item()):
-            raise TrialFailed(f"the loss became {loss.item()} at step {self.step_count} (epoch {self.epoch + 1})")
+        values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optim.clip_norm)
+        values["grad_norm"] = self._finite("gradient norm", grad_norm)
         self.optimizer.step()
         self.objective.after_step(outputs, y_B)
         self.step_count += 1
-        return {"loss": loss.item(), "grad_norm": grad_norm.item()} | {
-            f"loss_{name}": part.item() for name, part in parts.items()
-        }
+        return values | {f"loss_{name}": part.item() for name, part in parts.items()}
+
+    def _finite(self, name: str, value: Tensor) -> float:
+        number = value.item()
+        if not math.isfinite(number):
+            raise TrialFailed(f"the {name} became {number} at step {self.step_count + 1} (epoch {self.epoch + 1})")
+        return number
 
     def _begin_epoch(self) -> np.ndarray:
         """Set modes and prototypes; return this epoch's training rows in order."""
-        if self.epoch == self.config.training.epochs - self.objective.stage_two_epochs:
+        if self._in_stage_two and self.epoch == self.stage_one_epochs:
             self._enter_stage_two()
-        self.model.train(self.epoch < self.config.training.epochs - self.objective.stage_two_epochs)
+        self.model.train(not self._in_stage_two)
         self.objective.train()
         count = len(self.data.train)
         if not self.objective.needs_centers:
@@ -132,7 +143,7 @@ class TrainingRun:
         self.objective.start_epoch(centers_CH)
         if not self._uses_curriculum:
             return torch.randperm(count).numpy()
-        labels = torch.from_numpy(self.data.train.labels_N)
+        labels = torch.tensor(self.data.train.labels_N)  # a copy: the array may be read-only
         keep = curriculum_keep_probability(
             h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
         )
@@ -157,7 +168,9 @@ class TrainingRun:
             self.model.class_centers_CH.copy_(self._training_representations()[1])
         logits = self.predict(split)
         if not np.isfinite(logits).all():
-            raise TrialFailed(f"class scores of the dev split are not finite (epoch {self.epoch + 1})")
+            raise TrialFailed(
+                f"class scores of the dev split are not finite after step {self.step_count} (epoch {self.epoch + 1})"
+            )
         return Scores(logits, split.labels_N, self.data.class_names)
 
     @torch.no_grad()
@@ -167,8 +180,8 @@ class TrainingRun:
         self.objective.eval()
         anchors = self._anchors()
         chunks = []
-        for rows in _chunks(len(split)):
-            h, logits = self.model(split.batch(rows, self.layers, self.device)[0])
+        for x_BLD in split.chunks(self.layers, self.device):
+            h, logits = self.model(x_BLD)
             if self.config.training.prediction == "nearest_center":
                 logits = self.model.center_scores(h, _CENTER_TEMPERATURE)
             elif self.config.training.prediction == "nearest_anchor":
@@ -182,24 +195,20 @@ class TrainingRun:
         was_training = self.model.training
         self.model.eval()
         split = self.data.train
-        h_NH = torch.cat(
-            [self.model.represent(split.batch(rows, self.layers, self.device)[0]) for rows in _chunks(len(split))]
-        )
+        h_NH = torch.cat([self.model.represent(x_BLD) for x_BLD in split.chunks(self.layers, self.device)])
         self.model.train(was_training)
-        labels = torch.from_numpy(split.labels_N).to(self.device)
-        sums = torch.zeros_like(self.model.class_centers_CH).index_add_(0, labels, h_NH)
-        counts = torch.bincount(labels, minlength=len(sums)).clamp(min=1)
-        return h_NH, sums / counts[:, None]
+        labels = torch.tensor(split.labels_N, device=self.device)  # a copy: the array may be read-only
+        return h_NH, class_means(h_NH, labels, len(self.data.class_names))[0]
 
     # -- state -------------------------------------------------------------------------------------------------
 
     @property
     def finished(self) -> bool:
-        """True at the last epoch, or after `patience` epochs without a dev gain."""
+        """True at the last epoch, or after `patience` epochs without a dev gain; that never skips a stage two."""
         if self.epoch >= self.config.training.epochs:
             return True
-        patience = self.config.training.patience
-        return bool(patience and self.best_row and self.epoch - self.best_row["epoch"] >= patience)
+        patience, start = self.config.training.patience, self.stage_one_epochs if self.objective.stage_two_epochs else 0
+        return bool(patience and self.best_row and self.epoch - max(start, self.best_row["epoch"]) >= patience)
 
     def weights(self) -> dict[str, Tensor]:
         """What prediction needs: model and objective (anchors, prototypes), by name."""
@@ -210,39 +219,31 @@ class TrainingRun:
         self.objective.load_state_dict(under("objective", tensors))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything needed to go on exactly: tensors, and a JSON-able card."""
-        tensors = self.weights()
-        for index, entries in self.optimizer.state_dict()["state"].items():
-            tensors |= prefixed(f"optimizer.{index}", entries)
+        """A copy of everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
+        tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
         card = {
             "epoch": self.epoch,
             "step_count": self.step_count,
-            "history": self.history,
+            "history": list(self.history),
             "best_row": self.best_row,
             "config_sha256": self.config_sha256,
         }
-        return tensors, card
+        return tensors | prefixed("best", self.best_state()), card
 
     def best_state(self) -> dict[str, Tensor]:
         """Weights at the best epoch, and the dev scores they gave."""
         return self.best_tensors | {"dev_logits": torch.from_numpy(self.best_logits)}
 
-    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any], best: dict[str, Tensor]) -> None:
-        """Go on from `state()`, with the tensors of `best_state()` at the best epoch.
-
-        Raises MerError when the state belongs to another configuration."""
+    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+        """Go on from `state()`. Raises MerError when the state belongs to another configuration."""
         if card["config_sha256"] != self.config_sha256:
             raise MerError("checkpoint", "it was written by another configuration", then="start with --fresh")
         self.load_weights(tensors)
-        entries: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in under("optimizer", tensors).items():
-            index, key = name.split(".", 1)
-            entries.setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": entries})
+        load_optimizer_tensors(self.optimizer, under("optimizer", tensors))
         self.epoch, self.step_count = card["epoch"], card["step_count"]
         self.history, self.best_row = list(card["history"]), card["best_row"]
-        self.best_logits = best["dev_logits"].numpy()
-        self.best_tensors = {name: tensor for name, tensor in best.items() if name != "dev_logits"}
+        self.best_tensors = clone(under("best", tensors))
+        self.best_logits = self.best_tensors.pop("dev_logits").numpy()
 
     @property
     def config_sha256(self) -> str:
@@ -261,15 +262,9 @@ class TrainingRun:
         contrastive = self.config.loss.contrastive
         return isinstance(contrastive, SPCLConfig) and contrastive.curriculum
 
-    def _parameter_groups(self) -> list[dict[str, object]]:
-        contrastive = self.config.loss.contrastive
-        head_lr = self.config.optim.head_lr
-        rates = {"head": head_lr, "loss": head_lr, "anchors": head_lr}
-        if isinstance(contrastive, EACLConfig):
-            rates["anchors"] = contrastive.stage_two_lr
-        named: dict[str, Iterable[nn.Parameter]] = {"head": self.model.parameters()}
-        named |= self.objective.parameter_groups()
-        return parameter_groups(named, rates, self.config.optim.weight_decay)
+    @property
+    def _in_stage_two(self) -> bool:
+        return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -281,7 +276,7 @@ class TrainingRun:
         if not wanted:
             return None
         if self.data.label_text_CLD is None:
-            raise TrialFailed(f"loss.contrastive.kind {contrastive.kind!r} needs label words, which only text has")
+            raise MerError("loss.contrastive", f"kind {contrastive.kind!r} needs label words, which only text has")
         return torch.from_numpy(self.data.label_text_CLD[:, self.layers].astype(np.float32)).to(self.device)
 
     @torch.no_grad()
@@ -296,7 +291,3 @@ class TrainingRun:
         if self.config.loss.contrastive.kind != "eacl" or self._words_CLD is None:
             return None
         return self.model.represent(self._words_CLD)
-
-
-def _chunks(count: int) -> list[np.ndarray]:
-    return [np.arange(start, min(start + _EVAL_ROWS, count)) for start in range(0, count, _EVAL_ROWS)]

@@ -1,0 +1,137 @@
+"""The engine's trials on Ray: start or join a cluster, share the features, let Tune place the trials."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mer.config import TrialConfig
+from mer.console import QUIET_ENVIRONMENT
+from mer.errors import MerError
+from mer.study.engine import StudyEngine
+from mer.study.feature_plan import FeaturePlan
+from mer.study.reports import Assignment
+from mer.study.spec import StudySpec
+from mer.study.stopping import StopSignal
+from trainables import TRAINABLES
+
+REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
+_STORE_HEADROOM_BYTES = 128 * 2**20
+_LOST_WORKERS = 2  # how often a trial may lose its worker before it counts as failed
+
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # StopSignal listens
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints boxes even at verbose=0
+}
+
+
+def run_trials(
+    engine: StudyEngine,
+    plan: FeaturePlan,
+    folder: Path,
+    address: str | None,
+    tick: Callable[[], None],
+    stop: StopSignal,
+) -> None:
+    """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted."""
+    os.environ.update(_TUNE_ENVIRONMENT)
+    import ray
+    from ray import tune
+
+    from mer.study.adapters import EngineScheduler, EngineSearcher, Heartbeat, StopWhen
+    from trainables.shared_features import SharedFeatures
+
+    spec = engine.spec
+    module, name = TRAINABLES[spec.trainable].split(":")
+    with stop.listening():
+        _start_ray(address, sum(path.stat().st_size for path in plan.paths()))
+        try:
+            trainable = getattr(importlib.import_module(module), name)
+            features = SharedFeatures.put(plan.paths())
+            resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
+            name_of = lambda trial: f"{trial.config['number']:05d}"  # noqa: E731
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(trainable, features=features), resources),
+                tune_config=tune.TuneConfig(
+                    search_alg=EngineSearcher(engine, lambda a, c: _slot(engine, plan, folder, a, c)),
+                    scheduler=EngineScheduler(engine),
+                    num_samples=-1,
+                    max_concurrent_trials=_workers(spec),
+                    reuse_actors=True,
+                    trial_name_creator=name_of,
+                    trial_dirname_creator=name_of,
+                ),
+                run_config=tune.RunConfig(
+                    name="run",
+                    storage_path=str((folder / ".ray").resolve()),
+                    verbose=0,
+                    callbacks=[Heartbeat(tick)],
+                    stop=StopWhen(lambda: stop.wanted),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=_LOST_WORKERS),
+                ),
+            )
+            with stop.listening():  # again: ray.init has put its own SIGTERM handler over ours
+                tuner.fit()
+        finally:
+            ray.shutdown()
+
+
+def _slot(
+    engine: StudyEngine, plan: FeaturePlan, folder: Path, assignment: Assignment, config: TrialConfig
+) -> dict[str, Any]:
+    """What a worker gets to know of a trial."""
+    resources = engine.spec.resources
+    return {
+        "number": assignment.number,
+        "folder": str((folder / "trials" / f"{assignment.number:05d}").resolve()),
+        "config": config.model_dump(mode="json"),
+        "features": {"text": plan.of(config)},
+        "decision_epochs": engine.policy.decision_epochs(assignment.number),
+        "report_interval_s": REPORT_INTERVAL_S,
+        "threads": max(1, int(resources.cpu)),
+        "device": "cuda" if resources.gpu else "cpu",
+    }
+
+
+def _start_ray(address: str | None, feature_bytes: int) -> None:
+    """A private Ray on this machine, or the cluster at `address`."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
+        store_bytes = int(1.2 * feature_bytes) + _STORE_HEADROOM_BYTES
+        ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **quiet)
+        return
+    try:
+        ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as fault:
+        raise MerError(
+            f"--address {address}",
+            f"no Ray cluster answers there ({fault})",
+            then="leave --address out to run on this machine",
+        ) from fault
+
+
+def _workers(spec: StudySpec) -> int:
+    """Trials at once: what the user says, else as many as the resources hold. Raises MerError when none fits."""
+    import ray
+
+    have = ray.cluster_resources()
+    fits = [have.get("CPU", 0) / spec.resources.cpu]
+    if spec.resources.gpu:
+        fits.append(have.get("GPU", 0) / spec.resources.gpu)
+    most = int(min(fits) + 1e-9)
+    if most < 1:
+        raise MerError(
+            "resources",
+            f"a trial asks for cpu {spec.resources.cpu:g} and gpu {spec.resources.gpu:g}",
+            allowed=f"at most cpu {have.get('CPU', 0):g} and gpu {have.get('GPU', 0):g} here",
+            then="set resources.cpu / resources.gpu lower, or name a cluster with --address",
+        )
+    return min(most, spec.resources.workers or most)

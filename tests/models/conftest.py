@@ -1,0 +1,12 @@
+"""One thread for these tests: their tensors are tiny, and threads waiting for busy cores cost more than the work."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,5 @@
+"""Fixtures of the Ray tests; what they are made of is in `conftest_ray`."""
+
+from conftest_ray import workshop
+
+__all__ = ["workshop"]

@@ -1,0 +1,196 @@
+"""A whole study through the command, and what is left of it when things die."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
+
+from mer.study.ledger import readable_journal
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference: the study run in one go. Returns the studies folder."""
+    studies = tmp_path_factory.mktemp("uninterrupted")
+    (studies / "output.txt").write_text(workshop.run(studies))
+    return studies
+
+
+def optuna_trials(study: Path) -> list[optuna.trial.FrozenTrial]:
+    with readable_journal(study, study.name) as found:
+        return found.get_trials()
+
+
+def assert_same_study(one: Path, other: Path) -> None:
+    assert histories(one) == histories(other)
+    key = lambda t: (t.number, t.params, t.state, t.values, t.intermediate_values)  # noqa: E731
+    assert [key(t) for t in optuna_trials(one)] == [key(t) for t in optuna_trials(other)]
+
+
+def test_mlflow_holds_one_parent_and_every_trial(uninterrupted: Path) -> None:
+    parents, children = records(uninterrupted, "small")
+    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
+    trials = {trial.number: trial for trial in optuna_trials(uninterrupted / "small")}
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED"}
+    assert {int(c.data.tags["mer.trial"]): c.info.status for c in children} == {
+        number: status[trial.state.name] for number, trial in trials.items()
+    }
+    assert {t.state.name for t in trials.values()} == {"COMPLETE", "PRUNED"}, "the study should show both endings"
+    written = histories(uninterrupted / "small")
+    for child in children:
+        number = int(child.data.tags["mer.trial"])
+        assert child.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        for key, value in trials[number].params.items():
+            assert child.data.params[key] == str(value)
+        assert child.data.params["encoders.text.layers"] == "[2, 4, 6]"
+        epochs = [int(float(row["epoch"])) for row in written[number]]
+        assert (
+            metric_steps(uninterrupted, child.info.run_id, "dev_weighted_f1")
+            == epochs
+            == list(range(1, len(epochs) + 1))
+        )
+        best = max(float(row["dev_weighted_f1"]) for row in written[number])
+        assert child.data.metrics["best_dev_weighted_f1"] == pytest.approx(best)
+        artifacts = Path(child.info.artifact_uri.removeprefix("file://"))
+        names = {
+            "config.json",
+            "history.csv",
+            "per_class.csv",
+            "dev_predictions.csv",
+            "confusion.svg",
+            "environment.json",
+        }
+        assert {file.name for file in artifacts.iterdir()} == names
+
+
+def test_summary_and_output_speak_of_the_best_trial(uninterrupted: Path) -> None:
+    summary = json.loads((uninterrupted / "small" / "summary.json").read_text())
+    complete = [t for t in optuna_trials(uninterrupted / "small") if t.state.name == "COMPLETE"]
+    best = max(complete, key=lambda trial: trial.value)
+    assert summary["best"]["number"] == best.number
+    assert summary["best"]["best"]["dev_weighted_f1"] == best.value
+    assert summary["features"]["encoded"] == 0
+    assert best.value > summary["baseline_majority"]["dev_weighted_f1"] + 0.1
+    output = (uninterrupted / "output.txt").read_text()
+    assert f"best: trial {best.number}, dev_weighted_f1 {100 * best.value:.2f}" in output
+    assert "--resume --trials 12" in output and "mlflow ui --host 127.0.0.1" in output
+    assert "Traceback" not in output
+
+
+def test_an_existing_study_is_refused_then_extended(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(uninterrupted, tmp_path / "studies")
+    studies = tmp_path / "studies"
+    refusal = workshop.run(studies, code=2)
+    assert "this study exists already" in refusal and "--resume" in refusal and "--fresh" in refusal
+    before = histories(studies / "small")
+    workshop.run(studies, "--resume", "--trials", "8")
+    after = histories(studies / "small")
+    assert sorted(after) == list(range(8)) and {n: after[n] for n in before} == before
+    assert len(records(studies, "small")[1]) == 8
+
+
+@pytest.mark.faults
+def test_sigkill_costs_nothing(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    """Kill the driver at three random moments; the resumed study equals the uninterrupted one."""
+    moment = random.Random(os.environ.get("MER_KILL_SEED"))
+    studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
+    killed_at = []
+    for attempt in range(3):
+        process = workshop.start(studies, *(["--resume"] if attempt else []))
+        seen = len(journal_lines(study))
+        wait_until(lambda seen=seen, process=process: len(journal_lines(study)) > seen or process.poll() is not None)
+        time.sleep(moment.uniform(0, 6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed_at.append(len(journal_lines(study)))
+    workshop.run(studies, "--resume")
+    print("journal lines at the kills:", killed_at)
+    assert_same_study(study, uninterrupted / "small")
+    parents, children = records(studies, "small")
+    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
+    assert sorted(int(c.data.tags["mer.trial"]) for c in children) == list(range(6))
+    assert all(c.info.status in ("FINISHED", "KILLED") for c in children)
+    for child in children:
+        rows = histories(study)[int(child.data.tags["mer.trial"])]
+        steps = metric_steps(studies, child.info.run_id, "dev_weighted_f1")
+        assert steps == list(range(1, len(rows) + 1)), "an epoch is lost or doubled in MLflow"
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_orderly_stop_leaves_nothing_running(
+    workshop: Workshop, uninterrupted: Path, tmp_path: Path, request_to_stop: signal.Signals
+) -> None:
+    studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
+    process = workshop.start(studies)
+    wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
+    process.send_signal(request_to_stop)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "Go on with" in output and "--resume" in output
+    parents, children = records(studies, "small")
+    assert [r.info.status for r in parents] == ["KILLED"]
+    assert children and all(r.info.status != "RUNNING" for r in children)
+    workshop.run(studies, "--resume")
+    assert_same_study(study, uninterrupted / "small")
+
+
+@pytest.mark.faults
+def test_a_killed_worker_is_replaced(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
+    process = workshop.start(studies)
+    wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
+    family = psutil.Process(process.pid).children(recursive=True)
+    workers = [member for member in family if "Trainable" in " ".join(member.cmdline())]
+    assert workers, "no worker process of ours was found"
+    workers[0].send_signal(signal.SIGKILL)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert_same_study(study, uninterrupted / "small")
+
+
+def test_failed_trials_end_alone_and_say_why(workshop: Workshop, tmp_path: Path) -> None:
+    """A learning rate that overflows ends its own trial as FAILED; the others go on."""
+    text = (
+        workshop.space.read_text()
+        .replace("trials: 6, epochs: 6", "trials: 3, epochs: 2")
+        .replace("grace_epochs: 2", "grace_epochs: 1")
+    )
+    text = text.replace("optim.head_lr: {float: [1e-4, 1e-2], log: true}", "optim.head_lr: {choice: [1e-3, 1e+30]}")
+    text = text.replace(
+        "  - {optim.head_lr: 1e-3,", "  - {optim.head_lr: 1e+30, head.hidden: 512}\n  - {optim.head_lr: 1e-3,"
+    )
+    space = tmp_path / "failing.yaml"
+    space.write_text(text.replace("sampler: {kind: tpe", "sampler: {kind: random"))
+    failing = Workshop(workshop.home, space, workshop.cache)
+    output = failing.run(tmp_path / "studies")
+    trials = optuna_trials(tmp_path / "studies" / "small")
+    assert trials[0].state.name == "FAIL" and "COMPLETE" in {t.state.name for t in trials}
+    assert "the loss became" in trials[0].user_attrs["ending"]["reason"] and "failed: the loss became" in output
+    children = {int(c.data.tags["mer.trial"]): c for c in records(tmp_path / "studies", "small")[1]}
+    assert children[0].info.status == "FAILED" and "the loss became" in children[0].data.tags["mer.reason"]
+
+
+def test_a_live_driver_locks_its_study(workshop: Workshop, tmp_path: Path) -> None:
+    studies = tmp_path / "studies"
+    process = workshop.start(studies)
+    try:
+        wait_until(lambda: (studies / "small" / "journal.log").exists())
+        refusal = workshop.run(studies, "--resume", code=2)
+        assert "a live driver works on this study" in refusal and f"pid {process.pid}" in refusal
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()

@@ -1,0 +1,124 @@
+"""What a trial leaves for people, and the dry run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from sklearn.metrics import precision_recall_fscore_support
+from study_helpers import make_spec, row
+
+from mer.checkpoints import save_tensors
+from mer.data.sample import write_sample
+from mer.errors import MerError
+from mer.study.artifacts import history_csv, per_class_csv, predictions_csv, read_history, write_artifacts
+from mer.study.dry_run import dry_run
+from mer.study.pictures import confusion_svg
+from mer.training.metrics import Scores
+
+NAMES = ("joy", 'a<b> & "c"', "never")
+
+
+@pytest.fixture
+def scores():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((50, 3)).astype(np.float32)
+    return Scores(logits, rng.integers(0, 2, 50), NAMES)
+
+
+def ids(count=50):
+    return tuple(f"train/{index},x" for index in range(count))
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_history_round_trips_exactly(tmp_path):
+    rows = [row(1, 0.1 + 0.2, lr=1e-300), row(2, 1 / 3, lr=np.float64(2 / 3)), row(3, float("nan"), extra=7.0)]
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/history.csv").write_text(history_csv(rows))
+    read = read_history(tmp_path)
+    assert read[:2] == rows[:2] and "np." not in history_csv(rows)
+    assert np.isnan(read[2]["dev_weighted_f1"]) and read[2]["extra"] == 7.0 and "lr" not in read[2]
+    assert read_history(tmp_path / "nothing") == [] and history_csv([]) == "epoch\n"
+
+
+def test_history_prefers_the_running_trials_own(tmp_path):
+    save_tensors(tmp_path / "last.safetensors", {"x": torch.zeros(1)}, {"history": [row(1, 0.5)]})
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/history.csv").write_text(history_csv([row(1, 0.1), row(2, 0.2)]))
+    assert read_history(tmp_path) == [row(1, 0.5)]
+
+
+def test_predictions_at_full_precision(scores):
+    rows = table(predictions_csv(scores, ids()))
+    assert [line["id"] for line in rows] == list(ids())
+    logits = np.array([[np.float32(line[f"logit_{name}"]) for name in NAMES] for line in rows])
+    assert np.array_equal(logits, scores.logits_NC)
+    assert [line["true"] for line in rows] == [NAMES[label] for label in scores.labels_N]
+    assert [line["predicted"] for line in rows] == [NAMES[index] for index in scores.logits_NC.argmax(1)]
+    with pytest.raises(ValueError):
+        predictions_csv(scores, ids(49))
+
+
+def test_per_class_table_equals_sklearn(scores):
+    rows = table(per_class_csv(scores))
+    expected = precision_recall_fscore_support(scores.labels_N, scores.predicted_N, labels=[0, 1, 2], zero_division=0)
+    found = [[float(line[key]) for line in rows] for key in ("precision", "recall", "f1", "support")]
+    assert np.allclose(found, np.array(expected, dtype=float), atol=1e-12)
+    assert [line["class"] for line in rows] == list(NAMES)
+
+
+def test_confusion_picture_is_xml_with_every_count(scores):
+    svg = ElementTree.fromstring(confusion_svg(scores.confusion_CC, NAMES, "<study> & 00001"))
+    texts = [node.text for node in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<study> & 00001" in texts and texts.count(NAMES[1]) == 2
+    for count in scores.confusion_CC.ravel():
+        assert str(count) in texts
+    assert texts.count("0%") >= 3  # a class without examples
+
+
+def test_the_folder_of_a_trial(tmp_path, scores):
+    card = {"class_names": list(NAMES), "epoch": 2.0}
+    arguments = {"title": "s 00000", "config": {"a": 1}, "rows": [row(1, 0.5)], "labels_N": scores.labels_N}
+    folder = write_artifacts(tmp_path / "bare", ids=ids(), **arguments)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "history.csv"]
+    save_tensors(tmp_path / "full/best.safetensors", {"dev_logits": torch.tensor(scores.logits_NC)}, card)
+    folder = write_artifacts(tmp_path / "full", ids=ids(), **arguments)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("config.json", "confusion.svg", "dev_predictions.csv", "history.csv", "per_class.csv")
+    ]
+    assert f"dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch 2" in (folder / "confusion.svg").read_text()
+
+
+# -- dry run -------------------------------------------------------------------------------------------------------
+
+
+def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
+    root, place = tmp_path / "sample", tmp_path / "place"
+    write_sample(root, dialogues_per_split={"train": 6, "dev": 2, "test": 1})
+    count = {split: len(table((root / f"{split}_sent_emo.csv").read_text())) for split in ("train", "dev")}
+    spec = make_spec(tmp_path, overrides=(f"data.root={root}",))
+    place.mkdir()
+    monkeypatch.chdir(place)
+    before = sorted(tmp_path.rglob("*"))
+    out = io.StringIO()
+    dry_run(spec, place / "features", Console(file=out, width=200))
+    text = out.getvalue()
+    assert f"data:      {count['train']} train and {count['dev']} dev utterances in {root}" in text
+    assert "20 configurations of small" in text and "head_lr=0.001  hidden=32" in text
+    assert "1 encoder settings" in text and "for 4 trials x 6 epochs" in text
+    assert text.endswith("dry run: nothing was written\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_dry_run_trips_over_missing_data(tmp_path):
+    spec = make_spec(tmp_path, overrides=(f"data.root={tmp_path / 'no'}",))
+    with pytest.raises(MerError, match="there is no such folder"):
+        dry_run(spec, tmp_path / "features", Console(file=io.StringIO()))

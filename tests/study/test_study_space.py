@@ -1,0 +1,158 @@
+"""The search space itself, and the shipped ones."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import jsonschema
+import pytest
+from study_helpers import SPACES
+
+from mer.config import TrialConfig
+from mer.study.check import RandomDraw
+from mer.study.load import load_spec
+from mer.study.schema import schema_text
+from mer.study.space import ChoiceParam, FloatParam, IntParam, SearchSpace, decode, encode
+from mer.study.yaml_file import read_yaml
+
+SHIPPED = sorted(SPACES.glob("*.yaml"))
+
+
+def choice(*values, **when):
+    return ChoiceParam(choice=list(values), when=when)
+
+
+# -- shipped spaces ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_spaces_give_valid_trials_and_a_whole_trial_0(path):
+    spec = load_spec(path)
+    rng = random.Random(7)
+    for _ in range(20):
+        config = spec.trial_config(spec.space.suggest(RandomDraw(rng)))
+        assert isinstance(config, TrialConfig) and config.training.epochs == spec.budget.epochs
+    first = spec.space.suggest(RandomDraw(rng, spec.points[0]))
+    assert first == spec.points[0]  # nothing is left to chance in trial 0
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_spaces_satisfy_the_schema(path):
+    jsonschema.validate(read_yaml(path).data, json.loads(schema_text()))
+
+
+def test_the_schema_file_is_the_generated_one():
+    assert (SPACES / "schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budgte": {}},
+        {"trainable": "txt"},
+        {"params": {"optim.head_rl": {"float": [0, 1]}}},
+        {"params": {"optim.head_lr": {"float": [0]}}},
+        {"params": {"optim.head_lr": 3}},
+        {"points": [{"optim.head_rl": 1}]},
+        {"objective": "dev_loss"},
+        {"sampler": {"kind": "bayes"}},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_the_loader_refuses(change):
+    data = {"study": "s", "trainable": "text", **change}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, json.loads(schema_text()))
+
+
+# -- conditions ----------------------------------------------------------------------------------------------------
+
+
+def test_dependants_come_after_what_they_depend_on_and_file_order_otherwise():
+    space = SearchSpace({"c": choice(1, b=1), "a": choice(1), "b": choice(1, a=1), "d": choice(1)}, {})
+    assert list(space.params) == ["a", "b", "c", "d"]
+
+
+def test_circles_are_refused():
+    for params in ({"a": choice(1, b=1), "b": choice(1, a=1)}, {"a": choice(1, a=1)}):
+        with pytest.raises(ValueError, match="conditions go in a circle"):
+            SearchSpace(params, {})
+
+
+def test_conditions_read_drawn_values_fixed_values_and_lists():
+    space = SearchSpace(
+        {"kind": choice("a", "b", "c"), "x": choice(1, kind=["a", "b"]), "y": choice(2, x=1, mode="on")},
+        {"mode": "on", "x": 0},
+    )
+    assert space.suggest(RandomDraw(random.Random(0), {"kind": "a"})) == {"kind": "a", "x": 1, "y": 2}
+    assert space.suggest(RandomDraw(random.Random(0), {"kind": "c"})) == {"kind": "c"}
+
+
+def test_grid_respects_conditions_and_keeps_file_order():
+    space = SearchSpace(
+        {"kind": choice("a", "b"), "n": IntParam(int=(1, 5), step=2, when={"kind": "b"}), "z": choice([1], [2])}, {}
+    )
+    assert list(space.grid()) == [
+        {"kind": "a", "z": [1]},
+        {"kind": "a", "z": [2]},
+        *({"kind": "b", "n": n, "z": z} for n in (1, 3, 5) for z in ([1], [2])),
+    ]
+
+
+def test_grid_of_steps_has_exact_ends():
+    assert FloatParam(float=(0.0, 0.3), step=0.1).grid() == [0.0, 0.1, 0.2, 0.3]
+    assert FloatParam(float=(0.1, 0.7), step=0.2).grid() == [0.1, 0.3, 0.5, 0.7]
+    assert FloatParam(float=(0.0, 1.0)).grid() is None
+
+
+def test_corners_bring_in_what_conditions_depend_on():
+    space = SearchSpace(
+        {
+            "mode": choice("x", "y"),
+            "encoders.past": IntParam(int=(0, 9), when={"mode": "y"}),
+            "data.root": choice("d"),
+            "optim.lr": FloatParam(float=(0, 1)),
+        },
+        {},
+    )
+    assert list(space.corners("encoders.")) == [
+        {"mode": "x"},
+        {"mode": "y", "encoders.past": 0},
+        {"mode": "y", "encoders.past": 9},
+    ]
+    assert len(list(space.corners())) == 6
+
+
+# -- values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1, 1.5, "text", True, None, [2, 4, 6], [[1], "a"], [], {"a": 1}])
+def test_encode_and_decode(value):
+    assert decode(encode(value)) == value
+    assert encode(value) is None or isinstance(encode(value), str | int | float | bool)
+
+
+def test_bounds_are_inclusive_and_types_matter():
+    integer = IntParam(int=(1, 5))
+    assert [n for n in range(8) if integer.contains(n)] == [1, 2, 3, 4, 5]
+    assert not integer.contains(2.0) and not integer.contains(True) and not integer.contains("2")
+    real = FloatParam(float=(0.0, 1.0))
+    assert real.contains(0) and real.contains(1.0) and not real.contains(1.01) and not real.contains(True)
+    mixed = choice(0.0, 1, [2, 4], None)
+    assert all(mixed.contains(value) for value in (0, 0.0, 1, [2, 4], None))
+    assert not any(mixed.contains(value) for value in (False, True, [2], "1"))
+
+
+def test_steps_are_kept():
+    assert [n for n in range(1, 10) if IntParam(int=(1, 9), step=4).contains(n)] == [1, 5, 9]
+    stepped = FloatParam(float=(0.0, 0.3), step=0.1)
+    assert stepped.contains(0.3) and stepped.contains(0.1 + 0.1) and not stepped.contains(0.15)
+
+
+def test_random_draws_reach_both_ends():
+    rng = random.Random(0)
+    stepped, integer = FloatParam(float=(0.0, 0.3), step=0.1), IntParam(int=(1, 3))
+    assert {round(stepped.suggest(RandomDraw(rng), "x"), 6) for _ in range(100)} == {0.0, 0.1, 0.2, 0.3}
+    assert {integer.suggest(RandomDraw(rng), "x") for _ in range(100)} == {1, 2, 3}
+    assert {integer.suggest(RandomDraw(rng, ends_only=True), "x") for _ in range(50)} == {1, 3}

@@ -1,0 +1,121 @@
+"""The frozen trial configuration: what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from mer.config import Frozen, TrialConfig, flatten, nest
+
+
+def build(**dotted: Any) -> TrialConfig:
+    return TrialConfig.model_validate(nest({key.replace("__", "."): value for key, value in dotted.items()}))
+
+
+def test_the_defaults_are_a_valid_configuration():
+    config = TrialConfig()
+    assert config.loss.contrastive.kind == "none"
+    assert TrialConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("kind", ["none", "supcon", "spcl", "apcl", "eacl"])
+def test_json_round_trip(kind):
+    config = build(loss__contrastive__kind=kind, encoders__text={"layers": [1, -1]})
+    assert TrialConfig.model_validate_json(config.model_dump_json()) == config
+    assert hash(config) == hash(TrialConfig.model_validate(config.model_dump()))
+
+
+def models(model: type[BaseModel] = Frozen) -> list[type[BaseModel]]:
+    return [model, *(found for child in model.__subclasses__() for found in models(child))]
+
+
+def test_every_model_is_frozen_and_refuses_unknown_keys():
+    ours = [model for model in models() if model.__module__ == "mer.config"]
+    assert len(ours) > 12
+    for model in ours:
+        assert model.model_config["frozen"] and model.model_config["extra"] == "forbid", model
+    config = TrialConfig()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.seed = 3
+    with pytest.raises(ValidationError, match="frozen"):
+        config.optim.head_lr = 3
+
+
+@pytest.mark.parametrize("path", ["sead", "optim__lr", "encoders__audio", "data__test_root", "loss__contrastive__tau"])
+def test_unknown_keys_are_refused(path):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        build(**{"loss__contrastive__kind": "supcon", path: 1})
+
+
+SPCL, EACL = {"loss__contrastive__kind": "spcl"}, {"loss__contrastive__kind": "eacl"}
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"encoders__text": {"context": {"past": -1}}}, "past must be 0 or more, or 'all', got -1"),
+    (
+        {"encoders__text": {"pooler": "mask"}},
+        "pooler 'mask' reads the hidden state at the mask token: set prompt: true",
+    ),
+    ({"encoders__text": {"layers": [2, 2]}}, r"layers must be distinct and at least one, got \[2, 2\]"),
+    ({"encoders__text": {"layers": []}}, r"layers must be distinct and at least one, got \[\]"),
+    (
+        {"loss__classification": {"kind": "focal", "label_smoothing": 0.1}},
+        "label_smoothing is defined for kind 'ce' only; set it to 0 with 'focal'",
+    ),
+    (
+        {**SPCL, "loss__contrastive__pool_size": 8, "loss__contrastive__support_size": 9},
+        "support_size must be at most pool_size, got support_size=9 with pool_size=8",
+    ),
+    (
+        {"loss__contrastive": {"kind": "apcl", "beta": 2.2, "gamma": 0.1}},
+        r"prototypes diverge unless beta < 2 \(1 \+ gamma\), got beta=2.2 with gamma=0.1",
+    ),
+    (
+        {"loss__contrastive__kind": "supcon", "head__hidden": 0},
+        "kind 'supcon' acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more",
+    ),
+    ({"training__prediction": "nearest_anchor"}, "'nearest_anchor' needs loss.contrastive.kind 'eacl'"),
+    (
+        {**EACL, "loss__contrastive__stage_two_epochs": 5, "training__epochs": 5},
+        r"stage_two_epochs must be below the number of epochs \(5\), got 5",
+    ),
+    ({**EACL, "loss__contrastive__stage_two_epochs": 2}, "stage two adapts the anchors: .* 'nearest_anchor'"),
+    ({**EACL, "loss__contrastive__weight": 1.0}, "Extra inputs"),
+    ({"loss__contrastive__kind": "simclr"}, "'none', 'supcon', 'spcl', 'apcl', 'eacl'"),
+    ({"optim__head_lr": math.nan}, "finite"),
+    ({"optim__head_lr": 0}, "greater than 0"),
+    ({"optim__batch_size": 1}, "greater than or equal to 2"),
+    ({"head__dropout": 1.0}, "less than 1"),
+    ({"seed": 2**31}, "less than"),
+    ({"training__metric": 3}, "string"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), FAULTS, ids=[message[:40] for _, message in FAULTS])
+def test_each_fault_says_what_and_why(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        build(**settings)
+
+
+def test_settings_at_the_edge_are_allowed():
+    build(encoders__text={"context": {"past": "all"}, "pooler": "mask", "prompt": True})
+    build(**SPCL, loss__contrastive__pool_size=8, loss__contrastive__support_size=8)
+    build(loss__contrastive={"kind": "apcl", "beta": 2.19, "gamma": 0.1})
+    build(
+        **EACL,
+        loss__contrastive__stage_two_epochs=4,
+        training__epochs=5,
+        training__prediction="nearest_anchor",
+    )
+    build(loss__classification={"kind": "focal", "label_smoothing": 0.0})
+
+
+def test_flatten_and_nest_are_inverse():
+    tree = {"a": {"b": {"c": 1, "d": [1, {"x": 2}]}, "e": None}, "f": "text"}
+    flat = {"a.b.c": 1, "a.b.d": [1, {"x": 2}], "a.e": None, "f": "text"}
+    assert flatten(tree) == flat and nest(flat) == tree
+    assert flatten({"a.b": {"c": 1}}) == {"a.b.c": 1}
+    assert flatten({"a": {}}) == {} == nest({})
+    config = build(**SPCL, encoders__text={})
+    assert TrialConfig.model_validate(nest(flatten(config.model_dump(mode="json")))) == config

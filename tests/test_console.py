@@ -1,0 +1,148 @@
+"""What a command prints, and the exit code it ends with, when something goes wrong."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from mer import cli, console, tune
+from mer.errors import Faults, MerError, did_you_mean
+
+FAULT = MerError("space.yaml:3", "no such key 'lr'", allowed="head_lr", then="write optim.head_lr")
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """ended(fault, *argv) -> (exit code, stderr) of a command that raises `fault`."""
+    for name in console.QUIET_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(fault: BaseException, *argv: str) -> tuple[object, str]:
+        def command() -> None:
+            raise fault
+
+        monkeypatch.setattr(sys, "argv", ["mer", *argv])
+        with pytest.raises(SystemExit) as end:
+            console.run(command)
+        out, err = capsys.readouterr()
+        assert out == ""
+        return end.value.code, err
+
+    return run
+
+
+def test_a_users_fault_is_one_message(ended):
+    message = "error: space.yaml:3: no such key 'lr'\n  allowed: head_lr\n  next: write optim.head_lr\n"
+    assert ended(FAULT) == (2, message)
+
+
+def test_debug_shows_the_traceback_too(ended):
+    code, err = ended(FAULT, "--debug")
+    assert code == 2 and err.startswith("Traceback") and err.endswith("  next: write optim.head_lr\n")
+    assert ended(PermissionError(13, "Permission denied", "/x"), "--debug")[1].startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (OSError(28, "x", "/data/f"), ["/data/f: No space left on device", "mer.features gc", "same command"]),
+        (PermissionError(13, "x", "/data/f"), ["/data/f: Permission denied", "mend its permissions"]),
+        (OSError(30, "x", "/data/f"), ["/data/f: Read-only file system", "choose another folder"]),
+        (FileNotFoundError(2, "x", "/data/f"), ["/data/f: No such file", "check the path"]),
+        (OSError("the hub is away"), ["file system: the hub is away", "--debug"]),
+    ],
+)
+def test_the_operating_systems_refusals_are_explained(ended, fault, words):
+    code, err = ended(fault)
+    assert code == 2 and err.startswith("error: ") and "Traceback" not in err
+    assert all(word in err for word in words), err
+
+
+def test_interruption_and_the_unexpected(ended):
+    assert ended(KeyboardInterrupt()) == (130, "interrupted\n")
+    code, err = ended(ZeroDivisionError("oh"))
+    assert code == 1 and err.startswith("error: unexpected ZeroDivisionError: oh\n  next: run it again with --debug")
+    assert "Traceback" not in err
+
+
+def test_the_unexpected_with_debug_is_raised(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mer", "--debug"])
+    with pytest.raises(ZeroDivisionError):
+        console.run(lambda: 1 / 0)
+
+
+def test_success_says_nothing_and_libraries_are_quiet(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["mer"])
+    for name in console.QUIET_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "info")
+    seen = {}
+    console.run(lambda: seen.update(os.environ))
+    assert capsys.readouterr() == ("", "")
+    assert seen["RAY_USAGE_STATS_ENABLED"] == "0" and seen["TRANSFORMERS_VERBOSITY"] == "info"
+
+
+def in_process(code: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=60)
+
+
+def test_in_a_real_process():
+    raising = (
+        "from mer import console; from mer.errors import MerError\ndef f(): raise MerError('a', 'b')\nconsole.run(f)"
+    )
+    ended = in_process(raising)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "error: a: b\n")
+    unexpected = in_process("from mer import console; console.run(lambda: 1 / 0)", "--debug")
+    assert unexpected.returncode == 1 and "ZeroDivisionError" in unexpected.stderr
+
+
+def test_a_reader_that_leaves_is_no_news():
+    code = "from mer import console\ndef f():\n    while True: print('y' * 1000)\nconsole.run(f)"
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer.stdout.readline()
+    writer.stdout.close()
+    assert writer.wait(timeout=60) != 0
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+
+
+def test_the_command_without_words_says_what_there_is():
+    for argv in ([], ["--help"], ["-h"]):
+        ended = subprocess.run([sys.executable, "-m", "mer", *argv], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0 and ended.stderr == "" and "usage: mer COMMAND" in ended.stdout
+        assert all(name in ended.stdout for name in ("tune", "data", "features"))
+    ended = subprocess.run([sys.executable, "-m", "mer", "tun"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and ended.stdout == "" and "unknown command 'tun'" in ended.stderr
+
+
+def test_a_command_is_handed_its_words(monkeypatch):
+    seen = []
+    monkeypatch.setattr(tune, "main", lambda: seen.append(list(sys.argv)))
+    monkeypatch.setattr(sys, "argv", ["mer", "tune", "x.yaml", "--resume"])
+    cli.main()
+    assert seen == [["mer tune", "x.yaml", "--resume"]]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_exists(command):
+    module, words = cli.COMMANDS[command]
+    assert callable(getattr(importlib.import_module(module), "main", None)), f"{module} has no main()"
+    assert words
+
+
+def test_errors_survive_pickling():
+    copy = pickle.loads(pickle.dumps(FAULT))  # noqa: S301
+    assert type(copy) is MerError and copy.message == FAULT.message and copy.then == FAULT.then
+    faults = Faults("x.yaml", [FAULT, MerError("b", "c")])
+    copied = pickle.loads(pickle.dumps(faults))  # noqa: S301
+    assert type(copied) is Faults and str(copied) == str(faults) == f"{FAULT.message}\nb: c"
+
+
+def test_did_you_mean():
+    assert did_you_mean("temprature", ["temperature", "weight"]) == " Did you mean 'temperature'?"
+    assert did_you_mean("zzz", ["temperature"]) == "" == did_you_mean("zzz", [])
