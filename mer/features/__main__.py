@@ -147,5 +147,9 @@ def _need(cache: Path) -> None:
         raise MerError(cache, "no such folder", allowed="a feature cache", then="python -m mer.features extract --help")
 
 
-if __name__ == "__main__":
+def main() -> None:
     launch(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -117,7 +117,7 @@ class Ledger:
 
     def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
         self._live[trial.number], self._reported[trial.number] = trial, reported
-        #  # Optuna draws them at the first parameter that is missing: under that one's seed
+        _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
         return Assignment(trial.number, self.spec.space.suggest(_SeededTrial(self, trial)))
 
     def _use_sampler(self, number: int, parameter: str = "") -> None:
