@@ -64,9 +64,10 @@ def main(path: Path) -> None:
         size = sizes[0] / 2**20
         shmem = sum(a["Pss_Shmem"] - b["Pss_Shmem"] for a, b in zip(after, before, strict=True))
         private = [a["Private_Dirty"] - b["Private_Dirty"] for a, b in zip(after, before, strict=True)]
+        growth = ", ".join(f"{value:.1f}" for value in private)
         print(
-            f"{count} workers: features {size:.1f} MiB; their share of the one copy (the driver maps it too) {shmem:.1f} MiB "
-            f"all together; private growth per worker {', '.join(f'{value:.1f}' for value in private)} MiB",
+            f"{count} workers: features {size:.1f} MiB; mapped by all workers together (the driver maps them too) "
+            f"{shmem:.1f} MiB; private growth per worker {growth} MiB",
             flush=True,
         )
         ray.shutdown()

@@ -67,7 +67,7 @@ class Display:
 
     # -- engine.Listener ------------------------------------------------------------------------------------------
 
-    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig) -> None:
+    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         self.running[number] = _Line(run_name(number, params, config))
 
     def trial_rows(self, number: int, rows: list[Row]) -> None:

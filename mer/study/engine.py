@@ -25,7 +25,7 @@ _HOPELESS = 3  # so many failures before any success end the study: the next one
 class Listener(Protocol):
     """Hears what happened, in order, and must return at once (the tracker queues, the display redraws later)."""
 
-    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig) -> None: ...
+    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None: ...
     def trial_rows(self, number: int, rows: list[Row]) -> None: ...
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None: ...
 
@@ -34,7 +34,6 @@ class Listener(Protocol):
 class _Live:
     """A trial that is running under this driver."""
 
-    config: TrialConfig
     epoch: int = 0
     best: Row | None = None
 
@@ -66,16 +65,21 @@ class StudyEngine:
     def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
         """What a free worker should do, or None when there is nothing left to hand out."""
         while not self.hopeless and (assignment := self.ledger.next_assignment()):
+            number, params = assignment.number, assignment.params
             try:
-                config = self.spec.trial_config(assignment.params)
+                config = self.spec.trial_config(params)
             except ValueError as fault:  # a combination that the ranges allow but the methods do not
-                self.ledger.end(assignment.number, "error", best=None, reason=str(fault))
+                self._start(number, params, None)
+                self._end(number, "error", str(fault), [])
                 continue
-            self.live[assignment.number] = _Live(config)
-            for listener in self.listeners:
-                listener.trial_started(assignment.number, assignment.params, config)
+            self._start(number, params, config)
             return assignment, config
         return None
+
+    def _start(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
+        self.live[number] = _Live()
+        for listener in self.listeners:
+            listener.trial_started(number, params, config)
 
     def record(self, report: Report) -> bool:
         """Take in a report; True when the trial is over (it ended, or is cut now)."""
@@ -96,13 +100,16 @@ class StudyEngine:
             epoch = int(row["epoch"])
             live.epoch = epoch
             heard.append(row)
-            if not math.isfinite(row[self._metric]):
-                break
+            if not all(math.isfinite(row[objective.metric]) for objective in self.spec.objective):
+                self._end(report.number, "nonfinite", f"a score of dev is not finite at epoch {epoch}", heard)
+                return True
             if live.best is None or self._score(row[self._metric]) > self._score(live.best[self._metric]):
                 live.best = row
             value = live.best[self._metric]
             is_last = report.outcome != "running" and row is fresh[-1]
-            if not is_last and self.policy.cuts(report.number, epoch, self._score(value)):
+            if is_last:
+                self.policy.remember(report.number, epoch, self._score(value))
+            elif self.policy.cuts(report.number, epoch, self._score(value)):
                 reason = f"stopped by {self.spec.scheduler.kind} after epoch {epoch}"
                 self._end(report.number, "cut", reason, heard, last=(epoch, value))
                 return True

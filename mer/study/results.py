@@ -42,6 +42,7 @@ class Results:
     def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
         self.spec = spec
         trials = ledger.trials()
+        self._most = ledger.most()
         self.counts = Counter(_WORDS[trial.state] for trial in trials)
         self.standings = [_standing(trial) for trial in trials if trial.state != TrialState.WAITING]
         self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
@@ -64,9 +65,9 @@ class Results:
 
     @property
     def unfinished(self) -> int:
-        """Trials of the budget that have not ended."""
+        """Trials of the budget (or cells of the grid) that have not ended."""
         ended = sum(n for word, n in self.counts.items() if word in ("finished", "stopped early", "failed"))
-        return max(0, self.spec.budget.trials - ended)
+        return max(0, self._most - ended)
 
     def best_metrics(self) -> dict[str, float]:
         """The best trial's dev metrics, named best_*."""

@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from mer.config import TrialConfig, flatten
+from mer.config import TrialConfig, flatten, nest
 from mer.files import atomic_path, write_json
 from mer.study.artifacts import read_history, write_artifacts
 from mer.study.ledger import params_of
@@ -83,7 +83,7 @@ class Tracker:
         self._thread = threading.Thread(target=self._work, name="mer-tracker", daemon=True)
         self._runs: dict[int, str] = {}
         self._rows: dict[int, list[Row]] = {}
-        self._configs: dict[int, TrialConfig] = {}
+        self._configs: dict[int, dict[str, Any]] = {}
         self._open: set[int] = set()
         self._unsure: set[int] = set()  # numbers whose run does not prove that everything is in it
         self._parent = ""
@@ -96,7 +96,7 @@ class Tracker:
         self._queue.put(lambda: self._open_parent(files))
         self._queue.put(lambda: self._catch_up(trials))
 
-    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig) -> None:
+    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         self._open.add(number)
         self._queue.put(lambda: self._begin(number, params, config))
 
@@ -179,10 +179,11 @@ class Tracker:
             if not ended and not rows and trial.number not in self._runs:
                 continue
             params = params_of(trial)
+            config: TrialConfig | None
             try:
                 config = self.spec.trial_config(params)
             except ValueError:
-                continue
+                config = None
             self._begin(trial.number, params, config)
             ending = trial.user_attrs.get("ending", {})
             if ended and ending.get("last"):
@@ -193,8 +194,9 @@ class Tracker:
             else:
                 self._terminate(trial.number, "interrupted")
 
-    def _begin(self, number: int, params: dict[str, Any], config: TrialConfig) -> None:
-        self._configs[number], self._rows[number] = config, []
+    def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
+        resolved = config.model_dump(mode="json") if config else nest(params)  # no config: the draw was refused
+        self._configs[number], self._rows[number] = resolved, []
         if number in self._runs:
             self._client.update_run(self._runs[number], status="RUNNING")
             return
@@ -210,7 +212,7 @@ class Tracker:
         self._runs[number] = run.info.run_id
         from mlflow.entities import Param
 
-        flat = flatten(config.model_dump(mode="json"))
+        flat = flatten(resolved)
         self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
 
     def _log_rows(self, number: int, rows: list[Row]) -> None:
@@ -231,7 +233,7 @@ class Tracker:
         from mlflow.entities import Metric, RunTag
 
         rows, run = self._rows[number], self._runs[number]
-        config = self._configs[number].model_dump(mode="json")
+        config = self._configs[number]
         title = f"{self.spec.study} {number:05d}"
         folder = write_artifacts(
             self._trial_folder(number),
@@ -241,7 +243,7 @@ class Tracker:
             ids=self.dev.ids,
             labels_N=self.dev.labels_N,
         )
-        write_json(folder / "environment.json", {**self.environment, "seed": config["seed"]})
+        write_json(folder / "environment.json", {**self.environment, "seed": config.get("seed")})
         self._client.log_artifacts(run, str(folder))
         metrics: list[Metric] = []
         if best is not None:
@@ -291,10 +293,10 @@ def _create_database(uri: str) -> None:
             MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
 
 
-def run_name(number: int, params: Mapping[str, Any], config: TrialConfig) -> str:
+def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None) -> str:
     """A name that a person can read in a list: number, loss, the first few sampled values."""
-    kind = config.loss.contrastive.kind
-    loss = config.loss.classification.kind if kind == "none" else kind
+    kind = config.loss.contrastive.kind if config else "refused"
+    loss = config.loss.classification.kind if config and kind == "none" else kind
     shown = [f"{key.split('.')[-1]}={_short(value)}" for key, value in list(params.items())[:4]]
     return " ".join([f"{number:05d}", loss, *shown])
 
