@@ -70,6 +70,7 @@ def explain_os_error(fault: OSError) -> MerError:
         errno.EPERM: "choose a folder you may write to, or mend its permissions",
         errno.EROFS: "the file system is read-only: choose another folder",
         errno.ENOENT: "check the path",
+        errno.ENOTDIR: "check the path",
     }
     reason = os.strerror(fault.errno) if fault.errno else str(fault)
     return MerError(where, reason, then=advice.get(fault.errno or 0, "run again with --debug to see where it happened"))

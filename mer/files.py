@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +24,16 @@ def fsync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
+
+    Raises: OSError naming `target` for everything the file system refuses, also when a library (safetensors) wraps
+        the system's error number in text.
+    """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
         handle = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -35,8 +41,26 @@ def atomic_path(target: Path) -> Iterator[Path]:
             os.close(handle)
         temporary.replace(target)
         fsync_folder(target.parent)
+    except Exception as fault:
+        number = fault.errno if isinstance(fault, OSError) else _os_error_in(str(fault))
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from fault
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _os_error_in(text: str) -> int | None:
+    found = re.search(r"os error (\d+)", text)
+    return int(found.group(1)) if found else None
+
+
+def _umask() -> int:
+    """The process's umask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def write_text(target: Path, text: str) -> None:

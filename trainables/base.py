@@ -8,6 +8,7 @@ A killed worker or driver loses at most the epochs since the last report: whoeve
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 import traceback
 from pathlib import Path
@@ -23,6 +24,7 @@ from mer.training import TrainingRun
 from trainables.shared_features import SharedFeatures
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no fault of the trial: it stays resumable
 
 
 class MerTrainable(tune.Trainable):
@@ -52,6 +54,10 @@ class MerTrainable(tune.Trainable):
             return {"report": self._advance()}
         except TrialFailed as failure:
             return {"report": self._failure("nonfinite", str(failure))}
+        except OSError as failure:
+            if failure.errno not in _DISK_FAULTS:
+                return {"report": self._failure("error", f"{type(failure).__name__}: {failure}")}
+            return {"report": self._failure("blocked", f"{failure.filename}: {failure.strerror}")}
         except Exception as failure:
             with contextlib.suppress(OSError):  # on a full disk the report below says what matters
                 self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,24 +19,13 @@ THE_WAY_OUT = "`python -m mer.features verify` checks every file; delete this on
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> None:
     """Write atomically; equal content gives equal bytes. Raises: OSError that names `path`."""
-    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     words = {**header, "content_sha256": checksum(contiguous)}
     metadata = {HEADER: json.dumps(words, sort_keys=True, ensure_ascii=False)}
-    try:
-        with atomic_path(path) as temporary:
-            save_file(contiguous, temporary, metadata=metadata)
-            temporary.chmod(0o666 & ~_umask())  # safetensors writes files only the owner may read
-    except SafetensorError as fault:  # a full disk comes as text
-        number = re.search(r"os error (\d+)", str(fault))
-        if number is None:
-            raise
-        code = int(number.group(1))
-        raise OSError(code, os.strerror(code), str(path)) from fault
-    except OSError as fault:
-        raise OSError(fault.errno, os.strerror(fault.errno or 0), str(path)) from fault
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=metadata)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -88,9 +75,3 @@ def _opened(path: Path) -> Any:
             f"corrupt or cut short: {size} bytes that are not a whole safetensors file ({fault})",
             then=THE_WAY_OUT,
         ) from fault
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,8 @@ def _start_ray(address: str | None, feature_bytes: int) -> None:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    for name in ("ray.tune", "ray.train"):  # they log tracebacks of what is reported once, in words, at the end
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
         store_bytes = int(1.2 * feature_bytes) + _STORE_HEADROOM_BYTES
         ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **quiet)

@@ -55,7 +55,8 @@ class StudyEngine:
     listeners: list[Listener] = field(default_factory=list)
     live: dict[int, _Live] = field(default_factory=dict)
     seconds_in_reports: list[float] = field(default_factory=list)
-    hopeless: str = ""
+    hopeless: str = ""  # why no further trial makes sense
+    blocked: str = ""  # what the machine refused, e.g. space on the disk
 
     def __post_init__(self) -> None:
         for trial in self.ledger.trials():
@@ -64,7 +65,7 @@ class StudyEngine:
 
     def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
         """What a free worker should do, or None when there is nothing left to hand out."""
-        while not self.hopeless and (assignment := self.ledger.next_assignment()):
+        while not self.stopped and (assignment := self.ledger.next_assignment()):
             number, params = assignment.number, assignment.params
             try:
                 config = self.spec.trial_config(params)
@@ -94,6 +95,9 @@ class StudyEngine:
             self._end(number, "error", "its worker process was lost again and again (out of memory?)", [])
 
     def _record(self, report: Report, live: _Live) -> bool:
+        if report.outcome == "blocked":
+            self.blocked = report.reason
+            return True
         fresh = [row for row in report.rows if row["epoch"] > live.epoch]
         heard: list[Row] = []
         for row in fresh:
@@ -137,7 +141,15 @@ class StudyEngine:
         if len(ended) >= _HOPELESS and all(state == TrialState.FAIL for state in ended):
             self.hopeless = reason
 
-    def raise_if_hopeless(self) -> None:
+    @property
+    def stopped(self) -> bool:
+        """True when nothing more should be handed out."""
+        return bool(self.hopeless or self.blocked)
+
+    def raise_if_stopped(self, resume: str) -> None:
+        """`resume`: the command that goes on with the study."""
+        if self.blocked:
+            raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {resume}")
         if self.hopeless:
             raise MerError(
                 self.spec.study,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Row = dict[str, float]
-Outcome = Literal["running", "finished", "cut", "nonfinite", "error"]
+Outcome = Literal["running", "finished", "cut", "nonfinite", "error", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Report:
         number: the Optuna trial number.
         rows: one per epoch, oldest first; each holds `epoch` (from 1), `timestamp_ms` and metrics. After a resume the
             first report repeats the whole history with its original timestamps.
-        outcome: running, or how the trial ended. `cut` is said by the driver only.
+        outcome: running, or how the trial ended. `cut` is said by the driver only; `blocked` means that the machine,
+            not the trial, is at fault (a full disk): the study stops and the trial stays resumable.
         reason: why it failed, in words.
     """
 

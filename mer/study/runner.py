@@ -105,11 +105,13 @@ def _run(
                 "environment": environment,
             }
         )
-        write_json(folder / "summary.json", summary)
-        tracker.close(status, results.best_metrics(), [folder / "summary.json"])
+        try:
+            write_json(folder / "summary.json", summary)
+        finally:
+            tracker.close(status, results.best_metrics(), [folder / "summary.json"])
     results.print_leaderboard(console, baseline)
     _print_next(options, folder, store, results, stop, console)
-    engine.raise_if_hopeless()
+    engine.raise_if_stopped(f"{options.command} --trials {spec.budget.trials} --resume")
     if tracker.errors:
         raise MerError(
             store.uri,
@@ -158,7 +160,9 @@ def _print_next(
     """The exact commands for what comes next."""
     lines = []
     budget = results.spec.budget.trials
-    if results.unfinished and not stop.engine.hopeless:
+    if stop.engine.stopped:
+        pass  # the error message that follows says what to do
+    elif results.unfinished:
         why = "interrupted" if stop.interrupted else "the time budget is used up"
         lines += [f"{why}: {results.unfinished} trials are not finished, nothing is lost. Go on with"]
         lines += [f"  {options.command} --trials {budget} --resume"]

@@ -22,7 +22,7 @@ class StopSignal:
 
     @property
     def wanted(self) -> bool:
-        return self.interrupted or bool(self.engine.hopeless) or time.monotonic() > self.deadline
+        return self.interrupted or self.engine.stopped or time.monotonic() > self.deadline
 
     @contextmanager
     def listening(self) -> Iterator[None]:

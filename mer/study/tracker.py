@@ -126,8 +126,8 @@ class Tracker:
                 self.errors.append(f"{type(fault).__name__}: {fault}")
 
     def _open_parent(self, files: list[Path]) -> None:
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what it refuses is in `errors`, and said once
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient  # a second or two; here it overlaps with Ray's start
 
         _create_database(self.store.uri)

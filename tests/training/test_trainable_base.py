@@ -247,7 +247,7 @@ def test_a_full_disk_is_an_outcome_too(tmp_path, monkeypatch, failing_epoch):
     monkeypatch.setattr("trainables.base.save_tensors", full)
     monkeypatch.setattr(Path, "write_text", full)
     report = actor(slot(tmp_path)).step()["report"]
-    assert report["outcome"] == "error" and "No space left on device" in report["reason"]
+    assert report["outcome"] == "blocked" and "No space left on device" in report["reason"]
     assert len(report["rows"]) == (1 if failing_epoch else 3)
 
 
