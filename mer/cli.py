@@ -8,8 +8,11 @@ import sys
 # name -> (module, what it does). Modules are imported when they are asked for: `mer --help` answers at once.
 COMMANDS = {
     "tune": ("mer.tune", "run a study: python -m mer.tune search_spaces/quickstart.yaml"),
+    "export": ("mer.export", "a trial as a folder that loads anywhere: python -m mer.export studies/quickstart"),
+    "predict": ("mer.predict", "labels for texts and files: python -m mer.predict exports/spcl --text ..."),
     "data": ("mer.data.__main__", "get, check and generate datasets"),
     "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),
+    "store": ("mer.store", "weights of all studies: what they take, are they whole, clean up"),
 }
 
 

@@ -1,33 +1,64 @@
-"""One safetensors file = tensors + one JSON card in its header."""
+"""One safetensors file = tensors + one JSON card.
+
+The card lies in the file's header, so that both are written in one step. Publishing a checkpoint into the store
+(`mer.checkpoints.store`) moves it into a sidecar, `best.json` beside `best.safetensors`; readers look in both places,
+the header first.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mer.checkpoints.header import CARD, sidecar
 from mer.errors import MerError
 from mer.files import atomic_path
 
-CARD = "card"
+_PARTS = "parts"
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-    """Write `tensors` and the JSON-able `card` as one file: flushed to disk, then renamed into place."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def save_tensors(
+    path: Path,
+    tensors: dict[str, Tensor],
+    card: dict[str, Any],
+    parts: Mapping[str, dict[str, Tensor]] | None = None,
+) -> None:
+    """Write `tensors` and the JSON-able `card` as one file: flushed to disk, then renamed into place.
+
+    Args:
+        parts: groups that stay the same from save to save and from trial to trial, such as a frozen backbone. Each
+            becomes a file of its own beside `path`, `<name>.safetensors`, written before `path` and only when it is
+            not there yet: published, all trials share one copy. `load_tensors(path)` brings everything together again.
+    """
+    for name, group in (parts or {}).items():
+        part = path.with_name(f"{name}.safetensors")
+        if not _holds(part, group):
+            with atomic_path(part) as temporary:
+                save_file(_plain(group), temporary, metadata={"format": "pt"})
+    metadata = {CARD: json.dumps(card)}
+    if parts:
+        metadata[_PARTS] = json.dumps(sorted(parts))
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={CARD: json.dumps(card)})
+        save_file(_plain(tensors), temporary, metadata=metadata)
 
 
 def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote. Raises MerError when the file is truncated or not ours."""
+    """Read what `save_tensors` wrote, parts included. Raises MerError when the file is truncated or not ours."""
     try:
         with safe_open(path, framework="pt", device=device) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, _card(path, file.metadata())  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        card = _card(path, metadata)
+        for name in json.loads(metadata.get(_PARTS, "[]")):
+            tensors |= load_file(_part(path, name), device=device)
+        return tensors, card
     except SafetensorError as fault:
         raise _foreign(path, str(fault)) from fault
 
@@ -42,9 +73,44 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _card(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
-    if not metadata or CARD not in metadata:
-        raise _foreign(path, "its header has no card")
-    return json.loads(metadata[CARD])
+    """From the header, which was written with the tensors; else from the sidecar, which publishing wrote."""
+    if metadata and CARD in metadata:
+        return json.loads(metadata[CARD])
+    beside = sidecar(path)
+    try:
+        return dict(json.loads(beside.read_text(encoding="utf-8"))[CARD])
+    except FileNotFoundError:
+        raise _foreign(path, f"its header has no card, and there is no {beside.name} beside it") from None
+    except (ValueError, LookupError, TypeError) as fault:
+        raise _foreign(path, f"the card beside it, {beside.name}, is not one of ours") from fault
+
+
+def _part(path: Path, name: str) -> Path:
+    part = path.with_name(f"{name}.safetensors")
+    if not part.exists():
+        raise _foreign(path, f"its part {part.name} is missing beside it")
+    return part
+
+
+def _holds(part: Path, group: Mapping[str, Tensor]) -> bool:
+    """True when `part` is there and has exactly these tensors."""
+    if not part.exists():
+        return False
+    try:
+        with safe_open(part, framework="pt") as file:
+            return set(file.keys()) == set(group) and all(
+                _same(file.get_tensor(name), tensor) for name, tensor in group.items()
+            )
+    except SafetensorError:
+        return False
+
+
+def _same(stored: Tensor, tensor: Tensor) -> bool:
+    return stored.dtype == tensor.dtype and torch.equal(stored, tensor.detach().cpu())
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _foreign(path: Path, reason: str) -> MerError:

@@ -44,22 +44,24 @@ class Row:
         return cell.lower()
 
 
-def read_rows(path: Path, columns: Sequence[str], then: str) -> list[Row]:
+def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[str] = ()) -> list[Row]:
     """All rows of a UTF-8 CSV file with a header that has at least `columns`; other columns are ignored.
 
     Args:
         then: what the user should do next when the file is not right.
+        optional: further columns to keep where the header has them.
     Raises: MerError (or Faults) for undecodable bytes, a broken CSV, missing columns, ragged rows, no rows.
     """
     # newline="" leaves line ends to the csv module. Splitting lines ourselves would break text with U+0085.
     records = csv.reader(io.StringIO(_decode(path, then), newline=""), strict=True)
     header = _header(path, records, columns, then)
+    kept = [*columns, *(name for name in optional if name in header)]
     rows, faults, line = [], [], records.line_num + 1
     try:
         for cells in records:
             if len(cells) == len(header):
                 named = dict(zip(header, cells, strict=True))
-                rows.append(Row(path, line, {column: named[column] for column in columns}))
+                rows.append(Row(path, line, {column: named[column] for column in kept}))
             elif cells:  # an empty line is no fault
                 faults.append(
                     MerError(f"{path}:{line}", f"the row has {len(cells)} cells", allowed=f"{len(header)} cells")

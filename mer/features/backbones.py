@@ -150,12 +150,17 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
-def fingerprint(found: BackboneFolder, cache: Path) -> Fingerprint:
+def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
     """Hash weights, tokenizer and configuration; weights are hashed once per (path, size, time of change).
+
+    Args: cache: where that is remembered; None hashes them now.
 
     Raises: MerError when the weights are pinned and differ.
     """
-    weights = {file.name: _memoised_sha256(file, cache / "weights.json") for file in weight_files(found.folder)}
+    files = weight_files(found.folder)
+    weights = {
+        file.name: _memoised_sha256(file, cache / "weights.json") if cache else sha256_file(file) for file in files
+    }
     sha256 = next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights)
     if found.pinned_sha256 and sha256 != found.pinned_sha256:
         raise MerError(

@@ -77,7 +77,7 @@ def extract(
             pieces: list[np.ndarray] = []
             if encoded == 0:
                 step(done, len(distinct))  # the clock starts here: what a killed run left behind took no time now
-            for piece in _encoded(shard, distinct, encode):
+            for piece in encode_batches(shard, distinct, encode):
                 pieces.append(piece)
                 encoded += len(piece)
                 step(done + sum(map(len, pieces)), len(distinct))
@@ -94,8 +94,9 @@ def extract(
     return block[[position[item] for item in inputs]], encoded
 
 
-def _encoded(shard: list[list[int]], distinct: Sequence[TokenInput], encode: Encode) -> Iterator[np.ndarray]:
-    for batch in shard:
+def encode_batches(batches: list[list[int]], distinct: Sequence[TokenInput], encode: Encode) -> Iterator[np.ndarray]:
+    """Each batch's hidden states, rounded as they are stored. Raises: MerError when one is not finite."""
+    for batch in batches:
         values = encode([distinct[i] for i in batch])
         highest = float(np.abs(values).max())
         if not np.isfinite(highest):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from mer.checkpoints import read_card
 from mer.files import write_json, write_text
 from mer.study.pictures import confusion_svg
 from mer.study.reports import Row
@@ -38,8 +39,9 @@ def write_artifacts(
     write_text(folder / "history.csv", history_csv(rows))
     best = trial_folder / "best.safetensors"
     if best.exists():
+        card = read_card(best)
         with safe_open(best, framework="np") as file:
-            logits, card = file.get_tensor("dev_logits"), json.loads(file.metadata()["card"])
+            logits = file.get_tensor("dev_logits")
         scores = Scores(logits, labels_N, tuple(card["class_names"]))
         write_text(folder / "per_class.csv", per_class_csv(scores))
         write_text(folder / "dev_predictions.csv", predictions_csv(scores, ids))

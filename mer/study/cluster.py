@@ -95,8 +95,8 @@ def _slot(
         "features": {"text": plan.of(config)},
         "decision_epochs": engine.policy.decision_epochs(assignment.number),
         "report_interval_s": REPORT_INTERVAL_S,
-        "threads": max(1, int(resources.cpu)),
-        "device": "cuda" if resources.gpu else "cpu",
+        "threads": resources.threads,
+        "device": resources.device,
     }
 
 

@@ -6,6 +6,7 @@ import itertools
 import time
 from pathlib import Path
 
+from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.files import fsync_folder
 
@@ -37,7 +38,8 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
     if has_journal and fresh:
         aside = _free_place(studies / REPLACED / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}")
         aside.parent.mkdir(exist_ok=True)
-        folder.rename(aside)
+        with Store(studies).moving(aside.parent):
+            folder.rename(aside)
         fsync_folder(studies)
         print(f"the earlier study was put aside: {aside} (delete it when you are sure)", flush=True)
     elif has_journal and not resume:

@@ -199,7 +199,7 @@ class Ledger:
             raise MerError(
                 folder,
                 "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
-                allowed="between runs of one study: budget.trials, budget.hours, resources, points, data.root",
+                allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
                 then=f"give the new search another name (--set study={self.spec.study}-2), or start over with --fresh",
             )
 

@@ -44,6 +44,22 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
         held.release()
 
 
+def live_owner(studies: Path, study: str) -> str | None:
+    """Who works on a study just now, in words; None when nobody does. Writes nothing."""
+    lock = studies / f".{study}.lock"
+    if not lock.exists():
+        return None
+    probe = FileLock(lock)
+    try:
+        probe.acquire(timeout=0)
+    except Timeout:
+        return _owner_words(studies / f".{study}.owner.json").removeprefix(": ") or "owner unknown"
+    except OSError:  # a read-only copy of somebody's studies: nobody works there
+        return None
+    probe.release()
+    return None
+
+
 def _owner_words(owner: Path) -> str:
     try:
         who = json.loads(owner.read_text(encoding="utf-8"))

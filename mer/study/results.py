@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mer.study.display import show
 from mer.study.ledger import Ledger, params_of
+from mer.study.space import Param
 from mer.study.spec import StudySpec
 
 _WORDS = {
@@ -44,7 +45,7 @@ class Results:
         trials = ledger.trials()
         self._most = ledger.most()
         self.counts = Counter(_WORDS[trial.state] for trial in trials)
-        self.standings = [_standing(trial) for trial in trials if trial.state != TrialState.WAITING]
+        self.standings = [standing_of(trial) for trial in trials if trial.state != TrialState.WAITING]
         self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
 
     @property
@@ -86,6 +87,20 @@ class Results:
             **extra,
         }
 
+    def note(self, command: str) -> str:
+        """The parent run's description in MLflow: outcome, space, how to reproduce. Markdown."""
+        metric = self.spec.objective[0].metric
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
+        lines = [self.spec.description, "", f"**{counts}**", ""]
+        if self.best:
+            lines += [f"- best: trial {self.best.number}, {metric} {show(metric, self.best.best[metric])} on dev"]
+        if self.first and self.first.best:
+            lines += [f"- trial 0: {show(metric, self.first.best[metric])} ({self.first.state})"]
+        lines += ["", "| parameter | range |", "| :--- | :--- |"]
+        lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
+        again = f"python -m mer.verify {self.spec.study} --trial {self.best.number}" if self.best else ""
+        return "\n".join([*lines, "", "Reproduce:", "", f"    {command} --fresh", f"    {again}".rstrip()])
+
     def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
         metric = self.spec.objective[0].metric
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if word != "waiting")
@@ -125,7 +140,8 @@ class Results:
             console.print(f"{count} failed: {reason}", highlight=False)
 
 
-def _standing(trial: FrozenTrial) -> Standing:
+def standing_of(trial: FrozenTrial) -> Standing:
+    """What the ledger says of one trial."""
     ending = trial.user_attrs.get("ending", {})
     return Standing(
         trial.number, _WORDS[trial.state], ending.get("best") or {}, params_of(trial), ending.get("reason", "")
@@ -134,3 +150,9 @@ def _standing(trial: FrozenTrial) -> Standing:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def _range(param: Param) -> str:
+    """A parameter as its YAML says it, on one line."""
+    body = param.model_dump(by_alias=True, exclude_defaults=True)
+    return ", ".join(f"{key} {value}" for key, value in body.items()).replace("|", "/")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mer.checkpoints import Store as ModelStore
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
@@ -29,6 +30,7 @@ from mer.study.results import Results
 from mer.study.spec import StudySpec
 from mer.study.stopping import StopSignal
 from mer.study.tracker import DevSplit, Store, Tracker
+from mer.study.weights import WeightKeeper
 from mer.training.metrics import majority_scores
 
 
@@ -43,6 +45,7 @@ class Options:
         fresh: put an existing study aside.
         address: Ray cluster, or None for this machine.
         command: what to type again, without --resume, --fresh and --trials.
+        quiet: no leaderboard and no advice at the end.
     """
 
     studies: Path
@@ -51,6 +54,7 @@ class Options:
     fresh: bool = False
     address: str | None = None
     command: str = "python -m mer.tune"
+    quiet: bool = False
 
 
 def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, Any]:
@@ -77,9 +81,16 @@ def _run(
     dev, baseline = _dev_split(spec, plan)
     ledger = Ledger(folder, spec)
     ledger.check_features(folder, plan.names())
-    environment = describe_environment(sys.argv)
+    environment = describe_environment(sys.argv) | {
+        "features": sorted(path.name for path in plan.paths()),
+        "threads": spec.resources.threads,
+        "device": spec.resources.device,
+    }
     store = Store.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI"))
-    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev)
+    say = lambda text: console.print(text, highlight=False, soft_wrap=True)  # noqa: E731
+    keeper = WeightKeeper(ModelStore(options.studies), spec, folder, say)
+    keeper.remember(ledger.trials())
+    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended)
     write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
     write_text(folder / "code.diff", code_diff() + "\n")
     tracker.start(ledger.trials(), [folder / "space.json", folder / "code.diff"])
@@ -108,9 +119,13 @@ def _run(
         try:
             write_json(folder / "summary.json", summary)
         finally:
-            tracker.close(status, results.best_metrics(), [folder / "summary.json"])
-    results.print_leaderboard(console, baseline)
-    _print_next(options, folder, store, results, stop, console)
+            note = results.note(options.command)
+            tracker.close(status, results.best_metrics(), [folder / "summary.json"], note)
+            keeper.remember(ledger.trials())
+            keeper.finish()
+    if not options.quiet:
+        results.print_leaderboard(console, baseline)
+        _print_next(options, folder, results, stop, console)
     engine.raise_if_stopped(f"{options.command} --trials {spec.budget.trials} --resume")
     if tracker.errors:
         raise MerError(
@@ -154,9 +169,7 @@ def _controller_ms(engine: StudyEngine) -> dict[str, float]:
     return {"mean": round(float(spent.mean()), 3), "max": round(float(spent.max()), 3), "reports": len(spent)}
 
 
-def _print_next(
-    options: Options, folder: Path, store: Store, results: Results, stop: StopSignal, console: Console
-) -> None:
+def _print_next(options: Options, folder: Path, results: Results, stop: StopSignal, console: Console) -> None:
     """The exact commands for what comes next."""
     lines = []
     budget = results.spec.budget.trials
@@ -168,8 +181,13 @@ def _print_next(
         lines += [f"  {options.command} --trials {budget} --resume"]
     else:
         lines += [f"more trials:     {options.command} --resume --trials {budget * 2}"]
-    lines += [f"compare trials:  mlflow ui --host 127.0.0.1 --backend-store-uri {store.uri}"]
+    where = "" if options.studies == Path("studies") else f" --studies {options.studies}"
+    lines += [f"compare trials:  python -m mer.ui {results.spec.study}{where}"]
+    lines += [f"report:          python -m analysis.report {folder}"]
     if results.best:
+        out = f"exports/{results.spec.study}"
         lines += [f"best trial:      {folder / 'trials' / f'{results.best.number:05d}' / 'artifacts'}"]
+        lines += [f"export it:       python -m mer.export {folder} --out {out}"]
+        lines += [f"over seeds:      python -m mer.evaluate {out} --seeds 0 42 43 114 3407"]
     lines += [f"all numbers:     {folder / 'summary.json'}"]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -54,6 +54,15 @@ class Resources(Frozen):
     gpu: Annotated[float, Field(ge=0)] = 0.0
     workers: PositiveInt | None = Field(None, description="trials at once; default: as many as fit")
 
+    @property
+    def threads(self) -> int:
+        """Threads of torch in one worker: part of what decides the last digits of a number."""
+        return max(1, int(self.cpu))
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpu else "cpu"
+
 
 class StudySpec(Frozen):
     """One study. `params` and `points` hold dotted TrialConfig keys; `fixed` is flat as well."""
@@ -66,6 +75,11 @@ class StudySpec(Frozen):
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
     resources: Resources = Resources()
+    keep_weights: PositiveInt | None = Field(
+        None,
+        description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
+        "their numbers, predictions and pictures. Default: all are kept, equal ones stored once",
+    )
     fixed: dict[str, Any] = {}
     params: SkipValidation[Mapping[str, Param]] = {}
     points: tuple[dict[str, Any], ...] = ()
@@ -96,7 +110,8 @@ class StudySpec(Frozen):
         return TrialConfig.model_validate(nest({**self.fixed, **params, **by_study}))
 
     def identity(self) -> dict[str, Any]:
-        """What may not change while a study goes on. Budgets of trials and hours, resources and data roots may."""
+        """What may not change while a study goes on. Budgets of trials and hours, resources, data roots and what is
+        kept may."""
         return {
             "trainable": self.trainable,
             "objective": [objective.model_dump() for objective in self.objective],

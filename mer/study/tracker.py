@@ -27,7 +27,7 @@ from mer.study.spec import StudySpec
 
 STATUS = {"finished": "FINISHED", "cut": "KILLED", "nonfinite": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
 TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", "mer.generation", "mer.study"
-PARENT_TAG = "mlflow.parentRunId"
+PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOT_METRICS = ("epoch", "timestamp_ms")
 
 
@@ -65,6 +65,7 @@ class Tracker:
         generation: tells this search from earlier ones of the same name.
         environment: JSON-able description of code, packages and machine.
         dev: ids and labels of the dev split.
+        after_trial: called in the writer thread when all of an ended trial is written.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class Tracker:
         generation: str,
         environment: Mapping[str, Any],
         dev: DevSplit,
+        after_trial: Callable[[int, Outcome, Row | None], None] = lambda *_: None,
     ) -> None:
         self.store, self.spec, self.folder, self.generation = store, spec, folder, generation
-        self.environment, self.dev = environment, dev
+        self.environment, self.dev, self.after_trial = environment, dev, after_trial
         self.errors: list[str] = []
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mer-tracker", daemon=True)
@@ -108,11 +110,11 @@ class Tracker:
         self._open.discard(number)
         self._queue.put(lambda: self._finish(number, outcome, best, reason))
 
-    def close(self, status: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+    def close(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
         """Close every run that is still open, then the parent; returns when all is written."""
         for number in sorted(self._open):
             self._queue.put(lambda number=number: self._terminate(number, "interrupted"))  # type: ignore[misc]
-        self._queue.put(lambda: self._close_parent(status, metrics, files))
+        self._queue.put(lambda: self._close_parent(status, metrics, files, note))
         self._queue.put(None)
         self._thread.join()
 
@@ -141,6 +143,7 @@ class Tracker:
             if experiment.lifecycle_stage == "deleted":
                 self._client.restore_experiment(experiment_id)
         self.experiment_id = experiment_id
+        self._client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
         mine = f"tags.`{TAG_GENERATION}` = '{self.generation}' and tags.`{TAG_TRIAL}` = 'study'"
         found = self._client.search_runs([experiment_id], mine)
         if found:
@@ -149,7 +152,8 @@ class Tracker:
             self._find_children()
         else:
             tags = {TAG_STUDY: self.spec.study, TAG_GENERATION: self.generation, TAG_TRIAL: "study"}
-            tags |= {"mlflow.note.content": self._note(), "mer.git_sha": str(self.environment["git_sha"])}
+            note = f"{self.spec.description}\n\nRunning, started by `{self.environment['command']}`."
+            tags |= {NOTE_TAG: note, "mer.git_sha": str(self.environment["git_sha"])}
             self._parent = self._client.create_run(experiment_id, run_name=self.spec.study, tags=tags).info.run_id
         for file in files:
             self._client.log_artifact(self._parent, str(file))
@@ -256,13 +260,15 @@ class Tracker:
         self._terminate(number, outcome)
         (self._trial_folder(number) / "last.safetensors").unlink(missing_ok=True)  # its rows are in history.csv now
         self._rows.pop(number), self._configs.pop(number)
+        self.after_trial(number, outcome, best)
 
     def _terminate(self, number: int, outcome: str) -> None:
         if number in self._runs:
             self._client.set_tag(self._runs[number], TAG_OUTCOME, outcome)
             self._client.set_terminated(self._runs[number], status=STATUS[outcome])
 
-    def _close_parent(self, status: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+    def _close_parent(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
+        self._client.set_tag(self._parent, NOTE_TAG, note)
         for key, value in metrics.items():
             self._client.log_metric(self._parent, key, value)
         for file in files:
@@ -272,10 +278,6 @@ class Tracker:
 
     def _trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:05d}"
-
-    def _note(self) -> str:
-        command = self.environment["command"]
-        return f"{self.spec.description}\n\nStarted by `{command}`.\n\nSelect the child runs and press Compare."
 
 
 def _create_database(uri: str) -> None:
@@ -297,7 +299,7 @@ def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None)
     """A name that a person can read in a list: number, loss, the first few sampled values."""
     kind = config.loss.contrastive.kind if config else "refused"
     loss = config.loss.classification.kind if config and kind == "none" else kind
-    shown = [f"{key.split('.')[-1]}={_short(value)}" for key, value in list(params.items())[:4]]
+    shown = [f"{key.split('.')[-1]}={_short(value)}" for key, value in list(params.items())[:3]]
     return " ".join([f"{number:05d}", loss, *shown])
 
 

@@ -3,6 +3,18 @@
 from mer.training.data import SplitArrays, TrainingData
 from mer.training.metrics import Scores, majority_scores
 from mer.training.run import Row, TrainingRun
+from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import derive_seed, seeded
 
-__all__ = ["Row", "Scores", "SplitArrays", "TrainingData", "TrainingRun", "derive_seed", "majority_scores", "seeded"]
+__all__ = [
+    "Row",
+    "Scores",
+    "SplitArrays",
+    "TrainingData",
+    "TrainingRun",
+    "build_model",
+    "class_scores",
+    "derive_seed",
+    "majority_scores",
+    "seeded",
+]

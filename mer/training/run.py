@@ -23,7 +23,6 @@ from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
 from mer.losses import Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
-from mer.models import UtteranceClassifier
 from mer.training.data import SplitArrays, TrainingData
 from mer.training.metrics import Scores
 from mer.training.optimizer import (
@@ -33,11 +32,11 @@ from mer.training.optimizer import (
     rate_multiplier,
     set_learning_rate,
 )
+from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import seeded
 
 Row = dict[str, float]
 _CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
-_CENTER_TEMPERATURE = 0.1
 
 
 class TrainingRun:
@@ -62,13 +61,8 @@ class TrainingRun:
         self._words_CLD = self._label_text()
         classes = len(data.class_names)
         with seeded(config.seed, "initialisation", device=device):
-            self.model = UtteranceClassifier(
-                config.head,
-                layers=len(layers),
-                width=data.train.features_NLD.shape[2],
-                classes=classes,
-                probe=config.loss.classification.probe,
-            )
+            width = data.train.features_NLD.shape[2]
+            self.model = build_model(config, layers=len(layers), width=width, classes=classes)
             self.model.input_norm.fit(data.train.features_NLD, layers)
             self.objective = build_objective(
                 config.loss,
@@ -97,9 +91,9 @@ class TrainingRun:
             scores = self.evaluate(self.data.dev)
         row = {
             "epoch": float(self.epoch + 1),
+            **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
             **{f"train_{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]},
             "learning_rate": self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"],  # anchors come last
-            **scores.as_metrics("dev"),
         }
         row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
         self._keep_if_best(row, scores)
@@ -173,21 +167,11 @@ class TrainingRun:
             )
         return Scores(logits, split.labels_N, self.data.class_names)
 
-    @torch.no_grad()
     def predict(self, split: SplitArrays) -> np.ndarray:
         """Class scores (N, C) float32 of the current weights."""
-        self.model.eval()
         self.objective.eval()
-        anchors = self._anchors()
-        chunks = []
-        for x_BLD in split.chunks(self.layers, self.device):
-            h, logits = self.model(x_BLD)
-            if self.config.training.prediction == "nearest_center":
-                logits = self.model.center_scores(h, _CENTER_TEMPERATURE)
-            elif self.config.training.prediction == "nearest_anchor":
-                logits = self.objective.anchor_scores(Outputs(h, logits, anchors))
-            chunks.append(logits.float().cpu())
-        return torch.cat(chunks).numpy()
+        chunks = split.chunks(self.layers, self.device)
+        return class_scores(self.config, self.model, self.objective, self._words_CLD, chunks)
 
     @torch.no_grad()
     def _training_representations(self) -> tuple[Tensor, Tensor]:

@@ -81,6 +81,14 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(home, home / "space.yaml", home / "features")
 
 
+@pytest.fixture(scope="session")
+def uninterrupted(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference: the study run in one go. Returns the studies folder."""
+    studies = tmp_path_factory.mktemp("uninterrupted")
+    (studies / "output.txt").write_text(workshop.run(studies))
+    return studies
+
+
 def histories(study: Path) -> dict[int, list[dict[str, str]]]:
     """Trial number -> its epochs as written in artifacts/history.csv, without times."""
     found = {}

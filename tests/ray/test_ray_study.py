@@ -19,14 +19,6 @@ from mer.study.ledger import readable_journal
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture(scope="session")
-def uninterrupted(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference: the study run in one go. Returns the studies folder."""
-    studies = tmp_path_factory.mktemp("uninterrupted")
-    (studies / "output.txt").write_text(workshop.run(studies))
-    return studies
-
-
 def optuna_trials(study: Path) -> list[optuna.trial.FrozenTrial]:
     with readable_journal(study, study.name) as found:
         return found.get_trials()
@@ -84,7 +76,7 @@ def test_summary_and_output_speak_of_the_best_trial(uninterrupted: Path) -> None
     assert best.value > summary["baseline_majority"]["dev_weighted_f1"] + 0.1
     output = (uninterrupted / "output.txt").read_text()
     assert f"best: trial {best.number}, dev_weighted_f1 {100 * best.value:.2f}" in output
-    assert "--resume --trials 12" in output and "mlflow ui --host 127.0.0.1" in output
+    assert "--resume --trials 12" in output and "python -m mer.ui small" in output
     assert "Traceback" not in output
 
 

@@ -10,7 +10,10 @@ from mer.study.load import load_spec
 
 LR = "{float: [1e-4, 1e-2], log: true}"
 METRICS = "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_loss, dev_ece, dev_f1_<class>"
-PARTS = "study, description, trainable, objective, budget, sampler, scheduler, resources, fixed, params, points"
+PARTS = (
+    "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, fixed, params, "
+    "points"
+)
 RANGES = "{float: [low, high]}, {int: [low, high]} or {choice: [...]}"
 LINE = {"study": 1, "trainable": 2, "objective": 3, "budget": 4, "sampler": 5, "scheduler": 6, "loss": 9, "lr": 11}
 NO_POINT = ("points:\n  - {optim.head_lr: 1e-3, head.hidden: 32}\n", "")

@@ -1,0 +1,86 @@
+"""What MLflow holds of a study: whether it is running, how long it took, curves of trials that have not ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+@dataclass(frozen=True)
+class MlflowRecord:
+    """`note` says in words what was found, or why nothing was."""
+
+    note: str
+    status: str = ""
+    seconds: float | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    runs: dict[int, str] = field(default_factory=dict)
+    client: Any = None
+
+    def history(self, number: int, metrics: list[str]) -> list[dict[str, float]]:
+        """A row per epoch of the metrics asked for; empty when MLflow has none."""
+        if self.client is None or number not in self.runs:
+            return []
+        rows: dict[int, dict[str, float]] = {}
+        for name in metrics:
+            for point in self.client.get_metric_history(self.runs[number], name):
+                rows.setdefault(point.step, {"epoch": float(point.step)})[name] = point.value
+        return [rows[epoch] for epoch in sorted(rows)]
+
+
+def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any]) -> MlflowRecord:
+    """The study's record in the store it was written to, else in the one beside it. Never raises."""
+    from mer.study.tracker import Store
+
+    beside = Store.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri
+    candidates = list(dict.fromkeys(filter(None, [summary.get("mlflow", {}).get("uri"), beside])))
+    there = [uri for uri in candidates if not uri.startswith("sqlite:///") or Path(uri[10:]).is_file()]
+    if not there:  # opening a SQLite store that is not there would make one
+        return MlflowRecord(f"no store at {' or '.join(candidates)}")
+    try:
+        return _search(there[0], name, generation)
+    except Exception as fault:  # a server that is away, another version's database: the page does without
+        return MlflowRecord(f"{there[0]} cannot be read ({type(fault).__name__})")
+
+
+def _search(uri: str, name: str, generation: str) -> MlflowRecord:
+    from mer.study.tracker import PARENT_TAG, TAG_GENERATION, TAG_TRIAL
+
+    for key, value in _ONE_TRY.items():
+        os.environ.setdefault(key, value)
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(name)
+    mine = f"tags.`{TAG_GENERATION}` = '{generation}' and tags.`{TAG_TRIAL}` = 'study'"
+    parents = client.search_runs([experiment.experiment_id], mine) if experiment else []
+    if not parents:
+        return MlflowRecord(f"{uri} holds no record of this search")
+    parent = parents[0]
+    runs: dict[int, str] = {}
+    statuses: dict[str, int] = {}
+    token = None
+    while True:
+        page = client.search_runs(
+            [parent.info.experiment_id],
+            f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'",
+            max_results=1000,
+            page_token=token,
+        )
+        for run in page:
+            runs[int(run.data.tags[TAG_TRIAL])] = run.info.run_id
+            statuses[run.info.status] = statuses.get(run.info.status, 0) + 1
+        if not (token := page.token):
+            break
+    counted = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "no trials"
+    end = parent.info.end_time
+    seconds = (end - parent.info.start_time) / 1000 if end else None
+    note = f"{uri}, experiment {name}: study {parent.info.status}, {counted}"
+    return MlflowRecord(note, parent.info.status, seconds, dict(parent.data.tags), runs, client)

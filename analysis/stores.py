@@ -1,0 +1,297 @@
+"""A study as its stores tell it: Optuna's journal, the study folder's files, MLflow. Read only.
+
+The journal is copied before it is opened, because Optuna opens the file it reads for writing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from analysis.mlflow_store import MlflowRecord, read_mlflow
+from mer.errors import MerError, did_you_mean
+
+ENDINGS = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "unfinished",
+    TrialState.WAITING: "waiting",
+}
+_JSON_MARK = "json:"  # how a space writes a list into Optuna's scalar categories
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a parameter was allowed to be, from the search's identity in the journal."""
+
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+    when: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, signature: list[Any]) -> Range:
+        when = signature[-1] or None
+        if signature[0] == "choice":
+            return cls("choice", choices=tuple(signature[1]), when=when)
+        return cls(signature[0], float(signature[1]), float(signature[2]), bool(signature[3]), when=when)
+
+    @property
+    def text(self) -> str:
+        if self.kind == "choice":
+            return "one of " + ", ".join(plain(choice) for choice in self.choices)
+        return (
+            f"{self.low:g} to {self.high:g}"
+            + (", log" if self.log else "")
+            + (" (whole)" if self.kind == "int" else "")
+        )
+
+    @property
+    def condition(self) -> str:
+        return " and ".join(f"{key} = {plain(value)}" for key, value in (self.when or {}).items())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as the journal has it; `best` is its best epoch's row of metrics."""
+
+    number: int
+    ending: str
+    params: dict[str, Any]
+    best: dict[str, float]
+    reason: str
+    epochs: int
+    began: datetime | None
+    ended: datetime | None
+    frozen: FrozenTrial
+
+
+@dataclass(frozen=True)
+class Study:
+    name: str
+    folder: Path
+    identity: dict[str, Any]
+    trials: list[Trial]
+    summary: dict[str, Any]
+    space: dict[str, Any]
+    mlflow: MlflowRecord
+
+    @property
+    def metric(self) -> str:
+        return str(self.objectives[0][0])
+
+    @cached_property
+    def objectives(self) -> list[tuple[str, str]]:
+        """(metric, max or min), the first one ranks."""
+        return [(objective["metric"], objective["mode"]) for objective in self.identity["objective"]]
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        return {name: Range.of(signature) for name, signature in self.identity["params"].items()}
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(trial.ending for trial in self.trials)
+
+    def value(self, trial: Trial) -> float | None:
+        """The first objective at the trial's best epoch; a trial that has not ended tells its best so far."""
+        if self.metric in trial.best:
+            return float(trial.best[self.metric])
+        reported = [value for value in trial.frozen.intermediate_values.values() if value == value]
+        return (max(reported) if self.larger_is_better else min(reported)) if reported else None
+
+    @property
+    def larger_is_better(self) -> bool:
+        return self.objectives[0][1] == "max"
+
+    def by_value(self, trials: list[Trial]) -> list[Trial]:
+        """Best first; trials without a value last."""
+        sign = -1 if self.larger_is_better else 1
+        scored = [trial for trial in trials if self.value(trial) is not None]
+        rest = [trial for trial in trials if self.value(trial) is None]
+        return sorted(scored, key=lambda trial: sign * (self.value(trial) or 0.0)) + rest
+
+    @cached_property
+    def finished(self) -> list[Trial]:
+        """Best first. A trial that was stopped early is no candidate."""
+        return self.by_value([trial for trial in self.trials if trial.ending == "finished"])
+
+    @property
+    def best(self) -> Trial | None:
+        return self.finished[0] if self.finished else None
+
+    def trial(self, number: int) -> Trial | None:
+        return next((trial for trial in self.trials if trial.number == number), None)
+
+    def artifacts(self, trial: Trial) -> Path:
+        return self.folder / "trials" / f"{trial.number:05d}" / "artifacts"
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration of the best trial, else of any; empty when none was kept."""
+        for trial in [*self.finished[:1], *self.trials]:
+            if found := read_json(self.artifacts(trial) / "config.json"):
+                return found
+        return {}
+
+    def environment(self) -> dict[str, Any]:
+        """Code, packages and command: from the summary, else from any trial."""
+        candidates = [self.artifacts(trial) / "environment.json" for trial in [*self.finished[:1], *self.trials]]
+        return self.summary.get("environment") or next((found for path in candidates if (found := read_json(path))), {})
+
+    def history(self, trial: Trial) -> list[dict[str, float]]:
+        """A row of metrics per epoch, from the artifacts, else from MLflow (a trial that has not ended)."""
+        path = self.artifacts(trial) / "history.csv"
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as stream:
+                return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+        return self.mlflow.history(trial.number, [self.metric, "dev_loss", "train_loss"])
+
+    def predictions(self, trial: Trial) -> Predictions | None:
+        """Dev predictions at the best epoch, None when they were not kept."""
+        path = self.artifacts(trial) / "dev_predictions.csv"
+        if not path.exists():
+            return None
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            names = [n.removeprefix("logit_") for n in reader.fieldnames or () if n.startswith("logit_")]
+            rows = [(row["true"], row["predicted"]) for row in reader]
+        return Predictions(names, rows)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+
+
+@dataclass(frozen=True)
+class Predictions:
+    class_names: list[str]
+    pairs: list[tuple[str, str]]  # true, predicted
+
+    def confusion(self) -> list[list[int]]:
+        """Counts; rows are true classes."""
+        counts = Counter(self.pairs)
+        return [[counts[true, predicted] for predicted in self.class_names] for true in self.class_names]
+
+    def per_class(self) -> list[ClassScore]:
+        """0/0 is 0, as everywhere (methods 8.1)."""
+        counts, scores = self.confusion(), []
+        for index, name in enumerate(self.class_names):
+            right, support, predicted = counts[index][index], sum(counts[index]), sum(row[index] for row in counts)
+            precision, recall = right / max(1, predicted), right / max(1, support)
+            scores.append(
+                ClassScore(name, precision, recall, 2 * right / max(1, support + predicted), support, predicted)
+            )
+        return scores
+
+
+def find_study(named: str, studies: Path) -> Path:
+    """The folder of a study given by path or by name. Raises MerError when there is none, or it has no journal."""
+    folder = Path(named) if Path(named).is_dir() else studies / named
+    if not folder.is_dir():
+        known = sorted(path.parent.name for path in studies.glob("*/journal.log"))
+        listing = ", ".join(known) or f"none, in {studies}/"
+        raise MerError(
+            named,
+            f"no such study.{did_you_mean(Path(named).name, known)}",
+            allowed=f"studies there are: {listing}",
+            then="give a folder, or a name with --studies FOLDER",
+        )
+    if not (folder / "journal.log").is_file():
+        raise MerError(
+            folder,
+            "holds no journal.log: the study has not handed out a trial yet, or this is no study folder",
+            then="wait for its first trial, or check the path",
+        )
+    return folder
+
+
+def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
+    """Everything of a study but its tensors. Raises MerError when the journal is empty or broken."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="mer-report-") as temporary:
+        copy = Path(shutil.copy(folder / "journal.log", temporary))
+        try:
+            loaded = JournalStorage(JournalFileBackend(str(copy))).get_all_studies()
+            frozen = JournalStorage(JournalFileBackend(str(copy))).get_all_trials(loaded[0]._study_id) if loaded else []
+        except Exception as fault:  # whatever Optuna makes of a damaged file
+            raise MerError(
+                folder / "journal.log", f"Optuna cannot read it ({type(fault).__name__}: {fault})", then="restore it"
+            ) from None
+    if not loaded or "identity" not in loaded[0].user_attrs:
+        raise MerError(folder / "journal.log", "holds no study yet", then="wait for its first trial")
+    summary, name = read_json(folder / "summary.json"), loaded[0].study_name
+    generation = str(loaded[0].user_attrs.get("generation", ""))
+    mlflow = read_mlflow(folder, name, generation, summary) if with_mlflow else MlflowRecord("not asked")
+    return Study(
+        name,
+        folder,
+        loaded[0].user_attrs["identity"],
+        [_trial(trial) for trial in frozen],
+        summary,
+        read_json(folder / "space.json"),
+        mlflow,
+    )
+
+
+def _trial(frozen: FrozenTrial) -> Trial:
+    ending = frozen.user_attrs.get("ending", {})
+    last = ending.get("last") or [0]
+    epochs = max([int(last[0]), int((ending.get("best") or {}).get("epoch", 0)), *frozen.intermediate_values])
+    return Trial(
+        frozen.number,
+        ENDINGS[frozen.state],
+        {key: _decode(value) for key, value in frozen.params.items()},
+        ending.get("best") or {},
+        ending.get("reason", ""),
+        epochs,
+        frozen.datetime_start,
+        frozen.datetime_complete,
+        frozen,
+    )
+
+
+def _decode(value: Any) -> Any:
+    marked = isinstance(value, str) and value.startswith(_JSON_MARK)
+    return json.loads(value.removeprefix(_JSON_MARK)) if marked else value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that may be missing or half there (a study being copied): then empty."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def plain(value: Any) -> str:
+    """A parameter's value as people write it."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(map(plain, value)) + "]"
+    words = {None: "none", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,226 @@
+"""The export folder: one trained model that loads anywhere, and everything to judge it by. No pickle.
+
+    model.safetensors      weights that prediction needs         config.json         the TrialConfig
+    labels.json            class names in order, the task        preprocessor.json   how text becomes features
+    provenance.json        which trial, data, code, machine      README.md           the model card
+    dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
+    backbone/              only in a bundle
+
+The folder is built beside its place and renamed, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from mer.checkpoints.tensors import load_tensors, save_tensors
+from mer.config import Task, TrialConfig
+from mer.errors import MerError
+from mer.files import fsync_folder, sha256_file, write_json, write_text
+
+FORMAT = 1
+MANIFEST, MODEL, BACKBONE = "MANIFEST.json", "model.safetensors", "backbone"
+_MAKE = "python -m mer.export STUDY"
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export whose files are all as they were written.
+
+    Args:
+        folder: where it lies.
+        config: of the trial.
+        class_names: in the order of the class scores.
+        provenance: where the model comes from.
+        preprocessor: how text becomes the features it reads.
+    """
+
+    folder: Path
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    provenance: dict[str, Any]
+    preprocessor: dict[str, Any]
+
+    @property
+    def task(self) -> Task:
+        return self.config.data.label
+
+    @property
+    def backbone_folder(self) -> Path | None:
+        """The backbone inside a bundle, else None."""
+        folder = self.folder / BACKBONE
+        return folder if self.preprocessor.get("bundled") else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights by name: `model.*`, and what its kind of prediction needs besides."""
+        return load_tensors(self.folder / MODEL)[0]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into an export.
+
+    Args:
+        documents: further files by name, e.g. README.md: text.
+        backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
+    """
+
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    preprocessor: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    documents: Mapping[str, str] = field(default_factory=dict)
+    backbone: Sequence[Path] = ()
+
+
+def write_export(
+    folder: Path, contents: Contents, *, force: bool = False, check: Callable[[Export], None] | None = None
+) -> Export:
+    """Write an export, whole or not at all.
+
+    Args:
+        force: replace an export that is there; anything else is never replaced.
+        check: called with the finished export before it gets its name; what it raises, nothing is left of.
+    Raises: MerError when the place is taken.
+    """
+    refuse_taken(folder, force=force)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir()
+        _fill(temporary, contents)
+        export = read_export(temporary)
+        if check is not None:
+            check(export)
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return read_export(folder)
+
+
+def refuse_taken(folder: Path, *, force: bool) -> None:
+    """Raises: MerError when an export may not be written here."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.is_dir() and (folder / MANIFEST).is_file():
+        if not force:
+            raise MerError(folder, "an export is here already", then="replace it with --force, or choose another --out")
+    elif folder.exists() or folder.is_symlink():
+        what = "a folder that is no export of ours" if folder.is_dir() else "a file"
+        raise MerError(folder, f"{what}: it is not replaced", then="choose another --out")
+
+
+def read_export(folder: Path | str) -> Export:
+    """Open an export and check every byte of it.
+
+    Raises: MerError naming the first file that is missing or not as it was written, with both hashes.
+    """
+    folder = Path(folder).expanduser()
+    for name, expected in _manifest(folder).items():
+        _check(folder / name, expected)
+    parts = {name: _json(folder / f"{name}.json") for name in ("config", "labels", "preprocessor", "provenance")}
+    if parts["provenance"].get("format") != FORMAT:
+        found = parts["provenance"].get("format")
+        raise MerError(
+            folder, f"an export of format {found}", allowed=f"format {FORMAT}", then=f"{_MAKE} makes it anew"
+        )
+    try:
+        config = TrialConfig.model_validate(parts["config"])
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise MerError(
+            folder / "config.json",
+            f"{where}: {first['msg']}; this version of mer does not know such a configuration",
+            then=f"use the version that wrote it, or {_MAKE}",
+        ) from fault
+    names = tuple(parts["labels"]["class_names"])
+    return Export(folder, config, names, parts["provenance"], parts["preprocessor"])
+
+
+def _fill(folder: Path, contents: Contents) -> None:
+    save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
+    task = contents.config.data.label
+    write_json(folder / "config.json", contents.config.model_dump(mode="json"))
+    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names)})
+    write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
+    write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
+    (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read
+    for name, text in contents.documents.items():
+        write_text(folder / name, text)
+    for source in contents.backbone:
+        (folder / BACKBONE).mkdir(exist_ok=True)
+        shutil.copyfile(source, folder / BACKBONE / source.name)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
+        folder.rename(aside)
+        temporary.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        temporary.rename(folder)
+    fsync_folder(folder.parent)
+
+
+def _manifest(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise MerError(folder, "no such folder", allowed="an export", then=f"make one: {_MAKE}")
+    if not (folder / MANIFEST).is_file():
+        hint = (
+            f"it is a study: python -m mer.export {folder}"
+            if (folder / "journal.log").exists()
+            else f"make one: {_MAKE}"
+        )
+        raise MerError(folder, f"not an export (no {MANIFEST} in it)", then=hint)
+    manifest = _json(folder / MANIFEST)
+    hashes = manifest.get("sha256")
+    if not isinstance(hashes, dict) or not hashes or not all(map(_inside, hashes)):
+        raise MerError(folder / MANIFEST, "not a list of files with their hashes", then=_way_out(folder))
+    return hashes
+
+
+def _inside(name: str) -> bool:
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+
+
+def _check(path: Path, expected: str) -> None:
+    folder = path.parent.parent if path.parent.name == BACKBONE else path.parent
+    if not path.is_file():
+        raise MerError(path, "this file of the export is missing", then=_way_out(folder))
+    found = sha256_file(path)
+    if found != expected:
+        raise MerError(
+            path,
+            f"truncated or edited since the export was made: {path.stat().st_size} bytes with sha256 {found}",
+            allowed=f"sha256 {expected} (from {MANIFEST})",
+            then=_way_out(folder),
+        )
+
+
+def _way_out(folder: Path) -> str:
+    return f"copy the folder again from where it is whole, or write it anew: {_MAKE} --out {folder} --force"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise MerError(path, f"cannot be read: {fault}", then=_way_out(path.parent)) from fault
+    if not isinstance(value, dict):
+        raise MerError(path, "not a JSON object", then=_way_out(path.parent))
+    return value

@@ -1,0 +1,59 @@
+"""The front of a safetensors file, read and rewritten without touching its tensors (and without torch).
+
+A file is 8 bytes of length, a JSON header, the tensors. Our checkpoints keep a JSON card in that header; two trials
+with equal tensors still differ in it (their numbers, their clocks). Taken out, equal tensors are equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mer.errors import MerError
+
+CARD = "card"
+_METADATA, _LENGTH = "__metadata__", struct.Struct("<Q")
+_LONGEST = 100_000_000  # what safetensors itself accepts
+
+
+def sidecar(path: Path) -> Path:
+    """Where the card of a published checkpoint lies: `best.json` beside `best.safetensors`."""
+    return path.with_suffix(".json")
+
+
+def read_front(stream: BinaryIO, path: Path) -> bytes:
+    """Length and header as they are; `stream` then stands at the first tensor byte. Raises MerError when it is torn."""
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    start = stream.read(_LENGTH.size)
+    length = _LENGTH.unpack(start)[0] if len(start) == _LENGTH.size else 0
+    if not 2 <= length <= min(_LONGEST, size - _LENGTH.size):
+        raise _torn(path, "it has no safetensors header")
+    header = stream.read(length)
+    try:
+        entries = json.loads(header)
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != _METADATA]
+    except (ValueError, LookupError, TypeError, AttributeError) as fault:
+        raise _torn(path, "its header is no safetensors header") from fault
+    if size != _LENGTH.size + length + max(ends, default=0):
+        raise _torn(path, f"its header promises {_LENGTH.size + length + max(ends, default=0)} bytes, it has {size}")
+    return start + header
+
+
+def without_card(front: bytes) -> tuple[bytes, dict[str, Any] | None]:
+    """The front without its card, and the card; the front as it is, and None, where there is no card."""
+    entries = json.loads(front[_LENGTH.size :])
+    metadata = dict(entries.pop(_METADATA, {}))
+    if CARD not in metadata:
+        return front, None
+    card = json.loads(metadata.pop(CARD))
+    metadata = {"format": "pt", **metadata}
+    text = json.dumps({_METADATA: dict(sorted(metadata.items())), **entries}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as safetensors has it
+    return _LENGTH.pack(len(text)) + text, card
+
+
+def _torn(path: Path, reason: str) -> MerError:
+    return MerError(path, f"not a whole tensors file ({reason})", allowed="a finished .safetensors file")

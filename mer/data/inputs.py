@@ -1,0 +1,145 @@
+"""Utterances that a person hands in for prediction: texts, a CSV file in MELD's layout, JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mer.data.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.text import normalise, repair_c1
+from mer.data.types import Dialogue, Utterance
+from mer.errors import MerError
+
+SPLIT = "new"
+CSV_COLUMNS = ("Utterance", "Speaker", "Dialogue_ID", "Utterance_ID")
+LABEL_COLUMNS = {"emotion": "Emotion", "sentiment": "Sentiment"}
+JSON_LINE = '{"text": "Hi!", "dialogue": "d1", "speaker": "Ross"}; dialogue and speaker may be left out'
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to classify.
+
+    Args:
+        dialogues: utterances in their dialogues.
+        rows: place in the input of each utterance, dialogue after dialogue.
+        labels: the true label of each utterance, dialogue after dialogue; None when the input has none.
+    """
+
+    dialogues: tuple[Dialogue, ...]
+    rows: tuple[int, ...]
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        return [utterance for dialogue in self.dialogues for utterance in dialogue.utterances]
+
+
+def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
+    """Each text is a dialogue of its own. Raises: MerError for an empty one, naming its place in `where`."""
+    dialogues = []
+    for place, text in enumerate(texts, start=1):
+        if not normalise(text):
+            raise MerError(f"{where} {place}", "is empty: there is nothing to classify", allowed="some text")
+        dialogues.append(_dialogue(f"text{place}", [(speaker, text)]))
+    return Inputs(tuple(dialogues), tuple(range(len(dialogues))))
+
+
+def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
+    """A CSV file with MELD's columns; other columns are ignored, labels are read where the file has them.
+
+    Raises: MerError or Faults, naming file and line.
+    """
+    column = LABEL_COLUMNS.get(task, "Emotion")
+    advice = f"give a CSV file with the columns {', '.join(CSV_COLUMNS)} ({column} is optional), or JSON lines"
+    rows = read_rows(path, CSV_COLUMNS, advice, optional=(column,))
+    labelled = any(row.cells.get(column, "").strip() for row in rows)
+    lines: dict[tuple[int, int], int] = {}
+
+    def parse(row: Row) -> tuple[int, Utterance, str]:
+        dialogue, number = row.integer("Dialogue_ID"), row.integer("Utterance_ID")
+        if (dialogue, number) in lines:
+            raise row.fault(
+                f"dialogue {dialogue} utterance {number} is there twice",
+                f"each utterance once; line {lines[dialogue, number]} has it already",
+            )
+        lines[dialogue, number] = row.line
+        label = row.label(column, class_names) if labelled else ""
+        speaker, text = row.text("Speaker").strip(), row.text("Utterance")
+        return dialogue, Utterance(SPLIT, f"dia{dialogue}", number, speaker, text, "", None, None, None), label
+
+    parsed, faults = parse_rows(rows, parse)
+    raise_faults(path, faults, advice)
+    groups: dict[int, list[tuple[int, Utterance, str]]] = {}
+    for place, (dialogue, utterance, label) in enumerate(parsed):
+        groups.setdefault(dialogue, []).append((place, utterance, label))
+    ordered = {name: sorted(turns, key=lambda turn: turn[1].number) for name, turns in groups.items()}
+    flat = [turn for turns in ordered.values() for turn in turns]
+    return Inputs(
+        tuple(Dialogue(f"{SPLIT}/dia{name}", tuple(turn[1] for turn in turns)) for name, turns in ordered.items()),
+        tuple(place for place, _, _ in flat),
+        tuple(label for _, _, label in flat) if labelled else None,
+    )
+
+
+def from_json_lines(path: Path, *, speaker: str) -> Inputs:
+    """One utterance a line; lines of the same dialogue are its turns, in file order. Empty lines are passed over.
+
+    Args: speaker: who speaks where a line does not say.
+    Raises: MerError or Faults, naming file and line.
+    """
+    groups: dict[str, list[tuple[int, str, str]]] = {}
+    faults: list[MerError] = []
+    place = 0
+    for number, line in enumerate(decode(path.read_bytes(), str(path)).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            turn = _json_turn(line, f"{path}:{number}")
+        except MerError as fault:
+            faults.append(fault)
+            continue
+        name = turn.get("dialogue", f"line {number}")
+        groups.setdefault(str(name), []).append((place, str(turn.get("speaker", speaker)), turn["text"]))
+        place += 1
+    raise_faults(path, faults, f"one object a line, e.g. {JSON_LINE}")
+    if not groups:
+        raise MerError(path, "no utterance in it: there is nothing to classify", allowed=JSON_LINE)
+    dialogues = [_dialogue(name, [(who, text) for _, who, text in turns]) for name, turns in groups.items()]
+    return Inputs(tuple(dialogues), tuple(place for turns in groups.values() for place, _, _ in turns))
+
+
+def decode(content: bytes, where: str) -> str:
+    """UTF-8 text. Raises: MerError naming the line of the first byte that is not."""
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as fault:
+        line = content.count(b"\n", 0, fault.start) + 1
+        byte = fault.object[fault.start]
+        raise MerError(f"{where}:{line}", f"byte 0x{byte:02x} is not UTF-8", allowed="UTF-8 text") from fault
+
+
+def _json_turn(line: str, where: str) -> dict[str, Any]:
+    try:
+        turn = json.loads(line)
+    except ValueError as fault:
+        raise MerError(where, f"not JSON: {fault}") from fault
+    if not isinstance(turn, dict) or not isinstance(turn.get("text"), str):
+        raise MerError(where, 'no "text" in it' if isinstance(turn, dict) else "not an object", allowed=JSON_LINE)
+    if not normalise(turn["text"]):
+        raise MerError(where, "text is empty: there is nothing to classify", allowed="some text")
+    for name in ("dialogue", "speaker"):
+        if name in turn and not isinstance(turn[name], str | int):
+            raise MerError(where, f"{name} is {turn[name]!r}", allowed="text or a number")
+    return turn
+
+
+def _dialogue(name: str, turns: Sequence[tuple[str, str]]) -> Dialogue:
+    made = [
+        Utterance(SPLIT, name, number, speaker.strip(), repair_c1(text), "", None, None, None)
+        for number, (speaker, text) in enumerate(turns)
+    ]
+    return Dialogue(f"{SPLIT}/{name}", tuple(made))

@@ -1,0 +1,91 @@
+"""`python -m mer.evaluate EXPORT --seeds 0 42 43 114 3407`: seed repeats, test once per seed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mer.cli_app import Debug, launch
+from mer.errors import MerError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+SEEDS = "0 42 43 114 3407"
+
+
+@app.command()
+def evaluate(
+    export: Annotated[Path | None, typer.Argument(help="an export, e.g. exports/spcl", show_default=False)] = None,
+    seeds: Annotated[str, typer.Option(metavar="S S ...", help="seeds; those already done are not redone")] = SEEDS,
+    against: Annotated[list[Path] | None, typer.Option(help="compare with this export too; may be repeated")] = None,
+    top_k_from: Annotated[Path | None, typer.Option(help="re-rank the best trials of this study by mean dev")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="how many trials --top-k-from re-trains")] = 5,
+    data_root: Annotated[str | None, typer.Option(help="where the data are, if not where the export says")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="seeds at once [default: as many as fit]")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
+    studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
+    cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
+    debug: Debug = False,
+) -> None:
+    """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
+    from rich.console import Console
+
+    from mer.study.runner import Options
+
+    numbers = parse_seeds(seeds)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    options = Options(studies, cache, address=address, command="python -m mer.evaluate " + " ".join(sys.argv[1:]))
+    if top_k_from is not None:
+        from mer.study.rerank import rerank
+
+        rerank(top_k_from, top_k, numbers, options, console, data_root=data_root, workers=workers)
+        return
+    if export is None:
+        raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
+    from mer.study.evaluate_exports import evaluate_exports
+
+    evaluate_exports([export, *(against or [])], numbers, options, console, data_root=data_root, workers=workers)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0 42 43` or `0,42,43`. Raises MerError for repeats and for what is no seed."""
+    words = text.replace(",", " ").split()
+    seeds: list[int] = []
+    for word in words:
+        if not word.isdigit() or int(word) >= 2**31:
+            raise MerError("--seeds", f"{word!r} is not a seed", allowed="whole numbers from 0, e.g. --seeds 0 42 43")
+        if int(word) in seeds:
+            raise MerError("--seeds", f"{word} is there twice", then="give each seed once: a repeat tells nothing new")
+        seeds.append(int(word))
+    if not seeds:
+        raise MerError("--seeds", "no seed given", allowed=f"e.g. --seeds {SEEDS}")
+    return seeds
+
+
+def join_seeds(arguments: list[str]) -> list[str]:
+    """`--seeds 0 42 43` as a shell hands it over -> one value, which is what option parsers understand."""
+    joined: list[str] = []
+    position = 0
+    while position < len(arguments):
+        joined.append(arguments[position])
+        position += 1
+        if joined[-1] == "--seeds":
+            start = position
+            while position < len(arguments) and not arguments[position].startswith("--"):
+                position += 1
+            joined.append(" ".join(arguments[start:position]))
+    return joined
+
+
+def main() -> None:
+    sys.argv[1:] = join_seeds(sys.argv[1:])
+    launch(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Names of methods and checkpoints as the reference project writes them (methods 6.4), derived from a configuration.
+
+method_name:  spcl(temp=0.08, pool_size=512, support_set_size=64)
+label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mer.config import APCLConfig, EACLConfig, SPCLConfig, SupConConfig, TrialConfig
+from mer.errors import MerError
+
+MODALITIES = {"text": "T", "audio": "A", "video": "V"}
+TASKS = {"emotion": "E", "sentiment": "S"}
+MODES = {"full": "T", "lora": "L", "frozen": "F"}
+_LABEL = re.compile(
+    r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
+)
+
+
+def method_name(config: TrialConfig) -> str:
+    """The loss and its own settings, as tables of results name it."""
+    contrastive = config.loss.contrastive
+    match contrastive:
+        case SupConConfig():
+            settings = {"temp": contrastive.temperature}
+        case SPCLConfig():
+            settings = {
+                "temp": contrastive.temperature,
+                "pool_size": contrastive.pool_size,
+                "support_set_size": contrastive.support_size,
+            }
+        case APCLConfig():
+            settings = {"temp": contrastive.temperature, "beta": contrastive.beta, "gamma": contrastive.gamma}
+        case EACLConfig():
+            settings = {"temp": contrastive.temperature, "ce_weight": contrastive.ce_weight}
+        case _:
+            classification = config.loss.classification
+            settings = {"gamma": classification.focal_gamma} if classification.kind == "focal" else {}
+            return _call(classification.kind, settings)
+    return _call(contrastive.kind, settings)
+
+
+def _call(kind: str, settings: dict[str, float]) -> str:
+    inner = ", ".join(f"{name}={value:.4g}" for name, value in settings.items())
+    return f"{kind}({inner})" if inner else kind
+
+
+@dataclass(frozen=True)
+class Label:
+    """A checkpoint's short name, taken apart. `backbones` has one entry per modality, in the order T, A, V."""
+
+    modalities: tuple[str, ...]
+    task: str
+    mode: str
+    backbones: tuple[str, ...]
+    fusion: str | None = None
+
+    def __str__(self) -> str:
+        modality = "+".join(MODALITIES[name] for name in self.modalities)
+        fusion = f"--{self.fusion}" if self.fusion else ""
+        backbone = "+".join(name.replace("/", "__") for name in self.backbones)
+        return f"{modality}--{TASKS[self.task]}{MODES[self.mode]}{fusion}({backbone})"
+
+    @classmethod
+    def parse(cls, text: str) -> Label:
+        """The inverse of str(). Raises MerError. `T` is a modality or a mode: only its place tells."""
+        found = _LABEL.match(text)
+        if found is None:
+            raise MerError("label", f"{text!r} is not a checkpoint label", allowed="e.g. T--EF(minilm)")
+        back = {letter: name for name, letter in MODALITIES.items()}
+        return cls(
+            modalities=tuple(back[letter] for letter in found["modality"].split("+")),
+            task=next(name for name, letter in TASKS.items() if letter == found["task"]),
+            mode=next(name for name, letter in MODES.items() if letter == found["mode"]),
+            backbones=tuple(name.replace("__", "/") for name in found["backbone"].split("+")),
+            fusion=found["fusion"],
+        )
+
+
+def label_of(config: TrialConfig) -> Label:
+    """The label of a configuration's checkpoint."""
+    encoders = {name: getattr(config.encoders, name, None) for name in MODALITIES}
+    present = {name: encoder for name, encoder in encoders.items() if encoder is not None}
+    return Label(
+        modalities=tuple(present),
+        task=config.data.label,
+        mode=next(iter(present.values())).mode,
+        backbones=tuple(encoder.backbone for encoder in present.values()),
+    )

@@ -1,0 +1,221 @@
+"""`python -m mer.predict EXPORT`: labels and probabilities for texts, files, or standard input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from mer.cli_app import Debug, launch
+from mer.data.inputs import Inputs, decode, from_csv, from_json_lines, from_texts
+from mer.data.text import normalise
+from mer.data.types import Utterance
+from mer.errors import MerError
+from mer.files import write_text
+
+if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
+    from mer.checkpoints.export import Export
+    from mer.predictor import Prediction
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_SHOWN_CHARACTERS = 80
+_FEW = 50  # texts that need no progress bar
+EPILOG = (
+    "Predictions go to standard output (or --out), everything else to standard error. "
+    "Piped input is one utterance a line. Exit code 0: all predicted; 2: bad input, said in one message."
+)
+
+
+@app.command(epilog=EPILOG)
+def predict(
+    export: Annotated[Path, typer.Argument(help="folder written by python -m mer.export")],
+    text: Annotated[list[str] | None, typer.Option(help="an utterance; may be repeated")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="F.csv in MELD's layout or F.jsonl; utterances see their dialogue")
+    ] = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="one JSON object per utterance")] = False,
+    out: Annotated[Path | None, typer.Option(help="write to F.csv or F.jsonl instead")] = None,
+    speaker: Annotated[str, typer.Option(help="who speaks where the input does not say")] = "Speaker",
+    backbone: Annotated[Path | None, typer.Option(help="folder of the backbone, if it has moved")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="most tokens the backbone reads at once")] = 2048,
+    audio: Annotated[Path | None, typer.Option(help="audio of the utterance, for models that hear")] = None,
+    video: Annotated[Path | None, typer.Option(help="video of the utterance, for models that see")] = None,
+    debug: Debug = False,
+) -> None:
+    """Classify utterances with an exported model."""
+    run(Request(export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, audio, video), sys.stdin)
+
+
+@dataclass(frozen=True)
+class Request:
+    """How the command was called; see its --help."""
+
+    export: Path
+    texts: tuple[str, ...] = ()
+    file: Path | None = None
+    json_lines: bool = False
+    out: Path | None = None
+    speaker: str = "Speaker"
+    backbone: Path | None = None
+    batch_tokens: int = 2048
+    audio: Path | None = None
+    video: Path | None = None
+
+
+def run(request: Request, stdin: TextIO) -> None:
+    """Predict what was asked for. Raises: MerError for everything a user can mend."""
+    from mer.checkpoints.export import read_export
+    from mer.predictor import open_predictor
+
+    export = read_export(request.export)
+    _refuse_media(request, export)
+    if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
+        raise MerError(request.out, f"unknown format {request.out.suffix!r}", allowed="--out F.csv or F.jsonl")
+    inputs = _read(request, export, stdin)
+    predictor = open_predictor(export, backbone=request.backbone)
+    progress = None if request.file is not None or len(inputs.rows) > _FEW else False
+    by_dialogue = predictor.predict_dialogues(inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress)
+    in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
+    pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
+    _warn(pairs, request, export)
+    _write(pairs, request, export.class_names)
+    if inputs.labels is not None:
+        _say(score_line(inputs.labels, by_dialogue, export.class_names))
+
+
+def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_names: tuple[str, ...]) -> str:
+    """Scores as the model card prints them."""
+    import numpy as np
+
+    from mer.training.metrics import Scores
+
+    chosen = np.eye(len(class_names))[[class_names.index(prediction.label) for prediction in predictions]]
+    scores = Scores(chosen, np.array([class_names.index(label) for label in labels]), class_names)
+    parts = {"accuracy": scores.accuracy, "weighted-F1": scores.weighted_f1, "macro-F1": scores.macro_f1}
+    return f"{len(labels)} labelled utterances: " + ", ".join(f"{k} {100 * v:.2f}" for k, v in parts.items())
+
+
+def _refuse_media(request: Request, export: Export) -> None:
+    for name, path in (("--audio", request.audio), ("--video", request.video)):
+        if path is not None:
+            has = ", ".join(name for name, encoder in export.config.encoders if encoder is not None)
+            raise MerError(
+                name, f"{export.folder} does not read it: this model has {has} only", allowed="--text, --file"
+            )
+
+
+def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
+    if request.texts and request.file is not None:
+        raise MerError("--text --file", "they exclude each other", then="give one of the two")
+    if request.texts:
+        return from_texts(request.texts, speaker=request.speaker, where="--text")
+    if request.file is not None:
+        return _read_file(request.file, request, export)
+    lines: list[str] = []
+    if not stdin.isatty():
+        lines = decode(stdin.buffer.read(), "standard input").split("\n")
+        while lines and not lines[-1].strip():
+            lines.pop()
+    if not lines:
+        raise MerError(
+            "input", "there is none", allowed='--text "...", --file F.csv, --file F.jsonl, or lines on standard input'
+        )
+    return from_texts(lines, speaker=request.speaker, where="standard input, line")
+
+
+def _read_file(path: Path, request: Request, export: Export) -> Inputs:
+    if not path.is_file():
+        raise MerError(path, "no such file" if not path.exists() else "not a file", allowed="F.csv or F.jsonl")
+    if path.suffix.lower() == ".csv":
+        return from_csv(path, task=export.task, class_names=export.class_names)
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return from_json_lines(path, speaker=request.speaker)
+    raise MerError(path, f"unknown format {path.suffix!r}", allowed="F.csv in MELD's layout, F.jsonl")
+
+
+def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, export: Export) -> None:
+    limit = export.preprocessor["input"]["max_tokens"]
+    cut = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.truncated]
+    if cut:
+        _say(
+            f"note: {_count(cut)} longer than the model reads (at most {limit} tokens): its end was read, "
+            f"its beginning left out (utterance {_first(cut)})"
+        )
+    empty = [number for number, (utterance, _) in enumerate(pairs, start=1) if not normalise(utterance.text)]
+    if empty:
+        _say(f"note: {_count(empty)} empty, predicted from what is around it (utterance {_first(empty)})")
+    encoder = export.config.encoders.text
+    named = {utterance.speaker for utterance, _ in pairs} - {request.speaker}
+    if encoder is not None and encoder.speaker not in ("none", "local") and not named:
+        _say(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
+
+
+def _count(numbers: Sequence[int]) -> str:
+    return "1 utterance is" if len(numbers) == 1 else f"{len(numbers)} utterances are"
+
+
+def _first(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
+
+
+def _write(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, class_names: tuple[str, ...]) -> None:
+    if request.out is not None:
+        text = _csv(pairs, class_names) if request.out.suffix == ".csv" else "".join(_json_lines(pairs, request))
+        write_text(request.out, text)
+        _say(f"{len(pairs)} predictions written to {request.out}")
+        return
+    for line in _json_lines(pairs, request) if request.json_lines else _plain_lines(pairs):
+        sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+def _json_lines(pairs: Sequence[tuple[Utterance, Prediction]], request: Request) -> Iterator[str]:
+    for utterance, prediction in pairs:
+        place: dict[str, Any] = {}
+        if request.file is not None:
+            place = {"dialogue": utterance.dialogue, "utterance": utterance.number, "speaker": utterance.speaker}
+        said = {"label": prediction.label, "probabilities": prediction.probabilities, "truncated": prediction.truncated}
+        yield json.dumps({**place, "text": utterance.text, **said}, ensure_ascii=False) + "\n"
+
+
+def _plain_lines(pairs: Sequence[tuple[Utterance, Prediction]]) -> Iterator[str]:
+    width = max(len(prediction.label) for _, prediction in pairs)
+    for utterance, prediction in pairs:
+        text = normalise(utterance.text)
+        text = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{name} {100 * value:.1f}" for name, value in ranked if name != prediction.label)
+        chance = 100 * prediction.probabilities[prediction.label]
+        yield f"{prediction.label:{width}}  {chance:5.1f} %  {text}  ({others})\n"
+
+
+def _csv(pairs: Sequence[tuple[Utterance, Prediction]], class_names: tuple[str, ...]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["Dialogue_ID", "Utterance_ID", "Speaker", "Utterance", "predicted", *class_names, "truncated"])
+    for utterance, prediction in pairs:
+        name = utterance.dialogue.removeprefix("dia") if utterance.dialogue.startswith("dia") else utterance.dialogue
+        chances = [repr(prediction.probabilities[label]) for label in class_names]
+        row = [name, utterance.number, utterance.speaker, utterance.text, prediction.label, *chances]
+        writer.writerow([*row, str(prediction.truncated).lower()])
+    return stream.getvalue()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    launch(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Exports over seeds, compared with one another: first all training, then test, then statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mer.checkpoints.export import read_export
+from mer.errors import MerError
+from mer.naming import method_name
+from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
+from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
+from mer.study.runner import Options
+from mer.study.test_record import log_test_scores
+
+
+def evaluate_exports(
+    exports: Sequence[Path],
+    seeds: Sequence[int],
+    options: Options,
+    console: Console,
+    *,
+    data_root: str | None = None,
+    workers: int | None = None,
+) -> list[Evaluated]:
+    """Train every export's configuration once per seed, score each on test once, compare the first with the others.
+
+    Writes `results.json`, `.md` and `.csv` into each seeds study's folder. Raises: MerError.
+    """
+    read = [read_export(folder) for folder in exports]
+    studies = [
+        SeedStudy(folder.name, with_root(one.config, data_root)) for folder, one in zip(exports, read, strict=True)
+    ]
+    if len({study.study.rsplit("-", 1)[1] for study in studies}) != len(studies):
+        raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
+    # every seed of every configuration is trained, and its epoch chosen on dev, before the test split is opened
+    folders = []
+    for study in studies:
+        console.print(f"{study.name}: {method_name(study.config)}, seeds {' '.join(map(str, seeds))}")
+        folders.append(train_seeds(study, seeds, options, console, workers))
+    done: list[Evaluated] = []
+    for path, study, folder in zip(exports, studies, folders, strict=True):
+        results = seed_results(folder, study.study, seeds)
+        test, names = evaluate_on_test(results, study.config, options.cache)
+        results = seed_results(folder, study.study, seeds)
+        log_test_scores(folder, study.study, options.studies, results)
+        done.append(Evaluated(study.name, str(path), study.config, results, test, names))
+    _same_test(done)
+    told = [results_json(one, [], options.command) for one in done]
+    told[0]["comparisons"] = compare(done[0], done[1:])
+    for one, words, folder in zip(done, told, folders, strict=True):
+        write_results(folder, words)
+        print_results(console, one, words)
+    for comparison in told[0]["comparisons"]:
+        console.print(comparison["verdict"], soft_wrap=True)
+    places = ", ".join(str(folder / "results.json") for folder in folders)
+    console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
+    return done
+
+
+def _same_test(done: Sequence[Evaluated]) -> None:
+    """Comparisons need the same utterances and labels."""
+    first = done[0]
+    for other in done[1:]:
+        if other.test.ids != first.test.ids or (other.test.labels_N != first.test.labels_N).any():
+            raise MerError(
+                other.export,
+                f"was evaluated on other utterances or labels than {first.export}",
+                then="compare exports of one dataset and task",
+            )

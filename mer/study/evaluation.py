@@ -1,0 +1,193 @@
+"""One configuration over several seeds: trained like a study, then read once on test.
+
+The seeds are a study of their own (`eval-...` in the studies folder), whose only parameter is the seed: it resumes,
+tracks and shares features as every study does. The test split is opened after every seed has been trained and its
+epoch chosen on dev; each seed's test scores are written once and never again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from mer.checkpoints import load_tensors
+from mer.config import DataConfig, TrialConfig, flatten
+from mer.errors import MerError
+from mer.features import ensure_features, select_layers
+from mer.files import sha256_file, sha256_json, write_json, write_text
+from mer.study.artifacts import predictions_csv
+from mer.study.config_keys import RESERVED
+from mer.study.feature_plan import SPLITS
+from mer.study.ledger import params_of, readable_journal
+from mer.study.runner import Options, run_study
+from mer.study.space import IntParam
+from mer.study.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec
+from mer.training import Scores, SplitArrays, TrainingRun
+from trainables.shared_features import as_training_data, read_table
+
+TEST = "test.json"
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed: dev scores at the epoch that dev chose, and test scores where they were asked for."""
+
+    seed: int
+    number: int
+    epoch: int
+    dev: dict[str, float]
+    test: dict[str, float] | None
+    test_logits_NC: np.ndarray | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class SeedStudy:
+    """A configuration and the study in which its seeds are trained.
+
+    Args:
+        name: readable, e.g. the export's folder name.
+        config: its seed does not matter.
+    """
+
+    name: str
+    config: TrialConfig
+    trainable: str = "text"
+
+    @property
+    def study(self) -> str:
+        """Name of the study: equal configurations share their seeds, whatever export they come from."""
+        identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
+        readable = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "config"
+        return f"eval-{readable[:60]}-{sha256_json(identity)[:8]}"
+
+    def spec(self, seeds: Sequence[int], known: Sequence[int], workers: int | None) -> StudySpec:
+        """A study that tries exactly these seeds, after those it knows already."""
+        reserved = {*RESERVED, "seed"}
+        wanted = list(dict.fromkeys([*known, *seeds]))
+        training = self.config.training
+        return StudySpec(
+            study=self.study,
+            description=f"Seed repeats of {self.name}; the epoch is chosen on dev.",
+            trainable=self.trainable,
+            objective=(Objective(metric=training.metric, mode=training.mode),),
+            budget=Budget(trials=len(wanted), epochs=training.epochs),
+            sampler=Sampler(kind="random"),
+            scheduler=Scheduler(kind="none"),
+            resources=Resources(workers=workers),
+            fixed={k: v for k, v in flatten(self.config.model_dump(mode="json")).items() if k not in reserved},
+            params={"seed": IntParam.model_validate({"int": [0, _LARGEST_SEED]})},
+            points=tuple({"seed": seed} for seed in wanted),
+        )
+
+
+def train_seeds(
+    study: SeedStudy, seeds: Sequence[int], options: Options, console: Console, workers: int | None
+) -> Path:
+    """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
+    folder = options.studies / study.study
+    known = _known_seeds(folder, study.study)
+    again = Options(
+        options.studies,
+        options.cache,
+        resume=folder.exists(),
+        address=options.address,
+        command=options.command,
+        quiet=True,
+    )
+    run_study(study.spec(seeds, known, workers), again, console)
+    return folder
+
+
+def _known_seeds(folder: Path, name: str) -> list[int]:
+    """Seeds that have a trial number, in the order of their numbers."""
+    if not (folder / "journal.log").exists():
+        return []
+    with readable_journal(folder, name) as found:
+        trials = found.get_trials()
+    # a trial that waits, or was just begun, has its seed in what it was enqueued with
+    drawn = [params_of(trial) or trial.system_attrs.get("fixed_params", {}) for trial in trials]
+    return [int(params["seed"]) for params in drawn if "seed" in params]
+
+
+def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResult]:
+    """Results of the given seeds, in that order. Raises MerError when one has failed."""
+    with readable_journal(folder, name) as found:
+        trials = {int(params_of(trial)["seed"]): trial for trial in found.get_trials() if "seed" in trial.params}
+    results = []
+    for seed in seeds:
+        ending = trials[seed].user_attrs.get("ending", {}) if seed in trials else {}
+        if ending.get("outcome") != "finished":
+            reason = ending.get("reason") or "it was not finished"
+            raise MerError(
+                f"seed {seed}", f"has no result: {reason}", then="mend the cause, then run the same command again"
+            )
+        best, number = ending["best"], trials[seed].number
+        trial_folder = folder / "trials" / f"{number:05d}"
+        dev = {key: value for key, value in best.items() if key.startswith("dev_")}
+        recorded = json.loads((trial_folder / TEST).read_text()) if (trial_folder / TEST).exists() else None
+        logits = _read_logits(trial_folder / "test_predictions.csv") if recorded else None
+        scores = recorded["metrics"] if recorded else None
+        results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, trial_folder))
+    return results
+
+
+def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: Path) -> tuple[SplitArrays, list[str]]:
+    """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
+
+    The only place in this project where a model meets test data.
+    """
+    encoder = config.encoders.text
+    assert encoder is not None
+    paths = ensure_features(config.data, encoder, (*SPLITS, "test"), cache=cache).paths
+    tables = {split: read_table(path) for split, path in paths.items()}
+    data = as_training_data(tables["train"], tables["dev"], config.data.label)
+    table = tables["test"]
+    test = SplitArrays(table.ids, table.features_NLD, table.labels[config.data.label])
+    layers = select_layers(encoder.layers, table.features_NLD.shape[1])
+    for result in results:
+        if result.test is not None:
+            continue
+        run = TrainingRun(config.model_copy(update={"seed": result.seed}), data, layers)
+        best = result.folder / "best.safetensors"
+        tensors, _ = load_tensors(best)
+        run.load_weights(tensors)
+        scores = Scores(run.predict(test), test.labels_N, data.class_names)
+        write_text(result.folder / "test_predictions.csv", predictions_csv(scores, test.ids))
+        write_json(
+            result.folder / TEST,
+            {
+                "seed": result.seed,
+                "metrics": scores.as_metrics("test"),
+                "weights_sha256": sha256_file(best),
+                "features": paths["test"].name,
+            },
+        )
+    return test, list(data.class_names)
+
+
+def _read_logits(path: Path) -> np.ndarray:
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.reader(stream))
+    return np.array([[float(value) for value in row[3:]] for row in rows[1:]], dtype=np.float32)
+
+
+def with_root(config: TrialConfig, root: str | None) -> TrialConfig:
+    """The configuration with the data at `root`, where it has moved."""
+    if root is None:
+        return config
+    return config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
+
+
+def seed_report(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Rows of results.json."""
+    return [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "test": r.test, "trial": r.number} for r in results]

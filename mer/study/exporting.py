@@ -1,0 +1,377 @@
+"""From a study's trial to an export folder: choose, rebuild, compare, write, tell MLflow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from torch import Tensor
+
+from mer.checkpoints.export import Contents, Export, refuse_taken, write_export
+from mer.checkpoints.tensors import load_tensors, under
+from mer.config import DataConfig, TrialConfig
+from mer.errors import MerError
+from mer.features import FeatureTable, ensure_features, load_features, select_layers
+from mer.features.backbones import locate, tokenizer_files, weight_files
+from mer.files import sha256_file
+from mer.predictor import WORDS, open_predictor
+from mer.study.artifacts import per_class_csv, predictions_csv
+from mer.study.display import show
+from mer.study.feature_plan import setting_of
+from mer.study.model_card import CardFacts, is_sample, model_card
+from mer.study.pictures import confusion_svg
+from mer.study.record import StudyRecord
+from mer.study.registering import Registration, register, store_of
+from mer.study.results import Standing
+from mer.training.metrics import Scores
+
+LOGIT_TOLERANCE = 1e-5  # another machine may add in another order
+BEST = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the command was called.
+
+    Args:
+        out: folder to write; None for exports/<study>-<number>.
+        trial: number, or None for the best.
+        top: how many, best first; None for one.
+        bundle: copy the backbone into the export.
+        force: replace exports that are there.
+        cache: folder of all feature files.
+        data_root: where the data lies now, if not where the study found it.
+        command: as it was typed, for the provenance.
+    """
+
+    out: Path | None = None
+    trial: int | None = None
+    top: int | None = None
+    bundle: bool = False
+    force: bool = False
+    cache: Path = Path("features")
+    data_root: str | None = None
+    command: str = "python -m mer.export"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One finished export. `model_id` is MLflow's name of it, `trouble` why there is none."""
+
+    export: Export
+    standing: Standing
+    largest_difference: float
+    model_id: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A trial's best epoch as its worker wrote it."""
+
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    row: dict[str, float]
+    tensors: dict[str, Tensor] = field(repr=False)
+
+    @property
+    def dev_logits_NC(self) -> np.ndarray:
+        return self.tensors["dev_logits"].numpy()
+
+
+def export_study(record: StudyRecord, options: Options, console: Console) -> list[Exported]:
+    """Export the trials that were asked for, each to its own folder.
+
+    Raises: MerError when there is nothing to export, a place is taken, or an exported model does not repeat its scores.
+    """
+    chosen = choose(record, options)
+    folders = _folders(record, chosen, options)
+    for folder in folders:
+        refuse_taken(folder, force=options.force)
+    return [
+        _export(record, standing, folder, options, console) for standing, folder in zip(chosen, folders, strict=True)
+    ]
+
+
+def choose(record: StudyRecord, options: Options) -> list[Standing]:
+    """The trials to export, best first."""
+    if options.trial is not None:
+        return [_check_exportable(record, record.find(options.trial))]
+    ranked = record.ranked
+    if record.owner is not None:
+        best = f"export a finished trial now: --trial {ranked[0].number} (the best so far)" if ranked else ""
+        raise MerError(
+            record.folder,
+            f"this study is running ({record.owner}): its best trial is not known yet",
+            allowed="the best of a study that is not running, or any finished trial by its number",
+            then=best or "wait until a trial has finished",
+        )
+    if not record.standings:
+        raise MerError(
+            record.folder, "this study is empty: no trial was started", then="run it: python -m mer.tune ..."
+        )
+    if not ranked:
+        states = ", ".join(sorted({s.state for s in record.standings}))
+        reasons = record.failures()
+        raise MerError(
+            record.folder,
+            f"no trial of {len(record.standings)} has finished ({states}){': ' + reasons if reasons else ''}",
+            allowed="a study with a finished trial",
+            then="a trial that was stopped early can be exported by its number, --trial N"
+            if any(s.state == "stopped early" for s in record.standings)
+            else "mend the cause, then run the study again with --resume or --fresh",
+        )
+    return [_check_exportable(record, standing) for standing in ranked[: options.top or 1]]
+
+
+def _check_exportable(record: StudyRecord, standing: Standing) -> Standing:
+    where, finished = f"{record.folder}, trial {standing.number}", [s.number for s in record.ranked]
+    others = f"finished, best first: {', '.join(map(str, finished[:10]))}{' ...' if len(finished) > 10 else ''}"
+    allowed = others if finished else "a finished trial; there is none yet"
+    if standing.state == "failed":
+        raise MerError(where, f"this trial failed: {standing.reason or 'no reason was noted'}", allowed=allowed)
+    if standing.state == "interrupted":
+        state = "is still running" if record.owner else "was interrupted; --resume of the study finishes it"
+        raise MerError(where, f"this trial {state}", allowed=allowed)
+    if not (record.trial_folder(standing.number) / BEST).exists():
+        found = f"it has no {BEST}: its weights were removed, or the folder was copied without them"
+        raise MerError(where, found, allowed=allowed, then="bring the file back, or export another trial")
+    return standing
+
+
+def _folders(record: StudyRecord, chosen: list[Standing], options: Options) -> list[Path]:
+    if options.out is None:
+        return [Path("exports") / f"{record.name}-{standing.number:05d}" for standing in chosen]
+    if options.top is None:
+        return [options.out]
+    return [options.out.with_name(f"{options.out.name}-{rank}") for rank in range(1, len(chosen) + 1)]
+
+
+def _export(record: StudyRecord, standing: Standing, folder: Path, options: Options, console: Console) -> Exported:
+    trained = _read_trained(record, standing)
+    dev, files = _dev_features(record, trained, options)
+    dev_name, train_name = files["dev"], files["train"]
+    labels_N = dev.labels[trained.config.data.label]
+    if dev.label_names[trained.config.data.label] != trained.class_names:
+        raise MerError(
+            record.folder,
+            f"trial {standing.number} knows the classes {', '.join(trained.class_names)}",
+            allowed=f"those of the data: {', '.join(dev.label_names[trained.config.data.label])}",
+        )
+    scores = Scores(trained.dev_logits_NC, labels_N, trained.class_names)
+    summary = _read_json(record.folder / "summary.json")
+    provenance = _provenance(record, standing, trained, dev, {"train": train_name, "dev": dev_name}, summary, options)
+    facts = CardFacts(
+        folder_name=str(folder),
+        study=record.name,
+        number=standing.number,
+        state=standing.state,
+        config=trained.config,
+        scores=scores,
+        row=trained.row,
+        sampled=standing.params,
+        provenance=provenance,
+        bundled=options.bundle,
+    )
+    title = f"{record.name} {standing.number:05d}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
+    contents = Contents(
+        config=trained.config,
+        class_names=trained.class_names,
+        tensors=_weights(trained, dev),
+        preprocessor=_preprocessor(trained.config, dev),
+        provenance=provenance,
+        documents={
+            "README.md": model_card(facts),
+            "per_class.csv": per_class_csv(scores),
+            "dev_predictions.csv": predictions_csv(scores, dev.ids),
+            "confusion.svg": confusion_svg(scores.confusion_CC, scores.class_names, title),
+        },
+        backbone=_backbone_files(trained.config) if options.bundle else (),
+    )
+    differences: list[float] = []
+    export = write_export(
+        folder,
+        contents,
+        force=options.force,
+        check=lambda written: differences.append(_compare(written, dev, trained.dev_logits_NC)),
+    )
+    model_id, trouble = _tell_mlflow(record, standing, trained, folder, summary)
+    done = Exported(export, standing, differences[0], model_id, trouble)
+    _say(record, done, trained, console)
+    return done
+
+
+def _read_trained(record: StudyRecord, standing: Standing) -> _Trained:
+    path = record.trial_folder(standing.number) / BEST
+    tensors, card = load_tensors(path)
+    wanted = ("config", "class_names", "row")
+    if any(name not in card for name in wanted) or "dev_logits" not in tensors:
+        raise MerError(
+            path,
+            "written by an earlier version of mer: it does not say configuration, classes and best epoch",
+            then="run the study again with --fresh, or export with the version that made it",
+        )
+    config = TrialConfig.model_validate(card["config"])
+    return _Trained(config, tuple(card["class_names"]), card["row"], tensors)
+
+
+def _dev_features(record: StudyRecord, trained: _Trained, options: Options) -> tuple[FeatureTable, dict[str, str]]:
+    """Features of dev, extracted if they are not there, and the file names of train and dev."""
+    config = trained.config
+    encoder = config.encoders.text
+    if encoder is None:
+        raise MerError(record.folder, "this trial reads no text", allowed="trials with encoders.text")
+    data = DataConfig(dataset=config.data.dataset, root=options.data_root or config.data.root, label=config.data.label)
+    if not Path(data.root).expanduser().is_dir():
+        raise MerError(
+            data.root,
+            "there is no such folder: the data of the study is needed to compare the export with the trial",
+            allowed="the folder with the CSV files the study was trained on",
+            then="run from where the study was run, or say where they are: --data-root DIR",
+        )
+    setting = json.loads(setting_of(config))
+    setting["data"].pop("root")
+    known = record.features.get(json.dumps(setting, sort_keys=True), {})
+    splits = ("dev",) if known else ("train", "dev")
+    paths = ensure_features(data, encoder, splits, cache=options.cache).paths
+    names = {**known, **{split: path.name for split, path in paths.items()}}
+    if known and names["dev"] != known["dev"]:
+        raise MerError(
+            record.folder,
+            f"the dev split in {data.root}, or the backbone, is not the one the study was trained with "
+            f"({names['dev']} instead of {known['dev']})",
+            then="bring the former data or backbone back, or say where it is: --data-root DIR",
+        )
+    return load_features(paths["dev"]), names
+
+
+def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
+    """What prediction reads: the model, and for the nearest anchor also the objective and the label words."""
+    parts = ["model"]
+    extra: dict[str, Tensor] = {}
+    if trained.config.training.prediction == "nearest_anchor":
+        import torch
+
+        parts.append("objective")
+        layers = _layers(trained.config, dev)
+        words = dev.label_text[trained.config.data.label][:, layers].astype(np.float32)
+        extra[WORDS] = torch.from_numpy(words)
+    kept = {f"{part}.{name}": tensor for part in parts for name, tensor in under(part, trained.tensors).items()}
+    return kept | extra
+
+
+def _layers(config: TrialConfig, dev: FeatureTable) -> list[int]:
+    assert config.encoders.text is not None
+    return select_layers(config.encoders.text.layers, dev.features.shape[1])
+
+
+def _preprocessor(config: TrialConfig, dev: FeatureTable) -> dict[str, Any]:
+    words = dev.card["ingredients"]
+    return {
+        "modality": words["modality"],
+        "backbone": words["backbone"],
+        "input": words["input"],
+        "pooler": words["pooler"],
+        "storage": words["storage"],
+        "layers": _layers(config, dev),
+        "hidden_states": dev.features.shape[1],
+        "width": dev.features.shape[2],
+    }
+
+
+def _provenance(
+    record: StudyRecord,
+    standing: Standing,
+    trained: _Trained,
+    dev: FeatureTable,
+    files: dict[str, str],
+    summary: dict[str, Any],
+    options: Options,
+) -> dict[str, Any]:
+    backbone = dev.card["ingredients"]["backbone"]
+    own = _read_json(record.trial_folder(standing.number) / "artifacts" / "environment.json")
+    diff = record.folder / "code.diff"
+    return {
+        "study": record.name,
+        "generation": record.generation,
+        "trial": standing.number,
+        "trial_state": standing.state,
+        "objective": [objective.model_dump() for objective in record.objective],
+        "epoch": int(trained.row["epoch"]),
+        "dev_metrics": trained.row,
+        "params": standing.params,
+        "features": {split: files[split] for split in ("train", "dev")},
+        "sample_corpus": is_sample(options.data_root or trained.config.data.root),
+        "backbone": {name: backbone[name] for name in ("name", "revision", "weights_sha256")},
+        "class_names": list(trained.class_names),
+        "environment": own or summary.get("environment", {}),
+        "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": options.command,
+    }
+
+
+def _backbone_files(config: TrialConfig) -> list[Path]:
+    assert config.encoders.text is not None
+    folder = locate(config.encoders.text, weights=True).folder
+    index = folder / "model.safetensors.index.json"
+    listed = [index] if index.is_file() and not (folder / "model.safetensors").is_file() else []
+    return [folder / "config.json", *weight_files(folder), *listed, *tokenizer_files(folder)]
+
+
+def _compare(export: Export, dev: FeatureTable, stored_NC: np.ndarray) -> float:
+    """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
+    logits_NC = open_predictor(export).logits(dev.features)
+    if logits_NC.shape != stored_NC.shape:
+        raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
+    largest = float(np.abs(logits_NC - stored_NC).max())
+    if not largest <= LOGIT_TOLERANCE:
+        raise MerError(
+            "round trip",
+            f"the exported model's dev scores differ from the trial's by up to {largest:.3g}; nothing was written",
+            allowed=f"at most {LOGIT_TOLERANCE:g}",
+            then="the weights are not those that made the stored scores, or the code has changed since: run the trial "
+            "again with this code",
+        )
+    return largest
+
+
+def _tell_mlflow(
+    record: StudyRecord, standing: Standing, trained: _Trained, folder: Path, summary: dict[str, Any]
+) -> tuple[str, str]:
+    """(model id, "") or ("", why not): the export is whole without it."""
+    recorded = summary.get("mlflow", {}).get("uri", "")
+    store = store_of(record.folder.parent, recorded)
+    what = Registration(folder, record.name, record.generation, standing.number, trained.row, standing.params)
+    try:
+        return register(store, what), ""
+    except Exception as fault:  # any store, any failure: said aloud, never fatal
+        words = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        return "", f"not registered in MLflow ({store.uri}): {words}"
+
+
+def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Console) -> None:
+    standing, metric = done.standing, record.objective[0].metric
+    lines = [
+        f"exported trial {standing.number} of {record.name} to {done.export.folder}",
+        f"  {metric} {show(metric, trained.row[metric])} on dev at epoch {trained.row['epoch']:.0f}, "
+        f"scores repeated to {done.largest_difference:.1g}",
+    ]
+    if standing.state != "finished":
+        lines.append(f"  note: this trial was {standing.state}; its scores are those of its best epoch until then")
+    lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
+    lines.append(f'  try it: python -m mer.predict {done.export.folder} --text "Oh my God!"')
+    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

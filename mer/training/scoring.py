@@ -1,0 +1,54 @@
+"""Class scores of a trained model: the one place that knows the kinds of prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mer.config import TrialConfig
+from mer.losses import Objective, Outputs
+from mer.models import UtteranceClassifier
+
+_CENTER_TEMPERATURE = 0.1
+
+
+def build_model(config: TrialConfig, *, layers: int, width: int, classes: int) -> UtteranceClassifier:
+    """The untrained model of a configuration. Draws random numbers."""
+    probe = config.loss.classification.probe
+    return UtteranceClassifier(config.head, layers=layers, width=width, classes=classes, probe=probe)
+
+
+@torch.no_grad()
+def class_scores(
+    config: TrialConfig,
+    model: UtteranceClassifier,
+    objective: Objective | None,
+    words_CLD: Tensor | None,
+    chunks: Iterable[Tensor],
+) -> np.ndarray:
+    """Class scores (N, C) float32 in eval mode, by the configured kind of prediction.
+
+    Args:
+        objective: read by 'nearest_anchor' only.
+        words_CLD: features of the label words, read by 'nearest_anchor' only.
+        chunks: features (n, L, D) whose rows follow one another.
+    """
+    model.eval()
+    kind, anchors = config.training.prediction, None
+    if kind == "nearest_anchor":
+        assert objective is not None
+        objective.eval()
+        anchors = model.represent(words_CLD) if words_CLD is not None else None
+    scores = []
+    for x_NLD in chunks:
+        h, logits = model(x_NLD)
+        if kind == "nearest_center":
+            logits = model.center_scores(h, _CENTER_TEMPERATURE)
+        elif kind == "nearest_anchor":
+            assert objective is not None
+            logits = objective.anchor_scores(Outputs(h, logits, anchors))
+        scores.append(logits.float().cpu())
+    return torch.cat(scores).numpy()

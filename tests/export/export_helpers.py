@@ -1,0 +1,171 @@
+"""A small study on the sample corpus, trained in this process and written as the driver and its workers write it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from mer.checkpoints import save_tensors
+from mer.checkpoints.export import Export, read_export
+from mer.config import TrialConfig
+from mer.data.sample import write_sample
+from mer.features import load_features, select_layers
+from mer.files import write_json, write_text
+from mer.study.artifacts import write_artifacts
+from mer.study.exporting import Exported, Options, export_study
+from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.ledger import Ledger
+from mer.study.load import load_spec
+from mer.study.record import StudyRecord, read_record
+from mer.study.spec import StudySpec
+from mer.training import SplitArrays, TrainingData, TrainingRun
+
+SPACE = """study: small
+trainable: text
+budget: {trials: 7, epochs: 3}
+sampler: {kind: random, seed: 0}
+scheduler: {kind: none}
+fixed:
+  data: {root: CORPUS}
+  encoders: {text: {backbone: minilm, layers: [2, -1], pooler: target, speaker: name, context: {past: 2}}}
+  head: {hidden: 24}
+  loss: {contrastive: {kind: eacl, temperature: 0.1}}
+params:
+  training.prediction: {choice: [head, nearest_center, nearest_anchor]}
+  loss.contrastive.stage_two_epochs: {choice: [0, 1], when: {training.prediction: nearest_anchor}}
+  optim.head_lr: {float: [1e-4, 1e-1], log: true}
+points:
+  - {training.prediction: head, optim.head_lr: 2e-3}
+  - {training.prediction: nearest_center, optim.head_lr: 3e-3}
+  - {training.prediction: nearest_anchor, loss.contrastive.stage_two_epochs: 1, optim.head_lr: 4e-3}
+  - {training.prediction: head, optim.head_lr: 5e-3}
+  - {training.prediction: nearest_anchor, loss.contrastive.stage_two_epochs: 0, optim.head_lr: 6e-3}
+  - {training.prediction: head, optim.head_lr: 1e-4}
+"""
+HEAD, CENTER, ANCHOR, FAILED, CUT, BARE, RUNNING = range(7)  # trial numbers
+
+
+@dataclass
+class Made:
+    """Where everything of a finished small study is."""
+
+    place: Path
+    folder: Path
+    cache: Path
+    spec: StudySpec
+    plan: FeaturePlan
+    runs: dict[int, TrainingRun]
+
+    @property
+    def corpus(self) -> Path:
+        return self.place / "corpus"
+
+    @property
+    def dev_csv(self) -> Path:
+        return self.corpus / "dev_sent_emo.csv"
+
+    def record(self) -> StudyRecord:
+        return read_record(self.folder)
+
+    def export(self, out: Path, **options: Any) -> Exported:
+        return export_study(self.record(), Options(out=out, cache=self.cache, **options), quiet())[0]
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder, self.spec)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def make_study(place: Path) -> Made:
+    """Seven trials: three kinds of prediction, one failed, one stopped early, one without weights, one running."""
+    torch.set_num_threads(1)
+    write_sample(place / "corpus", dialogues_per_split={"train": 8, "dev": 5})
+    space = place / "space.yaml"
+    space.write_text(SPACE.replace("CORPUS", str(place / "corpus")))
+    spec, cache, folder = load_spec(space), place / "features", place / "studies" / "small"
+    plan = ensure_plan(spec, cache, progress=False)
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder, spec)
+    ledger.check_features(folder, plan.names())
+    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_text(folder / "code.diff", "\n")
+    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
+    made = Made(place, folder, cache, spec, plan, {})
+    for number in (HEAD, CENTER, ANCHOR, FAILED, CUT, BARE, RUNNING):
+        assignment = ledger.next_assignment()
+        assert assignment is not None and assignment.number == number
+        if number == RUNNING:
+            break
+        if number == FAILED:
+            ledger.end(number, "error", best=None, reason="RuntimeError: out of luck")
+            continue
+        run = made.runs[number] = train(spec.trial_config(assignment.params), plan)
+        write_trial(folder, number, run)
+        ledger.end(number, "cut" if number == CUT else "finished", best=run.best_row)
+    (folder / "trials/00005/best.safetensors").unlink()
+    return made
+
+
+def train(config: TrialConfig, plan: FeaturePlan) -> TrainingRun:
+    paths = plan.of(config)
+    train_table, dev = load_features(Path(paths["train"])), load_features(Path(paths["dev"]))
+    task = config.data.label
+    data = TrainingData(
+        SplitArrays(train_table.ids, train_table.features, train_table.labels[task]),
+        SplitArrays(dev.ids, dev.features, dev.labels[task]),
+        dev.label_names[task],
+        train_table.label_text[task],
+    )
+    assert config.encoders.text is not None
+    run = TrainingRun(config, data, select_layers(config.encoders.text.layers, dev.features.shape[1]))
+    while not run.finished:
+        run.train_epoch()
+    return run
+
+
+def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
+    """What trainables.base and the tracker leave of a trial."""
+    assert run.best_row is not None
+    trial = folder / "trials" / f"{number:05d}"
+    config, best = run.config.model_dump(mode="json"), run.best_row
+    names = list(run.data.class_names)
+    card = {"number": number, "epoch": best["epoch"], "row": best, "config": config, "class_names": names}
+    save_tensors(trial / "best.safetensors", run.best_state(), card)
+    dev = run.data.dev
+    write_artifacts(trial, title="small", config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N)
+    write_json(trial / "artifacts/environment.json", {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_study(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def study_copy(small_study: Made, tmp_path: Path) -> Made:
+    """The study, to be broken."""
+    shutil.copytree(small_study.folder, tmp_path / "studies" / "small")
+    return replace(small_study, folder=tmp_path / "studies/small")
+
+
+@pytest.fixture(scope="session")
+def exported(small_study: Made, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Trial 0, read once: do not change it."""
+    return small_study.export(tmp_path_factory.mktemp("exports") / "model", trial=HEAD).export
+
+
+@pytest.fixture
+def export_copy(exported: Export, tmp_path: Path) -> Path:
+    """An export to be broken."""
+    shutil.copytree(exported.folder, tmp_path / "model")
+    assert read_export(tmp_path / "model").config == exported.config
+    return tmp_path / "model"

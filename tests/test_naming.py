@@ -1,0 +1,57 @@
+"""Names of methods and checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+
+from mer.config import TrialConfig, nest
+from mer.errors import MerError
+from mer.naming import Label, label_of, method_name
+
+
+def config(**keys: object) -> TrialConfig:
+    dotted = {key.replace("__", "."): value for key, value in keys.items()}
+    return TrialConfig.model_validate(nest({"encoders.text.backbone": "minilm", **dotted}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        ({}, "ce"),
+        ({"loss__classification__kind": "focal"}, "focal(gamma=2)"),
+        ({"loss__contrastive__kind": "supcon"}, "supcon(temp=0.07)"),
+        ({"loss__contrastive__kind": "spcl"}, "spcl(temp=0.08, pool_size=512, support_set_size=64)"),
+        ({"loss__contrastive__kind": "apcl"}, "apcl(temp=0.08, beta=0.1, gamma=0.1)"),
+        ({"loss__contrastive__kind": "eacl"}, "eacl(temp=0.1, ce_weight=0.1)"),
+    ],
+)
+def test_method_names_are_those_of_the_reference_tables(keys: dict[str, object], name: str) -> None:
+    assert method_name(config(**keys)) == name
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (Label(("text",), "emotion", "full", ("roberta-large",)), "T--ET(roberta-large)"),
+        (Label(("text",), "sentiment", "lora", ("org/model",)), "T--SL(org__model)"),
+        (
+            Label(
+                ("text", "audio", "video"), "emotion", "frozen", ("roberta-large", "microsoft/wavlm", "MCG/mae"), "LMF"
+            ),
+            "T+A+V--EF--LMF(roberta-large+microsoft__wavlm+MCG__mae)",
+        ),
+    ],
+)
+def test_labels_round_trip(label: Label, text: str) -> None:
+    assert str(label) == text and Label.parse(text) == label
+
+
+def test_the_label_of_a_configuration() -> None:
+    assert str(label_of(config())) == "T--EF(minilm)"
+    assert str(label_of(config(data__label="sentiment"))) == "T--SF(minilm)"
+
+
+@pytest.mark.parametrize("text", ["", "T-EF(minilm)", "X--EF(minilm)", "T--EF()", "T--EX(minilm)", "T--EF(minilm"])
+def test_what_is_no_label_is_refused(text: str) -> None:
+    with pytest.raises(MerError, match="is not a checkpoint label"):
+        Label.parse(text)
