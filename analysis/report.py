@@ -69,7 +69,7 @@ def write_report(study: Study, target: Path) -> Path:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "analysis.report")
 
 
 if __name__ == "__main__":

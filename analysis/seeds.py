@@ -128,7 +128,7 @@ def _comparisons(found: Results) -> list[str]:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "analysis.seeds")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ import sys
 COMMANDS = {
     "tune": ("mer.tune", "run a study: python -m mer.tune search_spaces/quickstart.yaml"),
     "export": ("mer.export", "a trial as a folder that loads anywhere: python -m mer.export studies/quickstart"),
+    "evaluate": ("mer.evaluate", "seed repeats of an export, test once per seed: python -m mer.evaluate exports/spcl"),
+    "verify": ("mer.verify", "run a trial again and compare every number"),
+    "ui": ("mer.ui", "MLflow's pages on this machine"),
     "predict": ("mer.predict", "labels for texts and files: python -m mer.predict exports/spcl --text ..."),
     "data": ("mer.data.__main__", "get, check and generate datasets"),
     "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),

@@ -12,8 +12,8 @@ from mer import console
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 
 
-def launch(app: typer.Typer) -> None:
-    """Run a typer app: usage errors print their usage and exit 2, everything else ends as `console.run` says.
+def launch(app: typer.Typer, module: str) -> None:
+    """Run the typer app of `module`: usage errors print their usage and exit 2, the rest ends as `console.run` says.
 
     Typer's standalone mode stays on: it knows how to show its own usage errors. Only an interruption, which it turns
     into a silent exit, is handed on.
@@ -21,7 +21,7 @@ def launch(app: typer.Typer) -> None:
 
     def command() -> None:
         try:
-            app()
+            app(prog_name=f"python -m {module}")
         except SystemExit as end:
             if end.code == console.EXIT_INTERRUPTED or isinstance(end.__context__, typer.Abort):
                 raise KeyboardInterrupt from None

@@ -84,7 +84,7 @@ def join_seeds(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     sys.argv[1:] = join_seeds(sys.argv[1:])
-    launch(app)
+    launch(app, "mer.evaluate")
 
 
 if __name__ == "__main__":

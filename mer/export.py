@@ -56,7 +56,7 @@ def export(
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.export")
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.predict")
 
 
 if __name__ == "__main__":

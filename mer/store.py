@@ -90,7 +90,7 @@ def _store(studies: Path, also: list[Path] | None) -> Store:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.store")
 
 
 if __name__ == "__main__":

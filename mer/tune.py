@@ -73,7 +73,7 @@ def tune(
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.tune")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def _experiment_id(uri: str, study: str) -> str:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.ui")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def verify(
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.verify")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _share(summary: SplitSummary, task: str, label: str) -> str:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.data")
 
 
 if __name__ == "__main__":

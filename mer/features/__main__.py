@@ -148,7 +148,7 @@ def _need(cache: Path) -> None:
 
 
 def main() -> None:
-    launch(app)
+    launch(app, "mer.features")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_launch_turns_every_ending_into_a_code_and_a_message(fault, code, said, 
     app.command()(lambda: _raise(fault))
     monkeypatch.setattr(sys, "argv", ["command"])
     with pytest.raises(SystemExit) as end:
-        launch(app)
+        launch(app, "mer.data")
     assert (end.value.code or 0) == code
     assert said in capsys.readouterr().err
 
