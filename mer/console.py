@@ -22,13 +22,18 @@ QUIET_ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 
+# Ray listens on every interface unless it believes that it cannot form a cluster; read when ray is imported.
+RAY_ON_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 EXIT_FAULT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 2, 1, 130
 
 
 def quiet_libraries() -> None:
-    """Switch off phone-home and noise, unless the user has set the same variable."""
+    """Switch off phone-home and noise, and keep a private Ray on 127.0.0.1, unless the user says otherwise."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if not any(word == "--address" or word.startswith("--address=") for word in sys.argv):
+        os.environ.setdefault(*RAY_ON_LOOPBACK)
 
 
 def run(command: Callable[[], object]) -> None:

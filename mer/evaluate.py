@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +40,9 @@ def evaluate(
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
-    options = Options(studies, cache, address=address, command="python -m mer.evaluate " + " ".join(sys.argv[1:]))
+    options = Options(studies, cache, address=address, command=_typed())
+    if top_k_from is not None and (export is not None or against):
+        raise MerError("--top-k-from", "re-ranks the trials of a study: an export has no place beside it")
     if top_k_from is not None:
         from mer.study.rerank import rerank
 
@@ -50,6 +53,12 @@ def evaluate(
     from mer.study.evaluate_exports import evaluate_exports
 
     evaluate_exports([export, *(against or [])], numbers, options, console, data_root=data_root, workers=workers)
+
+
+def _typed() -> str:
+    """The command as it can be typed again."""
+    words = [word if set(word) <= set("0123456789 ") else shlex.quote(word) for word in sys.argv[1:]]
+    return " ".join(["python -m mer.evaluate", *words])
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -65,10 +65,10 @@ def tune(
     from mer.study.runner import Options, run_study
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
-    said = [f"{name} {value}" for name, (value, default) in places.items() if value != default]
+    said = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in places.items() if value != default]
     said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
     said += [f"--address {address}"] if address else []
-    command = " ".join([f"python -m mer.tune {space}", *said])
+    command = " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said])
     run_study(spec, Options(studies, cache, resume, fresh, address, command), console)
 
 

@@ -28,6 +28,9 @@ def ui(
     from mer.study.tracker import Store
 
     store = Store.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    if store.uri.startswith(("http://", "https://")):
+        print(f"MLFLOW_TRACKING_URI names a server: open {store.shown}")
+        return
     database = store.uri.removeprefix("sqlite:///")
     if store.uri.startswith("sqlite:///") and not Path(database).exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
@@ -35,7 +38,7 @@ def ui(
     address = f"http://{HOST}:{port}"
     if study is not None:
         address += f"/#/experiments/{_experiment_id(store.uri, Path(study).name)}"
-    print(f"MLflow on {store.uri}\n\n  {address}\n")
+    print(f"MLflow on {store.shown}\n\n  {address}\n")
     print(
         "Open a study, tick trials, press Compare. Best first: sort by Metrics > best_dev_weighted_f1. Ctrl-C ends it."
     )

@@ -23,9 +23,10 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Train a trial again from its provenance. Exit code 0 when every number comes back, 1 when one does not."""
+    from mer.study.record import find_study
     from mer.study.verification import verify_trial
 
-    folder = study if study.exists() else studies / study
+    folder = find_study(str(study), studies)
     found = verify_trial(folder, trial, cache, data_root)
     print(
         f"{folder} trial {trial}: {found.metric} was {found.recorded!r}, is {found.repeated!r} ({found.epochs} epochs)"

@@ -36,12 +36,14 @@ class Display:
 
     Args:
         spec: the study.
+        most: trials that the budget, or the grid, allows.
         ended: trials that earlier runs of the command ended, by outcome.
         best: best finished score so far and its trial, from earlier runs.
         first: the score of trial 0, from earlier runs.
     """
 
     spec: StudySpec
+    most: int
     ended: Counter[str] = field(default_factory=Counter)
     best: tuple[float, int] | None = None
     first: float | None = None
@@ -112,14 +114,14 @@ class Display:
 
     def _progress(self) -> str:
         done = sum(self.ended.values())
-        parts = [f"{done}/{self.spec.budget.trials} trials"]
+        parts = [f"{done}/{self.most} trials"]
         if self.best:
             parts.append(f"best {self._show(self.best[0])} (trial {self.best[1]})")
         if self.first is not None:
             parts.append(f"trial 0 {self._show(self.first)}")
         if self._ended_here:
             seconds = (time.monotonic() - self._started) / self._ended_here
-            left = max(0, self.spec.budget.trials - done)
+            left = max(0, self.most - done)
             parts.append(f"{60 / seconds:.1f} trials/min, {_clock(seconds * left)} left")
         return ", ".join(parts)
 

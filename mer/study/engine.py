@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from optuna.trial import TrialState
@@ -146,15 +147,15 @@ class StudyEngine:
         """True when nothing more should be handed out."""
         return bool(self.hopeless or self.blocked)
 
-    def raise_if_stopped(self, resume: str) -> None:
-        """`resume`: the command that goes on with the study."""
+    def raise_if_stopped(self, go_on: str, start_over: str, folder: Path) -> None:
+        """`go_on` and `start_over` are the commands that do so; `folder` is the study's."""
         if self.blocked:
-            raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {resume}")
+            raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {go_on}")
         if self.hopeless:
             raise MerError(
                 self.spec.study,
                 f"the first {_HOPELESS} trials all failed, so the study was stopped: {self.hopeless}",
-                then="mend the cause, then run the same command with --fresh (--debug prints the trial's traceback)",
+                then=f"mend the cause (tracebacks: {folder}/trials/*/traceback.txt), then start over: {start_over}",
             )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -30,6 +31,7 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
     return {
         "command": " ".join(command),
         "git_sha": _git("rev-parse", "HEAD"),
+        "code_diff_sha256": hashlib.sha256(code_diff().encode()).hexdigest(),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export import Export, read_export
 from mer.errors import MerError
+from mer.features import ensure_features
 from mer.naming import method_name
 from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
+from mer.study.feature_plan import SPLITS
 from mer.study.runner import Options
 from mer.study.test_record import log_test_scores
 
@@ -33,13 +35,17 @@ def evaluate_exports(
     studies = [
         SeedStudy(folder.name, with_root(one.config, data_root)) for folder, one in zip(exports, read, strict=True)
     ]
-    if len({study.study.rsplit("-", 1)[1] for study in studies}) != len(studies):
+    if len({study.study for study in studies}) != len(studies):
         raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
+    for export, study in zip(read, studies, strict=True):
+        _same_data(export, study, options)
     # every seed of every configuration is trained, and its epoch chosen on dev, before the test split is opened
     folders = []
     for study in studies:
         console.print(f"{study.name}: {method_name(study.config)}, seeds {' '.join(map(str, seeds))}")
         folders.append(train_seeds(study, seeds, options, console, workers))
+    for study, folder in zip(studies, folders, strict=True):
+        seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
     done: list[Evaluated] = []
     for path, study, folder in zip(exports, studies, folders, strict=True):
         results = seed_results(folder, study.study, seeds)
@@ -58,6 +64,20 @@ def evaluate_exports(
     places = ", ".join(str(folder / "results.json") for folder in folders)
     console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
     return done
+
+
+def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
+    """What is here must be what the export was searched on: features are content-addressed, so names tell."""
+    encoder, then = study.config.encoders.text, export.provenance.get("features", {})
+    assert encoder is not None
+    paths = ensure_features(study.config.data, encoder, SPLITS, cache=options.cache).paths
+    other = [split for split in SPLITS if split in then and then[split] != paths[split].name]
+    if other:
+        raise MerError(
+            export.folder,
+            f"{' and '.join(other)} here are not what it was searched on (other data, or another backbone)",
+            then="bring the former data and backbone back (--data-root DIR), or search again on these",
+        )
 
 
 def _same_test(done: Sequence[Evaluated]) -> None:

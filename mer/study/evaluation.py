@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
 from mer.features import ensure_features, select_layers
 from mer.files import sha256_file, sha256_json, write_json, write_text
+from mer.naming import method_name
 from mer.study.artifacts import predictions_csv
 from mer.study.config_keys import RESERVED
 from mer.study.feature_plan import SPLITS
@@ -65,10 +65,11 @@ class SeedStudy:
 
     @property
     def study(self) -> str:
-        """Name of the study: equal configurations share their seeds, whatever export they come from."""
+        """Name of the study, by the configuration alone: equal ones share their seeds, whatever export they come from,
+        so that none is trained, or read on test, twice."""
         identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
-        readable = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "config"
-        return f"eval-{readable[:60]}-{sha256_json(identity)[:8]}"
+        method = method_name(self.config).split("(")[0]
+        return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
 
     def spec(self, seeds: Sequence[int], known: Sequence[int], workers: int | None) -> StudySpec:
         """A study that tries exactly these seeds, after those it knows already."""
@@ -128,9 +129,10 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         ending = trials[seed].user_attrs.get("ending", {}) if seed in trials else {}
         if ending.get("outcome") != "finished":
             reason = ending.get("reason") or "it was not finished"
-            raise MerError(
-                f"seed {seed}", f"has no result: {reason}", then="mend the cause, then run the same command again"
+            then = (
+                f"mend the cause, move {folder} away, then run the same command again (all its seeds are trained anew)"
             )
+            raise MerError(f"seed {seed}", f"has no result: {reason}", then=then)
         best, number = ending["best"], trials[seed].number
         trial_folder = folder / "trials" / f"{number:05d}"
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
@@ -144,7 +146,8 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
 def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: Path) -> tuple[SplitArrays, list[str]]:
     """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
 
-    The only place in this project where a model meets test data.
+    The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
+    another test split than the one that is here now.
     """
     encoder = config.encoders.text
     assert encoder is not None
@@ -156,6 +159,7 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
     layers = select_layers(encoder.layers, table.features_NLD.shape[1])
     for result in results:
         if result.test is not None:
+            _same_features(result, paths["test"].name)
             continue
         run = TrainingRun(config.model_copy(update={"seed": result.seed}), data, layers)
         best = result.folder / "best.safetensors"
@@ -173,6 +177,17 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
             },
         )
     return test, list(data.class_names)
+
+
+def _same_features(result: SeedResult, now: str) -> None:
+    """Test scores are written once; they may not be mixed with those of other data or another backbone."""
+    then = json.loads((result.folder / TEST).read_text(encoding="utf-8"))["features"]
+    if then != now:
+        raise MerError(
+            result.folder / TEST,
+            f"these scores are of other test data or another backbone ({then}, now {now})",
+            then=f"bring the former data back, or move {result.folder.parent.parent} away and evaluate anew",
+        )
 
 
 def _read_logits(path: Path) -> np.ndarray:

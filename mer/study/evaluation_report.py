@@ -129,6 +129,10 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
         console.print(f"note: {note}", highlight=False)
 
 
+def _sd(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
 def _interval(bounds: Sequence[float] | None) -> str:
     return "-" if bounds is None else f"[{100 * bounds[0]:.2f}, {100 * bounds[1]:.2f}]"
 
@@ -141,7 +145,7 @@ def markdown(told: Sequence[dict[str, Any]]) -> str:
             scores = [f"{100 * row['test'][f'test_{name}']:.2f} %" for name in ("accuracy", _PRIMARY)]
             lines.append(f"| {one['method']} | {row['seed']} | {' | '.join(scores)} |")
         accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{_PRIMARY}"]
-        cells = [f"{100 * s['mean']:.2f} ± {100 * (s['sd'] or 0):.2f} %" for s in (accuracy, f1)]
+        cells = [f"{100 * s['mean']:.2f} ± {_sd(s['sd'])} %" for s in (accuracy, f1)]
         lines.append(f"| **{one['method']}, mean ± sd** | n = {f1['n']} | {' | '.join(cells)} |")
     sentences = [comparison["verdict"] for one in told for comparison in one["comparisons"]]
     return "\n".join([*lines, "", *[f"- {sentence}" for sentence in sentences]]).rstrip() + "\n"

@@ -30,7 +30,7 @@ from mer.study.registering import Registration, register, store_of
 from mer.study.results import Standing
 from mer.training.metrics import Scores
 
-LOGIT_TOLERANCE = 1e-5  # another machine may add in another order
+LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
 BEST = "best.safetensors"
 
 
@@ -330,7 +330,7 @@ def _compare(export: Export, dev: FeatureTable, stored_NC: np.ndarray) -> float:
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())
-    if not largest <= LOGIT_TOLERANCE:
+    if not largest <= LOGIT_TOLERANCE * max(1.0, float(np.abs(stored_NC).max())):
         raise MerError(
             "round trip",
             f"the exported model's dev scores differ from the trial's by up to {largest:.3g}; nothing was written",
@@ -352,7 +352,7 @@ def _tell_mlflow(
         return register(store, what), ""
     except Exception as fault:  # any store, any failure: said aloud, never fatal
         words = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-        return "", f"not registered in MLflow ({store.uri}): {words}"
+        return "", f"not registered in MLflow ({store.shown}): {words}"
 
 
 def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Console) -> None:

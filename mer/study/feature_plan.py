@@ -53,35 +53,32 @@ def setting_of(config: TrialConfig) -> str:
 
 
 def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
-    """One configuration per encoder setting (and choice of layers) that the space can reach."""
+    """One configuration per encoder setting (and choice of layers) that the space can reach. Raises: MerError."""
     configs: dict[str, TrialConfig] = {}
-    for index, corner in enumerate(spec.space.corners("encoders.", "data.")):
-        if index > 100 * _MOST_FILES:
-            break
-        try:
-            config = spec.trial_config(corner)
-        except ValidationError:
-            continue  # the rest of such a combination is refused when it is drawn
-        configs.setdefault(setting_of(config) + json.dumps(config.encoders.model_dump(mode="json")), config)
+    settings: set[str] = set()
+    try:
+        for combination in spec.space.combinations("encoders."):
+            try:
+                config = spec.trial_config(combination)
+            except ValidationError:
+                continue  # the rest of such a combination is refused when it is drawn
+            setting = setting_of(config)
+            settings.add(setting)
+            configs.setdefault(setting + json.dumps(config.encoders.model_dump(mode="json")), config)
+            if len(settings) > _MOST_FILES:
+                raise MerError(
+                    spec.study,
+                    f"the space can ask for more than {_MOST_FILES} different feature files per split",
+                    then="search fewer encoders.* keys in one study",
+                )
+    except ValueError as fault:
+        raise MerError(spec.study, str(fault), allowed="choice, int, or float with a step for encoder keys") from fault
     return list(configs.values())
 
 
 def check_plan(spec: StudySpec) -> list[TrialConfig]:
     """Refuse what can be refused before anything is encoded: too many files, layers a backbone does not have."""
     configs = reachable_configs(spec)
-    continuous = [name for name, param in spec.params.items() if name.startswith("encoders.") and param.grid() is None]
-    if continuous:
-        raise MerError(
-            spec.study, f"{', '.join(continuous)}: a range without end", allowed="choice or int for encoder keys"
-        )
-    settings = {setting_of(config) for config in configs}
-    if len(settings) > _MOST_FILES:
-        raise MerError(
-            spec.study,
-            f"the space can ask for {len(settings)} different feature files per split",
-            allowed=f"at most {_MOST_FILES}",
-            then="search fewer encoders.* keys in one study",
-        )
     for config in configs:
         assert config.encoders.text is not None
         select_layers(config.encoders.text.layers, describe_backbone(config.encoders.text).layers)

@@ -205,6 +205,13 @@ def _params(file: YamlFile, section: Any, fixed: dict[str, Any]) -> dict[str, Pa
         keys: KeyPath = ("params", key)
         if not _known(file, key, keys):
             continue
+        if key == "seed":
+            lucky = "a searched seed only finds a lucky one"
+            file.fault(keys, lucky, then="search first; then python -m mer.evaluate EXPORT --seeds 0 42 43 114 3407")
+            continue
+        if key.startswith("data."):
+            file.fault(keys, "trials on different data or labels cannot be ranked", then="make one study for each")
+            continue
         if key in fixed:
             file.fault(keys, "is both fixed and searched", then="remove it from fixed or from params")
         kinds = [kind for kind in PARAM_KINDS if isinstance(body, dict) and kind in body]

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
-from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
@@ -20,8 +18,7 @@ from mer.naming import method_name
 from mer.statistics import Summary, describe
 from mer.study.display import show
 from mer.study.evaluation import SeedStudy, seed_results, train_seeds, with_root
-from mer.study.folder import JOURNAL
-from mer.study.ledger import readable_journal
+from mer.study.record import find_study, read_record
 from mer.study.runner import Options
 
 
@@ -46,10 +43,12 @@ def rerank(
     workers: int | None = None,
 ) -> Candidate:
     """Re-train, print the table, say how to export the winner. Test is not touched. Raises: MerError."""
-    folder = study if (study / JOURNAL).exists() else options.studies / study
-    if not (folder / JOURNAL).exists():
-        raise MerError(study, "no such study", allowed="a study folder, e.g. studies/spcl-meld-text")
-    best = _best_trials(folder, count)
+    record = read_record(find_study(str(study), options.studies))
+    folder, best = record.folder, record.ranked[:count]
+    if not best:
+        raise MerError(folder, "no trial has finished", then="go on with the study first (--resume)")
+    if record.owner:
+        console.print(f"{folder.name} is still running ({record.owner}): its best so far are re-ranked")
     if len(best) < count:
         console.print(f"{folder.name} has {len(best)} finished trials: re-ranking those")
     candidates = []
@@ -60,7 +59,7 @@ def rerank(
         trained = train_seeds(repeats, seeds, options, console, workers)
         metric = config.training.metric
         values = [result.dev[metric] for result in seed_results(trained, repeats.study, seeds)]
-        candidates.append(Candidate(trial.number, trial.user_attrs["ending"]["best"][metric], config, describe(values)))
+        candidates.append(Candidate(trial.number, trial.best[metric], config, describe(values)))
     sign = 1.0 if candidates[0].config.training.mode == "max" else -1.0
     ranked = sorted(candidates, key=lambda candidate: -sign * candidate.seeds.mean)
     _print(ranked, folder, seeds, options, console)
@@ -72,15 +71,6 @@ def rerank(
         ],
     )
     return ranked[0]
-
-
-def _best_trials(folder: Path, count: int) -> list[optuna.trial.FrozenTrial]:
-    with readable_journal(folder, folder.name) as found:
-        finished = [trial for trial in found.get_trials() if trial.state == TrialState.COMPLETE]
-        larger = found.directions[0] == optuna.study.StudyDirection.MAXIMIZE
-    if not finished:
-        raise MerError(folder, "no trial has finished", then="go on with the study first (--resume)")
-    return sorted(finished, key=lambda trial: trial.values[0], reverse=larger)[:count]
 
 
 def _config_of(folder: Path, number: int) -> TrialConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -43,7 +44,7 @@ class Results:
     def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
         self.spec = spec
         trials = ledger.trials()
-        self._most = ledger.most()
+        self.most = ledger.most()
         self.counts = Counter(_WORDS[trial.state] for trial in trials)
         self.standings = [standing_of(trial) for trial in trials if trial.state != TrialState.WAITING]
         self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
@@ -68,7 +69,7 @@ class Results:
     def unfinished(self) -> int:
         """Trials of the budget (or cells of the grid) that have not ended."""
         ended = sum(n for word, n in self.counts.items() if word in ("finished", "stopped early", "failed"))
-        return max(0, self._most - ended)
+        return max(0, self.most - ended)
 
     def best_metrics(self) -> dict[str, float]:
         """The best trial's dev metrics, named best_*."""
@@ -87,7 +88,7 @@ class Results:
             **extra,
         }
 
-    def note(self, command: str) -> str:
+    def note(self, start_over: str, folder: Path) -> str:
         """The parent run's description in MLflow: outcome, space, how to reproduce. Markdown."""
         metric = self.spec.objective[0].metric
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
@@ -98,8 +99,9 @@ class Results:
             lines += [f"- trial 0: {show(metric, self.first.best[metric])} ({self.first.state})"]
         lines += ["", "| parameter | range |", "| :--- | :--- |"]
         lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
-        again = f"python -m mer.verify {self.spec.study} --trial {self.best.number}" if self.best else ""
-        return "\n".join([*lines, "", "Reproduce:", "", f"    {command} --fresh", f"    {again}".rstrip()])
+        again = f"python -m mer.verify {folder} --trial {self.best.number}" if self.best else ""
+        whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
+        return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 
     def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
         metric = self.spec.objective[0].metric

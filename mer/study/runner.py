@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -56,6 +57,22 @@ class Options:
     command: str = "python -m mer.tune"
     quiet: bool = False
 
+    def go_on(self, trials: int) -> str:
+        """The command that goes on with the study; an evaluation goes on by itself."""
+        return self.command if self.quiet else f"{self.command} --trials {trials} --resume"
+
+    @property
+    def start_over(self) -> str:
+        return self.command if self.quiet else f"{self.command} --fresh"
+
+    @property
+    def places(self) -> str:
+        """Options that other commands need to find this study and its features."""
+        said = {"--studies": (self.studies, "studies"), "--cache": (self.cache, "features")}
+        return "".join(
+            f" {name} {shlex.quote(str(path))}" for name, (path, usual) in said.items() if str(path) != usual
+        )
+
 
 def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, Any]:
     """Run, or go on with, one study. Returns what is written to `summary.json`.
@@ -92,7 +109,9 @@ def _run(
     keeper.remember(ledger.trials())
     tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended)
     write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", code_diff() + "\n")
+    diff = code_diff()
+    if diff or not (folder / "code.diff").exists():  # a later run on clean code does not undo what an earlier one ran
+        write_text(folder / "code.diff", diff + "\n")
     tracker.start(ledger.trials(), [folder / "space.json", folder / "code.diff"])
 
     display = _display(spec, Results(spec, ledger), console)
@@ -112,26 +131,26 @@ def _run(
                 "features": {"files": sorted(str(p) for p in plan.paths()), "encoded": plan.encoded},
                 "seconds": round(time.monotonic() - started, 1),
                 "controller_ms_per_report": _controller_ms(engine),
-                "mlflow": {"uri": store.uri, "experiment": spec.study},
+                "mlflow": {"uri": store.shown, "experiment": spec.study},
                 "environment": environment,
             }
         )
         try:
             write_json(folder / "summary.json", summary)
         finally:
-            note = results.note(options.command)
+            note = results.note(options.start_over, folder)
             tracker.close(status, results.best_metrics(), [folder / "summary.json"], note)
             keeper.remember(ledger.trials())
             keeper.finish()
     if not options.quiet:
         results.print_leaderboard(console, baseline)
         _print_next(options, folder, results, stop, console)
-    engine.raise_if_stopped(f"{options.command} --trials {spec.budget.trials} --resume")
+    engine.raise_if_stopped(options.go_on(spec.budget.trials), options.start_over, folder)
     if tracker.errors:
         raise MerError(
-            store.uri,
+            store.shown,
             f"MLflow refused {len(tracker.errors)} writes, the first with {tracker.errors[0].splitlines()[0]}",
-            then=f"the study itself is whole; `{options.command} --resume` writes them again",
+            then=f"the study itself is whole; `{options.go_on(spec.budget.trials)}` writes them again",
         )
     if stop.interrupted:
         raise KeyboardInterrupt
@@ -160,7 +179,7 @@ def _display(spec: StudySpec, before: Results, console: Console) -> Display:
     metric = spec.objective[0].metric
     best = (before.best.best[metric], before.best.number) if before.best else None
     first = before.first.best.get(metric) if before.first else None
-    return Display(spec, ended=ended, best=best, first=first, console=console)
+    return Display(spec, before.most, ended=ended, best=best, first=first, console=console)
 
 
 def _controller_ms(engine: StudyEngine) -> dict[str, float]:
@@ -178,16 +197,16 @@ def _print_next(options: Options, folder: Path, results: Results, stop: StopSign
     elif results.unfinished:
         why = "interrupted" if stop.interrupted else "the time budget is used up"
         lines += [f"{why}: {results.unfinished} trials are not finished, nothing is lost. Go on with"]
-        lines += [f"  {options.command} --trials {budget} --resume"]
+        lines += [f"  {options.go_on(budget)}"]
     else:
         lines += [f"more trials:     {options.command} --resume --trials {budget * 2}"]
-    where = "" if options.studies == Path("studies") else f" --studies {options.studies}"
-    lines += [f"compare trials:  python -m mer.ui {results.spec.study}{where}"]
+    studies = "" if options.studies == Path("studies") else f" --studies {shlex.quote(str(options.studies))}"
+    lines += [f"compare trials:  python -m mer.ui {results.spec.study}{studies}"]
     lines += [f"report:          python -m analysis.report {folder}"]
     if results.best:
         out = f"exports/{results.spec.study}"
         lines += [f"best trial:      {folder / 'trials' / f'{results.best.number:05d}' / 'artifacts'}"]
-        lines += [f"export it:       python -m mer.export {folder} --out {out}"]
-        lines += [f"over seeds:      python -m mer.evaluate {out} --seeds 0 42 43 114 3407"]
+        lines += [f"export it:       python -m mer.export {folder} --out {out}{options.places}"]
+        lines += [f"over seeds:      python -m mer.evaluate {out} --seeds 0 42 43 114 3407{options.places}"]
     lines += [f"all numbers:     {folder / 'summary.json'}"]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

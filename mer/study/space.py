@@ -211,29 +211,33 @@ class SearchSpace:
 
     def grid(self) -> Iterator[dict[str, Any]]:
         """Every combination, conditions respected, in file order. Raises ValueError for a continuous range."""
-        yield from self._grid(list(self.params.items()), {}, None)
+        yield from self._grid(list(self.params.items()), {}, frozenset())
 
-    def corners(self, *prefixes: str) -> Iterator[dict[str, Any]]:
-        """Every combination of extreme values and choices of the parameters under `prefixes` (all, if none is given),
-        and of those that their conditions depend on."""
-        names = {name for name in self.params if not prefixes or name.startswith(prefixes)}
+    def combinations(self, *prefixes: str) -> Iterator[dict[str, Any]]:
+        """Every combination of the parameters under `prefixes` and of those that their conditions depend on (a
+        continuous one of the latter by its ends). Raises ValueError for a continuous range under `prefixes`."""
+        asked = {name for name in self.params if not prefixes or name.startswith(prefixes)}
+        names = set(asked)
         while more := {key for name in names for key in self.params[name].when if key in self.params} - names:
             names |= more
-        yield from self._grid([(name, param) for name, param in self.params.items() if name in names], {}, "extremes")
+        items = [(name, param) for name, param in self.params.items() if name in names]
+        yield from self._grid(items, {}, frozenset(names - asked))
 
-    def _grid(self, items: list[tuple[str, Param]], drawn: dict[str, Any], how: str | None) -> Iterator[dict[str, Any]]:
+    def _grid(
+        self, items: list[tuple[str, Param]], drawn: dict[str, Any], by_ends: frozenset[str]
+    ) -> Iterator[dict[str, Any]]:
         if not items:
             yield drawn
             return
         (name, param), rest = items[0], items[1:]
         if not param.is_active({**self.base, **drawn}):
-            yield from self._grid(rest, drawn, how)
+            yield from self._grid(rest, drawn, by_ends)
             return
-        values = param.extremes() if how == "extremes" else param.grid()
+        values = param.grid() or (param.extremes() if name in by_ends else None)
         if values is None:
             raise ValueError(f"{name} is a continuous range: a grid needs 'choice', 'int', or 'float' with a step")
         for value in values:
-            yield from self._grid(rest, {**drawn, name: value}, how)
+            yield from self._grid(rest, {**drawn, name: value}, by_ends)
 
     def signature(self) -> dict[str, Any]:
         """What makes two spaces the same search, as JSON-able data."""

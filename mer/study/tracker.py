@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from filelock import FileLock
@@ -20,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, flatten, nest
 from mer.files import atomic_path, write_json
-from mer.study.artifacts import read_history, write_artifacts
+from mer.study.artifacts import FOLDER, read_history, write_artifacts
 from mer.study.ledger import params_of
 from mer.study.reports import Outcome, Row
 from mer.study.spec import StudySpec
@@ -37,6 +38,14 @@ class Store:
 
     uri: str
     artifacts: str | None
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be printed and stored: without user, password and query."""
+        parts = urlsplit(self.uri)
+        if not parts.netloc:
+            return self.uri
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @classmethod
     def under(cls, studies: Path, uri: str | None) -> Store:
@@ -201,6 +210,9 @@ class Tracker:
     def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         resolved = config.model_dump(mode="json") if config else nest(params)  # no config: the draw was refused
         self._configs[number], self._rows[number] = resolved, []
+        environment = self._trial_folder(number) / FOLDER / "environment.json"
+        if not environment.exists():  # of the driver that began the trial, whoever ends it
+            write_json(environment, {**self.environment, "seed": resolved.get("seed")})
         if number in self._runs:
             self._client.update_run(self._runs[number], status="RUNNING")
             return
@@ -247,7 +259,6 @@ class Tracker:
             ids=self.dev.ids,
             labels_N=self.dev.labels_N,
         )
-        write_json(folder / "environment.json", {**self.environment, "seed": config.get("seed")})
         self._client.log_artifacts(run, str(folder))
         metrics: list[Metric] = []
         if best is not None:

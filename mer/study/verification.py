@@ -64,7 +64,8 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
     train, dev = (read_table(ensured.paths[split]) for split in SPLITS)
     torch.set_num_threads(int(then.get("threads", 1)))
     data = as_training_data(train, dev, config.data.label)
-    run = TrainingRun(config, data, select_layers(encoder.layers, train.features_NLD.shape[1]))
+    device = "cuda" if then.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
+    run = TrainingRun(config, data, select_layers(encoder.layers, train.features_NLD.shape[1]), device)
     differing: list[str] = []
     for row in rows:
         differing += _differences(row, run.train_epoch())
@@ -75,7 +76,7 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
         repeated=best(row[metric] for row in run.history),
         epochs=len(rows),
         differing=differing,
-        changes=_changes(then, {split: path.name for split, path in ensured.paths.items()}),
+        changes=_changes(then, {split: path.name for split, path in ensured.paths.items()}, device),
     )
 
 
@@ -87,10 +88,10 @@ def _differences(recorded: Row, repeated: Row) -> list[str]:
     ]
 
 
-def _changes(then: dict[str, Any], features: dict[str, str]) -> list[str]:
-    now = describe_environment(sys.argv)
+def _changes(then: dict[str, Any], features: dict[str, str], device: str) -> list[str]:
+    now = describe_environment(sys.argv) | {"device": device}
     changes = []
-    for name in ("git_sha", "git_dirty", "python"):
+    for name in ("git_sha", "code_diff_sha256", "python", "device"):
         if then.get(name) != now[name]:
             changes.append(f"{name}: was {then.get(name)}, is {now[name]}")
     for group in ("packages", "machine"):

@@ -38,7 +38,7 @@ class Desk:
         return output
 
     def seeds_study(self) -> Path:
-        (found,) = self.home.glob("studies/eval-best-*")
+        (found,) = self.home.glob("studies/eval-meld-spcl-*")
         return found
 
 

@@ -146,6 +146,8 @@ def test_a_killed_worker_is_replaced(workshop: Workshop, uninterrupted: Path, tm
     process = workshop.start(studies)
     wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
     family = psutil.Process(process.pid).children(recursive=True)
+    open_doors = {c.laddr.ip for member in family for c in member.net_connections("inet") if c.status == "LISTEN"}
+    assert open_doors <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "Ray listens beyond this machine"
     workers = [member for member in family if "Trainable" in " ".join(member.cmdline())]
     assert workers, "no worker process of ours was found"
     workers[0].send_signal(signal.SIGKILL)

@@ -167,7 +167,7 @@ def test_three_failures_before_any_success_end_the_study(tmp_path):
     engine.record(report(2, [], "error", reason="boom 3"))
     assert engine.hopeless == "boom 3" and engine.next_trial() is None
     with pytest.raises(MerError, match=r"the first 3 trials all failed, so the study was stopped: boom 3"):
-        engine.raise_if_stopped("again --resume")
+        engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 
 def test_one_success_is_hope(tmp_path):
@@ -176,7 +176,7 @@ def test_one_success_is_hope(tmp_path):
     for number in (1, 2, 3):
         engine.record(report(number, [], "error", reason="boom"))
     assert not engine.hopeless
-    engine.raise_if_stopped("again --resume")
+    engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 
 def test_lost_workers(tmp_path):
@@ -214,4 +214,4 @@ def test_a_full_disk_stops_the_study_and_the_trial_stays_resumable(tmp_path):
     assert engine.record(report(0, [0.5], "blocked", reason="studies/s: No space left on device"))
     assert engine.next_trial() is None and ledger.trials()[0].state.name == "RUNNING"
     with pytest.raises(MerError, match=r"(?s)No space left.*make room, then go on with: again --resume"):
-        engine.raise_if_stopped("again --resume")
+        engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)

@@ -106,22 +106,25 @@ def test_grid_of_steps_has_exact_ends():
     assert FloatParam(float=(0.0, 1.0)).grid() is None
 
 
-def test_corners_bring_in_what_conditions_depend_on():
+def test_combinations_hold_every_value_and_what_conditions_depend_on():
     space = SearchSpace(
         {
             "mode": choice("x", "y"),
-            "encoders.past": IntParam(int=(0, 9), when={"mode": "y"}),
-            "data.root": choice("d"),
             "optim.lr": FloatParam(float=(0, 1)),
+            "encoders.past": IntParam(int=(0, 2), when={"mode": "y"}),
+            "encoders.speaker": ChoiceParam(choice=["none", "name"], when={"optim.lr": 1.0}),
+            "head.dropout": FloatParam(float=(0, 1)),
         },
         {},
     )
-    assert list(space.corners("encoders.")) == [
-        {"mode": "x"},
-        {"mode": "y", "encoders.past": 0},
-        {"mode": "y", "encoders.past": 9},
-    ]
-    assert len(list(space.corners())) == 6
+    found = list(space.combinations("encoders."))
+    assert all("head.dropout" not in combination for combination in found)
+    # every value between the ends of an int range: a trial may draw it, and its features must be there
+    assert {c.get("encoders.past") for c in found if c["mode"] == "y"} == {0, 1, 2}
+    assert {c.get("encoders.past") for c in found if c["mode"] == "x"} == {None}
+    assert {c.get("encoders.speaker") for c in found} == {None, "none", "name"}
+    with pytest.raises(ValueError, match=r"head\.dropout is a continuous range"):
+        list(space.combinations("head."))
 
 
 # -- values --------------------------------------------------------------------------------------------------------
