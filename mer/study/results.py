@@ -125,6 +125,8 @@ class Results:
             "majority", *[show(name, baseline.get(name)) for name in shown], "", "always the most frequent class"
         )
         console.print(table)
+        if self.pareto:
+            console.print("* on the Pareto front: no other trial is better in one objective and as good in the rest")
         if self.best and self.first and self.first.best:
             gain = self.best.best[metric] - self.first.best[metric]
             console.print(
