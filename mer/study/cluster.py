@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from trainables import TRAINABLES
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
 _STORE_HEADROOM_BYTES = 128 * 2**20
+_REACH_S = 5.0
 _LOST_WORKERS = 2  # how often a trial may lose its worker before it counts as failed
 
 _TUNE_ENVIRONMENT = {
@@ -114,11 +116,27 @@ def _start_ray(address: str | None, feature_bytes: int) -> None:
     try:
         ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as fault:
-        raise MerError(
-            f"--address {address}",
-            f"no Ray cluster answers there ({fault})",
-            then="leave --address out to run on this machine",
-        ) from fault
+        raise _no_cluster(address, str(fault)) from fault
+
+
+def refuse_silent(address: str | None) -> None:
+    """Ray would try for minutes to reach an address at which nobody listens. Raises: MerError."""
+    host, separator, port = (address or "").rpartition(":")
+    if not separator or not port.isdigit():  # 'auto', or another form that Ray knows
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+    except OSError as fault:
+        raise _no_cluster(str(address), str(fault)) from fault
+
+
+def _no_cluster(address: str, reason: str) -> MerError:
+    return MerError(
+        f"--address {address}",
+        f"no Ray cluster answers there ({reason})",
+        allowed="the address that `ray start --head` prints, or auto on one of its nodes",
+        then="leave --address out to run on this machine; where Ray asks for a token, see docs/cluster.md",
+    )
 
 
 def _workers(spec: StudySpec) -> int:

@@ -18,7 +18,7 @@ from mer.checkpoints import Store as ModelStore
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
-from mer.study.cluster import run_trials
+from mer.study.cluster import refuse_silent, run_trials
 from mer.study.display import Display
 from mer.study.engine import StudyEngine
 from mer.study.environment import code_diff, describe_environment
@@ -80,6 +80,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, 
     Raises: MerError for everything a user can mend; KeyboardInterrupt after an orderly stop.
     """
     started = time.monotonic()
+    refuse_silent(options.address)
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
         try:
