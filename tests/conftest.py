@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a model hub
 
 
 @pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder with meld/ and emorynlp/; a test that asks for it carries the marker `real`."""
+def real_data() -> Callable[[str], Path]:
+    """real_data("meld") is that folder of the real data; a test that asks carries the marker `real`.
+
+    Skips only where MER_REAL_DATA is unset: where it is set the data must be there."""
     named = os.environ.get("MER_REAL_DATA")
-    if not named:
-        pytest.skip("MER_REAL_DATA is not set")
-    folder = Path(named)
-    assert (folder / "meld" / "train_sent_emo.csv").exists(), f"MER_REAL_DATA={named} holds no MELD"
+
+    def folder(name: str) -> Path:
+        if not named:
+            pytest.skip("MER_REAL_DATA is not set")
+        assert (Path(named) / name).is_dir(), f"MER_REAL_DATA={named} holds no {name}/"
+        return Path(named) / name
+
     return folder

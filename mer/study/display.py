@@ -17,6 +17,7 @@ from mer.config import TrialConfig
 from mer.study.reports import Outcome, Row
 from mer.study.spec import StudySpec
 from mer.study.tracker import run_name
+from mer.study.words import show
 
 _REDRAW_S = 0.25
 _LABELS = {"finished": "finished", "cut": "stopped early", "nonfinite": "failed", "error": "failed"}
@@ -134,13 +135,6 @@ class Display:
     def _better(self, one: float, other: float) -> bool:
         """True when `one` is at least as good as `other`; NaN is never."""
         return one >= other if self._objective.mode == "max" else one <= other
-
-
-def show(metric: str, value: float | None) -> str:
-    """A metric as people print it: fractions in percent, the loss in nats."""
-    if value is None or value != value:
-        return "-"
-    return f"{value:.4f}" if metric.endswith("_loss") else f"{100 * value:.2f}"
 
 
 def _clock(seconds: float) -> str:

@@ -19,6 +19,7 @@ from mer.features import describe_backbone, select_layers
 from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, setting_of
 from mer.study.spec import StudySpec
+from mer.study.words import short
 from mer.training import SplitArrays, TrainingData, TrainingRun
 
 _CONFIGS = 20
@@ -49,7 +50,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
             continue
         weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
         seconds.append(epoch_s)
-        words = "  ".join(f"{key.split('.')[-1]}={_short(value)}" for key, value in params.items())
+        words = "  ".join(f"{key.split('.')[-1]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
     console.print(table)
 
@@ -95,7 +96,3 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     elapsed = time.perf_counter() - started
     weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()])
     return weights, elapsed * (train_rows + dev_rows / 3) / (count * 4 / 3)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, trai
 from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
 from mer.study.feature_plan import SPLITS
 from mer.study.runner import Options
-from mer.study.test_record import log_test_scores
+from mer.study.seed_record import log_test_scores
 
 
 def evaluate_exports(

@@ -21,13 +21,13 @@ from mer.features.backbones import locate, tokenizer_files, weight_files
 from mer.files import sha256_file
 from mer.predictor import WORDS, open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
-from mer.study.display import show
 from mer.study.feature_plan import setting_of
 from mer.study.model_card import CardFacts, is_sample, model_card
 from mer.study.pictures import confusion_svg
 from mer.study.record import StudyRecord
 from mer.study.registering import Registration, register, store_of
 from mer.study.results import Standing
+from mer.study.words import show
 from mer.training.metrics import Scores
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order

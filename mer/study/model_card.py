@@ -10,7 +10,7 @@ from typing import Any
 from mer.config import TrialConfig, flatten
 from mer.data.sample import MARKER
 from mer.naming import label_of, method_name
-from mer.study.display import show
+from mer.study.words import show
 from mer.training.metrics import Scores
 
 _METHODS = {

@@ -16,10 +16,10 @@ from mer.errors import MerError
 from mer.files import write_json
 from mer.naming import method_name
 from mer.statistics import Summary, describe
-from mer.study.display import show
 from mer.study.evaluation import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.record import find_study, read_record
 from mer.study.runner import Options
+from mer.study.words import show
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
-from mer.study.display import show
 from mer.study.ledger import Ledger, params_of
 from mer.study.space import Param
 from mer.study.spec import StudySpec
+from mer.study.words import short, show
 
 _WORDS = {
     TrialState.COMPLETE: "finished",
@@ -116,7 +116,7 @@ class Results:
         for standing in self.ranked[:_TOP]:
             mark = "*" if standing.number in self.pareto else ""
             drawn = "  ".join(
-                f"{key.split('.')[-1]}={_short(standing.params[key])}" for key in varying if key in standing.params
+                f"{key.split('.')[-1]}={short(standing.params[key])}" for key in varying if key in standing.params
             )
             scores = [show(name, standing.best[name]) for name in shown]
             table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", drawn)
@@ -150,10 +150,6 @@ def standing_of(trial: FrozenTrial) -> Standing:
     return Standing(
         trial.number, _WORDS[trial.state], ending.get("best") or {}, params_of(trial), ending.get("reason", "")
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
 def _range(param: Param) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,3 @@ def meld_folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return write
-
-
-@pytest.fixture
-def real_data() -> Callable[[str], Path]:
-    def folder(name: str) -> Path:
-        root = os.environ.get("MER_REAL_DATA")
-        if not root or not (Path(root) / name).is_dir():
-            pytest.skip(f"MER_REAL_DATA does not name a folder with {name}/")
-        return Path(root) / name
-
-    return folder

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -208,15 +209,14 @@ def test_killed_extraction_goes_on_where_it_was(
 
 
 @pytest.mark.real
-@pytest.mark.skipif("MER_REAL_DATA" not in os.environ, reason="MER_REAL_DATA names no folder")
-def test_real_meld_dev_with_minilm(tmp_path: Path) -> None:
+def test_real_meld_dev_with_minilm(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     from mer.config import TextEncoderConfig
     from mer.features.backbones import locate
 
-    root, config = Path(os.environ["MER_REAL_DATA"]) / "meld", TextEncoderConfig()
+    root, config = real_data("meld"), TextEncoderConfig()
     done = ensure_features(DataConfig(root=str(root)), config, ["dev"], cache=tmp_path, progress=False)
     table = load_features(done.paths["dev"])
     assert table.features.shape == (1109, 7, 384)

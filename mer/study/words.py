@@ -1,0 +1,15 @@
+"""How metrics and sampled values are worded, wherever a person reads them."""
+
+from __future__ import annotations
+
+
+def show(metric: str, value: float | None) -> str:
+    """A metric as people print it: fractions in percent, the loss in nats."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4f}" if metric.endswith("_loss") else f"{100 * value:.2f}"
+
+
+def short(value: object) -> str:
+    """A sampled value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
