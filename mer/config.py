@@ -24,7 +24,9 @@ class Frozen(BaseModel):
 class DataConfig(Frozen):
     """Which utterances, and which of their labels."""
 
-    dataset: Literal["meld", "emorynlp"] = Field("meld", description="reader; the sample corpus is MELD-shaped")
+    dataset: Literal["meld", "emorynlp", "ravdess"] = Field(
+        "meld", description="reader; the sample corpus is MELD-shaped"
+    )
     root: str = Field("datasets/MELD", description="folder of the CSV files, relative to where the command is typed")
     label: Task = Field("emotion", description="what is predicted: 7 emotions or 3 sentiments")
 
@@ -43,15 +45,26 @@ class ContextConfig(Frozen):
         return self
 
 
-class TextEncoderConfig(Frozen):
-    """A pretrained text encoder whose pooled hidden states are cached once (methods 6.1, 6.2, 7.7)."""
+class _Encoder(Frozen):
+    """What the encoders of all modalities have in common: pooled hidden states are cached once (methods 6.1, 6.2)."""
 
-    backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
     revision: str | None = Field(None, description="revision of a Hugging Face id")
     mode: Literal["frozen"] = Field("frozen", description="frozen: features are cached and never change")
     layers: Literal["last", "all"] | tuple[int, ...] = Field(
         "last", description="hidden states the head reads; 0 is the embedding layer, negatives count from the end"
     )
+
+    @model_validator(mode="after")
+    def _layers_are_distinct(self) -> Self:
+        if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
+        return self
+
+
+class TextEncoderConfig(_Encoder):
+    """A pretrained text encoder, and how it reads an utterance in its dialogue (methods 7.7)."""
+
+    backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
     pooler: Literal["mean", "target", "mask", "first"] = Field(
         "mean", description="tokens that are averaged: all | those of the utterance itself | the mask | the first"
     )
@@ -64,15 +77,58 @@ class TextEncoderConfig(Frozen):
     def _mask_needs_prompt(self) -> Self:
         if self.pooler == "mask" and not self.prompt:
             raise ValueError("pooler 'mask' reads the hidden state at the mask token: set prompt: true")
-        if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
-            raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
         return self
+
+
+class _ClipEncoder(_Encoder):
+    """Encoders of media files. A clip that cannot be read is a masked row, never a dropped utterance."""
+
+    pooler: Literal["auto", "mean", "first"] = Field(
+        "auto", description="over real frames or patches: the family's own way | the mean | the first"
+    )
+    max_seconds: Annotated[float, Field(gt=0.0, le=120.0)] = Field(
+        20.0, description="longer clips are cut to their first seconds"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: autocast, for a GPU that has it")
+
+
+class AudioEncoderConfig(_ClipEncoder):
+    """A speech encoder on 16 kHz mono, or statistics of the signal that need no weights."""
+
+    backbone: str = Field("melstats", description="'melstats', a Hugging Face id, or a local folder")
+
+
+class VideoEncoderConfig(_ClipEncoder):
+    """A video (or per-frame image) encoder, or statistics of appearance and motion that need no weights."""
+
+    backbone: str = Field("framestats", description="'framestats', a Hugging Face id, or a local folder")
+    frames: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="frames taken evenly from the clip; null: as many as the backbone was made for"
+    )
+    crops: str | None = Field(
+        None, description="folder below data.root with clips cropped to the speaker's face, used instead of videos/"
+    )
+    face_detector: str | None = Field(
+        None, description="YuNet model file (.onnx): every frame is cropped to its largest face"
+    )
 
 
 class EncodersConfig(Frozen):
     """One encoder per modality; a modality without one is not read."""
 
     text: TextEncoderConfig | None = None
+    audio: AudioEncoderConfig | None = None
+    video: VideoEncoderConfig | None = None
+
+    @property
+    def present(self) -> dict[str, EncoderConfig]:
+        """The encoders there are, by modality, in the order text, audio, video."""
+        named = {"text": self.text, "audio": self.audio, "video": self.video}
+        return {modality: encoder for modality, encoder in named.items() if encoder is not None}
+
+
+EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig
+ClipEncoderConfig = AudioEncoderConfig | VideoEncoderConfig
 
 
 class HeadConfig(Frozen):

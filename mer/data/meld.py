@@ -10,16 +10,19 @@ from mer.data.types import Utterance
 
 def _parse(row: Row, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["StartTime"], row.cells["EndTime"])
+    dialogue, number = f"dia{row.integer('Dialogue_ID')}", row.integer("Utterance_ID")
     return Utterance(
         split=split,
-        dialogue=f"dia{row.integer('Dialogue_ID')}",
-        number=row.integer("Utterance_ID"),
+        dialogue=dialogue,
+        number=number,
         speaker=row.text("Speaker").strip(),
         text=row.text("Utterance"),
         emotion=row.label("Emotion", MELD_EMOTIONS),
         sentiment=row.label("Sentiment", MELD_SENTIMENTS),
         start_s=start_s,
         end_s=end_s,
+        audio=f"audios/{split}/{dialogue}_utt{number}.flac",
+        video=f"videos/{split}/{dialogue}_utt{number}.mp4",
     )
 
 

@@ -22,6 +22,7 @@ class Utterance:
         text: as the file has it, C1 control characters repaired, otherwise not normalised.
         sentiment: None where the dataset has no such label.
         start_s, end_s: seconds into the episode; None where the file has no usable time.
+        audio, video: where its clips should be, relative to the corpus's root, as its reader says; they may be absent.
     """
 
     split: str
@@ -33,6 +34,8 @@ class Utterance:
     sentiment: str | None
     start_s: float | None
     end_s: float | None
+    audio: str | None = None
+    video: str | None = None
 
     @property
     def id(self) -> str:

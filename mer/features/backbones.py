@@ -36,6 +36,7 @@ class BackboneCard:
         weights_sha256: known without reading the weights for 'minilm' only, else None.
         layers: stored hidden states, i.e. transformer layers + 1 for the embeddings.
         width: numbers per hidden state.
+        pooler: of audio and video, what pooler 'auto' means for this family.
     """
 
     name: str
@@ -43,6 +44,7 @@ class BackboneCard:
     weights_sha256: str | None
     layers: int
     width: int
+    pooler: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ def locate(encoder: TextEncoderConfig, *, weights: bool) -> BackboneFolder:
     return found
 
 
-def read_config(found: BackboneFolder) -> dict[str, Any]:
-    """config.json as a dict. Raises: MerError when it is broken, or of an encoder-decoder."""
+def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
+    """config.json as a dict. Raises: MerError when it is broken, or (`encoder_only`) of an encoder-decoder."""
     path = found.folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -119,7 +121,7 @@ def read_config(found: BackboneFolder) -> dict[str, Any]:
         raise MerError(path, f"not JSON: {fault}", then="fetch the backbone again") from fault
     if not isinstance(config, dict):
         raise MerError(path, "not a model's configuration")
-    if config.get("is_encoder_decoder"):
+    if encoder_only and config.get("is_encoder_decoder"):
         raise MerError(path, f"{config.get('model_type')!r} is an encoder-decoder", allowed="encoders such as RoBERTa")
     return config
 

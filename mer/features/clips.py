@@ -1,0 +1,49 @@
+"""What an extraction needs of a backbone that reads media files, whichever modality it is.
+
+Shapes: B clips, L stored hidden states (1 for signal statistics), D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedClip:
+    """A clip decoded and preprocessed, ready for the backbone.
+
+    Args:
+        inputs: what `ClipEncoder.encode` of the same backbone takes: samples, frames, or finished statistics.
+        notes: what had to be mended on the way, in words for the log; () for a clip in order.
+    """
+
+    inputs: Any
+    notes: tuple[str, ...] = field(default=())
+
+
+class ClipEncoder(Protocol):
+    """A loaded backbone. `load` and `probe` are called from several threads at once, `encode` from one."""
+
+    layers: int
+    width: int
+    batch_length: int  # most length units (see `probe`) in a batch, padding included
+
+    def probe(self, path: Path) -> int:
+        """Cost of a clip in length units, from its header alone: clips of equal length are batched together.
+
+        Raises: MediaFault when it is certain already that the clip cannot be used.
+        """
+        ...
+
+    def load(self, path: Path) -> LoadedClip:
+        """Decode and preprocess. Raises: MediaFault when the clip cannot be used."""
+        ...
+
+    def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
+        """Pooled hidden states, float32 (B, L, D). A row does not depend on the other rows of its batch (to rounding)."""
+        ...
