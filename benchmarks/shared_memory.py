@@ -30,7 +30,6 @@ class Worker:
 
     def __init__(self) -> None:
         import torch
-
         import trainables.text  # noqa: F401 - the imports are part of the baseline
 
         torch.set_num_threads(1)

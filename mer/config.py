@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Task = Literal["emotion", "sentiment"]
@@ -120,11 +129,26 @@ class EncodersConfig(Frozen):
     audio: AudioEncoderConfig | None = None
     video: VideoEncoderConfig | None = None
 
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A modality that is not read is not mentioned: what a text model's configuration says, and its hash, do not
+        change when modalities are added to this class."""
+        return {modality: encoder for modality, encoder in dump(self).items() if encoder is not None}
+
     @property
     def present(self) -> dict[str, EncoderConfig]:
         """The encoders there are, by modality, in the order text, audio, video."""
         named = {"text": self.text, "audio": self.audio, "video": self.video}
         return {modality: encoder for modality, encoder in named.items() if encoder is not None}
+
+    @property
+    def only(self) -> tuple[str, EncoderConfig]:
+        """The one encoder of a model that reads one modality. Raises: ValueError when there is none, or several."""
+        if len(self.present) != 1:
+            raise ValueError(
+                f"one encoder expected, there are {len(self.present)}: {', '.join(self.present) or 'none'}"
+            )
+        return next(iter(self.present.items()))
 
 
 EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig
@@ -285,6 +309,12 @@ class TrialConfig(Frozen):
             raise ValueError(
                 f"loss.contrastive.kind '{contrastive.kind}' acts on h, which a frozen encoder cannot change: "
                 "head.hidden must be 1 or more"
+            )
+        reads_words = contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text"
+        if reads_words and self.encoders.present and self.encoders.text is None:
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' reads the label words as text, which only a text encoder "
+                "can: choose another kind (or proto_init: orthogonal)"
             )
         if self.training.prediction == "nearest_anchor" and contrastive.kind != "eacl":
             raise ValueError("training.prediction 'nearest_anchor' needs loss.contrastive.kind 'eacl'")

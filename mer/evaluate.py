@@ -29,6 +29,9 @@ def evaluate(
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
+    dev_only: Annotated[
+        bool, typer.Option("--dev-only", help="stop before test: for data without one")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
@@ -52,7 +55,8 @@ def evaluate(
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
     from mer.study.evaluate_exports import evaluate_exports
 
-    evaluate_exports([export, *(against or [])], numbers, options, console, data_root=data_root, workers=workers)
+    exports = [export, *(against or [])]
+    evaluate_exports(exports, numbers, options, console, data_root=data_root, workers=workers, dev_only=dev_only)
 
 
 def _typed() -> str:

@@ -82,8 +82,7 @@ class Label:
 
 def label_of(config: TrialConfig) -> Label:
     """The label of a configuration's checkpoint."""
-    encoders = {name: getattr(config.encoders, name, None) for name in MODALITIES}
-    present = {name: encoder for name, encoder in encoders.items() if encoder is not None}
+    present = config.encoders.present
     return Label(
         modalities=tuple(present),
         task=config.data.label,

@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.config import TextEncoderConfig
 from mer.data.inputs import Inputs, decode, from_csv, from_json_lines, from_texts
+from mer.data.media import MediaFault, clip_path
 from mer.data.text import normalise
 from mer.data.types import Utterance
 from mer.errors import MerError
@@ -46,12 +48,15 @@ def predict(
     speaker: Annotated[str, typer.Option(help="who speaks where the input does not say")] = "Speaker",
     backbone: Annotated[Path | None, typer.Option(help="folder of the backbone, if it has moved")] = None,
     batch: Annotated[int, typer.Option(min=1, help="most tokens the backbone reads at once")] = 2048,
-    audio: Annotated[Path | None, typer.Option(help="audio of the utterance, for models that hear")] = None,
-    video: Annotated[Path | None, typer.Option(help="video of the utterance, for models that see")] = None,
+    audio: Annotated[
+        list[Path] | None, typer.Option(help="a sound, for models that hear; may be repeated")
+    ] = None,
+    video: Annotated[list[Path] | None, typer.Option(help="a video, for models that see; may be repeated")] = None,
     debug: Debug = False,
 ) -> None:
     """Classify utterances with an exported model."""
-    run(Request(export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, audio, video), sys.stdin)
+    clips = {"audio": tuple(audio or ()), "video": tuple(video or ())}
+    run(Request(export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, clips), sys.stdin)
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,7 @@ class Request:
     speaker: str = "Speaker"
     backbone: Path | None = None
     batch_tokens: int = 2048
-    audio: Path | None = None
-    video: Path | None = None
+    clips: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
 
 def run(request: Request, stdin: TextIO) -> None:
@@ -76,13 +80,20 @@ def run(request: Request, stdin: TextIO) -> None:
     from mer.predictor import open_predictor
 
     export = read_export(request.export)
-    _refuse_media(request, export)
+    modality, _ = export.config.encoders.only
+    _refuse_others(request, export, modality)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
         raise MerError(request.out, f"unknown format {request.out.suffix!r}", allowed="--out F.csv or F.jsonl")
     inputs = _read(request, export, stdin)
     predictor = open_predictor(export, backbone=request.backbone)
     progress = None if request.file is not None or len(inputs.rows) > _FEW else False
-    by_dialogue = predictor.predict_dialogues(inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress)
+    if modality == "text":
+        by_dialogue = predictor.predict_dialogues(
+            inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
+        )
+    else:
+        clips, whole_file = _clips(inputs, modality, request), request.file is not None
+        by_dialogue = predictor.predict_clips(clips, masked=whole_file, progress=progress)
     in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
     pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
     _warn(pairs, request, export)
@@ -103,16 +114,40 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     return f"{len(labels)} labelled utterances: " + ", ".join(f"{k} {100 * v:.2f}" for k, v in parts.items())
 
 
-def _refuse_media(request: Request, export: Export) -> None:
-    for name, path in (("--audio", request.audio), ("--video", request.video)):
-        if path is not None:
-            has = ", ".join(name for name, encoder in export.config.encoders if encoder is not None)
+def _refuse_others(request: Request, export: Export, modality: str) -> None:
+    given = {"text": bool(request.texts), **{name: bool(clips) for name, clips in request.clips.items()}}
+    for name, is_given in given.items():
+        if is_given and name != modality:
             raise MerError(
-                name, f"{export.folder} does not read it: this model has {has} only", allowed="--text, --file"
+                f"--{name}",
+                f"{export.folder} does not read it: this model has {modality} only",
+                allowed=f"--{modality}, --file",
             )
 
 
+def _clips(inputs: Inputs, modality: str, request: Request) -> list[Path | MediaFault]:
+    """Where the clip of each utterance lies; paths in a file are relative to it and stay below its folder."""
+    if request.file is None:
+        return list(request.clips[modality])
+    clips: list[Path | MediaFault] = []
+    for utterance in inputs.utterances:
+        try:
+            clips.append(clip_path(request.file.parent, getattr(utterance, modality) or ""))
+        except MediaFault as fault:
+            clips.append(fault)
+    return clips
+
+
 def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
+    modality, _ = export.config.encoders.only
+    if modality != "text":
+        if request.file is not None and request.clips[modality]:
+            raise MerError(f"--{modality} --file", "they exclude each other", then="give one of the two")
+        if request.file is not None:
+            return _read_file(request.file, request, export)
+        if not request.clips[modality]:
+            raise MerError("input", "there is none", allowed=f"--{modality} FILE (may be repeated), or --file F.csv")
+        return from_texts([str(path) for path in request.clips[modality]], speaker=request.speaker, where=modality)
     if request.texts and request.file is not None:
         raise MerError("--text --file", "they exclude each other", then="give one of the two")
     if request.texts:
@@ -136,12 +171,27 @@ def _read_file(path: Path, request: Request, export: Export) -> Inputs:
         raise MerError(path, "no such file" if not path.exists() else "not a file", allowed="F.csv or F.jsonl")
     if path.suffix.lower() == ".csv":
         return from_csv(path, task=export.task, class_names=export.class_names)
+    if export.config.encoders.text is None:
+        raise MerError(
+            path, f"unknown format {path.suffix!r} for clips", allowed="F.csv in MELD's layout, clips beside it"
+        )
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return from_json_lines(path, speaker=request.speaker)
     raise MerError(path, f"unknown format {path.suffix!r}", allowed="F.csv in MELD's layout, F.jsonl")
 
 
 def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, export: Export) -> None:
+    unread = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.fault]
+    for number in unread:
+        utterance, prediction = pairs[number - 1]
+        _say(f"masked {utterance.dialogue} utterance {utterance.number}: {prediction.fault}")
+    if unread:
+        _say(
+            f"note: {_count(unread)} without a readable clip, predicted as an average one"
+        )
+    _, encoder = export.config.encoders.only
+    if not isinstance(encoder, TextEncoderConfig):
+        return
     limit = export.preprocessor["input"]["max_tokens"]
     cut = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.truncated]
     if cut:
@@ -152,9 +202,8 @@ def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, expor
     empty = [number for number, (utterance, _) in enumerate(pairs, start=1) if not normalise(utterance.text)]
     if empty:
         _say(f"note: {_count(empty)} empty, predicted from what is around it (utterance {_first(empty)})")
-    encoder = export.config.encoders.text
     named = {utterance.speaker for utterance, _ in pairs} - {request.speaker}
-    if encoder is not None and encoder.speaker not in ("none", "local") and not named:
+    if encoder.speaker not in ("none", "local") and not named:
         _say(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
 
 

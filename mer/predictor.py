@@ -1,16 +1,17 @@
-"""An exported model at work: text in, labels and probabilities out.
+"""An exported model at work: text or clips in, labels and probabilities out.
 
     import mer
     model = mer.load("exports/spcl")
-    print(model.predict(["Oh my God!"])[0].label)
+    print(model.predict(["Oh my God!"])[0].label)           # a model that reads text
+    print(model.predict_clips(["a.flac"])[0].label)         # one that hears, or sees
 
 Needs torch, transformers and safetensors; no ray, optuna or mlflow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,22 @@ import torch
 
 from mer.checkpoints.export import MODEL, Export, read_export
 from mer.checkpoints.tensors import under
-from mer.config import TextEncoderConfig
+from mer.config import EncoderConfig, TextEncoderConfig
 from mer.data import Dialogue, Utterance
+from mer.data.media import MediaFault
 from mer.data.text import NORMALISATION_VERSION, normalise
 from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, fingerprint, locate
+from mer.features.clip_reading import locate_clip_backbone, preprocessing_words
 from mer.features.extraction import TOKENS_PER_BATCH
-from mer.features.live import LiveEncoder
+from mer.features.live import LiveClips, LiveEncoder
 from mer.features.progress import Progress
 from mer.features.tokens import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
 from mer.training import SplitArrays, build_model, class_scores
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
+_NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
 SOMEBODY = "Speaker"  # who speaks when nobody says who, for encoders that read the speaker's name
 
 
@@ -42,18 +46,20 @@ class Prediction:
     Args:
         label: the most probable class.
         probabilities: of every class, in the model's order; they sum to 1.
-        truncated: the utterance was longer than the model reads; its beginning was left out.
+        truncated: the utterance was longer than the model reads; a text loses its beginning, a clip its end.
+        fault: why the clip could not be read; the prediction is then that of an average clip. '' otherwise.
     """
 
     label: str
     probabilities: dict[str, float]
     truncated: bool = False
+    fault: str = ""
 
 
 class Predictor:
     """A loaded export. Build it with `load`."""
 
-    def __init__(self, export: Export, encoder: LiveEncoder, device: str = "cpu") -> None:
+    def __init__(self, export: Export, encoder: LiveEncoder | LiveClips, device: str = "cpu") -> None:
         self.export, self.device = export, device
         self._encoder = encoder
         tensors = export.tensors()
@@ -103,14 +109,49 @@ class Predictor:
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> list[Prediction]:
         """Labels of every utterance, dialogue after dialogue."""
+        if not isinstance(self._encoder, LiveEncoder):
+            raise self._reads_something_else("text")
         if not any(dialogue.utterances for dialogue in dialogues):
             return []
         live = self._encoder.encode(dialogues, batch_tokens=batch_tokens, progress=progress)
         return self.predictions(self.logits(live.features_NLD), live.truncated_N)
 
-    def logits(self, features_NLD: np.ndarray) -> np.ndarray:
+    def predict_clips(
+        self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
+    ) -> list[Prediction]:
+        """Labels of sound or video files, each by itself.
+
+        Args:
+            clips: paths; a MediaFault stands for a clip that is known to be unreadable.
+            masked: predict an unreadable clip as an average one, and say so in its `fault`, instead of raising.
+        Raises: MerError for a clip that cannot be read.
+        """
+        if not isinstance(self._encoder, LiveClips):
+            raise self._reads_something_else("clips")
+        if isinstance(clips, str | Path):
+            raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
+        if not clips:
+            return []
+        paths = [clip if isinstance(clip, MediaFault) else Path(clip).expanduser() for clip in clips]
+        live = self._encoder.encode(paths, progress=progress)
+        if live.faults and not masked:
+            path, fault = next(iter(live.faults.items()))
+            raise MerError(path, fault, allowed=f"a file that holds {self._encoder.modality}")
+        found = self.predictions(self.logits(live.features_NLD, live.present_N), live.truncated_N)
+        return [
+            replace(prediction, fault=live.faults.get(str(path), ""))
+            for prediction, path in zip(found, paths, strict=True)
+        ]
+
+    def _reads_something_else(self, given: str) -> MerError:
+        modality, _ = self.export.config.encoders.only
+        call = "predict, predict_dialogue" if modality == "text" else "predict_clips"
+        return MerError(self.export.folder, f"this model does not read {given}", allowed=f"{modality}: {call}")
+
+    def logits(self, features_NLD: np.ndarray, present_N: np.ndarray | None = None) -> np.ndarray:
         """Class scores (N, C) float32 of features as the cache holds them: all hidden states (N, L+1, D).
 
+        Args: present_N: bool; rows that are not there are read as average ones.
         Raises: MerError when they come from another backbone.
         """
         expected = (self.export.preprocessor["hidden_states"], self.export.preprocessor["width"])
@@ -120,7 +161,7 @@ class Predictor:
                 f"features of shape {features_NLD.shape}",
                 allowed=f"(utterances, {expected[0]}, {expected[1]}), the hidden states of its backbone",
             )
-        rows = SplitArrays((), features_NLD, np.zeros(len(features_NLD), dtype=np.int64))
+        rows = SplitArrays((), features_NLD, np.zeros(len(features_NLD), dtype=np.int64), present_N)
         if not len(rows):
             return np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
@@ -151,14 +192,18 @@ def load(folder: Path | str, *, backbone: Path | str | None = None, device: str 
 
 def open_predictor(export: Export, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
     """`load`, for an export that was read already."""
-    config = export.config.encoders.text
-    if config is None:
-        raise MerError(export.folder, "this model reads no text", allowed="models with encoders.text")
-    _check_versions(export)
+    _, config = export.config.encoders.only
     encoder = _encoder_config(export, config, backbone)
-    found = locate(encoder, weights=True)
-    _check_backbone(export, found)
-    return Predictor(export, LiveEncoder(encoder, found), device)
+    if isinstance(encoder, TextEncoderConfig):
+        _check_versions(export, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
+        found = locate(encoder, weights=True)
+        _check_backbone(export, found)
+        return Predictor(export, LiveEncoder(encoder, found), device)
+    place = locate_clip_backbone(encoder)
+    _check_versions(export, preprocessing_words(encoder, place))
+    if place is not None:
+        _check_backbone(export, place)
+    return Predictor(export, LiveClips(encoder, place), device)
 
 
 def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
@@ -171,7 +216,7 @@ def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
     return Dialogue(f"new/{name}", tuple(utterances))
 
 
-def _encoder_config(export: Export, config: TextEncoderConfig, backbone: Path | str | None) -> TextEncoderConfig:
+def _encoder_config(export: Export, config: EncoderConfig, backbone: Path | str | None) -> EncoderConfig:
     place = backbone if backbone is not None else export.backbone_folder
     if place is not None:
         return config.model_copy(update={"backbone": str(place), "revision": None})
@@ -179,14 +224,13 @@ def _encoder_config(export: Export, config: TextEncoderConfig, backbone: Path | 
     return config.model_copy(update={"revision": revision}) if revision else config
 
 
-def _check_versions(export: Export) -> None:
+def _check_versions(export: Export, mine: Mapping[str, Any]) -> None:
     reads = export.preprocessor["input"]
-    mine = {"preprocessing_version": PREPROCESSING_VERSION, "normalisation_version": NORMALISATION_VERSION}
     for name, version in mine.items():
         if reads.get(name) != version:
             raise MerError(
                 export.folder / "preprocessor.json",
-                f"{name} {reads.get(name)}: the model was trained on text prepared in another way",
+                f"{name} {reads.get(name)}: the model was trained on inputs prepared in another way",
                 allowed=f"{name} {version}",
                 then="use the version of mer that wrote the export, or train and export again",
             )

@@ -44,7 +44,7 @@ def test_every_model_is_frozen_and_refuses_unknown_keys():
         config.optim.head_lr = 3
 
 
-@pytest.mark.parametrize("path", ["sead", "optim__lr", "encoders__audio", "data__test_root", "loss__contrastive__tau"])
+@pytest.mark.parametrize("path", ["sead", "optim__lr", "encoders__smell", "data__test_root", "loss__contrastive__tau"])
 def test_unknown_keys_are_refused(path):
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         build(**{"loss__contrastive__kind": "supcon", path: 1})

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from mer.features import load_features
+from mer.config import TrialConfig
+from mer.features import load_features, select_layers
 from mer.training import SplitArrays, TrainingData
 
 
@@ -26,6 +27,11 @@ class SharedTable:
     labels: dict[str, np.ndarray]
     label_names: dict[str, tuple[str, ...]]
     label_text: dict[str, np.ndarray]
+    present_N: np.ndarray | None  # None: every row is there
+
+    def split(self, task: str) -> SplitArrays:
+        """The arrays of one label task."""
+        return SplitArrays(self.ids, self.features_NLD, self.labels[task], self.present_N)
 
 
 class SharedFeatures:
@@ -39,21 +45,27 @@ class SharedFeatures:
         """Load each cache file once and put it into the object store."""
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)})
 
-    def training_data(self, train: str, dev: str, task: str) -> TrainingData:
-        """Train and dev of one encoder, for one label task. Nothing is copied."""
+    def training_data(self, config: TrialConfig, train: str, dev: str) -> tuple[TrainingData, list[int]]:
+        """Train and dev of a configuration's only encoder, and the layers it reads. Nothing is copied."""
         train_table, dev_table = ray.get([self._handles[train], self._handles[dev]])
-        return as_training_data(train_table, dev_table, task)
+        return as_training_data(config, train_table, dev_table)
 
 
 def read_table(path: Path) -> SharedTable:
     table = load_features(path)
-    return SharedTable(table.ids, table.features, table.labels, table.label_names, table.label_text)
+    present = None if table.present.all() else table.present
+    return SharedTable(table.ids, table.features, table.labels, table.label_names, table.label_text, present)
 
 
-def as_training_data(train: SharedTable, dev: SharedTable, task: str) -> TrainingData:
-    return TrainingData(
-        train=SplitArrays(train.ids, train.features_NLD, train.labels[task]),
-        dev=SplitArrays(dev.ids, dev.features_NLD, dev.labels[task]),
+def as_training_data(config: TrialConfig, train: SharedTable, dev: SharedTable) -> tuple[TrainingData, list[int]]:
+    """What a TrainingRun of this configuration reads. Raises: MerError when the layers are not there."""
+    modality, encoder = config.encoders.only
+    task = config.data.label
+    layers = select_layers(encoder.layers, train.features_NLD.shape[1], f"encoders.{modality}.layers")
+    data = TrainingData(
+        train=train.split(task),
+        dev=dev.split(task),
         class_names=train.label_names[task],
         label_text_CLD=train.label_text.get(task),
     )
+    return data, layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,9 +12,16 @@ from rich.table import Table
 
 from mer.cli_app import Debug, launch
 from mer.data.check import SplitSummary, check
+from mer.data.check_media import check_media
+from mer.data.check_report import media_lines, media_table, next_step
 from mer.data.fetch import get_meld
+from mer.data.placing import Link
+from mer.data.prepare import LOG, default_workers, prepare
+from mer.data.prepare_report import fault_lines, summary_lines
+from mer.data.progress import counting
 from mer.data.registry import load_corpus, present_splits
 from mer.data.sample import write_sample
+from mer.data.transcribe import Progress, Recogniser, transcribe_corpus
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -44,19 +52,91 @@ def sample_command(
     print(f"wrote a sample corpus to {out}\nnext: python -m mer.data check {out}")
 
 
+@app.command("prepare")
+def prepare_command(
+    raw: Annotated[Path, typer.Argument(help="folder into which the archive of MELD's clips was unpacked; only read")],
+    out: Annotated[Path, typer.Option(help="folder to write; an earlier run is continued")] = Path("datasets/MELD"),
+    workers: Annotated[int | None, typer.Option(min=1, help="clips at once; two per processor if left out")] = None,
+    link: Annotated[Link, typer.Option(help="how videos get there; auto: hard links, copies where it must")] = "auto",
+    debug: Debug = False,
+) -> None:
+    """Make a corpus of MELD's raw clips: a FLAC file and a video per utterance. Bad clips are listed, not fatal."""
+    with counting("prepare") as progress:
+        prepared = prepare(raw, out, workers=workers or default_workers(), link=link, progress=progress)
+    for line in summary_lines(prepared):
+        print(line)
+    if faults := fault_lines(prepared):
+        listed = "\n".join(f"  {line}" for line in faults[:5])
+        more = f"\n  and {len(faults) - 5} more" if len(faults) > 5 else ""
+        typer.echo(f"{len(faults)} clips cannot be used in full, listed in {out / LOG}:\n{listed}{more}", err=True)
+    print(f"wrote {out}\nnext: python -m mer.data check {out}")
+
+
 @app.command("check")
 def check_command(
-    root: Annotated[Path, typer.Argument(help="folder of the CSV files")],
-    dataset: Annotated[str, typer.Option(help="reader: meld (also for the sample corpus) or emorynlp")] = "meld",
+    root: Annotated[Path, typer.Argument(help="folder of the data")],
+    dataset: Annotated[str, typer.Option(help="meld (also for the sample corpus), emorynlp or ravdess")] = "meld",
     splits: Annotated[
         str, typer.Option(help="comma-separated, such as train,dev; all that are there if left out")
     ] = "",
+    deep: Annotated[bool, typer.Option("--deep", help="decode every clip instead of reading headers")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="clips at once; two per processor if left out")] = None,
     debug: Debug = False,
 ) -> None:
-    """Read a dataset and print what is in it: sizes, labels, gaps, and whether the files are the official ones."""
+    """Read a dataset and print what is in it: sizes, labels, whether the files are the official ones, and its clips."""
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(dataset, root)
     corpus = load_corpus(dataset, root, asked or ("train", "dev"))
     Console().print(_table(f"{corpus.name} in {root}", check(corpus)))
+    with counting("check") as progress:
+        media = check_media(corpus, deep=deep, workers=workers or default_workers(), progress=progress)
+    if media:
+        Console().print(media_table(media))
+    for line in media_lines(media, deep=deep):
+        print(line)
+    print(next_step(dataset, root, media))
+
+
+@app.command("transcribe")
+def transcribe_command(
+    root: Annotated[Path, typer.Argument(help="folder of the CSV files and the clips")],
+    out: Annotated[Path, typer.Option(help="folder to write; new, empty, or an earlier one of this command")],
+    dataset: Annotated[str, typer.Option(help="reader: meld")] = "meld",
+    splits: Annotated[str, typer.Option(help="comma-separated; test only if it is named here")] = "train,dev",
+    model: Annotated[str, typer.Option(help="name or hub id of a model, or a local folder")] = "distil-large-v3",
+    language: Annotated[str, typer.Option(help="code of the language spoken")] = "en",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the model runs")] = "auto",
+    compute_type: Annotated[str, typer.Option(help="auto: float16 on a GPU, int8 on a CPU")] = "auto",
+    vad: Annotated[bool, typer.Option("--vad/--no-vad", help="leave out what is not speech")] = True,
+    max_seconds: Annotated[float, typer.Option(min=0.1, help="only so much of a clip is heard")] = 20.0,
+    only_missing: Annotated[bool, typer.Option("--only-missing/--all", help="keep the text that is there")] = False,
+    cache: Annotated[Path, typer.Option(help="folder of the transcripts made so far")] = Path("transcripts"),
+    debug: Debug = False,
+) -> None:
+    """Write a data folder whose text is what faster-whisper hears in the clips (needs the optional extra asr)."""
+    asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or ("train", "dev")
+    recogniser = Recogniser(
+        model=model, language=language, device=device, compute_type=compute_type, vad=vad, max_seconds=max_seconds
+    )
+    tallies = transcribe_corpus(
+        root, out, dataset=dataset, splits=asked, recogniser=recogniser, cache=cache, only_missing=only_missing,
+        progress=_sparse_lines(),
+    )  # fmt: skip
+    for split, tally in tallies.items():
+        print(f"{split}: {tally}")
+    print(f"wrote {out}\nnext: python -m mer.data check {out}")
+
+
+def _sparse_lines(every_s: float = 30.0) -> Progress:
+    """Says on standard error how far it is, now and then."""
+    last = time.monotonic()
+
+    def step(split: str, done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            typer.echo(f"{split}: {done} of {total} utterances", err=True)
+
+    return step
 
 
 def _table(title: str, summaries: list[SplitSummary]) -> Table:

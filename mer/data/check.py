@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from mer.data.registry import find_dataset
 from mer.data.types import Corpus, Dialogue
-from mer.files import sha256_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,8 @@ def check(corpus: Corpus) -> list[SplitSummary]:
 
 
 def _summary(corpus: Corpus, split: str) -> SplitSummary:
-    dataset = find_dataset(corpus.name)
     dialogues, utterances = corpus.dialogues(split), corpus.utterances(split)
     counts = {task: Counter(getattr(u, task) for u in utterances) for task in corpus.label_names}
-    expected = dataset.sha256.get(split)
     first = min(utterance.number for utterance in utterances)  # MELD counts from 0, EmoryNLP from 1
     return SplitSummary(
         split=split,
@@ -52,7 +49,7 @@ def _summary(corpus: Corpus, split: str) -> SplitSummary:
         gapped_dialogues=sum(_has_gap(dialogue, first) for dialogue in dialogues),
         untimed=sum(utterance.start_s is None or utterance.end_s is None for utterance in utterances),
         label_counts={task: {name: counts[task][name] for name in names} for task, names in corpus.label_names.items()},
-        official=None if expected is None else sha256_file(dataset.path(corpus.root, split)) == expected,
+        official=find_dataset(corpus.name).official(corpus.root, split),
     )
 
 

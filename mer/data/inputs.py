@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mer.data.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.meld import meld_clips
+from mer.data.reader import SPLITS
 from mer.data.text import normalise, repair_c1
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
@@ -51,6 +53,8 @@ def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
 def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
     """A CSV file with MELD's columns; other columns are ignored, labels are read where the file has them.
 
+    A file that is named as MELD's are has its clips where MELD's are: audios/dev/ and videos/dev/ beside it.
+
     Raises: MerError or Faults, naming file and line.
     """
     column = LABEL_COLUMNS.get(task, "Emotion")
@@ -58,6 +62,7 @@ def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
     rows = read_rows(path, CSV_COLUMNS, advice, optional=(column,))
     labelled = any(row.cells.get(column, "").strip() for row in rows)
     lines: dict[tuple[int, int], int] = {}
+    folder = next((split for split in SPLITS if path.name == f"{split}_sent_emo.csv"), None)
 
     def parse(row: Row) -> tuple[int, Utterance, str]:
         dialogue, number = row.integer("Dialogue_ID"), row.integer("Utterance_ID")
@@ -69,7 +74,9 @@ def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
         lines[dialogue, number] = row.line
         label = row.label(column, class_names) if labelled else ""
         speaker, text = row.text("Speaker").strip(), row.text("Utterance")
-        return dialogue, Utterance(SPLIT, f"dia{dialogue}", number, speaker, text, "", None, None, None), label
+        clips = meld_clips(folder, f"dia{dialogue}", number) if folder else (None, None)
+        utterance = Utterance(SPLIT, f"dia{dialogue}", number, speaker, text, "", None, None, None, *clips)
+        return dialogue, utterance, label
 
     parsed, faults = parse_rows(rows, parse)
     raise_faults(path, faults, advice)

@@ -8,6 +8,9 @@ MELD_SENTIMENTS = ("neutral", "positive", "negative")
 # EmoryNLP's wheel of emotions: neutral, then the pleasant ones, then the unpleasant ones.
 EMORYNLP_EMOTIONS = ("neutral", "joyful", "peaceful", "powerful", "sad", "mad", "scared")
 
+# In the order of the emotion codes 01 to 08 in RAVDESS's file names.
+RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
 # MELD's sentiment follows from its emotion, except for surprise, which is about half positive and half negative.
 SENTIMENT_OF_EMOTION = {
     "neutral": "neutral",

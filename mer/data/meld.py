@@ -8,9 +8,15 @@ from mer.data.reader import Dataset, interval_s
 from mer.data.types import Utterance
 
 
+def meld_clips(split: str, dialogue: str, number: int) -> tuple[str, str]:
+    """Where an utterance's sound and picture lie, relative to the root (methods 7.6)."""
+    return f"audios/{split}/{dialogue}_utt{number}.flac", f"videos/{split}/{dialogue}_utt{number}.mp4"
+
+
 def _parse(row: Row, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["StartTime"], row.cells["EndTime"])
     dialogue, number = f"dia{row.integer('Dialogue_ID')}", row.integer("Utterance_ID")
+    audio, video = meld_clips(split, dialogue, number)
     return Utterance(
         split=split,
         dialogue=dialogue,
@@ -21,8 +27,8 @@ def _parse(row: Row, split: str) -> Utterance:
         sentiment=row.label("Sentiment", MELD_SENTIMENTS),
         start_s=start_s,
         end_s=end_s,
-        audio=f"audios/{split}/{dialogue}_utt{number}.flac",
-        video=f"videos/{split}/{dialogue}_utt{number}.mp4",
+        audio=audio,
+        video=video,
     )
 
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from mer.data.emorynlp import EMORYNLP
 from mer.data.meld import MELD
-from mer.data.reader import SPLITS, Dataset, read_split
+from mer.data.ravdess import RAVDESS
+from mer.data.reader import SPLITS, Reader
 from mer.data.types import Corpus
 from mer.errors import MerError, did_you_mean
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (MELD, EMORYNLP)}
+_READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS)
+DATASETS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
 
 
-def find_dataset(name: str) -> Dataset:
+def find_dataset(name: str) -> Reader:
     """Raises: MerError for a name nobody registered."""
     if name not in DATASETS:
         raise MerError(
@@ -27,11 +29,11 @@ def find_dataset(name: str) -> Dataset:
 
 
 def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train", "dev")) -> Corpus:
-    """Read the asked splits of a dataset. The file of a split that is not asked for is never opened.
+    """Read the asked splits of a dataset. Where each split has its file, the others are never opened.
 
     Args:
         dataset: a name in DATASETS; the generated sample corpus reads as "meld".
-        root: folder of the CSV files.
+        root: folder of the data, as the dataset's reader describes it.
     Raises: MerError saying file, line and the way out.
     """
     reader, folder = find_dataset(dataset), Path(root).expanduser()
@@ -43,33 +45,9 @@ def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train"
                 allowed=", ".join(SPLITS),
                 then="name other splits: splits=('train', 'dev') in code, --splits train,dev on the command line",
             )
-    _require_files(reader, folder, splits)
-    return Corpus(
-        name=reader.name,
-        root=folder,
-        splits={split: read_split(reader, folder, split) for split in splits},
-        label_names=reader.label_names,
-    )
+    return Corpus(name=reader.name, root=folder, splits=reader.read(folder, splits), label_names=reader.label_names)
 
 
 def present_splits(dataset: str, root: str | Path) -> tuple[str, ...]:
-    """The splits whose file is there."""
-    reader, folder = find_dataset(dataset), Path(root).expanduser()
-    return tuple(split for split in SPLITS if reader.path(folder, split).is_file())
-
-
-def _require_files(dataset: Dataset, root: Path, splits: Sequence[str]) -> None:
-    files = [dataset.path(root, split) for split in splits]
-    if not root.is_dir():
-        found = "this is a file" if root.exists() else "there is no such folder"
-        names = ", ".join(file.name for file in files)
-        raise MerError(root, found, allowed=f"a folder with {names}", then=dataset.advice(root))
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
-        there = ", ".join(sorted(file.name for file in root.glob("*.csv"))) or "none"
-        raise MerError(
-            root,
-            f"no {', '.join(missing)}; CSV files here: {there}",
-            allowed=f"a folder with {', '.join(file.name for file in files)}",
-            then=dataset.advice(root),
-        )
+    """The splits that are there."""
+    return find_dataset(dataset).present(Path(root).expanduser())

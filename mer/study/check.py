@@ -43,12 +43,17 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
                     seen.add(complaint)
                     _config_fault(file, spec, key, found, allowed, point, values)
             continue
-        if getattr(config.encoders, spec.trainable, None) is None and "encoder" not in seen:
+        if "encoder" not in seen and list(config.encoders.present) != [spec.trainable]:
             seen.add("encoder")
+            others = [modality for modality in config.encoders.present if modality != spec.trainable]
             file.fault(
                 ("fixed",),
-                f"trainable {spec.trainable!r} has no encoder",
-                then=f"add fixed.encoders.{spec.trainable}.backbone",
+                f"trainable {spec.trainable!r} reads {spec.trainable} alone; encoders are given for {', '.join(others)}"
+                if others
+                else f"trainable {spec.trainable!r} has no encoder",
+                then=f"name the modality with trainable: {others[0]}, or remove encoders.{others[0]}"
+                if others
+                else f"add fixed.encoders.{spec.trainable}.backbone",
             )
         for key in spec.points[point] if point is not None else ():
             if key not in values:

@@ -94,7 +94,7 @@ def _slot(
         "number": assignment.number,
         "folder": str((folder / "trials" / f"{assignment.number:05d}").resolve()),
         "config": config.model_dump(mode="json"),
-        "features": {"text": plan.of(config)},
+        "features": plan.of(config),
         "decision_epochs": engine.policy.decision_epochs(assignment.number),
         "report_interval_s": REPORT_INTERVAL_S,
         "threads": resources.threads,

@@ -13,11 +13,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mer.config import TrialConfig
+from mer.config import EncoderConfig, TrialConfig
 from mer.data import load_corpus
 from mer.features import describe_backbone, select_layers
 from mer.study.check import RandomDraw
-from mer.study.feature_plan import SPLITS, check_plan, setting_of
+from mer.study.feature_plan import SPLITS, check_plan, settings_of
 from mer.study.spec import StudySpec
 from mer.study.words import short
 from mer.training import SplitArrays, TrainingData, TrainingRun
@@ -30,10 +30,14 @@ _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measure
 def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     """Print what the study would do. Raises MerError for what it would trip over. Writes nothing."""
     configs = check_plan(spec)
-    settings = {setting_of(config): config for config in configs}
+    settings = {
+        setting: encoder
+        for config in configs
+        for setting, encoder in zip(settings_of(config).values(), config.encoders.present.values(), strict=True)
+    }
     corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
-    feature_bytes = sum(_bytes_per_row(config) for config in settings.values()) * sum(rows.values())
+    feature_bytes = sum(_bytes_per_row(encoder) for encoder in settings.values()) * sum(rows.values())
 
     rng = random.Random(spec.sampler.seed)
     drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
@@ -70,25 +74,23 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     console.print("dry run: nothing was written")
 
 
-def _bytes_per_row(config: TrialConfig) -> int:
-    assert config.encoders.text is not None
-    card = describe_backbone(config.encoders.text)
+def _bytes_per_row(encoder: EncoderConfig) -> int:
+    card = describe_backbone(encoder)
     return card.layers * card.width * 2
 
 
 def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int) -> tuple[int, float]:
     """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
-    encoder = config.encoders.text
-    assert encoder is not None
+    modality, encoder = config.encoders.only
     card = describe_backbone(encoder)
-    layers = select_layers(encoder.layers, card.layers)
+    layers = select_layers(encoder.layers, card.layers, f"encoders.{modality}.layers")
     rng = np.random.default_rng(0)
     count = min(train_rows, _TIMED_ROWS)
     features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
     labels = rng.integers(0, classes, count)
     split = SplitArrays(tuple(map(str, range(count))), features, labels)
     names = tuple(f"class{index}" for index in range(classes))
-    words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
+    words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32) if modality == "text" else None
     torch.set_num_threads(1)
     run = TrainingRun(config, TrainingData(split, split, names, words), layers)
     started = time.perf_counter()

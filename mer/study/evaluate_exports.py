@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from mer.checkpoints.export import Export, read_export
+from mer.data.registry import present_splits
 from mer.errors import MerError
 from mer.features import ensure_features
 from mer.naming import method_name
+from mer.study.dev_report import report_dev
 from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
 from mer.study.feature_plan import SPLITS
@@ -26,9 +28,11 @@ def evaluate_exports(
     *,
     data_root: str | None = None,
     workers: int | None = None,
+    dev_only: bool = False,
 ) -> list[Evaluated]:
     """Train every export's configuration once per seed, score each on test once, compare the first with the others.
 
+    Args: dev_only: stop before test, and say what dev says.
     Writes `results.json`, `.md` and `.csv` into each seeds study's folder. Raises: MerError.
     """
     read = [read_export(folder) for folder in exports]
@@ -39,6 +43,8 @@ def evaluate_exports(
         raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
     for export, study in zip(read, studies, strict=True):
         _same_data(export, study, options)
+        if not dev_only:
+            _has_test(study)
     # every seed of every configuration is trained, and its epoch chosen on dev, before the test split is opened
     folders = []
     for study in studies:
@@ -46,6 +52,10 @@ def evaluate_exports(
         folders.append(train_seeds(study, seeds, options, console, workers))
     for study, folder in zip(studies, folders, strict=True):
         seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
+    if dev_only:
+        for path, study, folder in zip(exports, studies, folders, strict=True):
+            report_dev(study, path, seed_results(folder, study.study, seeds), folder, options.command, console)
+        return []
     done: list[Evaluated] = []
     for path, study, folder in zip(exports, studies, folders, strict=True):
         results = seed_results(folder, study.study, seeds)
@@ -66,10 +76,20 @@ def evaluate_exports(
     return done
 
 
+def _has_test(study: SeedStudy) -> None:
+    """Before hours of training, not after: the split is looked for, not read."""
+    data = study.config.data
+    if "test" not in present_splits(data.dataset, data.root):
+        raise MerError(
+            data.root,
+            "there is no test split here",
+            then="add it, or --dev-only: the seeds are trained and dev is reported, which chose the configuration",
+        )
+
+
 def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
     """What is here must be what the export was searched on: features are content-addressed, so names tell."""
-    encoder, then = study.config.encoders.text, export.provenance.get("features", {})
-    assert encoder is not None
+    (_, encoder), then = study.config.encoders.only, export.provenance.get("features", {})
     paths = ensure_features(study.config.data, encoder, SPLITS, cache=options.cache).paths
     other = [split for split in SPLITS if split in then and then[split] != paths[split].name]
     if other:

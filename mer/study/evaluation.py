@@ -20,7 +20,7 @@ from rich.console import Console
 from mer.checkpoints import load_tensors
 from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
-from mer.features import ensure_features, select_layers
+from mer.features import ensure_features
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
 from mer.study.artifacts import predictions_csv
@@ -61,7 +61,6 @@ class SeedStudy:
 
     name: str
     config: TrialConfig
-    trainable: str = "text"
 
     @property
     def study(self) -> str:
@@ -79,7 +78,7 @@ class SeedStudy:
         return StudySpec(
             study=self.study,
             description=f"Seed repeats of {self.name}; the epoch is chosen on dev.",
-            trainable=self.trainable,
+            trainable=self.config.encoders.only[0],
             objective=(Objective(metric=training.metric, mode=training.mode),),
             budget=Budget(trials=len(wanted), epochs=training.epochs),
             sampler=Sampler(kind="random"),
@@ -149,14 +148,11 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
     The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
     another test split than the one that is here now.
     """
-    encoder = config.encoders.text
-    assert encoder is not None
+    _, encoder = config.encoders.only
     paths = ensure_features(config.data, encoder, (*SPLITS, "test"), cache=cache).paths
     tables = {split: read_table(path) for split, path in paths.items()}
-    data = as_training_data(tables["train"], tables["dev"], config.data.label)
-    table = tables["test"]
-    test = SplitArrays(table.ids, table.features_NLD, table.labels[config.data.label])
-    layers = select_layers(encoder.layers, table.features_NLD.shape[1])
+    data, layers = as_training_data(config, tables["train"], tables["dev"])
+    test = tables["test"].split(config.data.label)
     for result in results:
         if result.test is not None:
             _same_features(result, paths["test"].name)

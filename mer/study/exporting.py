@@ -17,11 +17,11 @@ from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
 from mer.errors import MerError
 from mer.features import FeatureTable, ensure_features, load_features, select_layers
-from mer.features.backbones import locate, tokenizer_files, weight_files
+from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
 from mer.predictor import WORDS, open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
-from mer.study.feature_plan import setting_of
+from mer.study.feature_plan import settings_of
 from mer.study.model_card import CardFacts, is_sample, model_card
 from mer.study.pictures import confusion_svg
 from mer.study.record import StudyRecord
@@ -223,9 +223,7 @@ def _read_trained(record: StudyRecord, standing: Standing) -> _Trained:
 def _dev_features(record: StudyRecord, trained: _Trained, options: Options) -> tuple[FeatureTable, dict[str, str]]:
     """Features of dev, extracted if they are not there, and the file names of train and dev."""
     config = trained.config
-    encoder = config.encoders.text
-    if encoder is None:
-        raise MerError(record.folder, "this trial reads no text", allowed="trials with encoders.text")
+    modality, encoder = config.encoders.only
     data = DataConfig(dataset=config.data.dataset, root=options.data_root or config.data.root, label=config.data.label)
     if not Path(data.root).expanduser().is_dir():
         raise MerError(
@@ -234,7 +232,7 @@ def _dev_features(record: StudyRecord, trained: _Trained, options: Options) -> t
             allowed="the folder with the CSV files the study was trained on",
             then="run from where the study was run, or say where they are: --data-root DIR",
         )
-    setting = json.loads(setting_of(config))
+    setting = json.loads(settings_of(config)[modality])
     setting["data"].pop("root")
     known = record.features.get(json.dumps(setting, sort_keys=True), {})
     splits = ("dev",) if known else ("train", "dev")
@@ -266,8 +264,8 @@ def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
 
 
 def _layers(config: TrialConfig, dev: FeatureTable) -> list[int]:
-    assert config.encoders.text is not None
-    return select_layers(config.encoders.text.layers, dev.features.shape[1])
+    modality, encoder = config.encoders.only
+    return select_layers(encoder.layers, dev.features.shape[1], f"encoders.{modality}.layers")
 
 
 def _preprocessor(config: TrialConfig, dev: FeatureTable) -> dict[str, Any]:
@@ -317,16 +315,18 @@ def _provenance(
 
 
 def _backbone_files(config: TrialConfig) -> list[Path]:
-    assert config.encoders.text is not None
-    folder = locate(config.encoders.text, weights=True).folder
+    _, encoder = config.encoders.only
+    if is_signal(encoder):
+        return []
+    folder = locate(encoder, weights=True).folder
     index = folder / "model.safetensors.index.json"
     listed = [index] if index.is_file() and not (folder / "model.safetensors").is_file() else []
-    return [folder / "config.json", *weight_files(folder), *listed, *tokenizer_files(folder)]
+    return [folder / "config.json", *weight_files(folder), *listed, *tokenizer_files(folder), *processor_files(folder)]
 
 
 def _compare(export: Export, dev: FeatureTable, stored_NC: np.ndarray) -> float:
     """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
-    logits_NC = open_predictor(export).logits(dev.features)
+    logits_NC = open_predictor(export).logits(dev.features, dev.present)
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())
@@ -365,7 +365,9 @@ def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Consol
     if standing.state != "finished":
         lines.append(f"  note: this trial was {standing.state}; its scores are those of its best epoch until then")
     lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
-    lines.append(f'  try it: python -m mer.predict {done.export.folder} --text "Oh my God!"')
+    modality, _ = trained.config.encoders.only
+    try_with = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}[modality]
+    lines.append(f"  try it: python -m mer.predict {done.export.folder} {try_with}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 

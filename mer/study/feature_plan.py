@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.features import describe_backbone, ensure_features, select_layers
+from mer.features.reading import Spread
 from mer.study.spec import StudySpec
 
 SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
@@ -24,7 +25,7 @@ class FeaturePlan:
 
     Args:
         files: encoder setting -> split -> cache file.
-        encoded: texts encoded just now; 0 when everything was cached.
+        encoded: texts and clips encoded just now; 0 when everything was cached.
         seconds: wall time spent on it.
     """
 
@@ -32,9 +33,12 @@ class FeaturePlan:
     encoded: int
     seconds: float
 
-    def of(self, config: TrialConfig) -> dict[str, str]:
-        """Split -> file for one trial."""
-        return {split: str(path) for split, path in self.files[setting_of(config)].items()}
+    def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
+        """Modality -> split -> file for one trial."""
+        return {
+            modality: {split: str(path) for split, path in self.files[setting].items()}
+            for modality, setting in settings_of(config).items()
+        }
 
     def names(self) -> dict[str, dict[str, str]]:
         """Encoder setting -> split -> file name: content-addressed, so equal names mean equal features."""
@@ -44,12 +48,13 @@ class FeaturePlan:
         return [path for splits in self.files.values() for path in splits.values()]
 
 
-def setting_of(config: TrialConfig) -> str:
-    """What decides a feature file, as text: not the layers that are read from it, not the label task."""
-    encoder = config.encoders.text
-    assert encoder is not None
-    parts = {"data": config.data.model_dump(exclude={"label"}), "encoder": encoder.model_dump(exclude={"layers"})}
-    return json.dumps(parts, sort_keys=True)
+def settings_of(config: TrialConfig) -> dict[str, str]:
+    """What decides each modality's feature file, as text: not the layers that are read from it, not the label task."""
+    data = config.data.model_dump(exclude={"label"})
+    return {
+        modality: json.dumps({"data": data, "encoder": encoder.model_dump(exclude={"layers"})}, sort_keys=True)
+        for modality, encoder in config.encoders.present.items()
+    }
 
 
 def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
@@ -62,9 +67,9 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
                 config = spec.trial_config(combination)
             except ValidationError:
                 continue  # the rest of such a combination is refused when it is drawn
-            setting = setting_of(config)
-            settings.add(setting)
-            configs.setdefault(setting + json.dumps(config.encoders.model_dump(mode="json")), config)
+            settings.update(settings_of(config).values())
+            where = json.dumps(config.data.model_dump(mode="json"), sort_keys=True)
+            configs.setdefault(where + json.dumps(config.encoders.model_dump(mode="json")), config)
             if len(settings) > _MOST_FILES:
                 raise MerError(
                     spec.study,
@@ -80,20 +85,25 @@ def check_plan(spec: StudySpec) -> list[TrialConfig]:
     """Refuse what can be refused before anything is encoded: too many files, layers a backbone does not have."""
     configs = reachable_configs(spec)
     for config in configs:
-        assert config.encoders.text is not None
-        select_layers(config.encoders.text.layers, describe_backbone(config.encoders.text).layers)
+        for modality, encoder in config.encoders.present.items():
+            select_layers(encoder.layers, describe_backbone(encoder).layers, f"encoders.{modality}.layers")
     return configs
 
 
-def ensure_plan(spec: StudySpec, cache: Path, progress: Callable[[int, int], None] | bool | None = None) -> FeaturePlan:
-    """Extract what is missing. Raises MerError when data or backbone cannot be had."""
+def ensure_plan(
+    spec: StudySpec,
+    cache: Path,
+    progress: Callable[[int, int], None] | bool | None = None,
+    spread: Spread | None = None,
+) -> FeaturePlan:
+    """Extract what is missing; `spread` reads clips elsewhere. Raises MerError when data or backbone cannot be had."""
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     for config in check_plan(spec):
-        assert config.encoders.text is not None
-        if setting_of(config) in files:
-            continue
-        done = ensure_features(config.data, config.encoders.text, SPLITS, cache=cache, progress=progress)
-        files[setting_of(config)] = done.paths
-        encoded, seconds = encoded + done.encoded, seconds + done.seconds
+        for setting, encoder in zip(settings_of(config).values(), config.encoders.present.values(), strict=True):
+            if setting in files:
+                continue
+            done = ensure_features(config.data, encoder, SPLITS, cache=cache, progress=progress, spread=spread)
+            files[setting] = done.paths
+            encoded, seconds = encoded + done.encoded, seconds + done.seconds
     return FeaturePlan(files, encoded, seconds)

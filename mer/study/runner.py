@@ -88,7 +88,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, 
         except BaseException:
             forget_empty_folder(folder)
             raise
-        words = f"{plan.encoded} texts encoded" if plan.encoded else "all cached, nothing encoded"
+        words = f"{plan.encoded} inputs encoded" if plan.encoded else "all cached, nothing encoded"
         console.print(f"features: {len(plan.paths())} files, {words} ({plan.seconds:.1f} s)", highlight=False)
         return _run(spec, options, folder, plan, console, started)
 

@@ -21,22 +21,22 @@ from mer.training.seeding import derive_seed
 def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
     """The sampler for one draw. Grid studies enqueue their points and need no sampler of their own."""
     seed = derive_seed("sampler", spec.seed, number, parameter) % 2**32
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if spec.kind == "tpe":
-            # group: conditional parameters are modelled too, each with those that occur together with it
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=spec.startup_trials, multivariate=True, group=True, constant_liar=True
-            )
-        if spec.kind == "gp":
-            return _RepeatableGP(seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False)
-        if spec.kind == "cmaes":
-            return optuna.samplers.CmaEsSampler(
-                seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False
-            )
-        if spec.kind == "qmc":
-            return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
-        return optuna.samplers.RandomSampler(seed=seed)
+    # for the process, not for a block: a block does not hold when another thread leaves its own
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    if spec.kind == "tpe":
+        # group: conditional parameters are modelled too, each with those that occur together with it
+        return optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=spec.startup_trials, multivariate=True, group=True, constant_liar=True
+        )
+    if spec.kind == "gp":
+        return _RepeatableGP(seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False)
+    if spec.kind == "cmaes":
+        return optuna.samplers.CmaEsSampler(
+            seed=seed, n_startup_trials=spec.startup_trials, warn_independent_sampling=False
+        )
+    if spec.kind == "qmc":
+        return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 class _RepeatableGP(optuna.samplers.GPSampler):

@@ -12,7 +12,7 @@ import torch
 
 from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.features import ensure_features, select_layers
+from mer.features import ensure_features
 from mer.study.artifacts import FOLDER, read_history
 from mer.study.environment import describe_environment
 from mer.study.evaluation import with_root
@@ -58,14 +58,13 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
     config = with_root(TrialConfig.model_validate(json.loads((folder / FOLDER / "config.json").read_text())), data_root)
     then: dict[str, Any] = json.loads((folder / FOLDER / "environment.json").read_text())
-    encoder = config.encoders.text
-    assert encoder is not None
+    _, encoder = config.encoders.only
     ensured = ensure_features(config.data, encoder, SPLITS, cache=cache)
     train, dev = (read_table(ensured.paths[split]) for split in SPLITS)
     torch.set_num_threads(int(then.get("threads", 1)))
-    data = as_training_data(train, dev, config.data.label)
+    data, layers = as_training_data(config, train, dev)
     device = "cuda" if then.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
-    run = TrainingRun(config, data, select_layers(encoder.layers, train.features_NLD.shape[1]), device)
+    run = TrainingRun(config, data, layers, device)
     differing: list[str] = []
     for row in rows:
         differing += _differences(row, run.train_epoch())

@@ -59,15 +59,16 @@ class TrainingRun:
         self.best_logits = np.empty((0, len(data.class_names)), dtype=np.float32)  # of dev, at the best epoch
 
         self._words_CLD = self._label_text()
+        self._train_rows_N = self._trainable_rows()
         classes = len(data.class_names)
         with seeded(config.seed, "initialisation", device=device):
             width = data.train.features_NLD.shape[2]
             self.model = build_model(config, layers=len(layers), width=width, classes=classes)
-            self.model.input_norm.fit(data.train.features_NLD, layers)
+            self.model.input_norm.fit(data.train.features_NLD, layers, self._train_rows_N)
             self.objective = build_objective(
                 config.loss,
                 width=self.model.width,
-                counts_C=torch.from_numpy(np.bincount(data.train.labels_N, minlength=classes)),
+                counts_C=torch.from_numpy(np.bincount(data.train.labels_N[self._train_rows_N], minlength=classes)),
                 anchors_CD=self._label_text_h(),
             )
         self.model.to(device)
@@ -75,7 +76,7 @@ class TrainingRun:
         self.optimizer = build_optimizer(config, self.model, self.objective)
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
-        steps_per_epoch = math.ceil(len(data.train) * share / config.optim.batch_size)
+        steps_per_epoch = math.ceil(len(self._train_rows_N) * share / config.optim.batch_size)
         self.total_steps = self.stage_one_epochs * steps_per_epoch  # of the schedule: stage two's rate is constant
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -130,20 +131,20 @@ class TrainingRun:
             self._enter_stage_two()
         self.model.train(not self._in_stage_two)
         self.objective.train()
-        count = len(self.data.train)
+        rows_N, count = self._train_rows_N, len(self._train_rows_N)
         if not self.objective.needs_centers:
-            return torch.randperm(count).numpy()
+            return rows_N[torch.randperm(count).numpy()]
         h_NH, centers_CH = self._training_representations()
         self.objective.start_epoch(centers_CH)
         if not self._uses_curriculum:
-            return torch.randperm(count).numpy()
-        labels = torch.tensor(self.data.train.labels_N)  # a copy: the array may be read-only
+            return rows_N[torch.randperm(count).numpy()]
+        labels = torch.tensor(self.data.train.labels_N[rows_N])
         keep = curriculum_keep_probability(
             h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
         )
         chosen = torch.nonzero(torch.rand(count) < keep).flatten()
         chosen = chosen if len(chosen) else torch.randperm(count)[: self.config.optim.batch_size]
-        return chosen[torch.randperm(len(chosen))].numpy()
+        return rows_N[chosen[torch.randperm(len(chosen))].numpy()]
 
     def _enter_stage_two(self) -> None:
         """EACL: from the best weights so far, with everything but the anchors held still."""
@@ -175,13 +176,13 @@ class TrainingRun:
 
     @torch.no_grad()
     def _training_representations(self) -> tuple[Tensor, Tensor]:
-        """h of the whole training split in eval mode (N, H), and its class means (C, H)."""
+        """h of all rows that are trained on, in eval mode (N, H), and its class means (C, H)."""
         was_training = self.model.training
         self.model.eval()
-        split = self.data.train
-        h_NH = torch.cat([self.model.represent(x_BLD) for x_BLD in split.chunks(self.layers, self.device)])
+        split, rows_N = self.data.train, torch.from_numpy(self._train_rows_N).to(self.device)
+        h_NH = torch.cat([self.model.represent(*chunk) for chunk in split.chunks(self.layers, self.device)])[rows_N]
         self.model.train(was_training)
-        labels = torch.tensor(split.labels_N, device=self.device)  # a copy: the array may be read-only
+        labels = torch.tensor(split.labels_N, device=self.device)[rows_N]
         return h_NH, class_means(h_NH, labels, len(self.data.class_names))[0]
 
     # -- state -------------------------------------------------------------------------------------------------
@@ -249,6 +250,12 @@ class TrainingRun:
     @property
     def _in_stage_two(self) -> bool:
         return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
+
+    def _trainable_rows(self) -> np.ndarray:
+        rows_N = self.data.train.present_rows
+        if not len(rows_N):
+            raise MerError("training split", "not one of its clips could be read", then="python -m mer.data check ROOT")
+        return rows_N
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]

@@ -11,6 +11,7 @@ from torch import Tensor
 from mer.config import TrialConfig
 from mer.losses import Objective, Outputs
 from mer.models import UtteranceClassifier
+from mer.training.data import Chunk
 
 _CENTER_TEMPERATURE = 0.1
 
@@ -27,14 +28,14 @@ def class_scores(
     model: UtteranceClassifier,
     objective: Objective | None,
     words_CLD: Tensor | None,
-    chunks: Iterable[Tensor],
+    chunks: Iterable[Chunk],
 ) -> np.ndarray:
     """Class scores (N, C) float32 in eval mode, by the configured kind of prediction.
 
     Args:
         objective: read by 'nearest_anchor' only.
         words_CLD: features of the label words, read by 'nearest_anchor' only.
-        chunks: features (n, L, D) whose rows follow one another.
+        chunks: features (n, L, D) whose rows follow one another, with the mask of those that are there.
     """
     model.eval()
     kind, anchors = config.training.prediction, None
@@ -43,8 +44,8 @@ def class_scores(
         objective.eval()
         anchors = model.represent(words_CLD) if words_CLD is not None else None
     scores = []
-    for x_NLD in chunks:
-        h, logits = model(x_NLD)
+    for x_NLD, present_N in chunks:
+        h, logits = model(x_NLD, present_N)
         if kind == "nearest_center":
             logits = model.center_scores(h, _CENTER_TEMPERATURE)
         elif kind == "nearest_anchor":

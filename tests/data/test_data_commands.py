@@ -10,25 +10,7 @@ import pytest
 import typer
 
 from mer.cli_app import launch
-from mer.data.__main__ import main
 from mer.errors import MerError
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """typed("check", folder) -> exit code, standard output, standard error."""
-
-    def run(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["python -m mer.data", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "120")
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_sample_then_check(typed, tmp_path):

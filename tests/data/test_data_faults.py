@@ -27,7 +27,7 @@ def advice(root) -> str:
 def test_unknown_dataset():
     assert message("meldd", ".") == (
         "data.dataset: unknown dataset 'meldd'. Did you mean 'meld'?\n"
-        "  allowed: meld, emorynlp\n"
+        "  allowed: meld, emorynlp, ravdess\n"
         "  next: --set data.dataset=meld"
     )
 

@@ -116,7 +116,7 @@ def make_study(place: Path) -> Made:
 
 
 def train(config: TrialConfig, plan: FeaturePlan) -> TrainingRun:
-    paths = plan.of(config)
+    paths = plan.of(config)["text"]
     train_table, dev = load_features(Path(paths["train"])), load_features(Path(paths["dev"]))
     task = config.data.label
     data = TrainingData(

@@ -1,0 +1,116 @@
+"""What `python -m mer.data prepare` did, clip by clip: a second run skips what is done, and check can say reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mer.errors import MerError
+from mer.files import write_json
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1  # raise it when the same raw clips would give other files
+NO_CLIP = "no clip in the archive"
+_MADE_BY = "mer.data.prepare"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A FLAC file that was written. `samples` at 16 kHz; `notes`: what had to be mended, in words."""
+
+    bytes: int
+    sha256: str
+    samples: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A video that was put in place. `link`: hard, symbolic or copy; `duration_s` by its header, None if unusable."""
+
+    bytes: int
+    sha256: str
+    duration_s: float | None
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One utterance.
+
+    Attributes:
+        source: the raw clip that was taken, relative to the raw folder; None if there is none.
+        decision: why this one, in words.
+        seen: every raw clip there was to choose from -> its size in bytes and modification time in ns.
+        expected_s: end minus start by the CSV file; None if it has no usable times.
+        audio_fault, video_fault: why there is no such file, or why it cannot be used; "" if it is in order.
+    """
+
+    source: str | None
+    decision: str
+    seen: Mapping[str, tuple[int, int]]
+    expected_s: float | None
+    audio: Sound | None = None
+    video: Picture | None = None
+    audio_fault: str = ""
+    video_fault: str = ""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """Utterance id -> entry, and the raw clips that no utterance names, by split."""
+
+    raw: str = ""
+    entries: dict[str, Entry] = field(default_factory=dict)
+    unannotated: dict[str, list[str]] = field(default_factory=dict)
+
+    def write(self, root: Path) -> None:
+        write_json(
+            root / MANIFEST,
+            {
+                "made_by": _MADE_BY,
+                "version": MANIFEST_VERSION,
+                "raw": self.raw,
+                "unannotated": self.unannotated,
+                "entries": {name: asdict(entry) for name, entry in self.entries.items()},
+            },
+        )
+
+
+def read_manifest(root: Path) -> Manifest | None:
+    """The manifest in `root`; None if there is none. One of another version has no entries: all is made again.
+
+    Raises: MerError for a file of that name that `prepare` did not write.
+    """
+    path = root / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["made_by"] != _MADE_BY:
+            raise ValueError("another program's file")
+        if content["version"] != MANIFEST_VERSION:
+            return Manifest()
+        entries = {name: _entry(entry) for name, entry in content["entries"].items()}
+        return Manifest(content["raw"], entries, content["unannotated"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise MerError(
+            path,
+            "this is not a manifest that `python -m mer.data prepare` wrote",
+            allowed="none, or an untouched one",
+            then=f"move {path} away, audios/ and videos/ beside it too, then prepare again; or choose another folder",
+        ) from fault
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    audio, video = said.pop("audio"), said.pop("video")
+    seen = {name: (int(size), int(time_ns)) for name, (size, time_ns) in said.pop("seen").items()}
+    return Entry(
+        **said,
+        seen=seen,
+        audio=None if audio is None else Sound(**{**audio, "notes": tuple(audio["notes"])}),
+        video=None if video is None else Picture(**video),
+    )

@@ -1,0 +1,178 @@
+"""Containers (mp4, mkv, mov, webm, avi, flv, m4a ...), read by PyAV: the sound track of a video, and durations.
+
+PyAV brings its own FFmpeg: no program has to be installed, and a clip costs 26 ms instead of 65 for a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.files import atomic_path
+
+SAMPLE_RATE_HZ = 16000
+
+# Codecs leave up to about two of their blocks behind the last sample (298 samples for AAC at 44.1 kHz), Matroska counts
+# the ones before the first. A decoded length this close to the header's is the header's.
+CODEC_EDGE_S = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The sound of a file.
+
+    Args:
+        samples: int16 (S,), mono, 16 kHz, S >= 1; what could be decoded, cut to `max_seconds`.
+        duration_s: of the whole track, before any cut.
+        notes: what had to be mended, in words.
+    """
+
+    samples: np.ndarray
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+def require_content(path: Path) -> None:
+    """Raises: MediaAbsent when nothing is there, MediaFault when it is empty or not a file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as fault:
+        raise MediaAbsent("no such file") from fault
+    except OSError as fault:
+        raise MediaFault(f"cannot be opened: {fault.strerror}") from fault
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaFault("not a file")
+    if status.st_size == 0:
+        raise MediaFault("0 bytes")
+
+
+@contextlib.contextmanager
+def open_container(path: Path) -> Iterator[Any]:
+    """An `av` container for reading. What FFmpeg raises inside the `with` ends as MediaFault too.
+
+    Raises: MediaAbsent, MediaFault.
+    """
+    import av
+
+    require_content(path)
+    try:
+        # absolute: FFmpeg takes a relative "a:b" for a protocol; metadata may be in any old encoding
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+            yield container
+    except FileNotFoundError as fault:
+        raise MediaAbsent("no such file") from fault
+    except (av.error.FFmpegError, OSError) as fault:
+        raise MediaFault(f"cannot be decoded: {fault.strerror}") from fault
+
+
+def sound_track(path: Path, *, max_seconds: float | None = None) -> Track:
+    """Decode the first sound track to 16 kHz mono, at most its first `max_seconds`.
+
+    A healthy file gives exactly the samples that its header promises (`promised_samples`): a codec's tail is cut off.
+    A file that breaks off, or with damaged packets, gives what is good, and a note.
+    Raises: MediaAbsent; MediaFault "no sound track", "no samples", or why it cannot be decoded.
+    """
+    wanted = None if max_seconds is None else round(max_seconds * SAMPLE_RATE_HZ)
+    with open_container(path) as container:
+        stream = _sound_stream(container)
+        promised_s = _promised_s(container, stream)
+        samples, damage = _decode(container, stream, wanted)
+    if not len(samples):
+        raise MediaFault(f"cannot be decoded: {damage}" if damage else "no samples")
+    samples = samples[:wanted]
+    notes = [damage] if damage else []
+    duration_s = len(samples) / SAMPLE_RATE_HZ
+    if len(samples) == wanted and (promised_s is None or promised_s >= duration_s):  # the rest was not decoded
+        return Track(samples, promised_s or duration_s, tuple(notes))
+    if promised_s is not None and abs(duration_s - promised_s) <= CODEC_EDGE_S:
+        promised = max(1, round(promised_s * SAMPLE_RATE_HZ))
+        samples = np.pad(samples[:promised], (0, max(0, promised - len(samples))))
+        duration_s = promised_s
+    elif promised_s is not None:
+        early = "ends early" if duration_s < promised_s else "longer than its header says"
+        notes.append(f"sound {early}: {duration_s:.1f} of {promised_s:.1f} s")
+    return Track(samples[:wanted], duration_s, tuple(notes))  # padding may pass the cap again
+
+
+def promised_samples(path: Path) -> int | None:
+    """Length of the sound track at 16 kHz from the header alone; None when the header does not say.
+
+    Raises: MediaAbsent, MediaFault as `sound_track`, as far as the header shows it.
+    """
+    with open_container(path) as container:
+        promised_s = _promised_s(container, _sound_stream(container))
+    return None if promised_s is None else max(1, round(promised_s * SAMPLE_RATE_HZ))
+
+
+def video_duration_s(path: Path) -> float:
+    """Length of the longest track, from the header; 0.0 when the header does not say.
+
+    Raises: MediaAbsent, MediaFault when it cannot be opened.
+    """
+    with open_container(path) as container:
+        return float(container.duration or 0) / 1_000_000
+
+
+def write_flac(path: Path, samples_int16: np.ndarray) -> None:
+    """int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or absent. Raises: OSError naming `path`."""
+    import soundfile
+
+    with atomic_path(path) as temporary:  # its name ends in .tmp, so the format is said
+        soundfile.write(temporary, samples_int16, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+
+
+def _sound_stream(container: Any) -> Any:
+    if not container.streams.audio:
+        raise MediaFault("no sound track")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise MediaFault("no decoder for its sound track")
+    return stream
+
+
+def _promised_s(container: Any, stream: Any) -> float | None:
+    """Seconds of sound by the header: the track's own (Matroska: a tag), else the container's; None if absent."""
+    if stream.duration:
+        return max(0.0, float(stream.duration * stream.time_base)) or None
+    with contextlib.suppress(KeyError, ValueError):
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) or None
+    return max(0.0, float(container.duration or 0)) / 1_000_000 or None
+
+
+def _decode(container: Any, stream: Any, wanted: int | None) -> tuple[np.ndarray, str]:
+    """Decode until `wanted` samples are there: int16 (S,), and what was wrong on the way in words ("" if nothing)."""
+    import av
+
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+    blocks: list[np.ndarray] = []
+    total, damaged, broken = 0, 0, ""
+
+    def keep(frame: Any) -> int:
+        new = [block.to_ndarray().reshape(-1) for block in resampler.resample(frame)]
+        blocks.extend(new)
+        return sum(map(len, new))
+
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                damaged += 1
+                continue
+            total += sum(keep(frame) for frame in frames)
+            if wanted is not None and total >= wanted:
+                break
+        else:
+            total += keep(None)
+    except (av.error.FFmpegError, OSError, ValueError) as fault:  # ValueError: the sound's format changes on the way
+        broken = f"breaks off: {getattr(fault, 'strerror', None) or fault}"
+    damage = broken or (f"damaged packets left out: {damaged}" if damaged else "")
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16), damage

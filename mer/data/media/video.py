@@ -1,0 +1,230 @@
+"""Any video, or a folder of images, as a fixed number of evenly spaced RGB frames.
+
+Why OpenCV: grabbing every frame and converting only the wanted takes about two thirds of PyAV's time at 224x224 and the
+same time at 1280x720 (`python -m benchmarks.video_decoding`). Never seek to each frame: four to ten times slower.
+
+Which frames: the clip is cut into `count` equal bins, and the frame at each bin's centre is taken. The bins are
+counted in frames, floor((i + 0.5) * n / count), since frame numbers are exact. Where timestamps show that the frame
+rate varies (a phone, a screen recording: some frame stands more than 1.5 mean frame lengths from where a constant rate
+puts it), the bins are seconds, and the frame on display at each centre is taken: equal steps of frames would not be
+equal in time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer.data.media.demux import open_container, require_content
+from mer.data.media.faults import MediaAbsent, MediaFault
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Evenly spaced pictures of a clip.
+
+    Args:
+        images: uint8 (T, H, W, 3), RGB, upright; T is always the number asked for (a short clip repeats frames).
+        duration_s: of the whole clip, before the cap; 0.0 for a folder of images, which does not say.
+        notes: what had to be mended on the way, in words; () for a clip in order.
+    """
+
+    images: np.ndarray
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+def read_frames(path: Path, count: int, *, max_seconds: float, size: tuple[int, int] | None = None) -> Frames:
+    """`count` frames of the first `max_seconds` of a video; rotation that the file asks for is applied.
+
+    The number of frames in a header may be wrong (a cut without re-encoding, a truncated file): when decoding shows
+    that, the frames are chosen again from the real ones and fetched in a second pass.
+
+    Args:
+        path: a video, or a folder of jpg/png images in natural name order (img2 before img10): all of them, in one
+            speed, as long as it may be.
+        size: (width, height) to which each kept frame is scaled at once, by area; None keeps the clip's own.
+    Raises: MediaAbsent; MediaFault "0 bytes", "no video track", "no frames", or why it cannot be decoded.
+    """
+    if path.is_dir():
+        return _read_folder(path, count, size)
+    require_content(path)
+    with _opened(path) as capture:
+        clip = _header(capture)
+        planned = bin_centres(min(clip.frames, ceil(max_seconds * clip.fps)), count)
+        kept, times, more = _decode(capture, set(planned), clip.fps, max_seconds, size)
+    if not times:
+        raise MediaFault("no frames")
+    length_s = max_seconds if more else times[-1] + _median_step(times, clip.fps)
+    chosen = _choose(np.asarray(times), length_s, count)
+    if missing := set(chosen) - kept.keys():
+        with _opened(path) as capture:
+            kept |= _decode(capture, missing, clip.fps, max_seconds, size, last=max(missing))[0]
+    if not kept.keys() >= set(chosen):
+        raise MediaFault("cannot be decoded: other frames when read again")
+
+    claimed_s, notes = clip.frames / clip.fps, []
+    if more:
+        length_s = max(claimed_s, max_seconds)
+        notes.append(f"{length_s:.1f} s long: cut to its first {max_seconds:g} s")
+    elif claimed_s - length_s > max(2 / clip.fps, 0.05 * claimed_s):  # mkv and avi count the end of the sound in
+        notes.append(f"ends early: {len(times)} of {clip.frames} frames")
+    return Frames(_stack([kept[index] for index in chosen]), length_s, tuple(notes))
+
+
+def bin_centres(total: int, count: int) -> list[int]:
+    """The index at the centre of each of `count` equal bins of `total` things, floor((i + 0.5) * total / count)."""
+    return [(2 * i + 1) * total // (2 * count) for i in range(count)] if total > 0 else []
+
+
+@lru_cache(maxsize=1)
+def _cv2() -> Any:
+    """OpenCV, silent and without threads of its own: clips are read in parallel, one thread each."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at the first capture; our faults tell what is wrong
+    import cv2
+
+    level = cv2.utils.logging.LOG_LEVEL_ERROR
+    if cv2.utils.logging.getLogLevel() > level:
+        cv2.utils.logging.setLogLevel(level)
+    cv2.setNumThreads(1)
+    return cv2
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A capture of the video. Raises: MediaFault, with what PyAV finds wrong, when OpenCV cannot open it."""
+    cv2 = _cv2()
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        if not capture.isOpened():
+            with open_container(path) as container:
+                raise MediaFault("cannot be decoded" if container.streams.video else "no video track")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # refused among the settings above
+        yield capture
+    except cv2.error as fault:
+        raise MediaFault(f"cannot be decoded: {fault.err}") from fault
+    finally:
+        capture.release()
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a header claims: a hint only. `frames` is 0 where it claims nothing usable."""
+
+    frames: int
+    fps: float
+
+
+def _header(capture: Any) -> _Header:
+    cv2 = _cv2()
+    frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    usable = 0 < frames < 1e9 and 0 < fps <= 1000
+    return _Header(int(frames) if usable else 0, fps if 0 < fps <= 1000 else 25.0)
+
+
+def _decode(
+    capture: Any,
+    wanted: set[int],
+    fps: float,
+    max_seconds: float,
+    size: tuple[int, int] | None,
+    last: int | None = None,
+) -> tuple[dict[int, np.ndarray], list[float], bool]:
+    """Grab every frame up to `max_seconds` (or `last`) and keep the wanted ones.
+
+    Returns: the kept frames by index; the time of each frame in seconds from the first, ascending; whether the clip
+        goes on behind `max_seconds`.
+    """
+    cv2 = _cv2()
+    kept: dict[int, np.ndarray] = {}
+    times: list[float] = []
+    start_s: float | None = None
+    while (last is None or len(times) <= last) and capture.grab():
+        shown_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        start_s = shown_s if start_s is None else start_s
+        time_s = shown_s - start_s if times else 0.0
+        if times and not time_s > times[-1]:  # a timestamp that is missing or runs backwards: go by the rate
+            time_s = times[-1] + 1 / fps
+        if time_s > max_seconds - 1e-6:
+            return kept, times, True
+        if len(times) in wanted:
+            decoded, image = capture.retrieve()
+            if not decoded:
+                raise MediaFault(f"cannot be decoded: frame {len(times)}")
+            kept[len(times)] = _prepare(image, size)
+        times.append(time_s)
+    return kept, times, False
+
+
+def _prepare(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """BGR (H, W, 3), in any size -> RGB, in `size` if given."""
+    cv2 = _cv2()
+    return cv2.cvtColor(_scaled(image, size) if size else image, cv2.COLOR_BGR2RGB)
+
+
+def _scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    cv2 = _cv2()
+    return image if image.shape[1::-1] == size else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _median_step(times: Sequence[float], fps: float) -> float:
+    return float(np.median(np.diff(times))) if len(times) > 1 else 1 / fps
+
+
+def _choose(times: np.ndarray, length_s: float, count: int) -> list[int]:
+    """Which of the frames shown at `times` to take: see the head of this file."""
+    mean_s = length_s / len(times)
+    if np.abs(times - np.arange(len(times)) * mean_s).max() <= 1.5 * mean_s:
+        return bin_centres(len(times), count)
+    centres = (np.arange(count) + 0.5) * length_s / count
+    return [int(index) for index in np.searchsorted(times, centres, side="right") - 1]
+
+
+def _stack(images: list[np.ndarray]) -> np.ndarray:
+    """(T, H, W, 3); pictures of another size than the first (face crops) are scaled to it."""
+    height, width = images[0].shape[:2]
+    return np.stack([_scaled(image, (width, height)) for image in images])
+
+
+def _read_folder(folder: Path, count: int, size: tuple[int, int] | None) -> Frames:
+    try:
+        files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    except OSError as fault:
+        raise MediaFault(f"cannot be opened: {fault.strerror}") from fault
+    if not files:
+        raise MediaFault("a folder without jpg or png images")
+    files.sort(key=lambda path: _natural(path.name))
+    chosen = bin_centres(len(files), count)
+    images = {index: _prepare(_read_image(files[index]), size) for index in set(chosen)}
+    return Frames(_stack([images[index] for index in chosen]), 0.0)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Sorts img2 before img10; text and numbers alternate, so they are never compared with each other."""
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)], name
+
+
+def _read_image(path: Path) -> np.ndarray:
+    """BGR (H, W, 3). Raises: MediaFault naming the image (of many)."""
+    cv2 = _cv2()
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except FileNotFoundError as fault:
+        raise MediaAbsent(f"no such file: {path.name}") from fault
+    except (OSError, cv2.error) as fault:
+        raise MediaFault(f"{path.name} cannot be read") from fault
+    if image is None:
+        raise MediaFault(f"{path.name} is not an image" if len(data) else f"{path.name} has 0 bytes")
+    return image

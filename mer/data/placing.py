@@ -1,0 +1,53 @@
+"""A raw video at its place in the corpus: linked where that is possible, else copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from mer.errors import MerError
+from mer.files import atomic_path
+
+Link = Literal["auto", "hard", "symbolic", "copy"]
+
+
+def place(source: Path, target: Path, link: Link) -> str:
+    """Make `target` the video of `source`, whole or absent; what was there is replaced.
+
+    Returns: how it was done, "hard", "symbolic" (relative) or "copy"; auto is a hard link, or a copy where the file
+        system has no hard link to `source`.
+    Raises: OSError naming `target`; MerError for a hard link that cannot be.
+    """
+    source = source.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link == "symbolic":
+        _swap(target, lambda new: new.symlink_to(os.path.relpath(source, target.parent.resolve())))
+        return "symbolic"
+    if link != "copy":
+        try:
+            _swap(target, lambda new: new.hardlink_to(source))
+            return "hard"
+        except OSError as fault:
+            if link == "hard":
+                raise MerError(
+                    target,
+                    f"no hard link to {source}: {fault.strerror}",
+                    allowed="both on one file system, and the source yours",
+                    then="--link copy, --link symbolic, or --link auto, which copies where it has to",
+                ) from fault
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return "copy"
+
+
+def _swap(target: Path, make: Callable[[Path], None]) -> None:
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    make(temporary)
+    try:
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # renaming one hard link onto another of the same file leaves both

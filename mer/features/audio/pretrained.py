@@ -1,0 +1,161 @@
+"""A loaded speech backbone: clips in, pooled hidden states of every layer out.
+
+Shapes: B clips, S samples, T frames (about 50 a second), M mel bands, L stored hidden states, D width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.config import AudioEncoderConfig
+from mer.data.media.audio import SAMPLE_RATE_HZ, audio_length
+from mer.errors import MerError
+from mer.features.audio.families import KNOWN, POOLER, AudioBackbone, resolve
+from mer.features.audio.preprocessing import Preprocessing, SpeechInput
+from mer.features.audio.sound import hear
+from mer.features.backbones import BackboneFolder
+from mer.features.clips import LoadedClip
+from mer.features.loading import quiet, refusing, require_whole
+
+# 16 clips of 5 s. What a batch costs is the first convolution: 512 channels at 3.2 kHz in float32 are 0.5 GB for these
+# 80 s, and three such arrays live at once. Whisper, whose clips all count as 30 s, gets 2 a batch.
+BATCH_SAMPLES = 16 * 5 * SAMPLE_RATE_HZ
+
+
+class AudioEncoder:
+    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+
+    Args: found: where it lies, with weights and preprocessor_config.json.
+    Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit.
+    """
+
+    batch_length = BATCH_SAMPLES
+
+    def __init__(self, config: AudioEncoderConfig, found: BackboneFolder) -> None:
+        backbone = resolve(found)
+        self.layers, self.width = backbone.layers, backbone.width
+        self.pooler = POOLER if config.pooler == "auto" else config.pooler
+        self.dtype = getattr(torch, config.dtype)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.prepare = Preprocessing(found, backbone)
+        self.reads_mels = backbone.family.reads_mels
+        self.max_seconds = config.max_seconds
+        if self.prepare.max_samples is not None:
+            self.max_seconds = min(self.max_seconds, self.prepare.max_samples / SAMPLE_RATE_HZ)
+        model = _load(found, backbone)
+        if self.reads_mels:
+            _require_fit(found, model.config, self.prepare.extractor)
+        self.masks_padding = not self.reads_mels and _masks_padding(model.config)
+        self.model = model.eval().requires_grad_(False).to(self.device)
+
+    def probe(self, path: Path) -> int:
+        """Samples; for Whisper always those of its full window, since that is what every clip is filled up to."""
+        length = audio_length(path, max_seconds=self.max_seconds)
+        return self.prepare.max_samples or length
+
+    def load(self, path: Path) -> LoadedClip:
+        samples, notes = hear(path, max_seconds=self.max_seconds)
+        return LoadedClip(self.prepare(samples), notes)
+
+    @torch.inference_mode()
+    def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
+        """float32 (B, L, D); index 0 is the first hidden state, the last is the model's last hidden state."""
+        inputs: list[SpeechInput] = [clip.inputs for clip in clips]
+        rows_BLD = np.empty((len(inputs), self.layers, self.width), dtype=np.float32)
+        for group in self._groups(inputs):
+            rows_BLD[group] = self._forward([inputs[row] for row in group])
+        return rows_BLD
+
+    def _groups(self, inputs: Sequence[SpeechInput]) -> list[list[int]]:
+        """Rows that may share a batch. Padding changes the result of most families, even under a mask: those are
+        only batched where it needs none."""
+        if self.masks_padding:
+            return [list(range(len(inputs)))]
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for row, item in enumerate(inputs):
+            by_length[item.values.shape[-1]].append(row)
+        return list(by_length.values())
+
+    def _forward(self, inputs: Sequence[SpeechInput]) -> np.ndarray:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            out, real_BT = self._listen(inputs)
+        # Large models norm once more behind the last of hidden_states: the model's own output is what 'last' means.
+        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        if self.pooler == "first":
+            return torch.stack([state[:, 0].float() for state in states], dim=1).cpu().numpy()
+        weights_B1T = (real_BT / real_BT.sum(1, keepdim=True))[:, None]
+        return torch.cat([weights_B1T @ state.float() for state in states], dim=1).cpu().numpy()
+
+    def _listen(self, inputs: Sequence[SpeechInput]) -> tuple[Any, torch.Tensor]:
+        """The model's output, and which of its frames are real: float32 (B, T)."""
+        if self.reads_mels:
+            mels_BMT = torch.from_numpy(np.stack([item.values for item in inputs])).to(self.device)
+            out = self.model(mels_BMT, output_hidden_states=True)
+            frames_B1 = torch.tensor([[item.frames] for item in inputs], device=self.device)
+            real_BT = torch.arange(out.last_hidden_state.shape[1], device=self.device) < frames_B1
+            return out, real_BT.float()
+
+        lengths = [len(item.values) for item in inputs]
+        samples_BS = torch.zeros(len(inputs), max(lengths))
+        mask_BS = torch.zeros(len(inputs), max(lengths), dtype=torch.long)
+        for row, item in enumerate(inputs):
+            samples_BS[row, : lengths[row]] = torch.from_numpy(item.values)
+            mask_BS[row, : lengths[row]] = 1
+        mask_BS = mask_BS.to(self.device)
+        mask = mask_BS if self.masks_padding else None
+        with warnings.catch_warnings():
+            # WavLM's attention gives torch two kinds of mask; the result is right (4e-6).
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            out = self.model(samples_BS.to(self.device), attention_mask=mask, output_hidden_states=True)
+        frames = out.last_hidden_state.shape[1]
+        return out, self.model._get_feature_vector_attention_mask(frames, mask_BS).float()
+
+
+def _masks_padding(config: Any) -> bool:
+    """Whether a masked clip in a longer batch gives what it gives alone, as measured: 4e-6 with layer norm.
+
+    The group norm of the other front end runs over the padding (differences of 1.4), the stacked positional
+    convolutions of data2vec leak it (1.7 at the border), and batch norm makes it different from zero.
+    """
+    layer_norm = getattr(config, "feat_extract_norm", "group") == "layer"  # data2vec has no choice, nor the field
+    return layer_norm and config.model_type != "data2vec-audio" and not getattr(config, "conv_pos_batch_norm", False)
+
+
+def _require_fit(found: BackboneFolder, config: Any, extractor: Any) -> None:
+    wanted = config.num_mel_bins, 2 * config.max_source_positions
+    given = extractor.feature_size, extractor.nb_max_frames
+    if wanted != given:
+        raise MerError(
+            found.folder / "preprocessor_config.json",
+            f"makes {given[0]} mel bands x {given[1]} frames, the backbone was made for {wanted[0]} x {wanted[1]}",
+            then="the folder mixes two models: fetch weights and preprocessor of the same one",
+        )
+
+
+def _load(found: BackboneFolder, backbone: AudioBackbone) -> Any:
+    from transformers import AutoConfig, AutoModel
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    allowed = f"{KNOWN}, with safetensors weights and without code of its own"
+    with quiet(), refusing(found, allowed=allowed, offline="melstats"):
+        config = AutoConfig.from_pretrained(found.folder, **options)
+        config.apply_spec_augment = False  # it raises for short clips
+        config.add_adapter = False  # layers behind the encoder that thin out its frames
+        # Without a dtype the checkpoint's own would be taken, float16 for some.
+        model, report = AutoModel.from_pretrained(
+            found.folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+        )
+    missing = set(report["missing_keys"]) - {"masked_spec_embed"}  # stands for masked frames in training only
+    if backbone.family.reads_mels:
+        # WhisperEncoder.from_pretrained would find none of its weights in a full checkpoint, and say nothing.
+        missing = {name for name in missing if name.startswith("encoder.")}
+        model = model.get_encoder()
+    require_whole(found, model, missing)
+    return model

@@ -1,0 +1,195 @@
+"""Read many clips: probed, bucketed by length, decoded ahead of the encoder, in shards that survive a kill.
+
+The batches follow from the clips alone, never from where a run was interrupted or who is quicker, so a resumed
+extraction gives the same bits as an uninterrupted one (on the same machine and number of threads).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from mer.config import ClipEncoderConfig
+from mer.data.media import MediaAbsent, MediaFault
+from mer.errors import MerError
+from mer.features import tensors
+from mer.features.clips import ClipEncoder, LoadedClip
+from mer.features.extraction import as_stored, plan_batches, plan_shards
+from mer.features.progress import Step
+from mer.features.reading import ClipRow, Extracted, Shard, ShardResult, Spread
+from mer.files import sha256_json
+
+SHARD_CLIPS = 64  # about what a kill can cost
+VANISHED = "the file went away while features were extracted"
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def extract_clips(
+    rows: Sequence[ClipRow], config: ClipEncoderConfig, encoder: ClipEncoder, *, parts: Path, key: str, step: Step,
+    spread: Spread | None = None,
+) -> Extracted:  # fmt: skip
+    """Encode every clip that can be read, taking over the whole shards that an interrupted run left in `parts`.
+
+    Args:
+        spread: does the shards elsewhere (a cluster); None does them here.
+    Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
+    """
+    shards, faults = plan_clips(rows, encoder)
+    plan = sha256_json([key, list(shards.values())])
+    todo = {number: shard for number, shard in shards.items() if not _is_finished(_file(parts, number), plan, shard)}
+    done, total = _count(shards) - _count(todo), _count(shards)
+    encoded = 0
+    step(done, total)
+    results = spread(config, rows, todo.items()) if spread else encode_shards(encoder, rows, todo.items())
+    for number, result in results:
+        said = {"plan": plan, "faults": result.faults, "notes": result.notes}
+        tensors.write(_file(parts, number), {"features": result.features_NLD}, said)
+        encoded += len(result.features_NLD) - len(result.faults)
+        done += len(result.features_NLD)
+        step(done, total)
+    results = ((number, _read_shard(_file(parts, number))) for number in shards)
+    return replace(_assemble(rows, encoder, shards, results, faults), encoded=encoded)
+
+
+def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Extracted:
+    """`extract_clips` without a place for shards: for clips that belong to no dataset. Same batches, same numbers."""
+    shards, faults = plan_clips(rows, encoder)
+    step(0, _count(shards))
+    done = _assemble(rows, encoder, shards, encode_shards(encoder, rows, shards.items()), faults)
+    step(_count(shards), _count(shards))
+    return done
+
+
+def plan_clips(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, Shard], dict[str, str]]:
+    """Shards of batches of usable clips by number, and id -> why a clip is masked already."""
+    lengths, faults = _probe(rows, encoder)
+    healthy = list(lengths)
+    batches = [[healthy[i] for i in batch] for batch in plan_batches(list(lengths.values()), encoder.batch_length)]
+    return dict(enumerate(plan_shards(batches, SHARD_CLIPS))), faults
+
+
+def encode_shards(
+    encoder: ClipEncoder, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]
+) -> Iterator[tuple[int, ShardResult]]:
+    """Decode in threads, ahead of the encoder by two batches at most: that, and one shard, is all memory holds."""
+    threads = _threads()
+    plan = list(shards)
+    order = [row for _, shard in plan for batch in shard for row in batch]
+    longest = max((len(batch) for _, shard in plan for batch in shard), default=1)
+    ahead = 2 * longest + threads
+    loaded = ahead_of(order, lambda row: _load(encoder, rows[row]), threads=threads, ahead=ahead)
+    for number, shard in plan:
+        pieces: list[np.ndarray] = []
+        faults: dict[str, str] = {}
+        notes: dict[str, str] = {}
+        for batch in shard:
+            clips = dict(zip(batch, islice(loaded, len(batch)), strict=True))
+            good = {row: clip for row, clip in clips.items() if isinstance(clip, LoadedClip)}
+            piece = np.zeros((len(batch), encoder.layers, encoder.width), dtype=np.float32)
+            if good:
+                piece[[batch.index(row) for row in good]] = encoder.encode(list(good.values()))
+            pieces.append(as_stored(piece))
+            faults |= {rows[row].id: str(fault) for row, fault in clips.items() if isinstance(fault, MediaFault)}
+            notes |= {rows[row].id: "; ".join(clip.notes) for row, clip in good.items() if clip.notes}
+        yield number, ShardResult(np.concatenate(pieces), faults, notes)
+
+
+def ahead_of(items: Sequence[Item], load: Callable[[Item], Value], *, threads: int, ahead: int) -> Iterator[Value]:
+    """load(item) of every item, in order, at most `ahead` of them waiting at a time."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        rest = iter(items)
+        waiting: deque[Future[Value]] = deque(pool.submit(load, item) for item in islice(rest, ahead))
+        while waiting:
+            value = waiting.popleft().result()
+            waiting.extend(pool.submit(load, item) for item in islice(rest, 1))
+            yield value
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _load(encoder: ClipEncoder, row: ClipRow) -> LoadedClip | MediaFault:
+    assert row.path is not None
+    try:
+        return encoder.load(row.path)
+    except MediaAbsent:
+        return MediaAbsent(VANISHED)
+    except MediaFault as fault:
+        return fault
+
+
+def _probe(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, int], dict[str, str]]:
+    """Length of every usable clip by row, and id -> why the others are masked."""
+
+    def probe(row: ClipRow) -> int | str:
+        if row.path is None or row.fault:
+            return row.fault
+        try:
+            return encoder.probe(row.path)
+        except MediaAbsent:
+            return VANISHED
+        except MediaFault as fault:
+            return str(fault)
+
+    with ThreadPoolExecutor(_threads()) as pool:
+        probed = list(pool.map(probe, rows))
+    lengths = {row: length for row, length in enumerate(probed) if isinstance(length, int)}
+    return lengths, {rows[row].id: fault for row, fault in enumerate(probed) if isinstance(fault, str)}
+
+
+def _is_finished(path: Path, plan: str, shard: Shard) -> bool:
+    """A shard of an interrupted run, whole and of this very plan; anything else is made again."""
+    if not path.is_file():
+        return False
+    try:
+        header = tensors.read_header(path)
+    except MerError:
+        return False
+    return bool(header.get("plan") == plan and header["shapes"]["features"][0] == sum(map(len, shard)))
+
+
+def _read_shard(path: Path) -> ShardResult:
+    header = tensors.read_header(path)
+    return ShardResult(tensors.read(path)["features"], header["faults"], header["notes"])
+
+
+def _assemble(
+    rows: Sequence[ClipRow],
+    encoder: ClipEncoder,
+    shards: dict[int, Shard],
+    results: Iterable[tuple[int, ShardResult]],
+    faults: dict[str, str],
+) -> Extracted:
+    """Put every row in its place; one shard in memory at a time, besides the result."""
+    features = np.zeros((len(rows), encoder.layers, encoder.width), dtype=np.float16)
+    faults, notes, encoded = dict(faults), dict[str, str](), 0
+    for number, result in results:
+        if result.features_NLD.dtype != features.dtype:
+            features = features.astype(np.float32)
+        features[[row for batch in shards[number] for row in batch]] = result.features_NLD
+        faults |= result.faults
+        notes |= result.notes
+        encoded += len(result.features_NLD) - len(result.faults)
+    present = np.array([row.id not in faults for row in rows], dtype=bool)
+    return Extracted(features, encoded, present_N=present, faults=faults, notes=notes)
+
+
+def _count(shards: dict[int, Shard]) -> int:
+    return sum(len(batch) for shard in shards.values() for batch in shard)
+
+
+def _file(parts: Path, number: int) -> Path:
+    return parts / f"{number:05d}.safetensors"
+
+
+def _threads() -> int:
+    return max(1, min(8, os.cpu_count() or 1))

@@ -1,0 +1,103 @@
+"""How one modality is read: what decides its features, and how they are made. `ensure` drives it.
+
+`text_reading.TextReading` and `clip_reading.ClipReading` are the two ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mer.config import ClipEncoderConfig, DataConfig
+from mer.data import Corpus
+from mer.features.progress import Step
+from mer.features.request import key_of
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything about one split that is decided before a backbone runs.
+
+    Args:
+        rows: what the modality's reading extracts, one per utterance.
+        ingredients: what decides the features; their hash is the key.
+        path: the feature file.
+    """
+
+    split: str
+    ids: tuple[str, ...]
+    labels: dict[str, np.ndarray]
+    label_names: Mapping[str, tuple[str, ...]]
+    rows: Sequence[Any]
+    ingredients: dict[str, Any]
+    path: Path
+
+    @property
+    def key(self) -> str:
+        return key_of(self.ingredients)
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """The features of one split.
+
+    Args:
+        features_NLD: float16, or float32 where a value exceeds float16; rows of absent clips are zero.
+        encoded: inputs the backbone read just now.
+        label_text: per task (C, L, D), each label word encoded alone; none for clips.
+        present_N: whether the row is there; None: all are.
+        faults: id -> why its row is masked.
+        notes: id -> what had to be mended to read it.
+        ingredients: of what was really read, where a file went away meanwhile; None: as prepared.
+    """
+
+    features_NLD: np.ndarray
+    encoded: int
+    label_text: dict[str, np.ndarray] = field(default_factory=dict)
+    present_N: np.ndarray | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    ingredients: dict[str, Any] | None = None
+
+
+class Reading(Protocol):
+    """A located backbone of one modality, and the way it is used."""
+
+    name: str  # of the backbone
+    slug: str  # its name as a folder
+    device: str  # "" until something was extracted
+    unit: str  # what is counted: "texts" or "clips"
+
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared: ...
+
+    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted: ...
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """One clip to read. `sha256` of its content; None where there is no readable file, and then `fault` says why."""
+
+    id: str
+    path: Path | None
+    sha256: str | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ShardResult:
+    """A shard's clips, in its order: features (n, L, D) with zero rows for masked clips, and what was said of them."""
+
+    features_NLD: np.ndarray
+    faults: dict[str, str]
+    notes: dict[str, str]
+
+
+Shard = list[list[int]]  # batches of row numbers
+# (encoder, rows, unfinished shards by number) -> finished ones, in any order
+Spread = Callable[
+    [ClipEncoderConfig, Sequence[ClipRow], Iterable[tuple[int, Shard]]], Iterator[tuple[int, ShardResult]]
+]

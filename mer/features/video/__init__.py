@@ -1,0 +1,79 @@
+"""Video encoders: a clip's frames to pooled hidden states, or to statistics that need no weights.
+
+- `families`: what a config.json says     - `preprocessing`: pictures to a backbone's input, as its own processor does
+- `pretrained`: TimeSformer, VideoMAE, ViViT, CLIP     - `framestats`: 417 numbers of appearance and motion
+- `frames`: a clip to evenly spaced pictures     - `faces`: crop every one of them to its largest face
+
+Importing this imports neither torch nor OpenCV.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mer.config import VideoEncoderConfig
+from mer.features.backbones import BackboneCard, BackboneFolder
+from mer.features.video.faces import model_file
+from mer.features.video.families import resolve
+from mer.files import sha256_file
+
+if TYPE_CHECKING:
+    from mer.features.clips import ClipEncoder
+
+SIGNAL = "framestats"
+
+
+def describe(config: VideoEncoderConfig, found: BackboneFolder | None) -> BackboneCard:
+    """Read config.json only. `found` is None for framestats, whose pooler is '' (there is nothing to pool).
+
+    Raises: MerError for what is no video encoder we know, for frames or a pooler that it cannot do, and for a face
+        detector that is not there.
+    """
+    if config.face_detector is not None:
+        model_file(config.face_detector)
+    if found is None:
+        from mer.features.video.framestats import NAMES
+
+        return BackboneCard(SIGNAL, None, None, layers=1, width=len(NAMES))
+    backbone = resolve(config, found)
+    return BackboneCard(
+        found.name,
+        found.revision,
+        found.pinned_sha256,
+        layers=backbone.layers,
+        width=backbone.width,
+        pooler=backbone.family.pooler,
+    )
+
+
+def open_encoder(config: VideoEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
+    """Load it. Raises: MerError when the folder cannot be loaded whole or its preprocessing is not understood."""
+    if found is None:
+        from mer.features.video.framestats import FrameStats
+
+        return FrameStats(config)
+    from mer.features.video.pretrained import VideoEncoder
+
+    return VideoEncoder(config, found)
+
+
+def preprocessing_words(config: VideoEncoderConfig, found: BackboneFolder | None) -> dict[str, Any]:
+    """What happens to a clip before the backbone, for the key of its features; 'auto' and null are resolved.
+
+    The preprocessor's own file is not in here: the backbone's fingerprint has it.
+    Raises: MerError as `describe`.
+    """
+    from mer.features.video import framestats, preprocessing
+
+    if found is None:
+        version, frames = framestats.VERSION, config.frames or framestats.FRAMES
+    else:
+        version, frames = preprocessing.VERSION, resolve(config, found).frames
+    detector = config.face_detector
+    return {
+        "version": version,
+        "frames": frames,
+        "max_seconds": config.max_seconds,
+        "crops": config.crops,
+        "face_detector_sha256": None if detector is None else sha256_file(model_file(detector)),
+    }

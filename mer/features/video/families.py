@@ -1,0 +1,142 @@
+"""What we know of each family of video backbones, and what a configuration makes of one, from config.json alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mer.config import VideoEncoderConfig
+from mer.errors import MerError
+from mer.features.backbones import BackboneFolder, read_config
+
+Pooler = Literal["mean", "first"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture.
+
+    Args:
+        name: for people.
+        model: class in transformers whose forward gives the hidden states.
+        processor: its image processor, where preprocessor_config.json does not name one.
+        frames: how many a checkpoint reads that does not say.
+        fixed_frames: its position table has one entry per frame, so no other number can be read.
+        summary_token: token 0 is no patch; it is left out of the mean, and pooler 'first' reads it.
+        pooler: what 'auto' means.
+        per_frame: an image encoder; it reads each frame alone, and its vectors are averaged over the frames.
+    """
+
+    name: str
+    model: str
+    processor: Literal["VideoMAE", "CLIP", "Vivit"]
+    frames: int
+    fixed_frames: bool
+    summary_token: bool
+    pooler: Pooler
+    per_frame: bool = False
+
+
+# fmt: off
+_CLIP = Family("CLIP vision", "CLIPVisionModel", "CLIP", 8, fixed_frames=False, summary_token=True,
+               pooler="first", per_frame=True)
+FAMILIES = {  # by model_type
+    "timesformer": Family("TimeSformer", "TimesformerModel", "VideoMAE", 8, fixed_frames=False,
+                          summary_token=True, pooler="first"),  # it stretches its table of times
+    "videomae": Family("VideoMAE", "VideoMAEModel", "VideoMAE", 16, fixed_frames=True,
+                       summary_token=False, pooler="mean"),
+    "vivit": Family("ViViT", "VivitModel", "Vivit", 32, fixed_frames=True,
+                    summary_token=True, pooler="first"),
+    "clip": _CLIP,
+    "clip_vision_model": _CLIP,
+}
+# fmt: on
+KNOWN = "a video encoder: TimeSformer, VideoMAE, ViViT, or CLIP (its vision part, frame by frame)"
+
+
+@dataclass(frozen=True)
+class VideoBackbone:
+    """A family's checkpoint as one configuration uses it.
+
+    Args:
+        layers: hidden states, i.e. transformer layers + 1 for the embeddings.
+        width: numbers per hidden state.
+        frames: read of every clip.
+        pooler: over tokens; never 'auto'.
+        picture: (height, width) it was made for, in pixels.
+    """
+
+    family: Family
+    layers: int
+    width: int
+    frames: int
+    pooler: Pooler
+    picture: tuple[int, int]
+
+
+def resolve(config: VideoEncoderConfig, found: BackboneFolder) -> VideoBackbone:
+    """Raises: MerError for a family we do not know, and for frames or a pooler that it cannot do."""
+    path = found.folder / "config.json"
+    settings = read_config(found, encoder_only=False)
+    kind = settings.get("model_type")
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        raise MerError(path, f"model type {kind!r} is no video encoder we know", allowed=KNOWN)
+    if kind == "clip":
+        settings = settings.get("vision_config") or {}
+        if not isinstance(settings, dict):
+            raise MerError(path, f"vision_config is {settings!r}", allowed="the settings of CLIP's vision part")
+    if kind == "timesformer" and settings.get("attention_type", "divided_space_time") == "space_only":
+        raise MerError(path, "attention_type 'space_only' has no state per clip", allowed="'divided_space_time'")
+    # Settings that equal the class's own default may be left out of a nested configuration.
+    width, depth = (
+        _count(path, settings, key, given) for key, given in (("hidden_size", 768), ("num_hidden_layers", 12))
+    )
+    return VideoBackbone(
+        family,
+        layers=depth + 1,
+        width=width,
+        frames=_frames(config, family, found, settings),
+        pooler=_pooler(config, family, found),
+        picture=_picture(path, settings.get("image_size", 224)),
+    )
+
+
+def _frames(config: VideoEncoderConfig, family: Family, found: BackboneFolder, settings: dict[str, Any]) -> int:
+    own = family.frames
+    if not family.per_frame:
+        own = _count(found.folder / "config.json", settings, "num_frames", own)
+    if config.frames is None or config.frames == own or not family.fixed_frames:
+        return own if config.frames is None else config.frames
+    raise MerError(
+        "encoders.video.frames",
+        f"{config.frames} frames asked of {found.name!r}, whose position table has a place for {own}",
+        allowed=f"{own}, or null (a {family.name} reads the number of frames it was made for)",
+    )
+
+
+def _pooler(config: VideoEncoderConfig, family: Family, found: BackboneFolder) -> Pooler:
+    if config.pooler == "auto":
+        return family.pooler
+    if config.pooler == "first" and not family.summary_token:
+        raise MerError(
+            "encoders.video.pooler",
+            f"'first' asked of {found.name!r}: a {family.name} has no summary token, its first token is a corner",
+            allowed="'auto' or 'mean'",
+        )
+    return config.pooler
+
+
+def _count(path: Path, settings: dict[str, Any], key: str, default: int) -> int:
+    value = settings.get(key, default)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise MerError(path, f"{key} is {value!r}", allowed="a whole number above 0")
+
+
+def _picture(path: Path, value: Any) -> tuple[int, int]:
+    sides = [value, value] if isinstance(value, int) else value
+    if isinstance(sides, list) and len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides):
+        return sides[0], sides[1]
+    raise MerError(path, f"image_size is {value!r}", allowed="a number of pixels, or [height, width]")

@@ -1,0 +1,100 @@
+"""A loaded video backbone: frames in, pooled hidden states of every layer out.
+
+Shapes: B clips, T frames, N tokens of a clip (of a frame, for CLIP), L stored hidden states, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.config import VideoEncoderConfig
+from mer.errors import MerError
+from mer.features.backbones import BackboneFolder
+from mer.features.clips import LoadedClip
+from mer.features.loading import quiet, refusing, require_whole
+from mer.features.video.families import KNOWN, VideoBackbone, resolve
+from mer.features.video.frames import FrameReader
+from mer.features.video.preprocessing import read_preprocessing
+
+BATCH_GPU, BATCH_CPU = 8, 2  # clips; the hidden states of one take 60 to 250 MB
+
+
+class VideoEncoder:
+    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+
+    Args: found: where it lies, with weights and preprocessor_config.json.
+    Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood or does not fit.
+    """
+
+    def __init__(self, config: VideoEncoderConfig, found: BackboneFolder) -> None:
+        self.backbone = resolve(config, found)
+        self.layers, self.width = self.backbone.layers, self.backbone.width
+        self.prepare = read_preprocessing(found.folder, self.backbone.family)
+        if self.prepare.size != self.backbone.picture:
+            raise MerError(
+                found.folder / "preprocessor_config.json",
+                f"makes pictures of {self.prepare.size} pixels, the backbone was made for {self.backbone.picture}",
+                then="the folder mixes two models: fetch weights and preprocessor of the same one",
+            )
+        self.reader = FrameReader(config, self.backbone.frames)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.batch_length = BATCH_GPU if self.device.type == "cuda" else BATCH_CPU
+        self.dtype = getattr(torch, config.dtype)
+        model = _load(found, self.backbone)
+        # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
+        # would attend across the wrong tokens without a word. Its table of times is stretched by itself.
+        model.config.num_frames = self.backbone.frames
+        self.model = model.eval().requires_grad_(False).to(self.device)
+
+    def probe(self, path: Path) -> int:
+        return self.reader.probe(path)
+
+    def load(self, path: Path) -> LoadedClip:
+        """Raises: MediaFault when the clip cannot be decoded."""
+        pictures = self.reader.read(path)
+        return LoadedClip(self.prepare(pictures.images), pictures.notes)
+
+    @torch.inference_mode()
+    def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
+        """float32 (B, L, D); index 0 is the embedding layer, the last is the model's last hidden state."""
+        pixels = torch.stack([clip.inputs for clip in clips]).to(self.device)  # (B, T, 3, height, width)
+        per_frame = self.backbone.family.per_frame
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            out = self.model(pixel_values=pixels.flatten(0, 1) if per_frame else pixels, output_hidden_states=True)
+        # Some families apply a last norm after the last of hidden_states: the model's own output is what 'last' means.
+        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        pooled = torch.stack([self._pool(state.float()) for state in states], dim=1)
+        if per_frame:
+            pooled = pooled.unflatten(0, (len(clips), -1)).mean(dim=1)
+        return pooled.cpu().numpy()
+
+    def _pool(self, state_BND: torch.Tensor) -> torch.Tensor:
+        if self.backbone.pooler == "first":
+            return state_BND[:, 0]
+        return state_BND[:, 1 if self.backbone.family.summary_token else 0 :].mean(dim=1)
+
+
+def _load(found: BackboneFolder, backbone: VideoBackbone) -> Any:
+    import transformers
+
+    model_class = getattr(transformers, backbone.family.model)
+    # ViViT's pooler is never read here, and checkpoints of classifiers have none: it would be random.
+    extra = {"add_pooling_layer": False} if backbone.family.model == "VivitModel" else {}
+    allowed = f"{KNOWN}, with safetensors weights and without code of its own"
+    with refusing(found, allowed=allowed, offline="framestats"), quiet():
+        model, report = model_class.from_pretrained(
+            found.folder,
+            dtype=torch.float32,  # whatever it was saved in: bfloat16 is autocast, so that sums stay exact
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **extra,
+        )
+    require_whole(found, model, report["missing_keys"])
+    return model
