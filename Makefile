@@ -24,7 +24,7 @@ $(VENV)/dev: $(VENV)/base
 	@touch $@
 
 demo: $(VENV)/base
-	$(BIN)/python -m mer.data sample datasets/sample
+	$(BIN)/python -m mer.data sample datasets/sample --modalities text
 	$(BIN)/python -m mer.tune search_spaces/quickstart.yaml --fresh
 
 test: $(VENV)/dev
