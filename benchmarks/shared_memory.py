@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import ray
 
+from mer.config import TrialConfig
 from mer.console import quiet_libraries
 from trainables.shared_features import SharedFeatures
 
@@ -30,7 +31,8 @@ class Worker:
 
     def __init__(self) -> None:
         import torch
-        import trainables.text  # noqa: F401 - the imports are part of the baseline
+
+        import trainables.cached  # noqa: F401 - the imports are part of the baseline
 
         torch.set_num_threads(1)
 
@@ -38,7 +40,8 @@ class Worker:
         return memory_mib()
 
     def read_all(self, features: SharedFeatures, path: str) -> int:
-        self.data = features.training_data(path, path, "emotion")
+        config = TrialConfig.model_validate({"encoders": {"text": {}}})
+        self.data, _ = features.training_data(config, {"text": {"train": path, "dev": path}})
         layers = list(range(self.data.train.features_NLD.shape[1]))
         for start in range(0, len(self.data.train), 64):
             rows = np.arange(start, min(start + 64, len(self.data.train)))

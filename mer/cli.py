@@ -8,6 +8,7 @@ import sys
 # name -> (module, what it does). Modules are imported when they are asked for: `mer --help` answers at once.
 COMMANDS = {
     "tune": ("mer.tune", "run a study: python -m mer.tune search_spaces/quickstart.yaml"),
+    "extract": ("mer.extract", "a study's features ahead of it, by several processes or a cluster"),
     "export": ("mer.export", "a trial as a folder that loads anywhere: python -m mer.export studies/quickstart"),
     "evaluate": ("mer.evaluate", "seed repeats of an export, test once per seed: python -m mer.evaluate exports/spcl"),
     "verify": ("mer.verify", "run a trial again and compare every number"),

@@ -388,10 +388,25 @@ class TrialConfig(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of initialisation, batches and dropout")
     data: DataConfig = DataConfig()
     encoders: EncodersConfig = EncodersConfig()
+    fusion: Fusion | None = Field(None, description="how several encoders become one representation")
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_fusion(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One encoder, no fusion: then it is not mentioned, so that such a configuration keeps its hash."""
+        return {name: value for name, value in dump(self).items() if name != "fusion" or value is not None}
+
+    @model_validator(mode="after")
+    def _fusion_joins_encoders(self) -> Self:
+        there = self.encoders.present
+        if self.fusion is not None and len(there) == 1:
+            raise ValueError(f"fusion joins several encoders; there is one ({', '.join(there)})")
+        if self.fusion is not None and self.fusion.kind == "late" and self.loss.contrastive.kind != "none":
+            raise ValueError("fusion.kind 'late' averages class scores and has no h for a contrastive loss")
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -402,9 +417,9 @@ class TrialConfig(Frozen):
                 "head.hidden must be 1 or more"
             )
         reads_words = contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text"
-        if reads_words and self.encoders.present and self.encoders.text is None:
+        if reads_words and self.encoders.present and list(self.encoders.present) != ["text"]:
             raise ValueError(
-                f"loss.contrastive.kind '{contrastive.kind}' reads the label words as text, which only a text encoder "
+                f"loss.contrastive.kind '{contrastive.kind}' reads the label words as text, which only a text model "
                 "can: choose another kind (or proto_init: orthogonal)"
             )
         if self.training.prediction == "nearest_anchor" and contrastive.kind != "eacl":

@@ -29,9 +29,7 @@ def evaluate(
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
-    dev_only: Annotated[
-        bool, typer.Option("--dev-only", help="stop before test: for data without one")
-    ] = False,
+    dev_only: Annotated[bool, typer.Option("--dev-only", help="stop before test: for data without one")] = False,
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""

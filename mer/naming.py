@@ -15,13 +15,24 @@ from mer.errors import MerError
 MODALITIES = {"text": "T", "audio": "A", "video": "V"}
 TASKS = {"emotion": "E", "sentiment": "S"}
 MODES = {"full": "T", "lora": "L", "frozen": "F"}
+_FUSION_NAMES = {
+    "concat": "Concat", "lmf": "LMF", "self_attention": "SelfAttention", "cross_attention": "CrossAttention",
+    "shifting": "ASF", "tgmoe": "TGMoE", "late": "Late",
+}  # fmt: skip
 _LABEL = re.compile(
     r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
 )
 
 
 def method_name(config: TrialConfig) -> str:
-    """The loss and its own settings, as tables of results name it."""
+    """The loss and its own settings, as tables of results name it; of fused models also modalities and fusion."""
+    if config.fusion is not None:
+        letters = "+".join(MODALITIES[name] for name in config.encoders.present)
+        return f"{letters} {_FUSION_NAMES[config.fusion.kind]} {_loss_name(config)}"
+    return _loss_name(config)
+
+
+def _loss_name(config: TrialConfig) -> str:
     contrastive = config.loss.contrastive
     match contrastive:
         case SupConConfig():
@@ -87,5 +98,6 @@ def label_of(config: TrialConfig) -> Label:
         modalities=tuple(present),
         task=config.data.label,
         mode=next(iter(present.values())).mode,
+        fusion=_FUSION_NAMES[config.fusion.kind] if config.fusion is not None else None,
         backbones=tuple(encoder.backbone for encoder in present.values()),
     )

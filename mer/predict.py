@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from mer.cli_app import Debug, launch
-from mer.config import TextEncoderConfig
-from mer.data.inputs import Inputs, decode, from_csv, from_json_lines, from_texts
+from mer.data.inputs import Inputs, absent_texts, decode, from_csv, from_json_lines, from_texts
 from mer.data.media import MediaFault, clip_path
 from mer.data.text import normalise
 from mer.data.types import Utterance
@@ -30,6 +29,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SHOWN_CHARACTERS = 80
 _FEW = 50  # texts that need no progress bar
+_NAMELESS = "only a file named as MELD's are says where its clips lie"
 EPILOG = (
     "Predictions go to standard output (or --out), everything else to standard error. "
     "Piped input is one utterance a line. Exit code 0: all predicted; 2: bad input, said in one message."
@@ -48,9 +48,7 @@ def predict(
     speaker: Annotated[str, typer.Option(help="who speaks where the input does not say")] = "Speaker",
     backbone: Annotated[Path | None, typer.Option(help="folder of the backbone, if it has moved")] = None,
     batch: Annotated[int, typer.Option(min=1, help="most tokens the backbone reads at once")] = 2048,
-    audio: Annotated[
-        list[Path] | None, typer.Option(help="a sound, for models that hear; may be repeated")
-    ] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="a sound, for models that hear; may be repeated")] = None,
     video: Annotated[list[Path] | None, typer.Option(help="a video, for models that see; may be repeated")] = None,
     debug: Debug = False,
 ) -> None:
@@ -80,20 +78,25 @@ def run(request: Request, stdin: TextIO) -> None:
     from mer.predictor import open_predictor
 
     export = read_export(request.export)
-    modality, _ = export.config.encoders.only
-    _refuse_others(request, export, modality)
+    reads = tuple(export.config.encoders.present)
+    _refuse_others(request, export, reads)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
         raise MerError(request.out, f"unknown format {request.out.suffix!r}", allowed="--out F.csv or F.jsonl")
     inputs = _read(request, export, stdin)
     predictor = open_predictor(export, backbone=request.backbone)
     progress = None if request.file is not None or len(inputs.rows) > _FEW else False
-    if modality == "text":
+    if reads == ("text",):
         by_dialogue = predictor.predict_dialogues(
             inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
         )
-    else:
-        clips, whole_file = _clips(inputs, modality, request), request.file is not None
+    elif len(reads) == 1:
+        clips, whole_file = _clips(inputs, reads[0], request), request.file is not None
         by_dialogue = predictor.predict_clips(clips, masked=whole_file, progress=progress)
+    else:
+        of = {modality: _clips(inputs, modality, request) for modality in reads if modality != "text"}
+        by_dialogue = predictor.predict_utterances(
+            inputs.dialogues, of, batch_tokens=request.batch_tokens, progress=progress
+        )
     in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
     pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
     _warn(pairs, request, export)
@@ -114,32 +117,47 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     return f"{len(labels)} labelled utterances: " + ", ".join(f"{k} {100 * v:.2f}" for k, v in parts.items())
 
 
-def _refuse_others(request: Request, export: Export, modality: str) -> None:
+def _refuse_others(request: Request, export: Export, reads: tuple[str, ...]) -> None:
     given = {"text": bool(request.texts), **{name: bool(clips) for name, clips in request.clips.items()}}
     for name, is_given in given.items():
-        if is_given and name != modality:
+        if is_given and name not in reads:
             raise MerError(
                 f"--{name}",
-                f"{export.folder} does not read it: this model has {modality} only",
-                allowed=f"--{modality}, --file",
+                f"{export.folder} does not read it: this model has {', '.join(reads)} only",
+                allowed=f"{', '.join(f'--{modality}' for modality in reads)}, --file",
             )
 
 
 def _clips(inputs: Inputs, modality: str, request: Request) -> list[Path | MediaFault]:
-    """Where the clip of each utterance lies; paths in a file are relative to it and stay below its folder."""
+    """Where the clip of each utterance lies; paths in a file are relative to it and stay below its folder.
+
+    Raises: MerError when a file has not a single clip beside it: nothing could be told from what was given.
+    """
     if request.file is None:
-        return list(request.clips[modality])
+        given: list[Path | MediaFault] = list(request.clips.get(modality, ()))
+        return given or [MediaFault(f"no --{modality} was given")] * len(inputs.utterances)
     clips: list[Path | MediaFault] = []
     for utterance in inputs.utterances:
+        relative: str | None = getattr(utterance, modality)
         try:
-            clips.append(clip_path(request.file.parent, getattr(utterance, modality) or ""))
+            clips.append(clip_path(request.file.parent, relative) if relative else MediaFault(_NAMELESS))
         except MediaFault as fault:
             clips.append(fault)
+    if all(isinstance(clip, MediaFault) for clip in clips):
+        raise MerError(
+            request.file,
+            f"not one clip of its {len(clips)} utterances is there ({clips[0]})",
+            allowed=f"MELD's layout: dev_sent_emo.csv (or train, test) and, beside it, {modality}s/dev/dia0_utt0 ...",
+            then=f"put the clips there, or name them one by one: --{modality} FILE",
+        )
     return clips
 
 
 def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
-    modality, _ = export.config.encoders.only
+    reads = tuple(export.config.encoders.present)
+    if len(reads) > 1:
+        return _read_several(request, export, reads)
+    modality = reads[0]
     if modality != "text":
         if request.file is not None and request.clips[modality]:
             raise MerError(f"--{modality} --file", "they exclude each other", then="give one of the two")
@@ -166,12 +184,30 @@ def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
     return from_texts(lines, speaker=request.speaker, where="standard input, line")
 
 
+def _read_several(request: Request, export: Export, reads: tuple[str, ...]) -> Inputs:
+    """For a fused model: what was given of each modality belongs together, first to first; the rest is absent."""
+    given = {name: values for name, values in {"text": request.texts, **request.clips}.items() if values}
+    if request.file is not None:
+        if given:
+            raise MerError("--file", f"excludes --{next(iter(given))}", then="give one of the two")
+        return _read_file(request.file, request, export)
+    if len({len(values) for values in given.values()}) > 1:
+        counts = ", ".join(f"{len(values)} --{name}" for name, values in given.items())
+        allowed = "each option as often as the others, or not at all"
+        raise MerError("input", f"{counts}: which belong together?", allowed=allowed)
+    if not given:
+        raise MerError("input", "there is none", allowed=f"{', '.join(f'--{name}' for name in reads)}, or --file F.csv")
+    if request.texts:
+        return from_texts(request.texts, speaker=request.speaker, where="--text")
+    return absent_texts(len(next(iter(given.values()))), speaker=request.speaker)
+
+
 def _read_file(path: Path, request: Request, export: Export) -> Inputs:
     if not path.is_file():
         raise MerError(path, "no such file" if not path.exists() else "not a file", allowed="F.csv or F.jsonl")
     if path.suffix.lower() == ".csv":
         return from_csv(path, task=export.task, class_names=export.class_names)
-    if export.config.encoders.text is None:
+    if tuple(export.config.encoders.present) != ("text",):
         raise MerError(
             path, f"unknown format {path.suffix!r} for clips", allowed="F.csv in MELD's layout, clips beside it"
         )
@@ -186,13 +222,11 @@ def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, expor
         utterance, prediction = pairs[number - 1]
         _say(f"masked {utterance.dialogue} utterance {utterance.number}: {prediction.fault}")
     if unread:
-        _say(
-            f"note: {_count(unread)} without a readable clip, predicted as an average one"
-        )
-    _, encoder = export.config.encoders.only
-    if not isinstance(encoder, TextEncoderConfig):
+        _say(f"note: {_count(unread)} without a readable clip, predicted as an average one")
+    encoder = export.config.encoders.text
+    if encoder is None:
         return
-    limit = export.preprocessor["input"]["max_tokens"]
+    limit = export.inputs["text"]["input"]["max_tokens"]
     cut = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.truncated]
     if cut:
         _say(

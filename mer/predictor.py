@@ -28,11 +28,12 @@ from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, fingerprint, locate
 from mer.features.clip_reading import locate_clip_backbone, preprocessing_words
 from mer.features.extraction import TOKENS_PER_BATCH
-from mer.features.live import LiveClips, LiveEncoder
+from mer.features.live import LiveClips, LiveEncoder, LiveFeatures
 from mer.features.progress import Progress
 from mer.features.tokens import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
-from mer.training import SplitArrays, build_model, class_scores
+from mer.training import FusedSplit, Split, SplitArrays, build_model, class_scores
+from mer.training.data import Layers
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
 _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
@@ -59,17 +60,17 @@ class Prediction:
 class Predictor:
     """A loaded export. Build it with `load`."""
 
-    def __init__(self, export: Export, encoder: LiveEncoder | LiveClips, device: str = "cpu") -> None:
+    def __init__(self, export: Export, encoders: Mapping[str, LiveEncoder | LiveClips], device: str = "cpu") -> None:
         self.export, self.device = export, device
-        self._encoder = encoder
+        self._encoders = dict(encoders)
         tensors = export.tensors()
-        shape = export.preprocessor
-        self._layers = [int(layer) for layer in shape["layers"]]
         config = export.config
+        layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
+        widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
+        self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
+        width = widths if config.fusion is not None else next(iter(widths.values()))
         try:
-            self._model = build_model(
-                config, layers=len(self._layers), width=shape["width"], classes=len(self.class_names)
-            )
+            self._model = build_model(config, layers=self._layers, width=width, classes=len(self.class_names))
             self._model.load_state_dict(under("model", tensors))
         except RuntimeError as fault:
             raise MerError(
@@ -88,6 +89,11 @@ class Predictor:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.export.class_names
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What it reads, in the order text, audio, video."""
+        return tuple(self._encoders)
 
     def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
         """Labels of single utterances, each without context.
@@ -109,12 +115,50 @@ class Predictor:
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> list[Prediction]:
         """Labels of every utterance, dialogue after dialogue."""
-        if not isinstance(self._encoder, LiveEncoder):
+        if self.modalities != ("text",):
             raise self._reads_something_else("text")
         if not any(dialogue.utterances for dialogue in dialogues):
             return []
-        live = self._encoder.encode(dialogues, batch_tokens=batch_tokens, progress=progress)
+        live = self._read_text(dialogues, batch_tokens, progress)
         return self.predictions(self.logits(live.features_NLD), live.truncated_N)
+
+    def predict_utterances(
+        self,
+        dialogues: Sequence[Dialogue],
+        clips: Mapping[str, Sequence[Path | MediaFault]],
+        *,
+        batch_tokens: int = TOKENS_PER_BATCH,
+        progress: Progress = False,
+    ) -> list[Prediction]:
+        """Labels of a fused model: every utterance from what there is of it.
+
+        Args:
+            dialogues: the texts in their dialogues; an empty text is an absent one.
+            clips: modality -> clip of each utterance, dialogue after dialogue; a MediaFault where there is none.
+        """
+        utterances = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
+        if not utterances:
+            return []
+        read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        faults = [""] * len(utterances)
+        for modality, encoder in self._encoders.items():
+            if isinstance(encoder, LiveClips):
+                live = encoder.encode(clips[modality], progress=progress)
+                assert live.present_N is not None
+                read[modality] = (live.features_NLD, live.present_N)
+            else:
+                there = np.array([bool(normalise(utterance.text)) for utterance in utterances])
+                read[modality] = (self._read_text(dialogues, batch_tokens, progress).features_NLD, there)
+        nothing = ~np.stack([present for _, present in read.values()]).any(axis=0)
+        for row in np.flatnonzero(nothing):
+            faults[row] = "none of its modalities could be read"
+        found = self.predictions(self.scores(read))
+        return [replace(prediction, fault=fault) for prediction, fault in zip(found, faults, strict=True)]
+
+    def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
+        encoder = self._encoders["text"]
+        assert isinstance(encoder, LiveEncoder)
+        return encoder.encode(dialogues, batch_tokens=batch_tokens, progress=progress)
 
     def predict_clips(
         self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
@@ -126,17 +170,18 @@ class Predictor:
             masked: predict an unreadable clip as an average one, and say so in its `fault`, instead of raising.
         Raises: MerError for a clip that cannot be read.
         """
-        if not isinstance(self._encoder, LiveClips):
+        encoder = next(iter(self._encoders.values()))
+        if len(self._encoders) > 1 or not isinstance(encoder, LiveClips):
             raise self._reads_something_else("clips")
         if isinstance(clips, str | Path):
             raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
         if not clips:
             return []
         paths = [clip if isinstance(clip, MediaFault) else Path(clip).expanduser() for clip in clips]
-        live = self._encoder.encode(paths, progress=progress)
+        live = encoder.encode(paths, progress=progress)
         if live.faults and not masked:
             path, fault = next(iter(live.faults.items()))
-            raise MerError(path, fault, allowed=f"a file that holds {self._encoder.modality}")
+            raise MerError(path, fault, allowed=f"a file that holds {encoder.modality}")
         found = self.predictions(self.logits(live.features_NLD, live.present_N), live.truncated_N)
         return [
             replace(prediction, fault=live.faults.get(str(path), ""))
@@ -144,9 +189,10 @@ class Predictor:
         ]
 
     def _reads_something_else(self, given: str) -> MerError:
-        modality, _ = self.export.config.encoders.only
-        call = "predict, predict_dialogue" if modality == "text" else "predict_clips"
-        return MerError(self.export.folder, f"this model does not read {given}", allowed=f"{modality}: {call}")
+        calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}
+        call = calls[self.modalities[0]] if len(self.modalities) == 1 else "predict_utterances"
+        allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
+        return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
 
     def logits(self, features_NLD: np.ndarray, present_N: np.ndarray | None = None) -> np.ndarray:
         """Class scores (N, C) float32 of features as the cache holds them: all hidden states (N, L+1, D).
@@ -154,14 +200,23 @@ class Predictor:
         Args: present_N: bool; rows that are not there are read as average ones.
         Raises: MerError when they come from another backbone.
         """
-        expected = (self.export.preprocessor["hidden_states"], self.export.preprocessor["width"])
-        if features_NLD.ndim != 3 or features_NLD.shape[1:] != expected:
-            raise MerError(
-                self.export.folder,
-                f"features of shape {features_NLD.shape}",
-                allowed=f"(utterances, {expected[0]}, {expected[1]}), the hidden states of its backbone",
-            )
-        rows = SplitArrays((), features_NLD, np.zeros(len(features_NLD), dtype=np.int64), present_N)
+        return self.scores({self.modalities[0]: (features_NLD, present_N)})
+
+    def scores(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
+        """`logits`, of every modality's features and which of its rows are there (None: all)."""
+        parts = {}
+        for modality, expected in self.export.inputs.items():
+            features_NLD, present_N = read[modality]
+            shape = (expected["hidden_states"], expected["width"])
+            if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
+                raise MerError(
+                    self.export.folder,
+                    f"features of shape {features_NLD.shape}",
+                    allowed=f"(utterances, {shape[0]}, {shape[1]}), the hidden states of its backbone",
+                )
+            nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
+            parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
+        rows: Split = next(iter(parts.values())) if self.export.config.fusion is None else FusedSplit(parts)
         if not len(rows):
             return np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
@@ -192,18 +247,30 @@ def load(folder: Path | str, *, backbone: Path | str | None = None, device: str 
 
 def open_predictor(export: Export, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
     """`load`, for an export that was read already."""
-    _, config = export.config.encoders.only
-    encoder = _encoder_config(export, config, backbone)
+    if backbone is not None and len(export.inputs) > 1:
+        raise MerError("--backbone", "a fused model has several backbones", then="put them where config.json says")
+    encoders = {
+        modality: _open_encoder(export, modality, config, backbone)
+        for modality, config in export.config.encoders.present.items()
+    }
+    return Predictor(export, encoders, device)
+
+
+def _open_encoder(
+    export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None
+) -> LiveEncoder | LiveClips:
+    reads = export.inputs[modality]
+    encoder = _encoder_config(export, reads, config, backbone)
     if isinstance(encoder, TextEncoderConfig):
-        _check_versions(export, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
+        _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
         found = locate(encoder, weights=True)
-        _check_backbone(export, found)
-        return Predictor(export, LiveEncoder(encoder, found), device)
+        _check_backbone(reads, found)
+        return LiveEncoder(encoder, found)
     place = locate_clip_backbone(encoder)
-    _check_versions(export, preprocessing_words(encoder, place))
+    _check_versions(export, reads, preprocessing_words(encoder, place))
     if place is not None:
-        _check_backbone(export, place)
-    return Predictor(export, LiveClips(encoder, place), device)
+        _check_backbone(reads, place)
+    return LiveClips(encoder, place)
 
 
 def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
@@ -216,28 +283,29 @@ def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
     return Dialogue(f"new/{name}", tuple(utterances))
 
 
-def _encoder_config(export: Export, config: EncoderConfig, backbone: Path | str | None) -> EncoderConfig:
+def _encoder_config(
+    export: Export, reads: Mapping[str, Any], config: EncoderConfig, backbone: Path | str | None
+) -> EncoderConfig:
     place = backbone if backbone is not None else export.backbone_folder
     if place is not None:
         return config.model_copy(update={"backbone": str(place), "revision": None})
-    revision = export.preprocessor["backbone"].get("revision")  # the commit that was used, also if none was asked for
+    revision = reads["backbone"].get("revision")  # the commit that was used, also if none was asked for
     return config.model_copy(update={"revision": revision}) if revision else config
 
 
-def _check_versions(export: Export, mine: Mapping[str, Any]) -> None:
-    reads = export.preprocessor["input"]
+def _check_versions(export: Export, reads: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     for name, version in mine.items():
-        if reads.get(name) != version:
+        if reads["input"].get(name) != version:
             raise MerError(
                 export.folder / "preprocessor.json",
-                f"{name} {reads.get(name)}: the model was trained on inputs prepared in another way",
+                f"{name} {reads['input'].get(name)}: the model was trained on inputs prepared in another way",
                 allowed=f"{name} {version}",
                 then="use the version of mer that wrote the export, or train and export again",
             )
 
 
-def _check_backbone(export: Export, found: BackboneFolder) -> None:
-    expected, now = export.preprocessor["backbone"], fingerprint(found, None)
+def _check_backbone(reads: Mapping[str, Any], found: BackboneFolder) -> None:
+    expected, now = reads["backbone"], fingerprint(found, None)
     for what, hash_now in (("weights", now.weights), ("tokenizer", now.tokenizer)):
         wanted = expected[f"{what}_sha256"]
         if hash_now != wanted:

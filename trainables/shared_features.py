@@ -14,8 +14,10 @@ import numpy as np
 import ray
 
 from mer.config import TrialConfig
+from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.training import SplitArrays, TrainingData
+from mer.training import FusedSplit, Split, SplitArrays, TrainingData
+from mer.training.data import Layers
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,16 @@ class SharedFeatures:
         """Load each cache file once and put it into the object store."""
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)})
 
-    def training_data(self, config: TrialConfig, train: str, dev: str) -> tuple[TrainingData, list[int]]:
-        """Train and dev of a configuration's only encoder, and the layers it reads. Nothing is copied."""
-        train_table, dev_table = ray.get([self._handles[train], self._handles[dev]])
-        return as_training_data(config, train_table, dev_table)
+    def training_data(self, config: TrialConfig, files: Mapping[str, Mapping[str, str]]) -> tuple[TrainingData, Layers]:
+        """Train and dev of a configuration's encoders, and the layers it reads. Nothing is copied.
+
+        Args: files: modality -> split -> path of the cache file.
+        """
+        train, dev = (
+            {modality: ray.get(self._handles[of[split]]) for modality, of in files.items()}
+            for split in ("train", "dev")
+        )
+        return as_training_data(config, train, dev)
 
 
 def read_table(path: Path) -> SharedTable:
@@ -57,15 +65,41 @@ def read_table(path: Path) -> SharedTable:
     return SharedTable(table.ids, table.features, table.labels, table.label_names, table.label_text, present)
 
 
-def as_training_data(config: TrialConfig, train: SharedTable, dev: SharedTable) -> tuple[TrainingData, list[int]]:
-    """What a TrainingRun of this configuration reads. Raises: MerError when the layers are not there."""
-    modality, encoder = config.encoders.only
-    task = config.data.label
-    layers = select_layers(encoder.layers, train.features_NLD.shape[1], f"encoders.{modality}.layers")
+def as_training_data(
+    config: TrialConfig, train: Mapping[str, SharedTable], dev: Mapping[str, SharedTable]
+) -> tuple[TrainingData, Layers]:
+    """What a TrainingRun of this configuration reads, from each modality's tables.
+
+    Raises: MerError when layers are not there, or the modalities are not of the same utterances.
+    """
+    task, first = config.data.label, next(iter(train.values()))
     data = TrainingData(
-        train=train.split(task),
-        dev=dev.split(task),
-        class_names=train.label_names[task],
-        label_text_CLD=train.label_text.get(task),
+        train=as_split(config, train),
+        dev=as_split(config, dev),
+        class_names=first.label_names[task],
+        label_text_CLD=first.label_text.get(task),
     )
-    return data, layers
+    return data, layers_of(config, {modality: table.features_NLD.shape[1] for modality, table in train.items()})
+
+
+def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
+    """One split of the configuration's modalities, in their fixed order. Raises: MerError when their rows differ."""
+    parts = {modality: tables[modality].split(config.data.label) for modality in config.encoders.present}
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    try:
+        return FusedSplit(parts)
+    except ValueError as fault:
+        raise MerError("features", str(fault), then="extract them again from one data root") from fault
+
+
+def layers_of(config: TrialConfig, hidden_states: Mapping[str, int]) -> Layers:
+    """The layers that the configuration reads: a list, or of several modalities a dict of lists. Raises: MerError.
+
+    Args: hidden_states: how many of each modality are stored.
+    """
+    chosen = {
+        modality: select_layers(encoder.layers, hidden_states[modality], f"encoders.{modality}.layers")
+        for modality, encoder in config.encoders.present.items()
+    }
+    return next(iter(chosen.values())) if len(chosen) == 1 else chosen

@@ -55,6 +55,12 @@ class Export:
         return self.config.data.label
 
     @property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """How each modality becomes features, by modality."""
+        several: dict[str, dict[str, Any]] | None = self.preprocessor.get("modalities")
+        return several or {self.preprocessor["modality"]: self.preprocessor}
+
+    @property
     def backbone_folder(self) -> Path | None:
         """The backbone inside a bundle, else None."""
         folder = self.folder / BACKBONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.cli_app import Debug, launch
+from mer.data.asr import Recogniser
 from mer.data.check import SplitSummary, check
 from mer.data.check_media import check_media
 from mer.data.check_report import media_lines, media_table, next_step
@@ -20,8 +20,8 @@ from mer.data.prepare import LOG, default_workers, prepare
 from mer.data.prepare_report import fault_lines, summary_lines
 from mer.data.progress import counting
 from mer.data.registry import load_corpus, present_splits
-from mer.data.sample import write_sample
-from mer.data.transcribe import Progress, Recogniser, transcribe_corpus
+from mer.data.sample import default_processes, write_sample
+from mer.data.transcribe import transcribe_corpus
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -44,12 +44,22 @@ def get_command(
 @app.command("sample")
 def sample_command(
     out: Annotated[Path, typer.Argument(help="folder to write; new, empty, or an earlier sample corpus")],
-    seed: Annotated[int, typer.Option(help="of every draw; the same seed gives the same bytes")] = 0,
+    seed: Annotated[int, typer.Option(help="of every draw; the same seed gives the same corpus")] = 0,
+    modalities: Annotated[
+        str, typer.Option(help="comma-separated; text alone takes no time, voices and faces half a minute and 40 MB")
+    ] = "text,audio,video",
+    raw: Annotated[bool, typer.Option("--raw", help="clips as in MELD's raw archive, faults included")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; one per processor if left out")] = None,
     debug: Debug = False,
 ) -> None:
-    """Generate a small corpus in MELD's shape, free to use (CC0)."""
-    write_sample(out, seed=seed)
-    print(f"wrote a sample corpus to {out}\nnext: python -m mer.data check {out}")
+    """Generate a small corpus in MELD's shape, with voices and faces, free to use (CC0)."""
+    wanted = tuple(name.strip() for name in modalities.split(",") if name.strip())
+    with counting("sample") as progress:
+        write_sample(
+            out, seed=seed, modalities=wanted, raw=raw, workers=workers or default_processes(), progress=progress
+        )
+    then = f"prepare {out} --out {out}-prepared" if raw else f"check {out}"
+    print(f"wrote a sample corpus to {out}\nnext: python -m mer.data {then}")
 
 
 @app.command("prepare")
@@ -117,26 +127,14 @@ def transcribe_command(
     recogniser = Recogniser(
         model=model, language=language, device=device, compute_type=compute_type, vad=vad, max_seconds=max_seconds
     )
-    tallies = transcribe_corpus(
-        root, out, dataset=dataset, splits=asked, recogniser=recogniser, cache=cache, only_missing=only_missing,
-        progress=_sparse_lines(),
-    )  # fmt: skip
+    with counting("transcribe") as progress:
+        tallies = transcribe_corpus(
+            root, out, dataset=dataset, splits=asked, recogniser=recogniser, cache=cache, only_missing=only_missing,
+            progress=progress,
+        )  # fmt: skip
     for split, tally in tallies.items():
         print(f"{split}: {tally}")
     print(f"wrote {out}\nnext: python -m mer.data check {out}")
-
-
-def _sparse_lines(every_s: float = 30.0) -> Progress:
-    """Says on standard error how far it is, now and then."""
-    last = time.monotonic()
-
-    def step(split: str, done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
-            last = time.monotonic()
-            typer.echo(f"{split}: {done} of {total} utterances", err=True)
-
-    return step
 
 
 def _table(title: str, summaries: list[SplitSummary]) -> Table:

@@ -50,6 +50,11 @@ def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
     return Inputs(tuple(dialogues), tuple(range(len(dialogues))))
 
 
+def absent_texts(count: int, *, speaker: str) -> Inputs:
+    """So many utterances of which only clips were given."""
+    return Inputs(tuple(_dialogue(f"clip{place}", [(speaker, "")]) for place in range(count)), tuple(range(count)))
+
+
 def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
     """A CSV file with MELD's columns; other columns are ignored, labels are read where the file has them.
 

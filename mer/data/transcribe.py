@@ -1,146 +1,41 @@
 """Text from sound, for datasets whose text is missing: a data folder in, the same folder with transcripts out.
 
-What comes out is an ordinary data folder: nothing else in the system knows about speech recognition. The recogniser is
-faster-whisper (optional extra `asr`); it is imported and its model loaded when the first clip is not in the cache.
+What comes out is an ordinary data folder: nothing else in the system knows about speech recognition. The recogniser's
+model (`asr`) is loaded when the first clip is not in the cache.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import io
+import itertools
 import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
+from mer.data.asr import Recogniser, SpeechModel, brief, transcript, versions
 from mer.data.csv_rows import read_rows
 from mer.data.media import MediaFault, clip_path
+from mer.data.progress import Step
 from mer.data.reader import SPLITS, Dataset
 from mer.data.registry import find_dataset, load_corpus
-from mer.data.text import normalise
 from mer.data.types import Corpus, Utterance
+from mer.data.word_errors import word_errors, words
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 
 MARKER = "transcripts.json"  # says that the folder is ours to write again, and how the text came about
 TEXT_COLUMN = "Utterance"
-MAX_NO_SPEECH_PROB = 0.6  # above these two, laughter and music have been heard as words
-MAX_COMPRESSION_RATIO = 2.4
 _MADE_BY = "mer.data.transcribe"
 
 log = logging.getLogger(__name__)
-Progress = Callable[[str, int, int], None]  # split, utterances done, utterances in all
-
-
-class SpeechModel(Protocol):
-    """What we use of faster_whisper.WhisperModel."""
-
-    def transcribe(self, audio: np.ndarray, **options: Any) -> tuple[Iterable[Any], Any]:
-        """Samples float32 [S] at 16 kHz -> (lazy segments with text, no_speech_prob and compression_ratio, info)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recogniser:
-    """Everything that decides a transcript.
-
-    Attributes:
-        model: a name that faster-whisper knows, a hub id, or a local folder of a CTranslate2 model.
-        language: code of the language spoken. It is never guessed: clips are too short for that.
-        compute_type: a CTranslate2 type; "auto" is float16 on a GPU and int8 on a CPU.
-        vad: leave out what the voice activity detector takes for silence.
-        max_seconds: only so much of a clip is heard; MELD has a clip of five minutes that should have two seconds.
-    """
-
-    model: str = "distil-large-v3"
-    language: str = "en"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    compute_type: str = "auto"
-    vad: bool = True
-    max_seconds: float = 20.0
-
-    def resolved(self) -> Recogniser:
-        """The same without "auto", so that transcripts of two machines are not taken for the same."""
-        device, compute_type = self.device, self.compute_type
-        if device == "auto":
-            import torch
-
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if compute_type == "auto":
-            compute_type = "float16" if device == "cuda" else "int8"
-        return replace(self, device=device, compute_type=compute_type)
-
-    def decoding(self) -> dict[str, Any]:
-        """Keyword arguments of `SpeechModel.transcribe`.
-
-        Temperature 0 only: the library's fallback temperatures draw at random, so a transcript would depend on the
-        clips before it, and on where an interrupted run went on.
-        """
-        return {
-            "language": self.language,
-            "beam_size": 5,
-            "temperature": 0.0,
-            "condition_on_previous_text": False,
-            "vad_filter": self.vad,
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """What the cache is keyed by besides the clip. The device is left out: its arithmetic is the compute type."""
-        return {
-            "model": _model_identity(self.model),
-            "options": self.decoding()
-            | {
-                "compute_type": self.compute_type,
-                "max_seconds": self.max_seconds,
-                "max_no_speech_prob": MAX_NO_SPEECH_PROB,
-                "max_compression_ratio": MAX_COMPRESSION_RATIO,
-            },
-        }
-
-    def load(self) -> SpeechModel:
-        """Raises: MerError when faster-whisper is not installed or has no such model."""
-        try:
-            from faster_whisper import WhisperModel
-        except ImportError as fault:
-            found = "is not installed" if fault.name == "faster_whisper" else f"cannot be imported: {fault}"
-            raise MerError("faster-whisper", found, then="pip install 'mer[asr]'") from fault
-        try:
-            model: SpeechModel = WhisperModel(
-                _local_folder(self.model) or self.model, device=self.device, compute_type=self.compute_type
-            )
-        except Exception as fault:  # ValueError, RuntimeError, and whatever the hub's client and its transport raise
-            raise MerError(
-                f"--model {self.model}",
-                f"cannot be loaded (device {self.device}, compute type {self.compute_type}): {_brief(fault)}",
-                allowed="a name or hub id that can be downloaded or is in the hub's cache, such as distil-large-v3 or "
-                "small.en, or a local folder with a CTranslate2 Whisper model (model.bin, config.json, tokenizer.json)",
-                then="without a network, copy the model's folder here and name it: --model FOLDER; "
-                "if the device is at fault, --device cpu --compute-type int8",
-            ) from fault
-        return model
-
-
-def transcript(model: SpeechModel, samples: np.ndarray, decoding: Mapping[str, Any]) -> str:
-    """The words of a clip, "" if there are none.
-
-    Args:
-        samples: float32 [S] at 16 kHz.
-        decoding: as `Recogniser.decoding` gives it.
-    """
-    segments, _ = model.transcribe(samples, **decoding)
-    kept = [  # this loop does the work: the segments are a lazy generator
-        segment.text
-        for segment in segments
-        if segment.no_speech_prob <= MAX_NO_SPEECH_PROB and segment.compression_ratio <= MAX_COMPRESSION_RATIO
-    ]
-    return " ".join(" ".join(kept).split())
 
 
 class TranscriptCache:
@@ -168,7 +63,7 @@ class TranscriptCache:
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if not self.path.exists():
-            self._append({"made_by": _MADE_BY, **self._identity, "versions": _versions()})
+            self._append({"made_by": _MADE_BY, **self._identity, "versions": versions()})
         elif not self.path.read_bytes().endswith(b"\n"):
             with self.path.open("ab") as stream:  # ends a half-written line, so that ours is not glued to it
                 stream.write(b"\n")
@@ -177,21 +72,6 @@ class TranscriptCache:
     def _append(self, line: Mapping[str, Any]) -> None:
         with self.path.open("ab") as stream:
             stream.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-
-
-def words(text: str) -> list[str]:
-    """As word errors count them: lower case, no punctuation; "Don't" is one word, "well-known" two."""
-    return re.findall(r"[^\W_]+", normalise(text).lower().replace("'", ""))
-
-
-def word_errors(gold: Sequence[str], heard: Sequence[str]) -> int:
-    """Fewest substitutions, insertions and deletions that turn `gold` into `heard` (Levenshtein over words)."""
-    row = list(range(len(heard) + 1))
-    for deleted, gold_word in enumerate(gold, start=1):
-        above, row = row, [deleted]
-        for column, heard_word in enumerate(heard, start=1):
-            row.append(min(above[column] + 1, row[-1] + 1, above[column - 1] + (gold_word != heard_word)))
-    return row[-1]
 
 
 @dataclass(slots=True)
@@ -244,7 +124,7 @@ def transcribe_corpus(
     cache: Path = Path("transcripts"),
     only_missing: bool = False,
     model: SpeechModel | None = None,
-    progress: Progress | None = None,
+    progress: Step | None = None,
 ) -> dict[str, SplitTally]:
     """Write `out`: the files of `root` with transcripts for text, and links to its clips.
 
@@ -255,6 +135,7 @@ def transcribe_corpus(
         cache: folder of the transcript cache; a run that was interrupted goes on from it.
         only_missing: keep text that is there, transcribe empty cells only.
         model: a loaded model; None loads the recogniser's when the first clip is not in the cache.
+        progress: called with (utterances done, utterances in all).
     Raises: MerError for a folder that is not right, a model that cannot be had, a model that fails on a clip.
     """
     asr = (recogniser or Recogniser()).resolved()
@@ -263,8 +144,14 @@ def transcribe_corpus(
     marker = _require_ours(out, corpus.root)
     identity = asr.identity()
     listener = _Listener(corpus.root, asr, TranscriptCache(cache, identity), model)
+    done, total = itertools.count(1), sum(len(corpus.utterances(split)) for split in corpus.splits)
+
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
     # All is heard before anything is written: a run that fails leaves an earlier result whole, and its work cached.
-    heard = {split: _hear_split(reader, corpus, split, listener, only_missing, progress) for split in corpus.splits}
+    heard = {split: _hear_split(reader, corpus, split, listener, only_missing, step) for split in corpus.splits}
     origin = {"root": str(corpus.root.resolve()), "dataset": dataset, "only_missing": only_missing, **identity}
     stay = marker.get("splits") if all(marker.get(key) == value for key, value in origin.items()) else None
     results = stay if isinstance(stay, dict) else {}
@@ -272,7 +159,7 @@ def transcribe_corpus(
         source = sha256_file(reader.path(corpus.root, split))
         results[split] = asdict(tally) | {"source_sha256": source, "word_error_rate": tally.word_error_rate}
     # The marker comes first: a folder that was left half written can then be written again.
-    write_json(out / MARKER, {"made_by": _MADE_BY, **origin, "versions": _versions(), "splits": results})
+    write_json(out / MARKER, {"made_by": _MADE_BY, **origin, "versions": versions(), "splits": results})
     for split in set(SPLITS) - results.keys():  # of another model, or of other data
         reader.path(out, split).unlink(missing_ok=True)
     _link_media(out, corpus.root, media)
@@ -320,14 +207,14 @@ class _Listener:
         except Exception as fault:  # an unknown language, a missing CUDA library, no memory: all come this late
             raise MerError(
                 path,
-                f"the model {self.asr.model!r} failed on this clip: {_brief(fault)}",
+                f"the model {self.asr.model!r} failed on this clip: {brief(fault)}",
                 then="run the same command again, it goes on after the last transcript (they are in "
                 f"{self.cache.path}); if it is the device, with --device cpu",
             ) from fault
 
 
 def _hear_split(
-    reader: Dataset, corpus: Corpus, split: str, listener: _Listener, only_missing: bool, progress: Progress | None
+    reader: Dataset, corpus: Corpus, split: str, listener: _Listener, only_missing: bool, step: Callable[[], None]
 ) -> tuple[SplitTally, str]:
     """The split's file with the transcripts in it, as text."""
     source = reader.path(corpus.root, split)
@@ -336,7 +223,7 @@ def _hear_split(
     tally, text = SplitTally(utterances=len(rows)), io.StringIO(newline="")
     writer = csv.writer(text)  # \r\n and minimal quotes, as MELD's own files
     writer.writerow(header)
-    for done, row in enumerate(rows, start=1):
+    for row in rows:
         gold = row.cells[TEXT_COLUMN]
         if only_missing and gold.strip():
             tally.kept += 1
@@ -348,8 +235,7 @@ def _hear_split(
                 tally.score(gold, heard)
             row.cells[TEXT_COLUMN] = heard or ""
         writer.writerow([row.cells[column] for column in header])
-        if progress is not None:
-            progress(split, done, len(rows))
+        step()
     return tally, text.getvalue()
 
 
@@ -437,38 +323,8 @@ def _cached_lines(path: Path) -> Iterable[tuple[str, str]]:
             yield entry["sha256"], entry["text"]
 
 
-def _local_folder(model: str) -> str | None:
-    folder = Path(model).expanduser()
-    return str(folder) if folder.is_dir() else None
-
-
-def _model_identity(model: str) -> str:
-    """The name of a hub model; a local folder is known by its files, since names of folders are reused."""
-    if (local := _local_folder(model)) is None:
-        return model
-    folder = Path(local).resolve()
-    files = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
-    return f"{folder.name}@{sha256_json(files)[:16]}"
-
-
 def _sha256(path: Path) -> str:
     try:
         return sha256_file(path)
     except OSError as fault:
         raise MediaFault(f"cannot be opened: {fault.strerror}") from fault
-
-
-def _versions() -> dict[str, str | None]:
-    """Of what computes a transcript; None where it is not installed (every clip was in the cache)."""
-
-    def version(name: str) -> str | None:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            return None
-
-    return {name: version(name) for name in ("faster-whisper", "ctranslate2")}
-
-
-def _brief(fault: Exception) -> str:
-    return f"{type(fault).__name__}: {(str(fault).strip().splitlines() or ['no message'])[0]}"

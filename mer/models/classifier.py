@@ -1,9 +1,11 @@
-"""Encoder features of one modality -> representation h -> class scores.
+"""Encoder features -> representation h -> class scores: what all models share, and the model of one modality.
 
 Shape suffixes: N utterances, L stored layers, D encoder width, H width of h, C classes.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +63,9 @@ class LayerMix(nn.Module):
         if kind == "learned":
             self.layer_logits = nn.Parameter(torch.zeros(layers))
 
+    def width(self, layers: int, width: int) -> int:
+        return layers * width if self.kind == "concat" else width
+
     def forward(self, x_NLD: Tensor) -> Tensor:
         if self.kind == "concat":
             return x_NLD.flatten(1)
@@ -69,26 +74,18 @@ class LayerMix(nn.Module):
         return torch.einsum("nld,l->nd", x_NLD, self.layer_logits.softmax(dim=0))
 
 
-class UtteranceClassifier(nn.Module):
-    """Norm, layer mix, `depth` blocks to h, a linear classifier on h.
-
-    Args:
-        config: widths, dropout, how layers are mixed.
-        layers: hidden states per utterance.
-        width: encoder width D.
-        classes: C.
-        probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
-    """
+class Classifier(nn.Module):
+    """h and the linear classifier on it; subclasses say how features become the vector that h is made of."""
 
     class_centers_CH: Tensor
 
-    def __init__(self, config: HeadConfig, *, layers: int, width: int, classes: int, probe: bool = False) -> None:
+    def __init__(self, *, probe: bool) -> None:
         super().__init__()
         self.probe = probe
-        self.input_norm = InputNorm(config.input_norm, layers, width)
-        self.layer_mix = LayerMix(config.layer_mix, layers)
+
+    def build_head(self, config: HeadConfig, mixed: int, classes: int) -> None:
+        """Blocks from the mixed vector to h, dropout, classifier, class centres."""
         self.input_dropout = nn.Dropout(config.input_dropout)
-        mixed = layers * width if config.layer_mix == "concat" else width
         blocks: list[nn.Module] = []
         for block in range(config.depth if config.hidden else 0):
             blocks += [nn.Dropout(config.dropout)] if block else []
@@ -99,22 +96,55 @@ class UtteranceClassifier(nn.Module):
         self.classifier = nn.Linear(self.width, classes)
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
 
-    def represent(self, x_NLD: Tensor, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H): what the classifier reads and contrastive losses shape.
+    def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
+        """h (N, H): what the classifier reads and contrastive losses shape."""
+        raise NotImplementedError
 
-        Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
-        """
-        mixed = self.layer_mix(self.input_norm(x_NLD))
-        if present_N is not None:
-            mixed = mixed.masked_fill(~present_N[:, None], 0.0)
-        return self.blocks(self.input_dropout(mixed))
+    def classify(self, h_NH: Tensor) -> Tensor:
+        """Class scores (N, C) of h."""
+        return self.classifier(self.dropout(h_NH.detach() if self.probe else h_NH))
 
-    def forward(self, x_NLD: Tensor, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(h (N, H), class scores (N, C)). `present_N` as in `represent`."""
-        h_NH = self.represent(x_NLD, present_N)
-        read = h_NH.detach() if self.probe else h_NH
-        return h_NH, self.classifier(self.dropout(read))
+    def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(h (N, H), class scores (N, C)). Arguments as in `represent`."""
+        h_NH = self.represent(x, present_N)
+        return h_NH, self.classify(h_NH)
+
+    def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Further weighted loss terms of the last training batch, and numbers to log."""
+        return {}, {}
 
     def center_scores(self, h_NH: Tensor, temperature: float) -> Tensor:
         """Cosine to each class centre over `temperature`, usable as class scores (N, C)."""
         return F.normalize(h_NH, dim=1) @ F.normalize(self.class_centers_CH, dim=1).T / temperature
+
+
+class UtteranceClassifier(Classifier):
+    """One modality: norm, layer mix, `depth` blocks to h, a linear classifier on h.
+
+    Args:
+        config: widths, dropout, how layers are mixed.
+        layers: hidden states per utterance.
+        width: encoder width D.
+        classes: C.
+        probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
+    """
+
+    def __init__(self, config: HeadConfig, *, layers: int, width: int, classes: int, probe: bool = False) -> None:
+        super().__init__(probe=probe)
+        self.input_norm = InputNorm(config.input_norm, layers, width)
+        self.layer_mix = LayerMix(config.layer_mix, layers)
+        self.build_head(config, self.layer_mix.width(layers, width), classes)
+
+    def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
+        """Take the statistics of the input norm from the given training rows."""
+        self.input_norm.fit(split.features_NLD, layers, rows_N)
+
+    def represent(self, x: Tensor, present_N: Tensor | None = None) -> Tensor:
+        """h (N, H) of features (N, L, D).
+
+        Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
+        """
+        mixed = self.layer_mix(self.input_norm(x))
+        if present_N is not None:
+            mixed = mixed.masked_fill(~present_N[:, None], 0.0)
+        return self.blocks(self.input_dropout(mixed))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mer.config import TrialConfig
 from mer.study.config_keys import complaints
 from mer.study.space import ChoiceParam, boolean_hint, encode
 from mer.study.spec import StudySpec
@@ -43,21 +44,31 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
                     seen.add(complaint)
                     _config_fault(file, spec, key, found, allowed, point, values)
             continue
-        if "encoder" not in seen and list(config.encoders.present) != [spec.trainable]:
+        if "encoder" not in seen and (unfit := _unfit_encoders(spec.trainable, config)):
             seen.add("encoder")
-            others = [modality for modality in config.encoders.present if modality != spec.trainable]
-            file.fault(
-                ("fixed",),
-                f"trainable {spec.trainable!r} reads {spec.trainable} alone; encoders are given for {', '.join(others)}"
-                if others
-                else f"trainable {spec.trainable!r} has no encoder",
-                then=f"name the modality with trainable: {others[0]}, or remove encoders.{others[0]}"
-                if others
-                else f"add fixed.encoders.{spec.trainable}.backbone",
-            )
+            file.fault(("fixed",), unfit[0], then=unfit[1])
         for key in spec.points[point] if point is not None else ():
             if key not in values:
                 file.fault(("points", point or 0, key), "its condition (`when`) does not hold in this point")
+
+
+def _unfit_encoders(trainable: str, config: TrialConfig) -> tuple[str, str] | None:
+    """What is wrong between a trainable and the encoders of a configuration, and what to do; None if they fit."""
+    there = list(config.encoders.present)
+    if trainable == "fusion":
+        if len(there) > 1 and config.fusion is not None:
+            return None
+        if len(there) > 1:
+            return "trainable 'fusion' has no fusion", "add fixed.fusion.kind: concat, or search fusion.kind"
+        found = f"trainable 'fusion' joins several modalities; encoders are given for {', '.join(there) or 'none'}"
+        return found, "add fixed.encoders.audio.backbone (or text, video) and fusion: {kind: concat}"
+    if there == [trainable]:
+        return None
+    if not there or trainable not in there:
+        return f"trainable {trainable!r} has no encoder", f"add fixed.encoders.{trainable}.backbone"
+    others = ", ".join(modality for modality in there if modality != trainable)
+    found = f"trainable {trainable!r} reads {trainable} alone; encoders are given for {others} too"
+    return found, f"remove encoders of {others}, or set trainable: fusion"
 
 
 def _config_fault(

@@ -52,7 +52,7 @@ def run_trials(
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
     with stop.listening():
-        _start_ray(address, sum(path.stat().st_size for path in plan.paths()))
+        start_ray(address, sum(path.stat().st_size for path in plan.paths()))
         try:
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths())
@@ -102,8 +102,11 @@ def _slot(
     }
 
 
-def _start_ray(address: str | None, feature_bytes: int) -> None:
-    """A private Ray on this machine, or the cluster at `address`."""
+def start_ray(address: str | None, feature_bytes: int = 0) -> None:
+    """A private Ray on this machine, or the cluster at `address`. Raises: MerError when it cannot be joined.
+
+    Args: feature_bytes: what is put into the object store for as long as Ray runs.
+    """
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from mer.config import EncoderConfig, TrialConfig
 from mer.data import load_corpus
-from mer.features import describe_backbone, select_layers
+from mer.features import describe_backbone
 from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, settings_of
 from mer.study.spec import StudySpec
 from mer.study.words import short
-from mer.training import SplitArrays, TrainingData, TrainingRun
+from mer.training import TrainingRun
+from trainables.shared_features import SharedTable, as_training_data
 
 _CONFIGS = 20
 _TIMED_ROWS = 1024
@@ -81,18 +82,22 @@ def _bytes_per_row(encoder: EncoderConfig) -> int:
 
 def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int) -> tuple[int, float]:
     """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
-    modality, encoder = config.encoders.only
-    card = describe_backbone(encoder)
-    layers = select_layers(encoder.layers, card.layers, f"encoders.{modality}.layers")
     rng = np.random.default_rng(0)
     count = min(train_rows, _TIMED_ROWS)
-    features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
-    labels = rng.integers(0, classes, count)
-    split = SplitArrays(tuple(map(str, range(count))), features, labels)
+    ids, labels = tuple(map(str, range(count))), rng.integers(0, classes, count)
     names = tuple(f"class{index}" for index in range(classes))
-    words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32) if modality == "text" else None
+
+    def table(encoder: EncoderConfig) -> SharedTable:
+        card = describe_backbone(encoder)
+        features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
+        words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
+        task = config.data.label
+        return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)
+
+    tables = {modality: table(encoder) for modality, encoder in config.encoders.present.items()}
+    data, layers = as_training_data(config, tables, tables)
     torch.set_num_threads(1)
-    run = TrainingRun(config, TrainingData(split, split, names, words), layers)
+    run = TrainingRun(config, data, layers)
     started = time.perf_counter()
     run.train_epoch()
     elapsed = time.perf_counter() - started

@@ -10,12 +10,11 @@ from rich.console import Console
 from mer.checkpoints.export import Export, read_export
 from mer.data.registry import present_splits
 from mer.errors import MerError
-from mer.features import ensure_features
 from mer.naming import method_name
 from mer.study.dev_report import report_dev
 from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
-from mer.study.feature_plan import SPLITS
+from mer.study.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.runner import Options
 from mer.study.seed_record import log_test_scores
 
@@ -89,9 +88,9 @@ def _has_test(study: SeedStudy) -> None:
 
 def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
     """What is here must be what the export was searched on: features are content-addressed, so names tell."""
-    (_, encoder), then = study.config.encoders.only, export.provenance.get("features", {})
-    paths = ensure_features(study.config.data, encoder, SPLITS, cache=options.cache).paths
-    other = [split for split in SPLITS if split in then and then[split] != paths[split].name]
+    then = export.provenance.get("features", {})
+    paths = ensure_config(study.config, SPLITS, options.cache)
+    other = [split for split in SPLITS if split in then and then[split] != feature_name(paths[split])]
     if other:
         raise MerError(
             export.folder,

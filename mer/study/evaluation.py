@@ -20,18 +20,17 @@ from rich.console import Console
 from mer.checkpoints import load_tensors
 from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
-from mer.features import ensure_features
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
 from mer.study.artifacts import predictions_csv
 from mer.study.config_keys import RESERVED
-from mer.study.feature_plan import SPLITS
+from mer.study.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.ledger import params_of, readable_journal
 from mer.study.runner import Options, run_study
 from mer.study.space import IntParam
 from mer.study.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec
-from mer.training import Scores, SplitArrays, TrainingRun
-from trainables.shared_features import as_training_data, read_table
+from mer.training import Scores, Split, TrainingRun
+from trainables.shared_features import as_split, as_training_data, read_table
 
 TEST = "test.json"
 _LARGEST_SEED = 2**31 - 1
@@ -78,7 +77,7 @@ class SeedStudy:
         return StudySpec(
             study=self.study,
             description=f"Seed repeats of {self.name}; the epoch is chosen on dev.",
-            trainable=self.config.encoders.only[0],
+            trainable=trainable_of(self.config),
             objective=(Objective(metric=training.metric, mode=training.mode),),
             budget=Budget(trials=len(wanted), epochs=training.epochs),
             sampler=Sampler(kind="random"),
@@ -142,20 +141,20 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
     return results
 
 
-def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: Path) -> tuple[SplitArrays, list[str]]:
+def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: Path) -> tuple[Split, list[str]]:
     """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
 
     The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
     another test split than the one that is here now.
     """
-    _, encoder = config.encoders.only
-    paths = ensure_features(config.data, encoder, (*SPLITS, "test"), cache=cache).paths
-    tables = {split: read_table(path) for split, path in paths.items()}
+    paths = ensure_config(config, (*SPLITS, "test"), cache)
+    tables = {split: {m: read_table(path) for m, path in files.items()} for split, files in paths.items()}
+    test_name = feature_name(paths["test"])
     data, layers = as_training_data(config, tables["train"], tables["dev"])
-    test = tables["test"].split(config.data.label)
+    test = as_split(config, tables["test"])
     for result in results:
         if result.test is not None:
-            _same_features(result, paths["test"].name)
+            _same_features(result, test_name)
             continue
         run = TrainingRun(config.model_copy(update={"seed": result.seed}), data, layers)
         best = result.folder / "best.safetensors"
@@ -169,7 +168,7 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
                 "seed": result.seed,
                 "metrics": scores.as_metrics("test"),
                 "weights_sha256": sha256_file(best),
-                "features": paths["test"].name,
+                "features": test_name,
             },
         )
     return test, list(data.class_names)

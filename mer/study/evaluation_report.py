@@ -19,7 +19,7 @@ from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
 from mer.statistics import METRICS, describe, dialogue_bootstrap, holm, paired_by_dialogue, paired_by_seed, verdict
 from mer.study.evaluation import SeedResult, seed_report
-from mer.training import SplitArrays
+from mer.training import Split
 
 _PRIMARY = "weighted_f1"
 _ALSO = ("macro_f1", "ece")
@@ -38,7 +38,7 @@ class Evaluated:
     export: str
     config: TrialConfig
     results: list[SeedResult]
-    test: SplitArrays
+    test: Split
     class_names: list[str]
 
     @property

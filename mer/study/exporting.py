@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from mer.checkpoints.export import Contents, Export, refuse_taken, write_export
 from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
 from mer.errors import MerError
-from mer.features import FeatureTable, ensure_features, load_features, select_layers
+from mer.features import FeatureTable, ensure_features, load_features
 from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
 from mer.predictor import WORDS, open_predictor
@@ -29,6 +30,7 @@ from mer.study.registering import Registration, register, store_of
 from mer.study.results import Standing
 from mer.study.words import show
 from mer.training.metrics import Scores
+from trainables.shared_features import layers_of
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
 BEST = "best.safetensors"
@@ -154,8 +156,8 @@ def _folders(record: StudyRecord, chosen: list[Standing], options: Options) -> l
 
 def _export(record: StudyRecord, standing: Standing, folder: Path, options: Options, console: Console) -> Exported:
     trained = _read_trained(record, standing)
-    dev, files = _dev_features(record, trained, options)
-    dev_name, train_name = files["dev"], files["train"]
+    tables, files = _dev_features(record, trained, options)
+    dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
     if dev.label_names[trained.config.data.label] != trained.class_names:
         raise MerError(
@@ -165,7 +167,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         )
     scores = Scores(trained.dev_logits_NC, labels_N, trained.class_names)
     summary = _read_json(record.folder / "summary.json")
-    provenance = _provenance(record, standing, trained, dev, {"train": train_name, "dev": dev_name}, summary, options)
+    provenance = _provenance(record, standing, trained, tables, files, summary, options)
     facts = CardFacts(
         folder_name=str(folder),
         study=record.name,
@@ -183,7 +185,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         config=trained.config,
         class_names=trained.class_names,
         tensors=_weights(trained, dev),
-        preprocessor=_preprocessor(trained.config, dev),
+        preprocessor=_preprocessor(trained.config, tables),
         provenance=provenance,
         documents={
             "README.md": model_card(facts),
@@ -198,7 +200,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         folder,
         contents,
         force=options.force,
-        check=lambda written: differences.append(_compare(written, dev, trained.dev_logits_NC)),
+        check=lambda written: differences.append(_compare(written, tables, trained.dev_logits_NC)),
     )
     model_id, trouble = _tell_mlflow(record, standing, trained, folder, summary)
     done = Exported(export, standing, differences[0], model_id, trouble)
@@ -220,10 +222,11 @@ def _read_trained(record: StudyRecord, standing: Standing) -> _Trained:
     return _Trained(config, tuple(card["class_names"]), card["row"], tensors)
 
 
-def _dev_features(record: StudyRecord, trained: _Trained, options: Options) -> tuple[FeatureTable, dict[str, str]]:
-    """Features of dev, extracted if they are not there, and the file names of train and dev."""
+def _dev_features(
+    record: StudyRecord, trained: _Trained, options: Options
+) -> tuple[dict[str, FeatureTable], dict[str, str]]:
+    """Features of dev by modality, extracted if they are not there, and the names of the files of train and dev."""
     config = trained.config
-    modality, encoder = config.encoders.only
     data = DataConfig(dataset=config.data.dataset, root=options.data_root or config.data.root, label=config.data.label)
     if not Path(data.root).expanduser().is_dir():
         raise MerError(
@@ -232,20 +235,25 @@ def _dev_features(record: StudyRecord, trained: _Trained, options: Options) -> t
             allowed="the folder with the CSV files the study was trained on",
             then="run from where the study was run, or say where they are: --data-root DIR",
         )
-    setting = json.loads(settings_of(config)[modality])
-    setting["data"].pop("root")
-    known = record.features.get(json.dumps(setting, sort_keys=True), {})
-    splits = ("dev",) if known else ("train", "dev")
-    paths = ensure_features(data, encoder, splits, cache=options.cache).paths
-    names = {**known, **{split: path.name for split, path in paths.items()}}
-    if known and names["dev"] != known["dev"]:
-        raise MerError(
-            record.folder,
-            f"the dev split in {data.root}, or the backbone, is not the one the study was trained with "
-            f"({names['dev']} instead of {known['dev']})",
-            then="bring the former data or backbone back, or say where it is: --data-root DIR",
-        )
-    return load_features(paths["dev"]), names
+    tables: dict[str, FeatureTable] = {}
+    names: dict[str, list[str]] = {"train": [], "dev": []}
+    for modality, encoder in config.encoders.present.items():
+        setting = json.loads(settings_of(config)[modality])
+        setting["data"].pop("root")
+        known = record.features.get(json.dumps(setting, sort_keys=True), {})
+        splits = ("dev",) if known else ("train", "dev")
+        paths = ensure_features(data, encoder, splits, cache=options.cache).paths
+        if known and paths["dev"].name != known["dev"]:
+            raise MerError(
+                record.folder,
+                f"the dev split in {data.root}, or the backbone, is not the one the study was trained with "
+                f"({paths['dev'].name} instead of {known['dev']})",
+                then="bring the former data or backbone back, or say where it is: --data-root DIR",
+            )
+        tables[modality] = load_features(paths["dev"])
+        for split in names:
+            names[split].append({**known, **{s: path.name for s, path in paths.items()}}[split])
+    return tables, {split: " + ".join(files) for split, files in names.items()}
 
 
 def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
@@ -256,42 +264,45 @@ def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
         import torch
 
         parts.append("objective")
-        layers = _layers(trained.config, dev)
+        layers = layers_of(trained.config, {"text": dev.features.shape[1]})
         words = dev.label_text[trained.config.data.label][:, layers].astype(np.float32)
         extra[WORDS] = torch.from_numpy(words)
     kept = {f"{part}.{name}": tensor for part in parts for name, tensor in under(part, trained.tensors).items()}
     return kept | extra
 
 
-def _layers(config: TrialConfig, dev: FeatureTable) -> list[int]:
-    modality, encoder = config.encoders.only
-    return select_layers(encoder.layers, dev.features.shape[1], f"encoders.{modality}.layers")
-
-
-def _preprocessor(config: TrialConfig, dev: FeatureTable) -> dict[str, Any]:
-    words = dev.card["ingredients"]
-    return {
-        "modality": words["modality"],
-        "backbone": words["backbone"],
-        "input": words["input"],
-        "pooler": words["pooler"],
-        "storage": words["storage"],
-        "layers": _layers(config, dev),
-        "hidden_states": dev.features.shape[1],
-        "width": dev.features.shape[2],
-    }
+def _preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Any]:
+    """How each modality becomes features; of several, under `modalities`."""
+    layers = layers_of(config, {modality: table.features.shape[1] for modality, table in tables.items()})
+    told = {}
+    for modality, table in tables.items():
+        words = table.card["ingredients"]
+        told[modality] = {
+            "modality": modality,
+            "backbone": words["backbone"],
+            "input": words["input"],
+            "pooler": words["pooler"],
+            "storage": words["storage"],
+            "layers": layers[modality] if isinstance(layers, dict) else layers,
+            "hidden_states": table.features.shape[1],
+            "width": table.features.shape[2],
+        }
+    return next(iter(told.values())) if len(told) == 1 else {"modalities": told}
 
 
 def _provenance(
     record: StudyRecord,
     standing: Standing,
     trained: _Trained,
-    dev: FeatureTable,
+    tables: Mapping[str, FeatureTable],
     files: dict[str, str],
     summary: dict[str, Any],
     options: Options,
 ) -> dict[str, Any]:
-    backbone = dev.card["ingredients"]["backbone"]
+    backbones = {
+        modality: {n: table.card["ingredients"]["backbone"][n] for n in ("name", "revision", "weights_sha256")}
+        for modality, table in tables.items()
+    }
     own = _read_json(record.trial_folder(standing.number) / "artifacts" / "environment.json")
     diff = record.folder / "code.diff"
     return {
@@ -305,7 +316,8 @@ def _provenance(
         "params": standing.params,
         "features": {split: files[split] for split in ("train", "dev")},
         "sample_corpus": is_sample(options.data_root or trained.config.data.root),
-        "backbone": {name: backbone[name] for name in ("name", "revision", "weights_sha256")},
+        "backbone": next(iter(backbones.values())),
+        "backbones": backbones,
         "class_names": list(trained.class_names),
         "environment": own or summary.get("environment", {}),
         "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
@@ -315,6 +327,8 @@ def _provenance(
 
 
 def _backbone_files(config: TrialConfig) -> list[Path]:
+    if len(config.encoders.present) > 1:
+        raise MerError("--bundle", "a fused model has several backbones", then="export without --bundle")
     _, encoder = config.encoders.only
     if is_signal(encoder):
         return []
@@ -324,9 +338,9 @@ def _backbone_files(config: TrialConfig) -> list[Path]:
     return [folder / "config.json", *weight_files(folder), *listed, *tokenizer_files(folder), *processor_files(folder)]
 
 
-def _compare(export: Export, dev: FeatureTable, stored_NC: np.ndarray) -> float:
+def _compare(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.ndarray) -> float:
     """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
-    logits_NC = open_predictor(export).logits(dev.features, dev.present)
+    logits_NC = open_predictor(export).scores({m: (table.features, table.present) for m, table in tables.items()})
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())
@@ -365,8 +379,8 @@ def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Consol
     if standing.state != "finished":
         lines.append(f"  note: this trial was {standing.state}; its scores are those of its best epoch until then")
     lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
-    modality, _ = trained.config.encoders.only
-    try_with = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}[modality]
+    options = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
+    try_with = " ".join(options[modality] for modality in trained.config.encoders.present)
     lines.append(f"  try it: python -m mer.predict {done.export.folder} {try_with}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 

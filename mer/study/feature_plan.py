@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,25 @@ def settings_of(config: TrialConfig) -> dict[str, str]:
         modality: json.dumps({"data": data, "encoder": encoder.model_dump(exclude={"layers"})}, sort_keys=True)
         for modality, encoder in config.encoders.present.items()
     }
+
+
+def trainable_of(config: TrialConfig) -> str:
+    """The name under which a configuration is trained."""
+    return "fusion" if len(config.encoders.present) > 1 else config.encoders.only[0]
+
+
+def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
+    """Split -> modality -> feature file of one configuration, extracting what is missing. Raises: MerError."""
+    paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
+    for modality, encoder in config.encoders.present.items():
+        for split, path in ensure_features(config.data, encoder, splits, cache=cache).paths.items():
+            paths[split][modality] = path
+    return paths
+
+
+def feature_name(paths: Mapping[str, Path]) -> str:
+    """One split's feature files in one word: content-addressed, so equal names mean equal features."""
+    return " + ".join(path.name for path in paths.values())
 
 
 def reachable_configs(spec: StudySpec) -> list[TrialConfig]:

@@ -68,10 +68,12 @@ def is_sample(root: str) -> bool:
 def model_card(facts: CardFacts) -> str:
     """The README.md of an export, Markdown."""
     config, task = facts.config, facts.config.data.label
-    modality, _ = config.encoders.only
+    modality = " and ".join(config.encoders.present)
     dataset = "sample" if facts.provenance["sample_corpus"] else config.data.dataset
     data = _DATA_NAMES[dataset]
-    backbone = facts.provenance["backbone"]
+    backbones = facts.provenance.get("backbones") or {modality: facts.provenance["backbone"]}
+    named = ", ".join(f"`{backbone['name']}`" for backbone in backbones.values())
+    licences = "\n* ".join(_backbone_licence(str(one["name"]), facts.bundled) for one in backbones.values())
     objective = facts.provenance["objective"][0]
     metric = objective["metric"]
     parts = [
@@ -79,11 +81,11 @@ def model_card(facts: CardFacts) -> str:
         f"Predicts the {task} of an utterance{'' if dataset == 'ravdess' else ' in a conversation'} from its "
         f"{modality}: one of "
         f"{', '.join(facts.scores.class_names)}. Trained on {data} by `mer`; "
-        f"{_method(config)} on frozen features of `{backbone['name']}`, "
+        f"{_method(config)} on frozen features of {named}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
         f"Method `{method_name(config)}`, label `{label_of(config)}`.",
         "## Use",
-        _use(facts.folder_name, modality, _reads(config)),
+        _use(facts.folder_name, tuple(config.encoders.present), _reads(config)),
         "## Scores on dev",
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
         "on unseen data. The test split is read by `python -m mer.evaluate` alone.",
@@ -110,8 +112,7 @@ def model_card(facts: CardFacts) -> str:
         _table(("", ""), _origin(facts)),
         "`provenance.json` has all of it, with package versions and machine.",
         "## Licences",
-        f"* {_DATA_LICENCES[dataset]}\n* {_backbone_licence(str(backbone['name']), facts.bundled)}\n"
-        "* Whoever passes this model on must respect both.",
+        f"* {_DATA_LICENCES[dataset]}\n* {licences}\n* Whoever passes this model on must respect both.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -124,12 +125,12 @@ def _method(config: TrialConfig) -> str:
     )
 
 
-def _use(folder: str, modality: str, reads: str) -> str:
-    if modality == "text":
-        call, option = 'predict(["Oh my God!"])', '--text "Oh my God!"'
-    else:
-        clip = "a.flac" if modality == "audio" else "v.mp4"
-        call, option = f'predict_clips(["{clip}"])', f"--{modality} {clip}"
+def _use(folder: str, modalities: tuple[str, ...], reads: str) -> str:
+    options = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
+    option = " ".join(options[modality] for modality in modalities)
+    if len(modalities) > 1:
+        return f"`python -m mer.predict {folder} {option}`; any of them may be left out. {reads}"
+    call = 'predict(["Oh my God!"])' if modalities == ("text",) else f'predict_clips(["{option.split()[1]}"])'
     return (
         f'```python\nimport mer\nmodel = mer.load("{folder}")\nprint(model.{call}[0])\n```\n\n'
         f"or `python -m mer.predict {folder} {option}`. {reads}"
@@ -139,7 +140,7 @@ def _use(folder: str, modality: str, reads: str) -> str:
 def _reads(config: TrialConfig) -> str:
     encoder = config.encoders.text
     if encoder is None:
-        _, clips = config.encoders.only
+        clips = next(iter(config.encoders.present.values()))
         assert not isinstance(clips, TextEncoderConfig)
         return f"It reads each clip by itself, the first {clips.max_seconds:g} s of it."
     past, future = encoder.context.past, encoder.context.future

@@ -12,11 +12,10 @@ import torch
 
 from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.features import ensure_features
 from mer.study.artifacts import FOLDER, read_history
 from mer.study.environment import describe_environment
 from mer.study.evaluation import with_root
-from mer.study.feature_plan import SPLITS
+from mer.study.feature_plan import SPLITS, ensure_config
 from mer.study.reports import Row
 from mer.training import TrainingRun
 from trainables.shared_features import as_training_data, read_table
@@ -58,9 +57,8 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
     config = with_root(TrialConfig.model_validate(json.loads((folder / FOLDER / "config.json").read_text())), data_root)
     then: dict[str, Any] = json.loads((folder / FOLDER / "environment.json").read_text())
-    _, encoder = config.encoders.only
-    ensured = ensure_features(config.data, encoder, SPLITS, cache=cache)
-    train, dev = (read_table(ensured.paths[split]) for split in SPLITS)
+    paths = ensure_config(config, SPLITS, cache)
+    train, dev = ({m: read_table(path) for m, path in paths[split].items()} for split in SPLITS)
     torch.set_num_threads(int(then.get("threads", 1)))
     data, layers = as_training_data(config, train, dev)
     device = "cuda" if then.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
@@ -75,7 +73,7 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
         repeated=best(row[metric] for row in run.history),
         epochs=len(rows),
         differing=differing,
-        changes=_changes(then, {split: path.name for split, path in ensured.paths.items()}, device),
+        changes=_changes(then, {f"{s} {m}": path.name for s in SPLITS for m, path in paths[s].items()}, device),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 CHUNK_ROWS = 2048
-Chunk = tuple[Tensor, Tensor | None]  # features (n, L, D), and which of the rows are there (None: all)
+Chunk = tuple[Any, Tensor | None]  # features (n, L, D) and which of the rows are there (None: all); or FusedBatch, None
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class SplitArrays:
         return len(self.labels_N)
 
     @property
+    def width(self) -> int:
+        return int(self.features_NLD.shape[2])
+
+    @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows that are there."""
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
@@ -49,16 +54,89 @@ class SplitArrays:
             yield self.batch(rows, layers, device)[0], present
 
 
+class FusedBatch(NamedTuple):
+    """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order."""
+
+    parts: dict[str, Tensor]
+    present_BM: Tensor
+
+
+@dataclass(frozen=True)
+class FusedSplit:
+    """One split of several modalities, row i the same utterance in all. Used as `SplitArrays` is.
+
+    Args:
+        parts: modality -> its arrays, in the order text, audio, video.
+        dropped: modalities that are read as absent, to see what the others can do without them.
+    """
+
+    parts: dict[str, SplitArrays]
+    dropped: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        first, *others = self.parts.values()
+        if any(other.ids != first.ids or (other.labels_N != first.labels_N).any() for other in others):
+            raise ValueError(f"{', '.join(self.parts)} are not of the same utterances")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return next(iter(self.parts.values())).ids
+
+    @property
+    def labels_N(self) -> np.ndarray:
+        return next(iter(self.parts.values())).labels_N
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    @property
+    def width(self) -> dict[str, int]:
+        return {modality: part.width for modality, part in self.parts.items()}
+
+    @property
+    def present_rows(self) -> np.ndarray:
+        """Numbers of the rows of which at least one modality is there."""
+        return np.flatnonzero(self._present(np.arange(len(self))).any(axis=1))
+
+    def batch(self, rows: np.ndarray, layers: dict[str, list[int]], device: str = "cpu") -> tuple[FusedBatch, Tensor]:
+        """Copies of the given rows, and their labels (B,)."""
+        gathered = {name: part.batch(rows, layers[name], device) for name, part in self.parts.items()}
+        labels = next(iter(gathered.values()))[1]
+        present = torch.from_numpy(self._present(rows)).to(device)
+        return FusedBatch({name: features for name, (features, _) in gathered.items()}, present), labels
+
+    def chunks(self, layers: dict[str, list[int]], device: str = "cpu") -> Iterator[tuple[FusedBatch, None]]:
+        """All rows in order, so many at a time that memory stays small."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            yield self.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), layers, device)[0], None
+
+    def _present(self, rows: np.ndarray) -> np.ndarray:
+        """(B, M) bool."""
+        columns = [
+            np.zeros(len(rows), dtype=bool)
+            if name in self.dropped
+            else np.ones(len(rows), dtype=bool)
+            if part.present_N is None
+            else part.present_N[rows]
+            for name, part in self.parts.items()
+        ]
+        return np.stack(columns, axis=1)
+
+
+Split = SplitArrays | FusedSplit
+Layers = Any  # hidden states that are read: list[int], or of several modalities dict[str, list[int]]
+
+
 @dataclass(frozen=True)
 class TrainingData:
-    """Train and dev of one modality. There is no place for a test split here, on purpose.
+    """Train and dev. There is no place for a test split here, on purpose.
 
     Args:
         class_names: C names in the order of the labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
     """
 
-    train: SplitArrays
-    dev: SplitArrays
+    train: Split
+    dev: Split
     class_names: tuple[str, ...]
     label_text_CLD: np.ndarray | None = None

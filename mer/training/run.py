@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
 from mer.losses import Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
-from mer.training.data import SplitArrays, TrainingData
+from mer.training.data import FusedSplit, Layers, Split, TrainingData
 from mer.training.metrics import Scores
 from mer.training.optimizer import (
     build_optimizer,
@@ -49,7 +50,7 @@ class TrainingRun:
         device: torch device.
     """
 
-    def __init__(self, config: TrialConfig, data: TrainingData, layers: list[int], device: str = "cpu") -> None:
+    def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
         self.config, self.data, self.layers, self.device = config, data, layers, device
         self.epoch = 0
         self.step_count = 0
@@ -62,9 +63,8 @@ class TrainingRun:
         self._train_rows_N = self._trainable_rows()
         classes = len(data.class_names)
         with seeded(config.seed, "initialisation", device=device):
-            width = data.train.features_NLD.shape[2]
-            self.model = build_model(config, layers=len(layers), width=width, classes=classes)
-            self.model.input_norm.fit(data.train.features_NLD, layers, self._train_rows_N)
+            self.model = build_model(config, layers=layers, width=data.train.width, classes=classes)
+            self.model.fit_norm(data.train, layers, self._train_rows_N)
             self.objective = build_objective(
                 config.loss,
                 width=self.model.width,
@@ -93,7 +93,8 @@ class TrainingRun:
         row = {
             "epoch": float(self.epoch + 1),
             **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
-            **{f"train_{name}": float(np.mean([loss[name] for loss in losses])) for name in losses[0]},
+            **self._without_each_modality(),
+            **_means(losses),
             "learning_rate": self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"],  # anchors come last
         }
         row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
@@ -109,6 +110,8 @@ class TrainingRun:
         h_BH, logits_BC = self.model(x_BLD)
         outputs = Outputs(h_BH, logits_BC, self._anchors())
         loss, parts = self.objective(outputs, y_B)
+        further, monitors = self.model.auxiliary(y_B)
+        loss, parts = sum(further.values(), loss), parts | further
         values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -117,7 +120,8 @@ class TrainingRun:
         self.optimizer.step()
         self.objective.after_step(outputs, y_B)
         self.step_count += 1
-        return values | {f"loss_{name}": part.item() for name, part in parts.items()}
+        values |= {f"loss_{name}": part.item() for name, part in parts.items()}
+        return values | {name: value.item() for name, value in monitors.items()}
 
     def _finite(self, name: str, value: Tensor) -> float:
         number = value.item()
@@ -157,7 +161,7 @@ class TrainingRun:
     # -- scores ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def evaluate(self, split: SplitArrays) -> Scores:
+    def evaluate(self, split: Split) -> Scores:
         """Scores of one split in eval mode, in row order; the batch size changes nothing."""
         if self.config.training.prediction == "nearest_center":
             self.model.class_centers_CH.copy_(self._training_representations()[1])
@@ -168,7 +172,7 @@ class TrainingRun:
             )
         return Scores(logits, split.labels_N, self.data.class_names)
 
-    def predict(self, split: SplitArrays) -> np.ndarray:
+    def predict(self, split: Split) -> np.ndarray:
         """Class scores (N, C) float32 of the current weights."""
         self.objective.eval()
         chunks = split.chunks(self.layers, self.device)
@@ -251,6 +255,18 @@ class TrainingRun:
     def _in_stage_two(self) -> bool:
         return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
 
+    def _without_each_modality(self) -> Row:
+        """What dev says when one modality is left out: how much the others carry. {} for a single modality."""
+        dev = self.data.dev
+        if not isinstance(dev, FusedSplit):
+            return {}
+        row = {}
+        for modality in dev.parts:
+            rest = replace(dev, dropped=frozenset({modality}))
+            scores = Scores(self.predict(rest), dev.labels_N, self.data.class_names)
+            row[f"dev_weighted_f1_without_{modality}"] = scores.weighted_f1
+        return row
+
     def _trainable_rows(self) -> np.ndarray:
         rows_N = self.data.train.present_rows
         if not len(rows_N):
@@ -282,3 +298,9 @@ class TrainingRun:
         if self.config.loss.contrastive.kind != "eacl" or self._words_CLD is None:
             return None
         return self.model.represent(self._words_CLD)
+
+
+def _means(losses: list[dict[str, float]]) -> Row:
+    """Mean over an epoch's steps; a term that a step did not have (a modality absent from its batch) is left out of it."""
+    names = dict.fromkeys(name for loss in losses for name in loss)
+    return {f"train_{name}": float(np.mean([loss[name] for loss in losses if name in loss])) for name in names}

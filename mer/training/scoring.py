@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,22 +11,34 @@ from torch import Tensor
 
 from mer.config import TrialConfig
 from mer.losses import Objective, Outputs
-from mer.models import UtteranceClassifier
-from mer.training.data import Chunk
+from mer.models import Classifier, UtteranceClassifier
+from mer.training.data import Chunk, Layers
 
 _CENTER_TEMPERATURE = 0.1
 
 
-def build_model(config: TrialConfig, *, layers: int, width: int, classes: int) -> UtteranceClassifier:
-    """The untrained model of a configuration. Draws random numbers."""
+def build_model(config: TrialConfig, *, layers: Layers, width: int | dict[str, int], classes: int) -> Any:
+    """The untrained model of a configuration. Draws random numbers.
+
+    Args:
+        layers: which hidden states are read: a list, or of several modalities a dict of lists.
+        width: of the encoder, or of every encoder.
+    """
     probe = config.loss.classification.probe
-    return UtteranceClassifier(config.head, layers=layers, width=width, classes=classes, probe=probe)
+    if config.fusion is None:
+        assert isinstance(width, int)
+        return UtteranceClassifier(config.head, layers=len(layers), width=width, classes=classes, probe=probe)
+    from mer.models.fused import FusedClassifier
+
+    assert isinstance(width, dict)
+    counts = {modality: len(chosen) for modality, chosen in layers.items()}
+    return FusedClassifier(config.head, config.fusion, layers=counts, width=width, classes=classes, probe=probe)
 
 
 @torch.no_grad()
 def class_scores(
     config: TrialConfig,
-    model: UtteranceClassifier,
+    model: Classifier,
     objective: Objective | None,
     words_CLD: Tensor | None,
     chunks: Iterable[Chunk],

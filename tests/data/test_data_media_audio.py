@@ -175,6 +175,23 @@ def test_a_track_is_cut_to_its_duration_and_written_as_flac(tmp_path: Path) -> N
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.flac"]
 
 
+def test_a_full_disk_names_the_flac_file_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """A file size limit makes the kernel refuse the write, as a full disk does."""
+    import errno
+    import resource
+
+    noise = np.random.default_rng(0).integers(-9000, 9000, 16000).astype(np.int16)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(OSError) as caught:
+            write_track(tmp_path / "a.flac", noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "a.flac"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_without_sound(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 10, sound=False)
     for ask in (audio_length, read_audio):

@@ -261,16 +261,6 @@ def test_auto_copies_where_no_hard_link_can_be(archive, tmp_path, monkeypatch):
     assert "--link copy" in raised.value.message
 
 
-def test_libsndfiles_own_refusal_is_said_with_the_file(archive, tmp_path, monkeypatch):
-    def refuse(path, samples):
-        raise soundfile.LibsndfileError(2)  # "System error.": what it says when the disk is full
-
-    monkeypatch.setattr("mer.data.prepare.write_flac", refuse)
-    with pytest.raises(MerError, match=r"\.flac: cannot be written: System error") as raised:
-        run(archive, tmp_path)
-    assert "what is done is kept" in raised.value.message
-
-
 @pytest.mark.parametrize("inside", ["MELD.Raw/{folder}", "{split}/{folder}", "MELD.Raw/{split}/{folder}"])
 def test_the_folders_are_found_where_unpacking_leaves_them(tmp_path, inside):
     for split, folder in {"train": "train_splits", "dev": "dev_splits_complete", "test": TEST}.items():

@@ -19,8 +19,10 @@ from media_files import truncate, write_flac, write_video
 from meld_files import meld_csv
 
 import mer.data.__main__ as commands
+from mer.data.asr import Recogniser
 from mer.data.registry import load_corpus
-from mer.data.transcribe import Recogniser, TranscriptCache, transcribe_corpus, word_errors, words
+from mer.data.transcribe import TranscriptCache, transcribe_corpus
+from mer.data.word_errors import word_errors, words
 from mer.errors import MerError
 
 CPU = Recogniser(device="cpu")
@@ -121,6 +123,12 @@ def test_model_is_given_the_samples_and_options_that_make_it_repeatable(run):
         "condition_on_previous_text": False,
         "vad_filter": True,
     }
+
+
+def test_progress_counts_the_utterances_of_all_splits(run):
+    told = []
+    run(progress=lambda *step: told.append(step))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_segments_are_joined_and_hallucinations_dropped(run, tmp_path):

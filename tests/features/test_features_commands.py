@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clip_corpus import clip, write_meld
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -101,6 +102,54 @@ def test_extract_takes_splits_in_a_row(cache: Path, data: DataConfig, backbone: 
     assert "0 texts encoded" in run("extract", *options)
     out = run("extract", *options, "--pooler", "first", "--splits", "dev")
     assert "16 texts encoded" in out and len(files(cache)) == 3
+
+
+CLIPS = {"audio": ("melstats", "20 s", "1 x 155"), "video": ("framestats", "4 frames, 1.5 s, crops faces", "1 x 417")}
+
+
+@pytest.mark.parametrize("modality", CLIPS)
+def test_clip_files_are_made_listed_verified_and_cleaned(modality: str, tmp_path: Path) -> None:
+    backbone, reads, size = CLIPS[modality]
+    root, cache = write_meld(tmp_path / "meld", {"train": 1, "dev": 4}), tmp_path / "features"
+    (root / "faces").symlink_to(root / "videos", target_is_directory=True)
+    for row, content in ((1, b""), (3, b"not a clip")):
+        clip(root, modality, "dev", row).write_bytes(content)
+    options: list[object] = ["--data-root", root, "--cache", cache, "--modality", modality, "--splits", "dev"]
+    options += ["--frames", 4, "--max-seconds", 1.5, "--crops", "faces"] if modality == "video" else []
+    assert "2 clips encoded" in run("extract", *options)
+    assert "0 clips encoded" in run("extract", *options)
+    (dev,) = (line for line in run("list", "--cache", cache).splitlines() if " dev " in line)
+    for words in (backbone, reads, "4 (2 masked)", size):
+        assert f" {words} " in dev
+    (made,) = files(cache)
+    made.with_suffix(".json").unlink()
+    assert "4 (2 masked)" in run("list", "--cache", cache), "the sidecar decides nothing"
+    assert "1 of 1 files are good" in run("verify", "--cache", cache)
+
+    parts_folder(made).mkdir()
+    (parts_folder(made) / "00000.safetensors").write_bytes(b"x" * 100)
+    os.utime(made, (time.time() - 40 * 86_400,) * 2)
+    assert "100 bytes" in run("gc", "--cache", cache)
+    assert files(cache) == [made] and not parts_folder(made).exists() and (cache / "clips.json").exists()
+    assert made.name in run("gc", "--cache", cache, "--older-than", 30) and not files(cache)
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "found"),
+    [
+        (["--modality", "audio", "--past", "1", "--frames", "4"], "--frames, --past", "not for --modality audio"),
+        (["--modality", "video", "--prompt"], "--prompt", "not for --modality video"),
+        (["--max-seconds", "3"], "--max-seconds", "not for --modality text"),
+        (["--modality", "video", "--frames", "0"], "--frames", "greater than or equal to 1"),
+        (["--modality", "audio", "--pooler", "target"], "--pooler", "'auto', 'mean' or 'first'"),
+        (["--max-tokens", "3"], "--max-tokens", "greater than or equal to 8"),
+        (["--dataset", "iemocap"], "--dataset", "'ravdess'"),
+    ],
+)
+def test_extract_refuses_options_of_another_modality(options: list[str], where: str, found: str) -> None:
+    result = RUNNER.invoke(app, ["extract", "--data-root", "nowhere", *options])
+    assert isinstance(result.exception, MerError)
+    assert result.exception.where == where and found in result.exception.found
 
 
 def test_extract_names_the_fault(cache: Path, data: DataConfig) -> None:

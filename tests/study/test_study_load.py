@@ -118,7 +118,7 @@ def test_support_above_pool_in_a_point(tmp_path):
 
 def test_unknown_trainable(tmp_path):
     assert message(tmp_path, ("trainable: text", "trainable: txet")) == (
-        "FILE:2: trainable: unknown trainable 'txet'. Did you mean 'text'?\n  allowed: text, audio, video"
+        "FILE:2: trainable: unknown trainable 'txet'. Did you mean 'text'?\n  allowed: text, audio, video, fusion"
     )
     assert message(tmp_path, ("trainable: text", "trainable: [text]")).startswith(
         "FILE:2: trainable: unknown trainable"

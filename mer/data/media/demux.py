@@ -6,6 +6,7 @@ PyAV brings its own FFmpeg: no program has to be installed, and a clip costs 26 
 from __future__ import annotations
 
 import contextlib
+import io
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,8 +125,10 @@ def write_flac(path: Path, samples_int16: np.ndarray) -> None:
     """int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or absent. Raises: OSError naming `path`."""
     import soundfile
 
-    with atomic_path(path) as temporary:  # its name ends in .tmp, so the format is said
-        soundfile.write(temporary, samples_int16, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    encoded = io.BytesIO()  # libsndfile keeps to itself why the system refuses to write
+    soundfile.write(encoded, samples_int16, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def _sound_stream(container: Any) -> Any:

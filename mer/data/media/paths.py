@@ -12,7 +12,7 @@ def clip_path(root: Path, relative: str) -> Path:
 
     What the data file says is checked word by word. A link at that place may lead anywhere: links are made by the
     owner of the folder (`mer.data prepare --link symbolic`), not by the data file.
-    Raises: MediaFault when the path leaves the root, is a loop of links or not a file; MediaAbsent when there is nothing.
+    Raises: MediaFault when the path leaves the root, is a loop of links or not a file; MediaAbsent when nothing is.
     """
     parts = PurePosixPath(relative.replace("\\", "/"))
     if not relative.strip() or parts.is_absolute() or ".." in parts.parts or (parts.parts and ":" in parts.parts[0]):

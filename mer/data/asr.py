@@ -1,0 +1,154 @@
+"""The speech recogniser: what decides a transcript, and how a clip's samples become words.
+
+It is faster-whisper (optional extra `asr`), imported when its model is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from mer.errors import MerError
+from mer.files import sha256_file, sha256_json
+
+MAX_NO_SPEECH_PROB = 0.6  # above these two, laughter and music have been heard as words
+MAX_COMPRESSION_RATIO = 2.4
+
+
+class SpeechModel(Protocol):
+    """What we use of faster_whisper.WhisperModel."""
+
+    def transcribe(self, audio: np.ndarray, **options: Any) -> tuple[Iterable[Any], Any]:
+        """Samples float32 [S] at 16 kHz -> (lazy segments with text, no_speech_prob and compression_ratio, info)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recogniser:
+    """Everything that decides a transcript.
+
+    Attributes:
+        model: a name that faster-whisper knows, a hub id, or a local folder of a CTranslate2 model.
+        language: code of the language spoken. It is never guessed: clips are too short for that.
+        compute_type: a CTranslate2 type; "auto" is float16 on a GPU and int8 on a CPU.
+        vad: leave out what the voice activity detector takes for silence.
+        max_seconds: only so much of a clip is heard; MELD has a clip of five minutes that should have two seconds.
+    """
+
+    model: str = "distil-large-v3"
+    language: str = "en"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    compute_type: str = "auto"
+    vad: bool = True
+    max_seconds: float = 20.0
+
+    def resolved(self) -> Recogniser:
+        """The same without "auto", so that transcripts of two machines are not taken for the same."""
+        device, compute_type = self.device, self.compute_type
+        if device == "auto":
+            import torch
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        if compute_type == "auto":
+            compute_type = "float16" if device == "cuda" else "int8"
+        return replace(self, device=device, compute_type=compute_type)
+
+    def decoding(self) -> dict[str, Any]:
+        """Keyword arguments of `SpeechModel.transcribe`.
+
+        Temperature 0 only: the library's fallback temperatures draw at random, so a transcript would depend on the
+        clips before it, and on where an interrupted run went on.
+        """
+        return {
+            "language": self.language,
+            "beam_size": 5,
+            "temperature": 0.0,
+            "condition_on_previous_text": False,
+            "vad_filter": self.vad,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What the cache is keyed by besides the clip. The device is left out: its arithmetic is the compute type."""
+        return {
+            "model": _model_identity(self.model),
+            "options": self.decoding()
+            | {
+                "compute_type": self.compute_type,
+                "max_seconds": self.max_seconds,
+                "max_no_speech_prob": MAX_NO_SPEECH_PROB,
+                "max_compression_ratio": MAX_COMPRESSION_RATIO,
+            },
+        }
+
+    def load(self) -> SpeechModel:
+        """Raises: MerError when faster-whisper is not installed or has no such model."""
+        try:
+            from faster_whisper import WhisperModel
+        except ImportError as fault:
+            found = "is not installed" if fault.name == "faster_whisper" else f"cannot be imported: {fault}"
+            raise MerError("faster-whisper", found, then="pip install 'mer[asr]'") from fault
+        try:
+            model: SpeechModel = WhisperModel(
+                _local_folder(self.model) or self.model, device=self.device, compute_type=self.compute_type
+            )
+        except Exception as fault:  # ValueError, RuntimeError, and whatever the hub's client and its transport raise
+            raise MerError(
+                f"--model {self.model}",
+                f"cannot be loaded (device {self.device}, compute type {self.compute_type}): {brief(fault)}",
+                allowed="a name or hub id that can be downloaded or is in the hub's cache, such as distil-large-v3 or "
+                "small.en, or a local folder with a CTranslate2 Whisper model (model.bin, config.json, tokenizer.json)",
+                then="without a network, copy the model's folder here and name it: --model FOLDER; "
+                "if the device is at fault, --device cpu --compute-type int8",
+            ) from fault
+        return model
+
+
+def transcript(model: SpeechModel, samples: np.ndarray, decoding: Mapping[str, Any]) -> str:
+    """The words of a clip, "" if there are none.
+
+    Args:
+        samples: float32 [S] at 16 kHz.
+        decoding: as `Recogniser.decoding` gives it.
+    """
+    segments, _ = model.transcribe(samples, **decoding)
+    kept = [  # this loop does the work: the segments are a lazy generator
+        segment.text
+        for segment in segments
+        if segment.no_speech_prob <= MAX_NO_SPEECH_PROB and segment.compression_ratio <= MAX_COMPRESSION_RATIO
+    ]
+    return " ".join(" ".join(kept).split())
+
+
+def versions() -> dict[str, str | None]:
+    """Of what computes a transcript; None where it is not installed (every clip was in the cache)."""
+
+    def version(name: str) -> str | None:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    return {name: version(name) for name in ("faster-whisper", "ctranslate2")}
+
+
+def brief(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {(str(fault).strip().splitlines() or ['no message'])[0]}"
+
+
+def _local_folder(model: str) -> str | None:
+    folder = Path(model).expanduser()
+    return str(folder) if folder.is_dir() else None
+
+
+def _model_identity(model: str) -> str:
+    """The name of a hub model; a local folder is known by its files, since names of folders are reused."""
+    if (local := _local_folder(model)) is None:
+        return model
+    folder = Path(local).resolve()
+    files = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    return f"{folder.name}@{sha256_json(files)[:16]}"

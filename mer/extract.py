@@ -1,0 +1,73 @@
+"""`python -m mer.extract SPACE.yaml`: the features a study will ask for, ahead of it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mer.cli_app import Debug, launch
+
+if TYPE_CHECKING:
+    from mer.study.feature_plan import FeaturePlan
+    from mer.study.spec import StudySpec
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+DEFAULT_CACHE = Path("features")
+
+
+@app.command()
+def extract(
+    space: Annotated[Path, typer.Argument(help="search space, e.g. search_spaces/ravdess_audio.yaml")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key, e.g. data.root=/data/MELD")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes that read clips, at most one per CPU or GPU [default: this process alone]"),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster whose nodes read the clips, e.g. auto or 10.0.0.1:6379")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="folder of all feature files")] = DEFAULT_CACHE,
+    debug: Debug = False,
+) -> None:
+    """Extract every feature file (train and dev) that a search space can ask for.
+
+    Run again after an interruption: it goes on where it was. With --address and without --workers, as many processes
+    as the cluster has room for. Texts are read by this process: they are quick.
+    """
+    from mer.study.load import load_spec
+
+    plan = _ensure(load_spec(space, overrides or ()), cache, workers, address)
+    for path in plan.paths():
+        print(path)
+    rate = f" ({plan.encoded / plan.seconds:.1f}/s)" if plan.encoded else ""
+    words = f"{plan.encoded} inputs encoded" if plan.encoded else "all cached, nothing encoded"
+    print(f"{len(plan.paths())} files, {words} in {plan.seconds:.1f} s{rate}")
+    said = [f"--set {shlex.quote(text)}" for text in overrides or ()]
+    said += [f"--cache {shlex.quote(str(cache))}"] if cache != DEFAULT_CACHE else []
+    said += [f"--address {address}"] if address else []
+    print("next: " + " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said]))
+
+
+def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | None) -> FeaturePlan:
+    from mer.study.feature_plan import ensure_plan
+
+    if workers is None and address is None:
+        return ensure_plan(spec, cache)
+    from mer.study.spread import RaySpread
+
+    with RaySpread(workers, address) as spread:
+        return ensure_plan(spec, cache, spread=spread)
+
+
+def main() -> None:
+    launch(app, "mer.extract")
+
+
+if __name__ == "__main__":
+    main()

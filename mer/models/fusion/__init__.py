@@ -1,0 +1,52 @@
+"""How modalities meet (methods 5).
+
+contract   what every fusion takes and gives, modality dropout
+inputs     absent rows, normalisation, projection to tokens
+concat     side by side                      low_rank   LMF
+attention  self- and cross-attention         shifting   TelME's modality shifting
+experts    text-guided mixture of experts    router     its gate and balancing terms
+late       one classifier per modality
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mer import config as configs
+from mer.models.fusion.attention import CrossAttention, SelfAttention
+from mer.models.fusion.concat import Concat
+from mer.models.fusion.contract import MODALITIES, Fused, Fusion, drop_modalities
+from mer.models.fusion.experts import GuidedExperts
+from mer.models.fusion.late import Late
+from mer.models.fusion.low_rank import LowRank
+from mer.models.fusion.shifting import Shifting
+
+__all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "drop_modalities"]
+
+
+def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int) -> Fusion:
+    """The fusion that `config` describes, initialised from torch's global generator.
+
+    Any one, two or three modalities will do. Cross-attention, shifting and TGMoE are guided by text; in a model without
+    text by the first modality in the order text, audio, video.
+
+    Args:
+        widths: modality -> width of its features.
+        classes: C, of a fusion that classifies by itself (late).
+    Raises: ValueError when there is no modality, or one that is not known.
+    """
+    match config:
+        case configs.ConcatFusion():
+            return Concat(config, widths)
+        case configs.LMFFusion():
+            return LowRank(config, widths)
+        case configs.SelfAttentionFusion():
+            return SelfAttention(config, widths)
+        case configs.CrossAttentionFusion():
+            return CrossAttention(config, widths)
+        case configs.ShiftingFusion():
+            return Shifting(config, widths)
+        case configs.TGMoEFusion():
+            return GuidedExperts(config, widths)
+        case configs.LateFusion():
+            return Late(config, widths, classes)

@@ -1,0 +1,90 @@
+"""Text-guided mixture of experts, as we define it (methods 5.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mer.config import TGMoEFusion
+from mer.models.fusion.attention import Attention
+from mer.models.fusion.contract import Fused, Fusion
+from mer.models.fusion.inputs import PLACEHOLDER_SD, Tokens, mean_of_present
+from mer.models.fusion.router import Router, Routing, cv2_balance, expert_load, switch_balance, z_loss
+
+
+class GuidedExperts(Fusion):
+    """The guide (text, or the first modality there is) asks each other modality, and chooses the experts that read all.
+
+        t_m = CrossAttention(guide, m);  x = [guide; t_m ...];  h = sum_e gate_e(guide) Expert_e(x)
+
+    Each stream has a single key, so attention may take nothing: without that the guide would have no say. Absent: a
+    learned placeholder, for the guide, and as the key of a stream. The router of a row without the guide reads the mean
+    of the others plus a flag. Every expert computes every row: sorting rows by expert would make a row's last digits
+    depend on how many others chose the same one (D6), and the experts are small.
+    """
+
+    def __init__(self, config: TGMoEFusion, widths: Mapping[str, int]) -> None:
+        super().__init__(config, widths)
+        several = len(self.modalities) > 1
+        self.tokens = Tokens(
+            {m: widths[m] for m in self.modalities},
+            self.width,
+            config.dropout,
+            placeholders=self.modalities if several else (),
+        )
+        self.streams = nn.ModuleDict(
+            {m: Attention(self.width, config.heads, may_take_nothing=True) for m in self.modalities[1:]}
+        )
+        self.no_guide_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(self.width)) if several else None
+        self.router = Router(self.width, config.experts, top_k=config.top_k, noise=config.noise)
+        wide = len(self.modalities) * self.width
+        self.experts = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(wide, self.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(self.width, self.width)
+            )
+            for _ in range(config.experts)
+        )
+        self.balance, self.balance_weight, self.z_weight = config.balance, config.balance_weight, config.z_weight
+
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+        tokens_BMD = self.tokens(parts, present_BM)
+        x_BD = self._streams(tokens_BMD)
+        routing = self.router(self._gate_input(tokens_BMD, present_BM))
+        answers_BED = torch.stack([expert(x_BD) for expert in self.experts], dim=1)
+        h_BD = (routing.gates_BE[:, :, None] * answers_BED).sum(dim=1)
+        return Fused(h_BD, losses=self._losses(routing) if self.training else {}, monitors=_monitors(routing))
+
+    def _streams(self, tokens_BMD: Tensor) -> Tensor:
+        guide_B1D = tokens_BMD[:, :1]
+        there_B1 = torch.ones_like(guide_B1D[:, :, 0], dtype=torch.bool)  # the key of an absent one is its placeholder
+        streams = [
+            attention(guide_B1D, tokens_BMD[:, [i]], there_B1) for i, attention in enumerate(self.streams.values(), 1)
+        ]
+        return torch.cat([guide_B1D, *streams], dim=1).flatten(1)
+
+    def _gate_input(self, tokens_BMD: Tensor, present_BM: Tensor) -> Tensor:
+        if self.no_guide_D is None:
+            return tokens_BMD[:, 0]
+        instead_BD = mean_of_present(tokens_BMD[:, 1:], present_BM[:, 1:]) + self.no_guide_D
+        return torch.where(present_BM[:, :1], tokens_BMD[:, 0], instead_BD)
+
+    def _losses(self, routing: Routing) -> dict[str, Tensor]:
+        losses = {}
+        if self.balance == "switch" and self.balance_weight:
+            probability_BE = routing.logits_BE.softmax(dim=1)
+            losses["expert_balance"] = self.balance_weight * switch_balance(routing.chosen_BE, probability_BE)
+        elif self.balance == "cv2" and self.balance_weight:
+            losses["expert_balance"] = self.balance_weight * cv2_balance(routing)
+        if self.z_weight:
+            losses["router_z"] = self.z_weight * z_loss(routing.logits_BE)
+        return losses
+
+
+def _monitors(routing: Routing) -> dict[str, Tensor]:
+    """Share of the choices per expert, and the mean entropy (nats) of the router's probabilities over all experts."""
+    log_probability_BE = routing.logits_BE.detach().log_softmax(dim=1)
+    entropy = -(log_probability_BE.exp() * log_probability_BE).sum(dim=1).mean()
+    load = {f"expert_load_{e}": share for e, share in enumerate(expert_load(routing.chosen_BE))}
+    return {**load, "gate_entropy": entropy}

@@ -1,0 +1,75 @@
+"""How modalities come in: absent rows are selected away, the others brought to a common scale and width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+PLACEHOLDER_SD = 0.02
+
+
+class ModalityInput(nn.Module):
+    """`path` for the rows where a modality is present; elsewhere a learned placeholder, or zeros.
+
+    Args:
+        path: (B, D_m) -> (B, width); finite for rows of zeros.
+        width: of what comes out.
+        placeholder: learn a vector that stands for an absent row.
+    """
+
+    def __init__(self, path: nn.Module, width: int, *, placeholder: bool) -> None:
+        super().__init__()
+        self.path = path
+        self.placeholder_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(width)) if placeholder else None
+
+    def forward(self, x_BD: Tensor, present_B: Tensor) -> Tensor:
+        there_B1 = present_B[:, None]
+        # before the path as well: a NaN behind the second `where` alone would come back as a NaN gradient
+        out_BD = self.path(torch.where(there_B1, x_BD, 0.0))
+        return torch.where(there_B1, out_BD, 0.0 if self.placeholder_D is None else self.placeholder_D)
+
+
+class Tokens(nn.Module):
+    """One token per modality: LayerNorm, Dropout, Linear to `width`. The Linear's bias is its modality embedding.
+
+    Args:
+        widths: modality -> D_m, in the order of the tokens.
+        width: of every token.
+        dropout: on the normalised features.
+        placeholders: modalities whose absent rows are a learned vector; those of the others are zeros.
+        after: makes a module for what follows the Linear, if anything.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        width: int,
+        dropout: float,
+        *,
+        placeholders: Collection[str] = (),
+        after: Callable[[], nn.Module] = nn.Identity,
+    ) -> None:
+        super().__init__()
+        self.inputs = nn.ModuleDict(
+            {
+                modality: ModalityInput(
+                    nn.Sequential(nn.LayerNorm(wide), nn.Dropout(dropout), nn.Linear(wide, width), after()),
+                    width,
+                    placeholder=modality in placeholders,
+                )
+                for modality, wide in widths.items()
+            }
+        )
+
+    def forward(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Tensor:
+        """Tokens (B, M, width)."""
+        read = [module(parts[modality], present_BM[:, i]) for i, (modality, module) in enumerate(self.inputs.items())]
+        return torch.stack(read, dim=1)
+
+
+def mean_of_present(tokens_BMD: Tensor, present_BM: Tensor) -> Tensor:
+    """Mean (B, D) of the tokens that are present; zeros where none is."""
+    there_BM1 = present_BM[:, :, None]
+    return torch.where(there_BM1, tokens_BMD, 0.0).sum(dim=1) / there_BM1.sum(dim=1).clamp(min=1)

@@ -1,0 +1,100 @@
+"""Which experts a row is sent to, and the terms that keep a router healthy (methods 5.5). All in float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_SMALLEST_NOISE_SD = 1e-2  # keeps the smooth load, which divides by the sd, and its gradient finite
+_NO_ZERO_DIVISION = 1e-10
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Where a batch goes.
+
+    Args:
+        gates_BE: weight of each expert; zero for those that were not chosen.
+        chosen_BE: bool, top_k True per row.
+        logits_BE: what the choice was made by, noise included.
+        smooth_load_BE: probability that a new draw of the noise chooses the expert; None without noise.
+    """
+
+    gates_BE: Tensor
+    chosen_BE: Tensor
+    logits_BE: Tensor
+    smooth_load_BE: Tensor | None
+
+
+class Router(nn.Module):
+    """Linear gate with the `top_k` largest logits chosen; noise with a learned sd in training.
+
+    Gates are a softmax among the chosen. With top_k 1 that is 1 whatever the logit, and the loss would never teach the
+    router: the gate is then the probability among all experts (Switch Transformer). One expert: 1 either way.
+    """
+
+    def __init__(self, width: int, experts: int, *, top_k: int, noise: bool) -> None:
+        super().__init__()
+        self.top_k = top_k
+        self.gate = nn.Linear(width, experts, bias=False)
+        self.noise = nn.Linear(width, experts, bias=False) if noise else None
+
+    def forward(self, x_BD: Tensor) -> Routing:
+        with torch.autocast(x_BD.device.type, enabled=False):
+            x_BD = x_BD.float()
+            clean_BE = logits_BE = self.gate(x_BD)
+            load_BE = None
+            if self.noise is not None and self.training:
+                sd_BE = F.softplus(self.noise(x_BD)) + _SMALLEST_NOISE_SD
+                logits_BE = clean_BE + torch.randn_like(clean_BE) * sd_BE
+                load_BE = smooth_load(clean_BE, logits_BE, sd_BE, self.top_k)
+            best_BK = logits_BE.topk(self.top_k, dim=1).indices
+            chosen_BE = torch.zeros_like(logits_BE, dtype=torch.bool).scatter(1, best_BK, True)
+            if self.top_k == 1:
+                gates_BE = torch.where(chosen_BE, logits_BE.softmax(dim=1), 0.0)
+            else:
+                gates_BE = logits_BE.masked_fill(~chosen_BE, -torch.inf).softmax(dim=1)
+        return Routing(gates_BE, chosen_BE, logits_BE, load_BE)
+
+
+def smooth_load(clean_BE: Tensor, noisy_BE: Tensor, sd_BE: Tensor, top_k: int) -> Tensor:
+    """Probability that an expert is among the top k when its own noise is drawn again (Shazeer et al. 2017)."""
+    experts = clean_BE.shape[1]
+    if top_k == experts:
+        return torch.ones_like(clean_BE)
+    ranked = noisy_BE.topk(top_k + 1, dim=1).values
+    last_in_B1, first_out_B1 = ranked[:, top_k - 1 : top_k], ranked[:, top_k:]
+    to_beat_BE = torch.where(noisy_BE >= last_in_B1, first_out_B1, last_in_B1)
+    return torch.special.ndtr((clean_BE - to_beat_BE) / sd_BE)
+
+
+def switch_balance(chosen_BE: Tensor, probability_BE: Tensor) -> Tensor:
+    """E sum_e f_e P_e: share of the choices times mean probability; 1 when both are even."""
+    share_E = expert_load(chosen_BE).detach()
+    return chosen_BE.shape[1] * (share_E * probability_BE.mean(dim=0)).sum()
+
+
+def squared_variation(total_E: Tensor) -> Tensor:
+    """Squared coefficient of variation, population variance: 0 when all are equal, also for one expert."""
+    return total_E.var(correction=0) / (total_E.mean() ** 2 + _NO_ZERO_DIVISION)
+
+
+def cv2_balance(routing: Routing) -> Tensor:
+    """Squared variation of the importance (sum of gates), plus that of the smooth load where there is noise."""
+    loss = squared_variation(routing.gates_BE.sum(dim=0))
+    if routing.smooth_load_BE is not None:
+        loss = loss + squared_variation(routing.smooth_load_BE.sum(dim=0))
+    return loss
+
+
+def z_loss(logits_BE: Tensor) -> Tensor:
+    """Mean squared log-sum-exp: keeps logits small."""
+    return logits_BE.logsumexp(dim=1).square().mean()
+
+
+def expert_load(chosen_BE: Tensor) -> Tensor:
+    """Share of all choices that went to each expert, (E,); sums to 1."""
+    return chosen_BE.float().sum(dim=0) / chosen_BE.sum()

@@ -1,0 +1,294 @@
+"""Models that hear: exported, loaded, and asked about files, as the library and as the command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from export_helpers import quiet, write_trial
+
+import mer
+from mer import console
+from mer.checkpoints.export import Export
+from mer.config import AudioEncoderConfig
+from mer.data.media import MediaFault
+from mer.errors import MerError
+from mer.features import FeatureTable, load_features
+from mer.features.clip_reading import locate_clip_backbone
+from mer.features.live import LiveClips
+from mer.files import write_json, write_text
+from mer.predict import app
+from mer.study.exporting import Options, export_study
+from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.ledger import Ledger
+from mer.study.load import load_spec
+from mer.study.record import read_record
+from mer.training import Scores, TrainingRun
+from trainables.shared_features import as_training_data, read_table
+
+sys.path.append(str(Path(__file__).parents[1] / "features"))
+
+from audio_backbones import save_backbone
+from clip_corpus import clip, voice, write_meld, write_ravdess, write_sound
+
+SPACE = """study: heard
+trainable: audio
+budget: {trials: 2, epochs: 3}
+sampler: {kind: random, seed: 0}
+scheduler: {kind: none}
+fixed:
+  data: {root: CORPUS}
+  encoders: {audio: {layers: all}}
+  head: {hidden: 12}
+  loss: {contrastive: {kind: spcl, pool_size: 8, support_size: 2}}
+params:
+  encoders.audio.backbone: {choice: [melstats, BACKBONE]}
+  training.prediction: {choice: [head, nearest_center]}
+points:
+  - {encoders.audio.backbone: melstats, training.prediction: head}
+  - {encoders.audio.backbone: BACKBONE, training.prediction: nearest_center}
+"""
+SIGNAL, PRETRAINED = 0, 1  # trial numbers
+MISSING = 4  # the dev row whose clip is not there
+DEV = 7
+
+
+@dataclass
+class Heard:
+    """A finished study of two audio models."""
+
+    corpus: Path
+    plan: FeaturePlan
+    runs: list[TrainingRun]
+    exports: list[Export]
+
+    def dev(self, number: int) -> FeatureTable:
+        return load_features(Path(self.plan.of(self.runs[number].config)["audio"]["dev"]))
+
+    def clips(self) -> list[Path]:
+        return [clip(self.corpus, "audio", "dev", row) for row in range(DEV)]
+
+    def there(self) -> list[int]:
+        return [row for row in range(DEV) if row != MISSING]
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("heard")
+    corpus = write_meld(place / "corpus", {"train": 14, "dev": DEV}, video=False)
+    clip(corpus, "audio", "dev", MISSING).unlink()
+    clip(corpus, "audio", "train", 3).unlink()
+    backbone = save_backbone("wav2vec2_layer", place / "tiny")
+    space = place / "space.yaml"
+    space.write_text(SPACE.replace("CORPUS", str(corpus)).replace("BACKBONE", str(backbone.folder)))
+    spec, folder = load_spec(space), place / "studies" / "heard"
+    plan = ensure_plan(spec, place / "features", progress=False)
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder, spec)
+    ledger.check_features(folder, plan.names())
+    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_text(folder / "code.diff", "\n")
+    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
+    made = Heard(corpus, plan, [], [])
+    for number in (SIGNAL, PRETRAINED):
+        assignment = ledger.next_assignment()
+        assert assignment is not None and assignment.number == number
+        config = spec.trial_config(assignment.params)
+        tables = [read_table(Path(plan.of(config)["audio"][split])) for split in ("train", "dev")]
+        run = TrainingRun(config, *as_training_data(config, *({"audio": table} for table in tables)))
+        while not run.finished:
+            run.train_epoch()
+        write_trial(folder, number, run)
+        ledger.end(number, "finished", best=run.best_row)
+        run.load_weights({name: tensor for name, tensor in run.best_state().items() if name != "dev_logits"})
+        made.runs.append(run)
+    for number in (SIGNAL, PRETRAINED):
+        options = Options(out=place / f"export{number}", cache=place / "features", trial=number)
+        made.exports.append(export_study(read_record(folder), options, quiet())[0].export)
+    return made
+
+
+# ---- as a library
+
+
+@pytest.mark.parametrize("number", [SIGNAL, PRETRAINED])
+def test_logits_with_the_mask_are_those_of_training(number: int, heard: Heard) -> None:
+    """Also that the mask of the file came through `as_training_data` into training and export."""
+    run, dev = heard.runs[number], heard.dev(number)
+    assert dev.present.tolist() == [row != MISSING for row in range(DEV)]
+    assert run.data.dev.present_N is not None and run.data.train.present_N is not None
+    model = mer.load(heard.exports[number].folder)
+    with_mask = model.logits(dev.features, dev.present)
+    np.testing.assert_array_equal(with_mask, run.predict(run.data.dev))
+    np.testing.assert_array_equal(with_mask, run.best_logits)
+    without = model.logits(dev.features)
+    assert not np.allclose(without[MISSING], with_mask[MISSING], atol=1e-3), "zeros are not the average clip"
+    np.testing.assert_array_equal(without[heard.there()], with_mask[heard.there()])
+
+
+@pytest.mark.parametrize("number", [SIGNAL, PRETRAINED])
+def test_clips_give_what_their_cached_features_give(number: int, heard: Heard) -> None:
+    model, dev = mer.load(heard.exports[number].folder), heard.dev(number)
+    cached = model.predictions(model.logits(dev.features, dev.present))
+    found = model.predict_clips(heard.clips(), masked=True)
+    for row, (one, other) in enumerate(zip(found, cached, strict=True)):
+        assert one.label == other.label, row
+        assert np.abs(np.subtract(list(one.probabilities.values()), list(other.probabilities.values()))).max() < 1e-3
+        assert one.fault == ("no such file" if row == MISSING else "")
+        alone = model.predict_clips([heard.clips()[row]], masked=True)[0]
+        assert alone.label == one.label
+        assert alone.probabilities == pytest.approx(one.probabilities, abs=1e-3)
+    _, config = heard.exports[number].config.encoders.only
+    assert isinstance(config, AudioEncoderConfig)
+    live = LiveClips(config, locate_clip_backbone(config)).encode(heard.clips())
+    assert np.abs(model.logits(live.features_NLD, live.present_N) - heard.runs[number].best_logits).max() < 1e-3
+
+
+def test_a_clip_that_cannot_be_read(heard: Heard, tmp_path: Path) -> None:
+    model, good = mer.load(heard.exports[SIGNAL].folder), heard.clips()[0]
+    (tmp_path / "empty.flac").touch()
+    with pytest.raises(MerError) as caught:
+        model.predict_clips([good, tmp_path / "empty.flac"])
+    assert str(caught.value) == f"{tmp_path}/empty.flac: 0 bytes\n  allowed: a file that holds audio"
+    known = MediaFault("known to be bad")
+    found = model.predict_clips([good, str(tmp_path / "empty.flac"), known, good], masked=True)
+    assert [one.fault for one in found] == ["", "0 bytes", "known to be bad", ""]
+    assert found[0] == found[3] and found[1].probabilities == found[2].probabilities != found[0].probabilities
+    long = write_sound(tmp_path / "long.wav", voice(25))
+    assert [one.truncated for one in model.predict_clips([long, good])] == [True, False]
+    everything_bad = model.predict_clips([tmp_path / "empty.flac", known], masked=True)
+    assert [one.probabilities for one in everything_bad] == [found[1].probabilities] * 2
+
+
+def test_what_it_refuses(heard: Heard) -> None:
+    model = mer.load(heard.exports[SIGNAL].folder)
+    assert model.predict_clips([]) == []
+    with pytest.raises(TypeError, match="a list of paths"):
+        model.predict_clips("a.flac")
+    with pytest.raises(MerError, match=r"this model does not read text\n  allowed: audio: predict_clips"):
+        model.predict(["Hi!"])
+    with pytest.raises(MerError, match=r"features of shape \(2, 4, 155\)\n  allowed: \(utterances, 1, 155\)"):
+        model.logits(np.zeros((2, 4, 155), np.float16))
+
+
+def test_another_backbone_is_refused(heard: Heard, tmp_path: Path) -> None:
+    folder = heard.exports[PRETRAINED].folder
+    other = save_backbone("wav2vec2_layer", tmp_path / "tiny", initializer_range=0.5)
+    words = json.loads((other.folder / "preprocessor_config.json").read_text())
+    (other.folder / "preprocessor_config.json").write_text(json.dumps({**words, "do_normalize": False}))
+    with pytest.raises(MerError, match="of backbone 'tiny' are not those the model was trained on"):
+        mer.load(folder, backbone=other.folder)
+
+
+# ---- as a command
+
+
+class Typed:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], export: Path) -> None:
+        self.monkeypatch, self.capsys, self.export = monkeypatch, capsys, export
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        words = [str(self.export), *map(str, arguments)]
+        self.monkeypatch.setattr("sys.argv", ["mer.predict", *words])
+        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+        code = 0
+        try:
+            console.run(lambda: app(words, standalone_mode=True))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = self.capsys.readouterr()
+        return code, said.out, said.err
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], heard: Heard) -> Typed:
+    return Typed(monkeypatch, capsys, heard.exports[SIGNAL].folder)
+
+
+def test_files_on_the_command_line(typed: Typed, heard: Heard) -> None:
+    good = [heard.clips()[row] for row in heard.there()[:3]]
+    code, out, err = typed(*(word for path in good for word in ("--audio", path)), "--json")
+    assert code == 0 and err == ""
+    rows = [json.loads(line) for line in out.splitlines()]
+    expected = mer.load(heard.exports[SIGNAL].folder).predict_clips(good)
+    assert [row["text"] for row in rows] == list(map(str, good))
+    for row, one in zip(rows, expected, strict=True):
+        assert row["label"] == one.label and row["probabilities"] == pytest.approx(one.probabilities)
+    code, out, _ = typed("--audio", good[0])
+    assert code == 0 and out.split()[0] == expected[0].label and good[0].name in out
+
+
+def test_a_csv_file_with_its_clips_beside_it(typed: Typed, heard: Heard, tmp_path: Path) -> None:
+    table = heard.corpus / "dev_sent_emo.csv"
+    code, out, err = typed("--file", table, "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    run = heard.runs[SIGNAL]
+    scores = Scores(run.best_logits, run.data.dev.labels_N, run.data.class_names)
+    assert [row["label"] for row in rows] == [run.data.class_names[best] for best in scores.predicted_N]
+    for row, chances in zip(rows, np.exp(scores.log_probabilities_NC), strict=True):
+        np.testing.assert_allclose(list(row["probabilities"].values()), chances, atol=1e-3)
+    lines = err.splitlines()
+    assert [line for line in lines if "masked" in line] == ["masked dia1 utterance 1: no such file"]
+    assert "note: 1 utterance is without a readable clip, predicted as an average one" in lines
+    assert f"{DEV} labelled utterances: accuracy {100 * scores.accuracy:.2f}, " in lines[-1]
+
+    code, out, err = typed("--file", table, "--out", tmp_path / "p.csv")
+    assert code == 0 and out == ""
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
+        assert [row["predicted"] for row in csv.DictReader(stream)] == [row["label"] for row in rows]
+
+
+def test_a_csv_file_without_any_clip_is_refused(typed: Typed, heard: Heard, tmp_path: Path) -> None:
+    """Rather than a page of average predictions."""
+    for name, why in (
+        ("mine.csv", "only a file named as MELD's are says where its clips lie"),
+        ("dev_sent_emo.csv", "no such file"),
+    ):
+        path = shutil.copy(heard.corpus / "dev_sent_emo.csv", tmp_path / name)
+        code, out, err = typed("--file", path, "--json")
+        assert (code, out) == (2, "")
+        assert err == (
+            f"error: {path}: not one clip of its {DEV} utterances is there ({why})\n"
+            "  allowed: MELD's layout: dev_sent_emo.csv (or train, test) and, beside it, audios/dev/dia0_utt0 ...\n"
+            "  next: put the clips there, or name them one by one: --audio FILE\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--text", "Hi!"), "--text: {export} does not read it: this model has audio only\n  allowed: --audio, --file"),
+        (("--video", "v.mp4"), "--video: {export} does not read it: this model has audio only"),
+        (("--audio", "nothing.flac"), "nothing.flac: no such file\n  allowed: a file that holds audio"),
+        (("--audio", "{folder}/empty.wav"), "empty.wav: 0 bytes\n  allowed: a file that holds audio"),
+        (("--audio", "{folder}/bad.wav"), "bad.wav: cannot be decoded: "),
+        (("--audio", "{folder}"), "not a file"),
+        (("--audio", "a.flac", "--file", "f.csv"), "--audio --file: they exclude each other"),
+        (("--file", "nothing.csv"), "nothing.csv: no such file"),
+        (("--file", "{folder}/f.jsonl"), "unknown format '.jsonl' for clips"),
+        ((), "input: there is none\n  allowed: --audio FILE (may be repeated), or --file F.csv"),
+    ],
+)
+def test_bad_input_in_one_message(typed: Typed, tmp_path: Path, arguments: tuple[str, ...], wanted: str) -> None:
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "bad.wav").write_bytes(b"no sound" * 99)
+    (tmp_path / "f.jsonl").write_text('{"text": "Hi"}\n')
+    code, out, err = typed(*(word.format(folder=tmp_path) for word in arguments))
+    assert code == 2 and out == "" and err.startswith("error: ") and err.count("error: ") == 1
+    assert wanted.format(export=typed.export) in err and "Traceback" not in err
+
+
+def test_ravdess_has_no_csv_of_this_kind(typed: Typed, tmp_path: Path) -> None:
+    write_ravdess(tmp_path, ["a/03-01-01-01-01-01-01.wav"])
+    code, out, err = typed("--file", tmp_path / "metadata.csv")
+    assert code == 2 and out == "" and "missing columns" in err
