@@ -48,9 +48,9 @@ README = f"""# Sample corpus (generated)
 Made by `python -m mer.data sample`, version {SAMPLE_VERSION}, from templates and a seed (`{MARKER}` has it); no person
 said any of this. The files have MELD's names and columns and are read by `--set data.dataset=meld`.
 
-Each modality shows the emotion of an utterance with probability {SHOWN}, independently of the others; otherwise it is a
-neutral line, a neutral voice, a neutral face. So no model of one modality can reach a perfect score, several together do
-better, and scores on this corpus say nothing about scores on real conversations.
+Each modality shows the emotion of an utterance with probability {SHOWN}, independently of the others; otherwise it
+is a neutral line, a neutral voice, a neutral face. So no model of one modality can reach a perfect score, several
+together do better, and scores on this corpus say nothing about scores on real conversations.
 """
 
 _LAYOUTS = {
@@ -80,7 +80,7 @@ def write_sample(
     *,
     dialogues_per_split: Mapping[str, int] | None = None,
     seed: int = 0,
-    modalities: Sequence[str] = MODALITIES,
+    modalities: Sequence[str] = ("text",),
     raw: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -114,7 +114,7 @@ def write_sample(
         "modalities": [name for name in MODALITIES if name in modalities],
         "raw": raw,
     }
-    clips = []
+    clips: list[Clip] = []
     if set(modalities) != {"text"}:
         from mer.data.sample_media import Clip, write_clips
 

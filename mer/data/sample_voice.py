@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def voice(utterance: PlannedUtterance, seed: int) -> np.ndarray:
     edges = _syllable_edges(rng, spoken, manner)
     pitch_hz = _pitch_hz(rng, spoken, edges, manner, base_hz)
     phase = np.cumsum(pitch_hz) / RATE_HZ
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         loudness = 0.7 + 0.3 * rng.random()
         table = _period(pick(rng, _VOWELS_HZ), throat, float(pitch_hz[start:end].mean()), manner.tilt_db)
         at = (phase[start:end] * _TABLE).astype(np.int64) % _TABLE
@@ -87,7 +88,7 @@ def _syllable_edges(rng: random.Random, spoken: int, manner: Manner) -> list[int
 def _pitch_hz(rng: random.Random, spoken: int, edges: list[int], manner: Manner, base_hz: float) -> np.ndarray:
     """Pitch of every sample: a line, an accent per syllable, tremor."""
     accents = [manner.liveliness * (1 if number % 2 else -1) * (0.5 + rng.random()) for number in range(len(edges) - 1)]
-    middles = [(start + end) / 2 for start, end in zip(edges, edges[1:], strict=False)]
+    middles = [(start + end) / 2 for start, end in pairwise(edges)]
     times = np.arange(0, spoken + _FRAME, _FRAME)
     semitones = manner.pitch + manner.glide * (times / spoken - 0.5) + np.interp(times, middles, accents)
     shaken = np.sin(2 * np.pi * (8.0 * times / RATE_HZ + rng.random()))

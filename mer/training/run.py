@@ -301,6 +301,6 @@ class TrainingRun:
 
 
 def _means(losses: list[dict[str, float]]) -> Row:
-    """Mean over an epoch's steps; a term that a step did not have (a modality absent from its batch) is left out of it."""
+    """Mean over an epoch's steps; a step without a term (a modality absent from its batch) is left out of that."""
     names = dict.fromkeys(name for loss in losses for name in loss)
     return {f"train_{name}": float(np.mean([loss[name] for loss in losses if name in loss])) for name in names}
