@@ -14,7 +14,7 @@ from mer.errors import MerError
 
 
 def test_sample_then_check(typed, tmp_path):
-    code, out, _ = typed("sample", tmp_path / "s", "--seed", 7)
+    code, out, _ = typed("sample", tmp_path / "s", "--seed", 7, "--modalities", "text")
     assert code == 0 and f"next: python -m mer.data check {tmp_path / 's'}" in out
     code, out, _ = typed("check", tmp_path / "s")
     assert code == 0
@@ -91,7 +91,7 @@ def test_launch_turns_every_ending_into_a_code_and_a_message(fault, code, said, 
 
 def test_module_runs_from_the_shell(tmp_path):
     """One real process: exit code, no stray output, files in place."""
-    command = [sys.executable, "-W", "error", "-m", "mer.data", "sample", str(tmp_path / "s"), "--debug"]
+    command = [sys.executable, "-W", "error", "-m", "mer.data", "sample", str(tmp_path / "s"), "--modalities", "text"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "s/dev_sent_emo.csv").is_file()
