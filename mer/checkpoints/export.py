@@ -56,9 +56,9 @@ class Export:
 
     @property
     def inputs(self) -> dict[str, dict[str, Any]]:
-        """How each modality becomes features, by modality."""
-        several: dict[str, dict[str, Any]] | None = self.preprocessor.get("modalities")
-        return several or {self.preprocessor["modality"]: self.preprocessor}
+        """How each modality becomes features, in the order text, audio, video (the file has them by the alphabet)."""
+        several: dict[str, dict[str, Any]] = self.preprocessor.get("modalities", {})
+        return {name: several.get(name, self.preprocessor) for name in self.config.encoders.present}
 
     @property
     def backbone_folder(self) -> Path | None:

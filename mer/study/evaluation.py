@@ -66,7 +66,7 @@ class SeedStudy:
         """Name of the study, by the configuration alone: equal ones share their seeds, whatever export they come from,
         so that none is trained, or read on test, twice."""
         identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
-        method = method_name(self.config).split("(")[0]
+        method = method_name(self.config).split("(")[0].replace("+", "").replace(" ", "-")
         return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
 
     def spec(self, seeds: Sequence[int], known: Sequence[int], workers: int | None) -> StudySpec:

@@ -74,6 +74,8 @@ class FusedSplit:
     dropped: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        if list(self.parts) != [name for name in ("text", "audio", "video") if name in self.parts]:
+            raise ValueError(f"modalities in the order text, audio, video expected, got {', '.join(self.parts)}")
         first, *others = self.parts.values()
         if any(other.ids != first.ids or (other.labels_N != first.labels_N).any() for other in others):
             raise ValueError(f"{', '.join(self.parts)} are not of the same utterances")
