@@ -246,6 +246,66 @@ Fusion = Annotated[
 ]
 
 
+class StudentConfig(Frozen):
+    """What is one student's own in a distillation."""
+
+    head_lr: PositiveFloat | None = Field(None, description="its learning rate; null: optim.head_lr")
+    weight: PositiveFloat = Field(1.0, description="of its losses in the sum; with mode parallel much like a rate")
+
+
+class DistillConfig(Frozen):
+    """Knowledge distillation into the heads of all encoders in one run (methods 4).
+
+    Every encoder has a student: L_m = ce_weight L_cls + response_weight L_response + feature_weight L_feature. The
+    fusion joins the students' h, and has a classification loss of its own.
+    """
+
+    source: Literal["teacher", "fused"] = Field(
+        "teacher", description="an exported model | the fused head of this very model (self-distillation)"
+    )
+    teacher: str | None = Field(None, description="folder of an export, read once, never in a trial")
+    mode: Literal["parallel", "joint"] = Field(
+        "parallel", description="the fusion reads detached h: as in separate runs | its loss reaches the students too"
+    )
+    warm_epochs: Annotated[int, Field(ge=0)] = Field(0, description="joint: first epochs in which h is detached")
+    ce_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="of the students' classification loss")
+    response: Literal["dist", "kl", "none"] = Field("dist", description="DIST (Huang et al. 2022) | Hinton's KL")
+    response_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="a; TelME: 1 (MELD), 0.1 (IEMOCAP)")
+    temperature: PositiveFloat = Field(4.0, description="tau of the response, whose square multiplies it")
+    inter_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="beta of DIST: over classes, per row")
+    intra_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="gamma of DIST: over rows, per class")
+    feature: Literal["similarity", "none"] = Field(
+        "similarity", description="TelME's feature term: the teacher's similarities between rows of the batch"
+    )
+    feature_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="b")
+    feature_temperature: PositiveFloat = Field(1.0, description="kappa; 1 gives flat targets, smaller sharpens them")
+    kd_filter: Literal["none", "correct_only"] = Field("none", description="correct_only: rows the teacher has right")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(200, description="steps in which response and feature fade in")
+    fused_weight: PositiveFloat = Field(1.0, description="w_F, of the fused head's classification loss")
+    other_context: bool = Field(False, description="allow a teacher that reads other turns than its students")
+    text: StudentConfig = StudentConfig()
+    audio: StudentConfig = StudentConfig()
+    video: StudentConfig = StudentConfig()
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Self:
+        if self.source == "teacher" and self.teacher is None:
+            raise ValueError("distill.teacher is missing: the folder of an export (or source: fused)")
+        if self.source == "fused":
+            if self.teacher is not None:
+                raise ValueError("distill.source 'fused' teaches from the fused head: remove teacher")
+            if self.mode != "joint" or self.feature != "none":
+                raise ValueError("distill.source 'fused' needs mode: joint and feature: none")
+        if self.response == "none" and self.feature == "none":
+            raise ValueError("distill.response and distill.feature are both 'none': nothing is distilled")
+        return self
+
+    def student(self, modality: str) -> StudentConfig:
+        """The own settings of one student."""
+        own: StudentConfig = getattr(self, modality)
+        return own
+
+
 class HeadConfig(Frozen):
     """From encoder features to the representation h, and from h to class scores."""
 
@@ -389,15 +449,16 @@ class TrialConfig(Frozen):
     data: DataConfig = DataConfig()
     encoders: EncodersConfig = EncodersConfig()
     fusion: Fusion | None = Field(None, description="how several encoders become one representation")
+    distill: DistillConfig | None = Field(None, description="what the heads of the encoders learn from a teacher")
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
 
     @model_serializer(mode="wrap")
-    def _without_fusion(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """One encoder, no fusion: then it is not mentioned, so that such a configuration keeps its hash."""
-        return {name: value for name, value in dump(self).items() if name != "fusion" or value is not None}
+    def _without_absent_parts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A part that is not there is not mentioned, so that such a configuration keeps its hash."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
     @model_validator(mode="after")
     def _fusion_joins_encoders(self) -> Self:
@@ -406,6 +467,32 @@ class TrialConfig(Frozen):
             raise ValueError(f"fusion joins several encoders; there is one ({', '.join(there)})")
         if self.fusion is not None and self.fusion.kind == "late" and self.loss.contrastive.kind != "none":
             raise ValueError("fusion.kind 'late' averages class scores and has no h for a contrastive loss")
+        return self
+
+    @model_validator(mode="after")
+    def _students_can_learn(self) -> Self:
+        if self.distill is None:
+            return self
+        several, contrastive = len(self.encoders.present) > 1, self.loss.contrastive
+        if several and self.fusion is None:
+            raise ValueError("distill with several encoders needs a fusion that joins the students, e.g. concat")
+        if not several and self.distill.source == "fused":
+            raise ValueError("distill.source 'fused' needs several encoders and a fusion")
+        if contrastive.kind not in ("none", "supcon", "apcl") or getattr(contrastive, "proto_init", "") == "label_text":
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' reads more than its batch: students take none, supcon, or "
+                "apcl with proto_init: orthogonal"
+            )
+        if self.training.prediction != "head":
+            raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
+        if self.distill.feature != "none" and self.head.hidden == 0:
+            raise ValueError(
+                "distill.feature acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more"
+            )
+        if several and self.distill.mode == "parallel" and self.training.patience:
+            raise ValueError(
+                "distill.mode 'parallel': each student has its own best epoch, so training.patience must be 0"
+            )
         return self
 
     @model_validator(mode="after")
@@ -433,6 +520,16 @@ class TrialConfig(Frozen):
             if contrastive.stage_two_epochs and self.training.prediction != "nearest_anchor":
                 raise ValueError("stage two adapts the anchors: it needs training.prediction 'nearest_anchor'")
         return self
+
+
+def student_config(config: TrialConfig, modality: str) -> TrialConfig:
+    """The run that trains one student of a merged distillation alone.
+
+    With `distill.mode: parallel` it gives the very weights that the merged run gives this student.
+    """
+    assert config.distill is not None
+    encoders = EncodersConfig.model_validate({modality: config.encoders.present[modality]})
+    return config.model_copy(update={"encoders": encoders, "fusion": None})
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

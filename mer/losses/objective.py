@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from mer.config import APCLConfig, EACLConfig, LossConfig, SPCLConfig, SupConConfig
 from mer.losses.classification import ClassificationLoss
 from mer.losses.contrastive import decoupled_loss, prototype_contrastive_loss, supcon_loss
+from mer.losses.distillation import Lesson
 from mer.losses.eacl import EACL, label_words
 from mer.losses.prototypes import AdaptivePrototypes, ClassPools
 
@@ -22,6 +24,8 @@ class Outputs(NamedTuple):
     h_ND: Tensor  # representation the contrastive losses act on
     logits_NC: Tensor  # class scores
     anchors_CD: Tensor | None = None  # label words through the same body, for EACL only
+    lesson: Lesson | None = None  # what a teacher says of these rows, for students only
+    students: Mapping[str, tuple[Tensor, Outputs]] = {}  # modality -> (rows it can read, its outputs for them)
 
 
 class Objective(nn.Module):

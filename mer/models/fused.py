@@ -18,59 +18,47 @@ from mer.models.classifier import Classifier, InputNorm, LayerMix
 from mer.models.fusion import Fused, build_fusion
 
 
-class FusedClassifier(Classifier):
-    """Per modality norm and layer mix; then they are fused, and the head reads the fused vector.
+class Joined(Classifier):
+    """A fusion of vectors, one per modality, and the head on what comes out; subclasses say what the vectors are.
 
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
         fusion: how modalities meet.
-        layers, width: of every modality, in the order text, audio, video.
+        widths: of the vectors, in the order text, audio, video.
         classes: C.
         probe: as in UtteranceClassifier.
     """
 
     def __init__(
-        self,
-        config: HeadConfig,
-        fusion: Fusion,
-        *,
-        layers: Mapping[str, int],
-        width: Mapping[str, int],
-        classes: int,
-        probe: bool = False,
+        self, config: HeadConfig, fusion: Fusion, *, widths: Mapping[str, int], classes: int, probe: bool
     ) -> None:
         super().__init__(probe=probe)
         self.own_loss = getattr(fusion, "own_loss", 0.0)
-        self.input_norms = nn.ModuleDict({m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers})
-        mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
-        self.layer_mixes = nn.ModuleDict(mixes)
-        self.fusion = build_fusion(fusion, {m: mixes[m].width(layers[m], width[m]) for m in layers}, classes)
+        self.fusion = build_fusion(fusion, widths, classes)
         self.build_head(config, fusion.width, classes)
         self._last: Fused | None = None  # of the last batch: auxiliary terms are asked for after the forward
 
-    def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
-        """Take the statistics of the input norms from the given training rows, of each modality where it is there."""
-        for modality, part in split.parts.items():
-            there = rows_N if part.present_N is None else rows_N[part.present_N[rows_N]]
-            self.input_norms[modality].fit(part.features_NLD, layers[modality], there)  # type: ignore[operator]
+    def read(self, x: Any) -> dict[str, Tensor]:
+        """One vector per modality and row of a FusedBatch."""
+        raise NotImplementedError
 
-    def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of a FusedBatch."""
-        parts = {
-            modality: self.input_dropout(self.layer_mixes[modality](self.input_norms[modality](features)))
-            for modality, features in x.parts.items()
-        }
-        present_BM, nothing_B = x.present_BM, ~x.present_BM.any(dim=1)
-        if bool(nothing_B.any()):  # scored, never trained on: read as an average first modality
-            first = next(iter(parts))
-            parts[first] = parts[first].masked_fill(nothing_B[:, None], 0.0)
-            present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
+    def join(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Tensor:
+        """h (N, H) of one vector per modality. A row without any is read as its first modality's vector."""
+        nothing_B = ~present_BM.any(dim=1)
+        present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
         self._last = self.fusion(parts, present_BM)
         return self.blocks(self._last.h_BD)
 
+    def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
+        """h (N, H) of a FusedBatch."""
+        return self.join(self.read(x), x.present_BM)
+
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(h (N, H), class scores (N, C)) of a FusedBatch."""
-        h_NH = self.represent(x)
+        return self.scored(self.represent(x))
+
+    def scored(self, h_NH: Tensor) -> tuple[Tensor, Tensor]:
+        """h and the class scores of the batch that was joined last."""
         assert self._last is not None
         return h_NH, self.classify(h_NH) if self._last.logits_BC is None else self._last.logits_BC
 
@@ -83,3 +71,41 @@ class FusedClassifier(Classifier):
             if self.own_loss and bool(there_N.any()):
                 losses[f"own_{modality}"] = self.own_loss * F.cross_entropy(logits_NC[there_N], labels_N[there_N])
         return losses, dict(last.monitors)
+
+
+class FusedClassifier(Joined):
+    """Per modality norm and layer mix; then they are fused, and the head reads the fused vector.
+
+    Args: as of Joined, and layers, width: of every modality, in the order text, audio, video.
+    """
+
+    def __init__(
+        self,
+        config: HeadConfig,
+        fusion: Fusion,
+        *,
+        layers: Mapping[str, int],
+        width: Mapping[str, int],
+        classes: int,
+        probe: bool = False,
+    ) -> None:
+        mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
+        widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
+        norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
+        super().__init__(config, fusion, widths=widths, classes=classes, probe=probe)
+        self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
+
+    def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
+        """Take the statistics of the input norms from the given training rows, of each modality where it is there."""
+        for modality, part in split.parts.items():
+            there = rows_N if part.present_N is None else rows_N[part.present_N[rows_N]]
+            self.input_norms[modality].fit(part.features_NLD, layers[modality], there)  # type: ignore[operator]
+
+    def read(self, x: Any) -> dict[str, Tensor]:
+        """Features at a common scale, layers mixed; a row without any modality is an average first one."""
+        parts = {
+            modality: self.input_dropout(self.layer_mixes[modality](self.input_norms[modality](features)))
+            for modality, features in x.parts.items()
+        }
+        first, nothing_B = next(iter(parts)), ~x.present_BM.any(dim=1)
+        return parts | {first: parts[first].masked_fill(nothing_B[:, None], 0.0)}

@@ -1,6 +1,9 @@
 """The epoch loop and what it stands on: arrays, metrics, optimiser groups, seeds."""
 
-from mer.training.data import FusedBatch, FusedSplit, Split, SplitArrays, TrainingData
+from __future__ import annotations
+
+from mer.config import TrialConfig
+from mer.training.data import FusedBatch, FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TrainingData
 from mer.training.metrics import Scores, majority_scores
 from mer.training.run import Row, TrainingRun
 from mer.training.scoring import build_model, class_scores
@@ -13,11 +16,22 @@ __all__ = [
     "Scores",
     "Split",
     "SplitArrays",
+    "TeacherOutputs",
     "TrainingData",
     "TrainingRun",
     "build_model",
+    "build_run",
     "class_scores",
     "derive_seed",
     "majority_scores",
     "seeded",
 ]
+
+
+def build_run(config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> TrainingRun:
+    """The run that a configuration asks for: with a teacher where it has `distill`."""
+    if config.distill is None:
+        return TrainingRun(config, data, layers, device)
+    from mer.training.distillation import DistillationRun
+
+    return DistillationRun(config, data, layers, device)

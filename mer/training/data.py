@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,14 @@ class FusedSplit:
         return np.stack(columns, axis=1)
 
 
+@dataclass(frozen=True)
+class TeacherOutputs:
+    """What a teacher says of one split, row by row: class scores and its h, float32."""
+
+    logits_NC: np.ndarray
+    h_NK: np.ndarray
+
+
 Split = SplitArrays | FusedSplit
 Layers = Any  # hidden states that are read: list[int], or of several modalities dict[str, list[int]]
 
@@ -136,9 +144,11 @@ class TrainingData:
     Args:
         class_names: C names in the order of the labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
+        teacher: "train" and "dev" -> what the teacher says of it; {} without one.
     """
 
     train: Split
     dev: Split
     class_names: tuple[str, ...]
     label_text_CLD: np.ndarray | None = None
+    teacher: Mapping[str, TeacherOutputs] = field(default_factory=dict)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from mer.checkpoints.tensors import clone, prefixed, under
-from mer.config import EACLConfig, OptimConfig, TrialConfig
-from mer.losses import Objective
+from mer.config import OptimConfig, TrialConfig
 
 CONSTANT_GROUPS = frozenset({"anchors"})  # trained in the last epochs only, where a decayed rate would be near zero
 
@@ -41,14 +40,13 @@ def parameter_groups(
     return groups
 
 
-def build_optimizer(config: TrialConfig, model: nn.Module, objective: Objective) -> torch.optim.AdamW:
-    """AdamW over the model ('head') and whatever the objective trains, at the rates of `config`."""
-    head_lr, contrastive = config.optim.head_lr, config.loss.contrastive
-    rates = {"head": head_lr, "loss": head_lr}
-    if isinstance(contrastive, EACLConfig):
-        rates["anchors"] = contrastive.stage_two_lr
-    named: dict[str, Iterable[nn.Parameter]] = {"head": model.parameters(), **objective.parameter_groups()}
-    groups = parameter_groups(named, rates, config.optim.weight_decay)
+def build_optimizer(
+    config: TrialConfig, named: Mapping[str, tuple[float, Iterable[nn.Parameter]]]
+) -> torch.optim.AdamW:
+    """AdamW over groups of parameters, each at its learning rate."""
+    parameters = {name: members for name, (_, members) in named.items()}
+    rates = {name: rate for name, (rate, _) in named.items()}
+    groups = parameter_groups(parameters, rates, config.optim.weight_decay)
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
 
 

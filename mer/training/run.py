@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from mer.checkpoints.tensors import clone, prefixed, under
-from mer.config import SPCLConfig, TrialConfig
+from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
-from mer.losses import Outputs, build_objective, curriculum_keep_probability
+from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
 from mer.training.data import FusedSplit, Layers, Split, TrainingData
 from mer.training.metrics import Scores
@@ -61,19 +62,13 @@ class TrainingRun:
 
         self._words_CLD = self._label_text()
         self._train_rows_N = self._trainable_rows()
-        classes = len(data.class_names)
         with seeded(config.seed, "initialisation", device=device):
-            self.model = build_model(config, layers=layers, width=data.train.width, classes=classes)
-            self.model.fit_norm(data.train, layers, self._train_rows_N)
-            self.objective = build_objective(
-                config.loss,
-                width=self.model.width,
-                counts_C=torch.from_numpy(np.bincount(data.train.labels_N[self._train_rows_N], minlength=classes)),
-                anchors_CD=self._label_text_h(),
-            )
+            self.model = build_model(config, layers=layers, width=data.train.width, classes=len(data.class_names))
+            self.model.fit_norm(data.train, layers, data.train.present_rows)
+            self.objective = self._build_objective()
         self.model.to(device)
         self.objective.to(device)
-        self.optimizer = build_optimizer(config, self.model, self.objective)
+        self.optimizer = build_optimizer(config, self._parameter_groups())
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
         steps_per_epoch = math.ceil(len(self._train_rows_N) * share / config.optim.batch_size)
@@ -93,7 +88,7 @@ class TrainingRun:
         row = {
             "epoch": float(self.epoch + 1),
             **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
-            **self._without_each_modality(),
+            **self._further_scores(scores),
             **_means(losses),
             "learning_rate": self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"],  # anchors come last
         }
@@ -106,22 +101,30 @@ class TrainingRun:
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
         """One weight update on the given training rows; returns its loss parts and gradient norm."""
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
-        x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
-        h_BH, logits_BC = self.model(x_BLD)
-        outputs = Outputs(h_BH, logits_BC, self._anchors())
+        outputs, y_B = self._answer(rows_B)
+        if outputs is None:  # nothing of these rows can be read
+            self.step_count += 1
+            return {}
         loss, parts = self.objective(outputs, y_B)
         further, monitors = self.model.auxiliary(y_B)
         loss, parts = sum(further.values(), loss), parts | further
         values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        grad_norm = nn.utils.clip_grad_norm_(self._parameters(), self.config.optim.clip_norm)
-        values["grad_norm"] = self._finite("gradient norm", grad_norm)
+        for name, parameters in self._clipped_together().items():
+            grad_norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip_norm)
+            values[name] = self._finite(name.replace("grad_norm", "gradient norm"), grad_norm)
         self.optimizer.step()
         self.objective.after_step(outputs, y_B)
         self.step_count += 1
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in monitors.items()}
+
+    def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
+        """What the model says of the given training rows, and the labels of those that it could read."""
+        x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
+        h_BH, logits_BC = self.model(x_BLD)
+        return Outputs(h_BH, logits_BC, self._anchors()), y_B
 
     def _finite(self, name: str, value: Tensor) -> float:
         number = value.item()
@@ -255,7 +258,7 @@ class TrainingRun:
     def _in_stage_two(self) -> bool:
         return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
 
-    def _without_each_modality(self) -> Row:
+    def _further_scores(self, scores: Scores) -> Row:
         """What dev says when one modality is left out: how much the others carry. {} for a single modality."""
         dev = self.data.dev
         if not isinstance(dev, FusedSplit):
@@ -263,8 +266,8 @@ class TrainingRun:
         row = {}
         for modality in dev.parts:
             rest = replace(dev, dropped=frozenset({modality}))
-            scores = Scores(self.predict(rest), dev.labels_N, self.data.class_names)
-            row[f"dev_weighted_f1_without_{modality}"] = scores.weighted_f1
+            without = Scores(self.predict(rest), dev.labels_N, self.data.class_names)
+            row[f"dev_weighted_f1_without_{modality}"] = without.weighted_f1
         return row
 
     def _trainable_rows(self) -> np.ndarray:
@@ -273,8 +276,26 @@ class TrainingRun:
             raise MerError("training split", "not one of its clips could be read", then="python -m mer.data check ROOT")
         return rows_N
 
-    def _parameters(self) -> list[nn.Parameter]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
+    def _build_objective(self) -> Objective:
+        return build_objective(
+            self.config.loss, width=self.model.width, counts_C=self._class_counts(), anchors_CD=self._label_text_h()
+        )
+
+    def _class_counts(self) -> Tensor:
+        """Rows of each class that are trained on, (C,)."""
+        labels_N = self.data.train.labels_N[self.data.train.present_rows]
+        return torch.from_numpy(np.bincount(labels_N, minlength=len(self.data.class_names)))
+
+    def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
+        """Name -> (learning rate, parameters)."""
+        rate, contrastive = self.config.optim.head_lr, self.config.loss.contrastive
+        rates = {"anchors": contrastive.stage_two_lr} if isinstance(contrastive, EACLConfig) else {}
+        own = self.objective.parameter_groups()
+        return {"head": (rate, self.model.parameters())} | {n: (rates.get(n, rate), own[n]) for n in own}
+
+    def _clipped_together(self) -> dict[str, list[nn.Parameter]]:
+        """The name of a gradient norm -> the parameters that it is the norm of."""
+        return {"grad_norm": [p for group in self.optimizer.param_groups for p in group["params"]]}
 
     def _label_text(self) -> Tensor | None:
         """Features of the label words (C, L, D), where the loss asks for them."""

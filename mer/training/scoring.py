@@ -13,26 +13,43 @@ from mer.config import TrialConfig
 from mer.losses import Objective, Outputs
 from mer.models import Classifier, UtteranceClassifier
 from mer.training.data import Chunk, Layers
+from mer.training.seeding import seeded
 
 _CENTER_TEMPERATURE = 0.1
 
 
 def build_model(config: TrialConfig, *, layers: Layers, width: int | dict[str, int], classes: int) -> Any:
-    """The untrained model of a configuration. Draws random numbers.
+    """The untrained model of a configuration. Draws random numbers; of students, each from a stream of its own.
 
     Args:
         layers: which hidden states are read: a list, or of several modalities a dict of lists.
         width: of the encoder, or of every encoder.
     """
     probe = config.loss.classification.probe
+
+    def alone(layers: list[int], width: int) -> UtteranceClassifier:
+        return UtteranceClassifier(config.head, layers=len(layers), width=width, classes=classes, probe=probe)
+
     if config.fusion is None:
         assert isinstance(width, int)
-        return UtteranceClassifier(config.head, layers=len(layers), width=width, classes=classes, probe=probe)
-    from mer.models.fused import FusedClassifier
-
+        if config.distill is None:
+            return alone(layers, width)
+        with seeded(config.seed, "initialisation", config.encoders.only[0]):
+            return alone(layers, width)
     assert isinstance(width, dict)
-    counts = {modality: len(chosen) for modality, chosen in layers.items()}
-    return FusedClassifier(config.head, config.fusion, layers=counts, width=width, classes=classes, probe=probe)
+    if config.distill is None:
+        from mer.models.fused import FusedClassifier
+
+        counts = {modality: len(chosen) for modality, chosen in layers.items()}
+        return FusedClassifier(config.head, config.fusion, layers=counts, width=width, classes=classes, probe=probe)
+    from mer.models.students import StudentsClassifier
+
+    students = {}
+    for modality in layers:
+        with seeded(config.seed, "initialisation", modality):
+            students[modality] = alone(layers[modality], width[modality])
+    with seeded(config.seed, "initialisation", "fusion"):
+        return StudentsClassifier(config.head, config.fusion, students=students, classes=classes, probe=probe)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 
 def derive_seed(*names: object) -> int:
@@ -26,3 +27,31 @@ def seeded(*names: object, device: str = "cpu") -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(*names))
         yield
+
+
+class Streams:
+    """Random numbers by name: what one student draws does not depend on who else draws beside it.
+
+    `restart` at the beginning of a stretch; `with streams.use("audio"):` goes on where "audio" was left.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.devices = [torch.device(device)] if device.startswith("cuda") else []
+        self._stretch: tuple[object, ...] = ()
+        self._states: dict[str, list[Tensor]] = {}
+
+    def restart(self, *stretch: object) -> None:
+        self._stretch, self._states = stretch, {}
+
+    @contextlib.contextmanager
+    def use(self, name: str) -> Iterator[None]:
+        with torch.random.fork_rng(devices=self.devices):
+            if name in self._states:
+                cpu, *others = self._states[name]
+                torch.set_rng_state(cpu)
+                for device, state in zip(self.devices, others, strict=True):
+                    torch.cuda.set_rng_state(state, device)
+            else:
+                torch.manual_seed(derive_seed(*self._stretch, name))
+            yield
+            self._states[name] = [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self.devices)]

@@ -1,0 +1,117 @@
+"""What a student learns from a teacher: Hinton's KL, DIST, and TelME's feature term (methods 4). All in fp32."""
+
+# Suffixes: N batch rows, C classes, D width of h, K width of the teacher's h.
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mer.config import DistillConfig
+from mer.losses.geometry import full_precision, unit
+
+FEWEST_ROWS = 4  # terms that compare the rows of a batch say nothing with fewer
+_SHORTEST = 1e-6  # a numerically constant row or column has no direction; larger would bend those of near-even scores
+
+
+class Lesson(NamedTuple):
+    """What the teacher says of a batch; no gradient reaches it.
+
+    Args: share: of the terms' weights, up to 1 while distillation fades in.
+    """
+
+    logits_NC: Tensor
+    h_NK: Tensor | None = None
+    share: float = 1.0
+
+
+def response_kl(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) of class scores softened by T: sum over classes, mean over rows (Hinton et al. 2015).
+
+    Returns: scalar, nats times T^2; 0 when the softened scores agree.
+    """
+    with full_precision(student_NC):
+        said = (student_NC.float() / temperature).log_softmax(dim=1)
+        taught = (teacher_NC.detach().float() / temperature).log_softmax(dim=1)
+        return temperature**2 * F.kl_div(said, taught, log_target=True, reduction="batchmean")
+
+
+def dist(
+    student_NC: Tensor, teacher_NC: Tensor, temperature: float, *, inter: float = 1.0, intra: float = 1.0
+) -> Tensor:
+    """tau^2 (inter (1 - mean row correlation) + intra (1 - mean column correlation)) of probabilities.
+
+    DIST, Huang et al. 2022 (arXiv 2205.10536), with the factor tau^2 of TelME. Correlations over classes say how each
+    row ranks its classes; those over rows say how each class ranks the rows, and are left out below FEWEST_ROWS rows.
+
+    Returns: scalar; 0 when the correlations are 1, as under any positive affine change of the probabilities.
+    """
+    with full_precision(student_NC):
+        said = (student_NC.float() / temperature).softmax(dim=1)
+        taught = (teacher_NC.detach().float() / temperature).softmax(dim=1)
+        loss = inter * (1 - _row_correlation(said, taught).mean())
+        if len(said) >= FEWEST_ROWS:
+            loss = loss + intra * (1 - _row_correlation(said.T, taught.T).mean())
+        return temperature**2 * loss
+
+
+def similarity_kl(student_ND: Tensor, teacher_ND: Tensor, temperature: float) -> Tensor:
+    """(1/N) sum_i KL(P_i || Q_i), P = softmax(t t' / kappa), Q = softmax(t s' / kappa), t and s of unit length (TelME).
+
+    P_i: whom of the batch the teacher's row i resembles among the teacher's rows; Q_i: among the student's.
+
+    Args: both (N, D) of one width.
+    Returns: scalar, nats.
+    """
+    with full_precision(student_ND):
+        t, s = unit(teacher_ND.detach()), unit(student_ND)
+        taught = (t @ t.T / temperature).log_softmax(dim=1)
+        said = (t @ s.T / temperature).log_softmax(dim=1)
+        return F.kl_div(said, taught, log_target=True, reduction="batchmean")
+
+
+def _row_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson correlation of each row of a with the same row of b."""
+    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
+    length = a.norm(dim=1).clamp(min=_SHORTEST) * b.norm(dim=1).clamp(min=_SHORTEST)
+    return (a * b).sum(dim=1) / length
+
+
+class Distillation(nn.Module):
+    """One student's terms against its teacher.
+
+    Args:
+        width: of the student's h.
+        teacher_width: of the teacher's; another one is met by a Linear that only the feature term reads.
+    """
+
+    def __init__(self, config: DistillConfig, width: int, teacher_width: int | None) -> None:
+        super().__init__()
+        self.config = config
+        differs = config.feature != "none" and teacher_width is not None and teacher_width != width
+        self.projection = nn.Linear(width, int(teacher_width or width)) if differs else None
+
+    def forward(self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor) -> dict[str, Tensor]:
+        """Unweighted terms by name; one that has too few rows in this batch is left out."""
+        teacher_NC, teacher_NK = lesson.logits_NC, lesson.h_NK
+        if self.config.kd_filter == "correct_only":
+            right = teacher_NC.argmax(dim=1) == y_N
+            h_ND, logits_NC, teacher_NC = h_ND[right], logits_NC[right], teacher_NC[right]
+            teacher_NK = None if teacher_NK is None else teacher_NK[right]
+        terms: dict[str, Tensor] = {}
+        if len(teacher_NC) and self.config.response != "none":
+            terms["response"] = self._response(logits_NC, teacher_NC)
+        if len(teacher_NC) >= FEWEST_ROWS and self.config.feature != "none" and teacher_NK is not None:
+            student_NK = h_ND if self.projection is None else self.projection(h_ND)
+            terms["feature"] = similarity_kl(student_NK, teacher_NK, self.config.feature_temperature)
+        return terms
+
+    def _response(self, student_NC: Tensor, teacher_NC: Tensor) -> Tensor:
+        config = self.config
+        if config.response == "kl":
+            return response_kl(student_NC, teacher_NC, config.temperature)
+        return dist(
+            student_NC, teacher_NC, config.temperature, inter=config.inter_weight, intra=config.intra_weight
+        )  # fmt: skip

@@ -1,0 +1,78 @@
+"""What students minimise: each its own classification, contrastive and distillation terms; together, their sum."""
+
+# Suffixes: N batch rows, C classes, D width of h.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mer.config import DistillConfig
+from mer.losses.distillation import Distillation
+from mer.losses.objective import Objective, Outputs
+
+
+class StudentObjective(Objective):
+    """ce_weight L_cls + contrastive + a L_response + b L_feature: an objective with a teacher beside it.
+
+    Args:
+        base: classification and contrastive loss.
+        distillation: the terms against the teacher.
+    """
+
+    def __init__(self, base: Objective, distillation: Distillation) -> None:
+        nn.Module.__init__(self)
+        self.base, self.distillation = base, distillation
+        self.weights = dict(base.weights)
+        self.weights["classification"] *= distillation.config.ce_weight
+
+    def parts(self, outputs: Outputs, y_N: Tensor) -> dict[str, Tensor]:
+        lesson, config = outputs.lesson, self.distillation.config
+        assert lesson is not None
+        self.weights |= {
+            "response": lesson.share * config.response_weight,
+            "feature": lesson.share * config.feature_weight,
+        }
+        taught = self.distillation(outputs.h_ND, outputs.logits_NC, lesson, y_N)
+        return {**self.base.parts(outputs, y_N), **taught}
+
+    def after_step(self, outputs: Outputs, y_N: Tensor) -> None:
+        self.base.after_step(outputs, y_N)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        projection = list(self.distillation.parameters())
+        return {**self.base.parameter_groups(), **({"projection": projection} if projection else {})}
+
+
+class StudentsObjective(Objective):
+    """w_F L_fused + sum_m w_m L_m. Parts of a student are named `part_modality`; L_fused is classification alone.
+
+    Args:
+        fused: of the fused head.
+        students: modality -> its objective.
+    """
+
+    def __init__(self, config: DistillConfig, fused: Objective, students: Mapping[str, StudentObjective]) -> None:
+        nn.Module.__init__(self)
+        self.config, self.fused = config, fused
+        self.students = nn.ModuleDict(dict(students))
+        self.weights = {name: config.fused_weight * weight for name, weight in fused.weights.items()}
+
+    def parts(self, outputs: Outputs, y_N: Tensor) -> dict[str, Tensor]:
+        parts = self.fused.parts(outputs, y_N)
+        for modality, (there_N, own) in outputs.students.items():
+            objective, weight = self.student(modality), self.config.student(modality).weight
+            own_parts = objective.parts(own, y_N[there_N])
+            parts |= {f"{name}_{modality}": part for name, part in own_parts.items()}
+            self.weights |= {f"{name}_{modality}": weight * objective.weights[name] for name in own_parts}
+        return parts
+
+    def after_step(self, outputs: Outputs, y_N: Tensor) -> None:
+        for modality, (there_N, own) in outputs.students.items():
+            self.student(modality).after_step(own, y_N[there_N])
+
+    def student(self, modality: str) -> StudentObjective:
+        found = self.students[modality]
+        assert isinstance(found, StudentObjective)
+        return found

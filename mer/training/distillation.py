@@ -1,0 +1,252 @@
+"""Distillation of one modality, or of several merged into one run (methods 4.6).
+
+Students share no weights, and the fused head reads their h. With `distill.mode: parallel` it reads them detached:
+then no gradient of one part reaches another, and since every student has its own random stream, its own rates and
+gradient norm, and its own best epoch, the merged run gives each of them the very bits that a run of its own gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mer.checkpoints.tensors import clone, prefixed, under
+from mer.config import TrialConfig, student_config
+from mer.errors import MerError
+from mer.losses import (
+    Distillation,
+    Lesson,
+    Objective,
+    Outputs,
+    StudentObjective,
+    StudentsObjective,
+    build_objective,
+)
+from mer.models import UtteranceClassifier
+from mer.models.students import StudentsClassifier
+from mer.training.data import FusedSplit, Layers, Split, SplitArrays, TrainingData
+from mer.training.metrics import Scores
+from mer.training.run import Row, TrainingRun
+from mer.training.scoring import class_scores
+from mer.training.seeding import Streams, seeded
+
+
+@dataclass(frozen=True)
+class StudentBest:
+    """A student at the epoch at which dev likes it best, as a run of its own would have kept it."""
+
+    row: Row
+    tensors: dict[str, Tensor]
+
+
+class DistillationRun(TrainingRun):
+    """A TrainingRun with a teacher. `data.teacher` holds what it says; no teacher runs here.
+
+    Every row of the training split is drawn, whichever modality is there, so that all students see one order; each
+    reads the rows that it can.
+    """
+
+    def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
+        assert config.distill is not None
+        self.distill = config.distill
+        self.modalities = tuple(config.encoders.present)
+        self.streams = Streams(device)
+        self.student_bests: dict[str, StudentBest] = {}
+        if self.distill.source == "teacher" and set(data.teacher) != {"train", "dev"}:
+            raise MerError("distill.teacher", "the outputs of the teacher are not there", allowed="train and dev")
+        super().__init__(config, data, layers, device)
+
+    # -- one step ----------------------------------------------------------------------------------------------
+
+    def _begin_epoch(self) -> np.ndarray:
+        rows_N = super()._begin_epoch()
+        self.streams.restart(self.config.seed, "epoch", self.epoch)
+        return rows_N
+
+    def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
+        split = self.data.train
+        there_NM = np.stack([_present(part, rows_B) for part in self._parts(split).values()], axis=1)
+        rows_B, there_NM = rows_B[there_NM.any(axis=1)], there_NM[there_NM.any(axis=1)]
+        labels_B = torch.from_numpy(split.labels_N[rows_B]).to(self.device)
+        if not len(rows_B):
+            return None, labels_B
+        students = {
+            modality: self._student_answer(modality, rows_B[there_NM[:, i]])
+            for i, modality in enumerate(self.modalities)
+            if there_NM[:, i].any()
+        }
+        if not self._merged:
+            return students[self.modalities[0]], labels_B
+        present_BM = torch.from_numpy(there_NM).to(self.device)
+        fused = self._fused_answer(students, present_BM)
+        taught = {
+            modality: (present_BM[:, i], self._taught(students[modality], fused, present_BM[:, i]))
+            for i, modality in enumerate(self.modalities)
+            if modality in students
+        }
+        return fused._replace(students=taught), labels_B
+
+    def _student_answer(self, modality: str, rows_B: np.ndarray) -> Outputs:
+        """One student's outputs for rows it can read, with what the teacher says of them."""
+        part = self._parts(self.data.train)[modality]
+        x_BLD, _ = part.batch(rows_B, self._layers_of(modality), self.device)
+        with self.streams.use(modality):
+            h_BH, logits_BC = self._student(modality)(x_BLD)
+        return Outputs(h_BH, logits_BC, lesson=self._lesson(rows_B))
+
+    def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
+        """The fused head on the students' h; detached where it may not move them."""
+        assert isinstance(self.model, StudentsClassifier)
+        apart = self.distill.mode == "parallel" or self.epoch < self.distill.warm_epochs
+        parts = {}
+        for i, modality in enumerate(self.modalities):
+            parts[modality] = torch.zeros(len(present_BM), self._student(modality).width, device=self.device)
+            if modality in students:
+                h_BH = students[modality].h_ND
+                parts[modality] = parts[modality].masked_scatter(
+                    present_BM[:, i, None], h_BH.detach() if apart else h_BH
+                )
+        with self.streams.use("fusion"):
+            h_BH, logits_BC = self.model.scored(self.model.join(parts, present_BM))
+        return Outputs(h_BH, logits_BC)
+
+    def _lesson(self, rows_B: np.ndarray) -> Lesson | None:
+        if self.distill.source == "fused":
+            return None
+        told = self.data.teacher["train"]
+        logits_BC, h_BK = (torch.from_numpy(array[rows_B]).to(self.device) for array in (told.logits_NC, told.h_NK))
+        return Lesson(logits_BC, h_BK, self._share())
+
+    def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
+        """Self-distillation: the fused head is the teacher."""
+        if self.distill.source == "teacher":
+            return student
+        return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], None, self._share()))
+
+    def _share(self) -> float:
+        """Of the weights of the teacher's terms in this step: up to 1 over `warmup_steps`."""
+        return min(1.0, (self.step_count + 1) / max(1, self.distill.warmup_steps))
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    @property
+    def _merged(self) -> bool:
+        return len(self.modalities) > 1
+
+    def _student(self, modality: str) -> UtteranceClassifier:
+        return self.model.student(modality) if self._merged else self.model
+
+    def _objective_of(self, modality: str) -> Objective:
+        return self.objective.student(modality) if isinstance(self.objective, StudentsObjective) else self.objective
+
+    def _layers_of(self, modality: str) -> list[int]:
+        return self.layers[modality] if self._merged else self.layers
+
+    def _parts(self, split: Split) -> dict[str, SplitArrays]:
+        return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
+
+    def _trainable_rows(self) -> np.ndarray:
+        super()._trainable_rows()  # refuses a split without a single readable row
+        return np.arange(len(self.data.train))
+
+    def _build_objective(self) -> Objective:
+        students = {modality: self._student_objective(modality) for modality in self.modalities}
+        if not self._merged:
+            return students[self.modalities[0]]
+        fused = Objective(self.config.loss, self._class_counts())
+        return StudentsObjective(self.distill, fused, students)
+
+    def _student_objective(self, modality: str) -> StudentObjective:
+        part, student = self._parts(self.data.train)[modality], self._student(modality)
+        classes = len(self.data.class_names)
+        counts_C = torch.from_numpy(np.bincount(part.labels_N[part.present_rows], minlength=classes))
+        teacher_width = self.data.teacher["train"].h_NK.shape[1] if self.data.teacher else None
+        with seeded(self.config.seed, "initialisation of the objective", modality):
+            base = build_objective(self.config.loss, width=student.width, counts_C=counts_C)
+            return StudentObjective(base, Distillation(self.distill, student.width, teacher_width))
+
+    def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
+        """Per student its weights and the projection of its h; the rest is the fusion's. Named by their owner."""
+        usual = self.config.optim.head_lr
+        groups: dict[str, tuple[float, Iterable[nn.Parameter]]] = {}
+        for modality in self.modalities:
+            rate = self.distill.student(modality).head_lr or usual
+            objective = self._objective_of(modality)
+            groups[modality] = (rate, self._student(modality).parameters())
+            groups |= {f"{modality}_{name}": (rate, own) for name, own in objective.parameter_groups().items()}
+        if self._merged:
+            rest = [p for name, p in self.model.named_parameters() if not name.startswith("students.")]
+            groups["fusion"] = (usual, rest)
+        return groups
+
+    def _clipped_together(self) -> dict[str, list[nn.Parameter]]:
+        """Each student by itself, or one of them would decide how far the others may go."""
+        owners: dict[str, list[nn.Parameter]] = {}
+        for group in self.optimizer.param_groups:
+            owner = group["name"].split("_")[0]
+            learns = [p for p in group["params"] if p.grad is not None]  # none where the batch had no row for it
+            owners.setdefault(f"grad_norm_{owner}" if self._merged else "grad_norm", []).extend(learns)
+        return {name: parameters for name, parameters in owners.items() if parameters}
+
+    # -- scores ------------------------------------------------------------------------------------------------
+
+    def _further_scores(self, scores: Scores) -> Row:
+        """Every student's own dev scores, and how often it says what the teacher says."""
+        if not self._merged:
+            return self._agreement("", scores)
+        row = super()._further_scores(scores)
+        for modality in self.modalities:
+            own = self._student_scores(modality)
+            row |= {f"dev_weighted_f1_{modality}": own.weighted_f1, **self._agreement(f"_{modality}", own)}
+            self._keep_student_if_best(modality, own)
+        return row
+
+    def _student_scores(self, modality: str) -> Scores:
+        part = self._parts(self.data.dev)[modality]
+        chunks = part.chunks(self._layers_of(modality), self.device)
+        logits_NC = class_scores(self.config, self._student(modality), None, None, chunks)
+        return Scores(logits_NC, part.labels_N, self.data.class_names)
+
+    def _agreement(self, suffix: str, scores: Scores) -> Row:
+        if not self.data.teacher:
+            return {}
+        says = self.data.teacher["dev"].logits_NC.argmax(axis=1)
+        return {f"dev_teacher_agreement{suffix}": float((scores.logits_NC.argmax(axis=1) == says).mean())}
+
+    def _keep_student_if_best(self, modality: str, scores: Scores) -> None:
+        metric, sign = self.config.training.metric, 1.0 if self.config.training.mode == "max" else -1.0
+        row = {"epoch": float(self.epoch + 1), **scores.as_metrics("dev")}
+        best = self.student_bests.get(modality)
+        if best is None or sign * row[metric] > sign * best.row[metric]:
+            weights = prefixed("model", self._student(modality).state_dict())
+            weights |= prefixed("objective", self._objective_of(modality).state_dict())
+            dev_logits = {"dev_logits": torch.from_numpy(scores.logits_NC)}
+            self.student_bests[modality] = StudentBest(row, clone(weights) | dev_logits)
+
+    def student_config(self, modality: str) -> TrialConfig:
+        """The configuration under which this student trains alone."""
+        return student_config(self.config, modality)
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, card = super().state()
+        for modality, best in self.student_bests.items():
+            tensors |= prefixed(f"best_{modality}", best.tensors)
+        return tensors, card | {"student_rows": {m: best.row for m, best in self.student_bests.items()}}
+
+    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+        super().load_state(tensors, card)
+        self.student_bests = {
+            modality: StudentBest(row, clone(under(f"best_{modality}", tensors)))
+            for modality, row in card["student_rows"].items()
+        }
+
+
+def _present(part: SplitArrays, rows_B: np.ndarray) -> np.ndarray:
+    return np.ones(len(rows_B), dtype=bool) if part.present_N is None else part.present_N[rows_B]
