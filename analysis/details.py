@@ -14,7 +14,8 @@ from analysis.pages import Section, endings_key, note, paragraph, say
 from analysis.plots import bars, matrix
 from analysis.sections import ROWS, Part
 from analysis.stores import Study, plain
-from analysis.tables import Table, short_names, show
+from analysis.tables import Table, show
+from mer.study.words import short_names
 
 
 def _percent(value: float) -> str:

@@ -9,7 +9,8 @@ from analysis.findings import Noise, indistinct, pareto_front
 from analysis.pages import Section, endings_key, note, paragraph, say, tiles
 from analysis.plots import SERIES
 from analysis.stores import Study, plain
-from analysis.tables import Table, clock, gap, short_names, show, words
+from analysis.tables import Table, clock, gap, show, words
+from mer.study.words import short_names
 
 _BASELINE = "baseline_majority"
 _COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_loss", "dev_ece")

@@ -110,16 +110,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last word of each dotted key, with as many words before it as tell it from the others."""
-    short: dict[str, str] = {}
-    for key in keys:
-        parts = key.split(".")
-        for length in range(1, len(parts) + 1):
-            tail = ".".join(parts[-length:])
-            if sum(other == tail or other.endswith(f".{tail}") for other in keys) == 1:
-                break
-        short[key] = tail
-    return short

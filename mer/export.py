@@ -33,6 +33,9 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="replace an export that is there")] = False,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
+    student: Annotated[
+        str, typer.Option(metavar="MODALITY", help="one student of a merged distillation, at its own best epoch")
+    ] = "",
     data_root: Annotated[str | None, typer.Option(help="folder of the study's data, if it has moved")] = None,
     debug: Debug = False,
 ) -> None:
@@ -47,7 +50,7 @@ def export(
     console = Console(highlight=False)
     record = read_record(find_study(study, studies))
     command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
-    done = export_study(record, Options(out, trial, top, bundle, force, cache, data_root, command), console)
+    done = export_study(record, Options(out, trial, top, bundle, force, cache, data_root, command, student), console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:
         console.print(f"note: {unfinished} trials of this study were interrupted; --resume of the study finishes them")

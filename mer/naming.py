@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mer.config import APCLConfig, EACLConfig, SPCLConfig, SupConConfig, TrialConfig
+from mer.config import APCLConfig, DistillConfig, EACLConfig, SPCLConfig, SupConConfig, TrialConfig
 from mer.errors import MerError
 
 MODALITIES = {"text": "T", "audio": "A", "video": "V"}
@@ -25,11 +25,24 @@ _LABEL = re.compile(
 
 
 def method_name(config: TrialConfig) -> str:
-    """The loss and its own settings, as tables of results name it; of fused models also modalities and fusion."""
+    """The loss and its own settings, as tables of results name it; of fused models also modalities and fusion, of
+    distilled ones also how."""
+    name = _loss_name(config)
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
-        return f"{letters} {_FUSION_NAMES[config.fusion.kind]} {_loss_name(config)}"
-    return _loss_name(config)
+        name = f"{letters} {_FUSION_NAMES[config.fusion.kind]} {name}"
+    return name if config.distill is None else f"{name} with {_distillation_name(config.distill)}"
+
+
+def _distillation_name(distill: DistillConfig) -> str:
+    settings = {}
+    if distill.response != "none":
+        settings = {"temp": distill.temperature, "a": distill.response_weight}
+    if distill.feature != "none":
+        settings |= {"kappa": distill.feature_temperature, "b": distill.feature_weight}
+    terms = "-".join(kind for kind in (distill.response, distill.feature) if kind != "none")
+    source = "kd" if distill.source == "teacher" else "self-kd"
+    return _call(f"{source}-{distill.mode}-{terms}" if distill.mode == "joint" else f"{source}-{terms}", settings)
 
 
 def _loss_name(config: TrialConfig) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer.checkpoints.export import MODEL, Export, read_export
+from mer.checkpoints.export import MODEL, Export, is_export, read_export
 from mer.checkpoints.tensors import under
 from mer.config import EncoderConfig, TextEncoderConfig
 from mer.data import Dialogue, Utterance
@@ -31,6 +31,7 @@ from mer.features.extraction import TOKENS_PER_BATCH
 from mer.features.live import LiveClips, LiveEncoder, LiveFeatures
 from mer.features.progress import Progress
 from mer.features.tokens import PREPROCESSING_VERSION
+from mer.files import sha256_file
 from mer.losses import Objective, build_objective
 from mer.training import FusedSplit, Split, SplitArrays, build_model, class_scores
 from mer.training.data import Layers
@@ -57,12 +58,29 @@ class Prediction:
     fault: str = ""
 
 
+class LiveModel:
+    """An exported model in an encoder's place: its h is what the next model reads."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def encode(self, inputs: Any, **options: Any) -> LiveFeatures:
+        """h as features (N, 1, H), of what the model's own encoder takes."""
+        ((modality, encoder),) = self.predictor.encoders.items()
+        live = encoder.encode(inputs, **options)
+        h_NH = self.predictor.representations({modality: (live.features_NLD, live.present_N)})
+        return replace(live, features_NLD=h_NH[:, None])
+
+
+Live = LiveEncoder | LiveClips | LiveModel  # what turns texts or clips into features
+
+
 class Predictor:
     """A loaded export. Build it with `load`."""
 
-    def __init__(self, export: Export, encoders: Mapping[str, LiveEncoder | LiveClips], device: str = "cpu") -> None:
+    def __init__(self, export: Export, encoders: Mapping[str, Live], device: str = "cpu") -> None:
         self.export, self.device = export, device
-        self._encoders = dict(encoders)
+        self.encoders: dict[str, Any] = dict(encoders)  # a modality's own takes texts or clips, as `Live` says
         tensors = export.tensors()
         config = export.config
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
@@ -93,7 +111,7 @@ class Predictor:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What it reads, in the order text, audio, video."""
-        return tuple(self._encoders)
+        return tuple(self.encoders)
 
     def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
         """Labels of single utterances, each without context.
@@ -141,8 +159,8 @@ class Predictor:
             return []
         read: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         faults = [""] * len(utterances)
-        for modality, encoder in self._encoders.items():
-            if isinstance(encoder, LiveClips):
+        for modality, encoder in self.encoders.items():
+            if modality != "text":
                 live = encoder.encode(clips[modality], progress=progress)
                 assert live.present_N is not None
                 read[modality] = (live.features_NLD, live.present_N)
@@ -156,9 +174,7 @@ class Predictor:
         return [replace(prediction, fault=fault) for prediction, fault in zip(found, faults, strict=True)]
 
     def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
-        encoder = self._encoders["text"]
-        assert isinstance(encoder, LiveEncoder)
-        return encoder.encode(dialogues, batch_tokens=batch_tokens, progress=progress)
+        return self.encoders["text"].encode(dialogues, batch_tokens=batch_tokens, progress=progress)
 
     def predict_clips(
         self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
@@ -170,8 +186,8 @@ class Predictor:
             masked: predict an unreadable clip as an average one, and say so in its `fault`, instead of raising.
         Raises: MerError for a clip that cannot be read.
         """
-        encoder = next(iter(self._encoders.values()))
-        if len(self._encoders) > 1 or not isinstance(encoder, LiveClips):
+        modality, encoder = next(iter(self.encoders.items()))
+        if len(self.encoders) > 1 or modality == "text":
             raise self._reads_something_else("clips")
         if isinstance(clips, str | Path):
             raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
@@ -181,7 +197,7 @@ class Predictor:
         live = encoder.encode(paths, progress=progress)
         if live.faults and not masked:
             path, fault = next(iter(live.faults.items()))
-            raise MerError(path, fault, allowed=f"a file that holds {encoder.modality}")
+            raise MerError(path, fault, allowed=f"a file that holds {modality}")
         found = self.predictions(self.logits(live.features_NLD, live.present_N), live.truncated_N)
         return [
             replace(prediction, fault=live.faults.get(str(path), ""))
@@ -204,6 +220,13 @@ class Predictor:
 
     def scores(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
         """`logits`, of every modality's features and which of its rows are there (None: all)."""
+        rows = self._rows(read)
+        if not len(rows):
+            return np.empty((0, len(self.class_names)), dtype=np.float32)
+        chunks = rows.chunks(self._layers, self.device)
+        return class_scores(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+
+    def _rows(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Split:
         parts = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
@@ -216,11 +239,14 @@ class Predictor:
                 )
             nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
             parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
-        rows: Split = next(iter(parts.values())) if self.export.config.fusion is None else FusedSplit(parts)
-        if not len(rows):
-            return np.empty((0, len(self.class_names)), dtype=np.float32)
-        chunks = rows.chunks(self._layers, self.device)
-        return class_scores(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+        return next(iter(parts.values())) if self.export.config.fusion is None else FusedSplit(parts)
+
+    @torch.no_grad()
+    def representations(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
+        """h (N, H) float32, what the classifier reads, of features as `scores` takes them."""
+        chunks = self._rows(read).chunks(self._layers, self.device)
+        found = [self._model.represent(*chunk).float().cpu() for chunk in chunks]
+        return torch.cat(found).numpy() if found else np.empty((0, self._model.width), dtype=np.float32)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""
@@ -256,11 +282,11 @@ def open_predictor(export: Export, *, backbone: Path | str | None = None, device
     return Predictor(export, encoders, device)
 
 
-def _open_encoder(
-    export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None
-) -> LiveEncoder | LiveClips:
+def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None) -> Live:
     reads = export.inputs[modality]
     encoder = _encoder_config(export, reads, config, backbone)
+    if is_export(encoder.backbone):
+        return _open_model(export, reads, encoder.backbone)
     if isinstance(encoder, TextEncoderConfig):
         _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
         found = locate(encoder, weights=True)
@@ -271,6 +297,20 @@ def _open_encoder(
     if place is not None:
         _check_backbone(reads, place)
     return LiveClips(encoder, place)
+
+
+def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:
+    """An export in an encoder's place."""
+    inner = read_export(place)
+    found, wanted = sha256_file(inner.folder / MODEL), reads["backbone"]["weights_sha256"]
+    if found != wanted:
+        raise MerError(
+            inner.folder / MODEL,
+            f"{export.folder} was trained on another model at this place: sha256 {found}",
+            allowed=f"sha256 {wanted}",
+            then="bring that export back, or train and export again",
+        )
+    return LiveModel(open_predictor(inner))
 
 
 def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:

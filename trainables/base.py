@@ -27,6 +27,11 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no fault of the trial: it stays resumable
 
 
+def best_file(student: str = "") -> str:
+    """The weights of the whole model, or of one student, at the epoch that dev chose for it."""
+    return f"best-{student}.safetensors" if student else BEST
+
+
 class MerTrainable(tune.Trainable):
     """Subclasses say how a TrainingRun is built from a TrialConfig and shared features."""
 
@@ -78,7 +83,7 @@ class MerTrainable(tune.Trainable):
         self.number = int(slot["number"])
         self.folder = Path(slot["folder"])
         self.run = None
-        self.best_saved: float | None = None
+        self.bests_saved: dict[str, float] = {}  # by name: epoch
 
     def _advance(self) -> dict[str, Any]:
         if self.run is None:
@@ -114,17 +119,18 @@ class MerTrainable(tune.Trainable):
 
     def _save_best(self, run: TrainingRun) -> None:
         """Before `last` and every report: nobody hears of a best that is not there."""
-        if run.best_row is None or run.best_row["epoch"] == self.best_saved:
-            return
-        card = {
-            "number": self.number,
-            "epoch": run.best_row["epoch"],
-            "row": run.best_row,
-            "config": run.config.model_dump(mode="json"),
-            "class_names": list(run.data.class_names),
-        }
-        save_tensors(self.folder / BEST, run.best_state(), card)
-        self.best_saved = run.best_row["epoch"]
+        for name, best in run.bests().items():
+            if best.row["epoch"] == self.bests_saved.get(name):
+                continue
+            card = {
+                "number": self.number,
+                "epoch": best.row["epoch"],
+                "row": best.row,
+                "config": best.config.model_dump(mode="json"),
+                "class_names": list(run.data.class_names),
+            }
+            save_tensors(self.folder / best_file(name), best.tensors, card)
+            self.bests_saved[name] = best.row["epoch"]
 
     def _failure(self, outcome: str, reason: str) -> dict[str, Any]:
         rows = self.run.history if self.run is not None else []

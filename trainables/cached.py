@@ -1,17 +1,17 @@
-"""Trials on cached features of frozen encoders: text, audio, video, and any of them fused."""
+"""Trials on cached features of frozen encoders: text, audio, video, any of them fused, and students of a teacher."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mer.config import TrialConfig
-from mer.training import TrainingRun
+from mer.training import TrainingRun, build_run
 from trainables.base import MerTrainable
 
 
 class CachedTrainable(MerTrainable):
-    """`trainable: text | audio | video | fusion`: one implementation; the encoders say what is read."""
+    """`trainable: text | audio | video | fusion | distill`: one implementation; the configuration says what is read."""
 
     def build(self, config: TrialConfig, slot: dict[str, Any]) -> TrainingRun:
         data, layers = self.features.training_data(config, slot["features"])
-        return TrainingRun(config, data, layers, device=slot["device"])
+        return build_run(config, data, layers, device=slot["device"])

@@ -16,8 +16,9 @@ import ray
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.training import FusedSplit, Split, SplitArrays, TrainingData
-from mer.training.data import Layers
+from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TrainingData
+
+TEACHER = "teacher"  # beside the modalities in what a trial reads
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class SharedTable:
     label_names: dict[str, tuple[str, ...]]
     label_text: dict[str, np.ndarray]
     present_N: np.ndarray | None  # None: every row is there
+    logits_NC: np.ndarray | None = None  # of a teacher's outputs only
 
     def split(self, task: str) -> SplitArrays:
         """The arrays of one label task."""
@@ -48,9 +50,9 @@ class SharedFeatures:
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)})
 
     def training_data(self, config: TrialConfig, files: Mapping[str, Mapping[str, str]]) -> tuple[TrainingData, Layers]:
-        """Train and dev of a configuration's encoders, and the layers it reads. Nothing is copied.
+        """Train and dev of a configuration's encoders and teacher, and the layers it reads. Nothing is copied.
 
-        Args: files: modality -> split -> path of the cache file.
+        Args: files: modality (or TEACHER) -> split -> path of the cache file.
         """
         train, dev = (
             {modality: ray.get(self._handles[of[split]]) for modality, of in files.items()}
@@ -62,24 +64,36 @@ class SharedFeatures:
 def read_table(path: Path) -> SharedTable:
     table = load_features(path)
     present = None if table.present.all() else table.present
-    return SharedTable(table.ids, table.features, table.labels, table.label_names, table.label_text, present)
+    return SharedTable(
+        table.ids, table.features, table.labels, table.label_names, table.label_text, present, table.logits
+    )
 
 
 def as_training_data(
     config: TrialConfig, train: Mapping[str, SharedTable], dev: Mapping[str, SharedTable]
 ) -> tuple[TrainingData, Layers]:
-    """What a TrainingRun of this configuration reads, from each modality's tables.
+    """What a TrainingRun of this configuration reads, from the tables of each modality and of the teacher.
 
     Raises: MerError when layers are not there, or the modalities are not of the same utterances.
     """
     task, first = config.data.label, next(iter(train.values()))
+    taught = {"train": train, "dev": dev} if config.distill is not None and config.distill.teacher else {}
     data = TrainingData(
         train=as_split(config, train),
         dev=as_split(config, dev),
         class_names=first.label_names[task],
         label_text_CLD=first.label_text.get(task),
+        teacher={split: _teacher_outputs(tables) for split, tables in taught.items()},
     )
     return data, layers_of(config, {modality: table.features_NLD.shape[1] for modality, table in train.items()})
+
+
+def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
+    """Raises: MerError when the teacher's rows are not the students'."""
+    teacher, students = tables[TEACHER], next(iter(tables.values()))
+    if teacher.logits_NC is None or teacher.ids != students.ids:
+        raise MerError("distill.teacher", "its outputs are of other utterances than the students'")
+    return TeacherOutputs(teacher.logits_NC, teacher.features_NLD[:, 0])
 
 
 def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:

@@ -89,6 +89,11 @@ class Contents:
     backbone: Sequence[Path] = ()
 
 
+def is_export(place: Path | str) -> bool:
+    """Whether a folder that `write_export` wrote is there. Nothing is checked."""
+    return (Path(place).expanduser() / MANIFEST).is_file()
+
+
 def write_export(
     folder: Path, contents: Contents, *, force: bool = False, check: Callable[[Export], None] | None = None
 ) -> Export:

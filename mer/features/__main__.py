@@ -189,6 +189,8 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 def _input(modality: str, reads: dict[str, Any]) -> str:
     """What a backbone is given of an utterance, in a few words."""
+    if modality == "model":
+        return " + ".join(reads["modalities"])
     if modality == "text":
         context = f"-{reads['past']}+{reads['future']}" if reads["past"] or reads["future"] else "alone"
         parts = [context, f"speaker {reads['speaker']}", f"{reads['max_tokens']} tokens"]

@@ -6,6 +6,7 @@ Tensors (N utterances, L+1 hidden states, D width, C classes):
     labels.<task>        (N,)         int64
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
     present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
+    logits               (N, C)       float32, class scores; of the outputs of a whole model (modality "model") only
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
 repeats the words for people, with when, how long and on which machine; nothing is decided by it.
 """
@@ -45,6 +46,7 @@ class FeatureTable:
         present: (N,) bool: whether the row is there; a masked row is zero.
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
+        logits: (N, C) float32 class scores, of a whole model's outputs; else None.
     """
 
     features: np.ndarray
@@ -55,6 +57,7 @@ class FeatureTable:
     present: np.ndarray
     card: dict[str, Any]
     key: str
+    logits: np.ndarray | None = None
 
 
 def file_name(split: str, key: str) -> str:
@@ -72,6 +75,7 @@ def write_features(
     label_text: Mapping[str, np.ndarray],
     circumstances: Mapping[str, Any],
     present: np.ndarray | None = None,
+    logits: np.ndarray | None = None,
 ) -> None:
     """Write the file and its sidecar. The file comes last: where it is, everything is.
 
@@ -84,6 +88,8 @@ def write_features(
     arrays |= {f"label_text.{task}": values.astype(np.float32) for task, values in label_text.items()}
     if present is not None:
         arrays["present"] = present.astype(np.uint8)
+    if logits is not None:
+        arrays["logits"] = logits.astype(np.float32)
     header = {
         "key": key_of(ingredients),
         "ingredients": ingredients,
@@ -127,6 +133,8 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
         for tensor, shape in wanted.items():
             if shapes.get(tensor) != shape:
                 raise MerError(path, f"{tensor} is {shapes.get(tensor)}", allowed=f"{shape}", then=THE_WAY_OUT)
+    if ingredients["modality"] == "model" and len(shapes.get("logits", ())) != 2:
+        raise MerError(path, "it has no class scores (logits)", then=THE_WAY_OUT)
     return header
 
 
@@ -171,12 +179,16 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     for task, values in labels.items():
         if len(values) and not 0 <= values.min() <= values.max() < len(label_names[task]):
             raise MerError(path, f"labels.{task} go outside their {len(label_names[task])} names", then=THE_WAY_OUT)
-    for name, array in (("features", features), *((f"label_text.{task}", a) for task, a in label_text.items())):
+    logits = arrays.get("logits")
+    said = {} if logits is None else {"logits": logits}
+    for name, array in {"features": features, **{f"label_text.{t}": a for t, a in label_text.items()}, **said}.items():
         if not np.isfinite(array).all():
             raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
     if not checksum:
         touch(path)
-    return FeatureTable(features, ids, labels, label_names, label_text, present, _card(path, header), header["key"])
+    return FeatureTable(
+        features, ids, labels, label_names, label_text, present, _card(path, header), header["key"], logits
+    )
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:

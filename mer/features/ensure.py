@@ -40,12 +40,13 @@ class Ensured:
 
 def ensure_features(
     data: DataConfig,
-    encoder: EncoderConfig,
+    encoder: EncoderConfig | None,
     splits: Sequence[str],
     *,
     cache: Path,
     progress: Progress = None,
     spread: Spread | None = None,
+    reading: Reading | None = None,
 ) -> Ensured:
     """Give the feature file of each split, extracting those that are missing. Safe to call from several processes.
 
@@ -54,11 +55,14 @@ def ensure_features(
         progress: None draws a bar on a terminal and sparse lines elsewhere, False is silent, a function gets
             (texts or clips done, in all).
         spread: reads clips elsewhere, e.g. on a cluster; None reads them in this process.
+        reading: what reads, where it is no backbone; None: what `encoder` says.
     Raises: MerError when data or backbone are not to be had, or a file of the right name is corrupt or foreign (it is
         never replaced silently); OSError naming the file when the disk is full or the cache cannot be written to.
     """
     start = time.monotonic()
-    reading = _reading(encoder, cache, progress, spread)
+    if reading is None:
+        assert encoder is not None
+        reading = _reading(encoder, cache, progress, spread)
     corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
     prepared = [reading.prepare(corpus, data, split, cache) for split in splits]
     paths = {item.split: item.path for item in prepared}
@@ -109,6 +113,7 @@ def _extract(item: Prepared, reading: Reading, step: Step, title: str, *, silent
         label_names=item.label_names,
         label_text=done.label_text,
         present=done.present_N,
+        logits=done.logits_NC,
         circumstances={
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start, 1),

@@ -53,6 +53,7 @@ class Extracted:
         faults: id -> why its row is masked.
         notes: id -> what had to be mended to read it.
         ingredients: of what was really read, where a file went away meanwhile; None: as prepared.
+        logits_NC: class scores, of a whole model's outputs only.
     """
 
     features_NLD: np.ndarray
@@ -62,6 +63,7 @@ class Extracted:
     faults: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     ingredients: dict[str, Any] | None = None
+    logits_NC: np.ndarray | None = None
 
 
 class Reading(Protocol):

@@ -55,6 +55,17 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
 def _unfit_encoders(trainable: str, config: TrialConfig) -> tuple[str, str] | None:
     """What is wrong between a trainable and the encoders of a configuration, and what to do; None if they fit."""
     there = list(config.encoders.present)
+    if trainable == "distill":
+        if not there:
+            return "trainable 'distill' has no encoder", "add fixed.encoders.audio.backbone (or text, video)"
+        if config.distill is None:
+            return (
+                "trainable 'distill' has no teacher",
+                "add fixed.distill.teacher: exports/..., or distill.source: fused",
+            )
+        return None
+    if config.distill is not None:
+        return f"trainable {trainable!r} has a distill section", "set trainable: distill, or remove fixed.distill"
     if trainable == "fusion":
         if len(there) > 1 and config.fusion is not None:
             return None

@@ -6,6 +6,7 @@ import os
 import random
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from mer.checkpoints.export import read_export
 from mer.config import EncoderConfig, TrialConfig
 from mer.data import load_corpus
-from mer.features import describe_backbone
+from mer.outputs import describe_encoder, width_of
 from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, settings_of
 from mer.study.spec import StudySpec
-from mer.study.words import short
-from mer.training import TrainingRun
-from trainables.shared_features import SharedTable, as_training_data
+from mer.study.words import short, short_names
+from mer.training import build_run
+from trainables.shared_features import TEACHER, SharedTable, as_training_data
 
 _CONFIGS = 20
 _TIMED_ROWS = 1024
@@ -32,9 +34,9 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     """Print what the study would do. Raises MerError for what it would trip over. Writes nothing."""
     configs = check_plan(spec)
     settings = {
-        setting: encoder
+        settings_of(config)[modality]: encoder
         for config in configs
-        for setting, encoder in zip(settings_of(config).values(), config.encoders.present.values(), strict=True)
+        for modality, encoder in config.encoders.present.items()
     }
     corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
@@ -47,6 +49,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     for heading in ("parameters", "trained weights", "s/epoch"):
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
     seconds: list[float] = []
+    names = short_names(list(spec.params))
     for params in drawn:
         try:
             config = spec.trial_config(params)
@@ -55,7 +58,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
             continue
         weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
         seconds.append(epoch_s)
-        words = "  ".join(f"{key.split('.')[-1]}={short(value)}" for key, value in params.items())
+        words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
     console.print(table)
 
@@ -76,7 +79,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
 
 
 def _bytes_per_row(encoder: EncoderConfig) -> int:
-    card = describe_backbone(encoder)
+    card = describe_encoder(encoder)
     return card.layers * card.width * 2
 
 
@@ -88,16 +91,20 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     names = tuple(f"class{index}" for index in range(classes))
 
     def table(encoder: EncoderConfig) -> SharedTable:
-        card = describe_backbone(encoder)
+        card = describe_encoder(encoder)
         features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
         words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
         task = config.data.label
         return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)
 
     tables = {modality: table(encoder) for modality, encoder in config.encoders.present.items()}
+    if config.distill is not None and config.distill.teacher is not None:
+        width = width_of(read_export(config.distill.teacher))
+        h_NK, logits_NC = (rng.standard_normal((count, n), dtype=np.float32) for n in (width, classes))
+        tables[TEACHER] = replace(next(iter(tables.values())), features_NLD=h_NK[:, None], logits_NC=logits_NC)
     data, layers = as_training_data(config, tables, tables)
     torch.set_num_threads(1)
-    run = TrainingRun(config, data, layers)
+    run = build_run(config, data, layers)
     started = time.perf_counter()
     run.train_epoch()
     elapsed = time.perf_counter() - started

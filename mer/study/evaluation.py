@@ -29,7 +29,7 @@ from mer.study.ledger import params_of, readable_journal
 from mer.study.runner import Options, run_study
 from mer.study.space import IntParam
 from mer.study.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec
-from mer.training import Scores, Split, TrainingRun
+from mer.training import Scores, Split, build_run
 from trainables.shared_features import as_split, as_training_data, read_table
 
 TEST = "test.json"
@@ -156,7 +156,7 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
         if result.test is not None:
             _same_features(result, test_name)
             continue
-        run = TrainingRun(config.model_copy(update={"seed": result.seed}), data, layers)
+        run = build_run(config.model_copy(update={"seed": result.seed}), data, layers)
         best = result.folder / "best.safetensors"
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)

@@ -13,13 +13,14 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor
 
-from mer.checkpoints.export import Contents, Export, refuse_taken, write_export
+from mer.checkpoints.export import MODEL, Contents, Export, is_export, refuse_taken, write_export
 from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
 from mer.errors import MerError
-from mer.features import FeatureTable, ensure_features, load_features
+from mer.features import FeatureTable, load_features
 from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
+from mer.outputs import ensure_encoder
 from mer.predictor import WORDS, open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
 from mer.study.feature_plan import settings_of
@@ -30,10 +31,10 @@ from mer.study.registering import Registration, register, store_of
 from mer.study.results import Standing
 from mer.study.words import show
 from mer.training.metrics import Scores
-from trainables.shared_features import layers_of
+from trainables.base import BEST, best_file
+from trainables.shared_features import TEACHER, layers_of
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
-BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Options:
         cache: folder of all feature files.
         data_root: where the data lies now, if not where the study found it.
         command: as it was typed, for the provenance.
+        student: modality of the one student of a merged distillation that is exported; "" for the whole model.
     """
 
     out: Path | None = None
@@ -59,6 +61,7 @@ class Options:
     cache: Path = Path("features")
     data_root: str | None = None
     command: str = "python -m mer.export"
+    student: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,14 +151,15 @@ def _check_exportable(record: StudyRecord, standing: Standing) -> Standing:
 
 def _folders(record: StudyRecord, chosen: list[Standing], options: Options) -> list[Path]:
     if options.out is None:
-        return [Path("exports") / f"{record.name}-{standing.number:05d}" for standing in chosen]
+        own = f"-{options.student}" if options.student else ""
+        return [Path("exports") / f"{record.name}-{standing.number:05d}{own}" for standing in chosen]
     if options.top is None:
         return [options.out]
     return [options.out.with_name(f"{options.out.name}-{rank}") for rank in range(1, len(chosen) + 1)]
 
 
 def _export(record: StudyRecord, standing: Standing, folder: Path, options: Options, console: Console) -> Exported:
-    trained = _read_trained(record, standing)
+    trained = _read_trained(record, standing, options.student)
     tables, files = _dev_features(record, trained, options)
     dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
@@ -202,14 +206,19 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         force=options.force,
         check=lambda written: differences.append(_compare(written, tables, trained.dev_logits_NC)),
     )
-    model_id, trouble = _tell_mlflow(record, standing, trained, folder, summary)
+    if options.student:
+        model_id, trouble = "", "not registered in MLflow, which knows trials; a student is a part of one"
+    else:
+        model_id, trouble = _tell_mlflow(record, standing, trained, folder, summary)
     done = Exported(export, standing, differences[0], model_id, trouble)
     _say(record, done, trained, console)
     return done
 
 
-def _read_trained(record: StudyRecord, standing: Standing) -> _Trained:
-    path = record.trial_folder(standing.number) / BEST
+def _read_trained(record: StudyRecord, standing: Standing, student: str) -> _Trained:
+    path = record.trial_folder(standing.number) / best_file(student)
+    if student:
+        _refuse_no_student(record, standing, student, path)
     tensors, card = load_tensors(path)
     wanted = ("config", "class_names", "row")
     if any(name not in card for name in wanted) or "dev_logits" not in tensors:
@@ -220,6 +229,27 @@ def _read_trained(record: StudyRecord, standing: Standing) -> _Trained:
         )
     config = TrialConfig.model_validate(card["config"])
     return _Trained(config, tuple(card["class_names"]), card["row"], tensors)
+
+
+def _refuse_no_student(record: StudyRecord, standing: Standing, student: str, path: Path) -> None:
+    """Raises: MerError when the trial has no such student, or one that could not be trained alone."""
+    where = f"--student {student}"
+    if not path.exists():
+        there = sorted(file.stem.removeprefix("best-") for file in path.parent.glob("best-*.safetensors"))
+        raise MerError(
+            where,
+            f"trial {standing.number} of {record.name} has no such student",
+            allowed=", ".join(there) or "a trial of a distillation of several encoders",
+            then="" if there else "leave --student out: the whole model is exported",
+        )
+    whole = TrialConfig.model_validate(load_tensors(path.with_name(BEST))[1]["config"])
+    if whole.distill is not None and whole.distill.mode == "joint":
+        raise MerError(
+            where,
+            "the students of a joint run learn from the fusion too: one alone could not be trained again over seeds",
+            allowed="students of distill.mode: parallel",
+            then="leave --student out: the whole model is exported",
+        )
 
 
 def _dev_features(
@@ -237,12 +267,16 @@ def _dev_features(
         )
     tables: dict[str, FeatureTable] = {}
     names: dict[str, list[str]] = {"train": [], "dev": []}
-    for modality, encoder in config.encoders.present.items():
-        setting = json.loads(settings_of(config)[modality])
+    for name, text in settings_of(config).items():
+        setting = json.loads(text)
         setting["data"].pop("root")
         known = record.features.get(json.dumps(setting, sort_keys=True), {})
+        if name == TEACHER:  # named, not read: an export needs no teacher
+            for split in names:
+                names[split] += [known[split]] if known else []
+            continue
         splits = ("dev",) if known else ("train", "dev")
-        paths = ensure_features(data, encoder, splits, cache=options.cache).paths
+        paths = ensure_encoder(data, config.encoders.present[name], splits, cache=options.cache).paths
         if known and paths["dev"].name != known["dev"]:
             raise MerError(
                 record.folder,
@@ -250,7 +284,7 @@ def _dev_features(
                 f"({paths['dev'].name} instead of {known['dev']})",
                 then="bring the former data or backbone back, or say where it is: --data-root DIR",
             )
-        tables[modality] = load_features(paths["dev"])
+        tables[name] = load_features(paths["dev"])
         for split in names:
             names[split].append({**known, **{s: path.name for s, path in paths.items()}}[split])
     return tables, {split: " + ".join(files) for split, files in names.items()}
@@ -319,11 +353,21 @@ def _provenance(
         "backbone": next(iter(backbones.values())),
         "backbones": backbones,
         "class_names": list(trained.class_names),
+        **_teacher(trained.config),
         "environment": own or summary.get("environment", {}),
         "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": options.command,
     }
+
+
+def _teacher(config: TrialConfig) -> dict[str, Any]:
+    """Who taught: the export, by name and by its bytes. {} without one."""
+    if config.distill is None or config.distill.teacher is None:
+        return {}
+    folder = Path(config.distill.teacher).expanduser()
+    sha256 = sha256_file(folder / MODEL) if (folder / MODEL).is_file() else None
+    return {"teacher": {"name": config.distill.teacher, "weights_sha256": sha256}}
 
 
 def _backbone_files(config: TrialConfig) -> list[Path]:
@@ -332,6 +376,8 @@ def _backbone_files(config: TrialConfig) -> list[Path]:
     _, encoder = config.encoders.only
     if is_signal(encoder):
         return []
+    if is_export(encoder.backbone):
+        raise MerError("--bundle", f"its encoder is another export, {encoder.backbone}", then="pass both folders on")
     folder = locate(encoder, weights=True).folder
     index = folder / "model.safetensors.index.json"
     listed = [index] if index.is_file() and not (folder / "model.safetensors").is_file() else []

@@ -6,14 +6,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from mer.checkpoints.export import is_export, read_export
 from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.features import describe_backbone, ensure_features, select_layers
+from mer.features import select_layers
+from mer.features.ensure import Ensured
 from mer.features.reading import Spread
+from mer.outputs import describe_encoder, ensure_encoder, ensure_outputs
 from mer.study.spec import StudySpec
+from mer.study.teaching import check_teacher, refuse_other_data
+from mer.study.yaml_file import read_yaml
+from trainables.shared_features import TEACHER
 
 SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
 _MOST_FILES = 200
@@ -34,7 +41,7 @@ class FeaturePlan:
     seconds: float
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
-        """Modality -> split -> file for one trial."""
+        """Modality (and TEACHER) -> split -> file for one trial."""
         return {
             modality: {split: str(path) for split, path in self.files[setting].items()}
             for modality, setting in settings_of(config).items()
@@ -49,26 +56,43 @@ class FeaturePlan:
 
 
 def settings_of(config: TrialConfig) -> dict[str, str]:
-    """What decides each modality's feature file, as text: not the layers that are read from it, not the label task."""
+    """What decides the feature file of each modality, and of the teacher, as text: not the layers that are read from
+    it, not the label task."""
     data = config.data.model_dump(exclude={"label"})
-    return {
-        modality: json.dumps({"data": data, "encoder": encoder.model_dump(exclude={"layers"})}, sort_keys=True)
-        for modality, encoder in config.encoders.present.items()
-    }
+    reads: dict[str, dict[str, Any]]
+    reads = {m: {"encoder": encoder.model_dump(exclude={"layers"})} for m, encoder in config.encoders.present.items()}
+    if config.distill is not None and config.distill.teacher is not None:
+        reads[TEACHER] = {TEACHER: config.distill.teacher}
+    return {name: json.dumps({"data": data, **words}, sort_keys=True) for name, words in reads.items()}
 
 
 def trainable_of(config: TrialConfig) -> str:
     """The name under which a configuration is trained."""
+    if config.distill is not None:
+        return "distill"
     return "fusion" if len(config.encoders.present) > 1 else config.encoders.only[0]
 
 
 def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
-    """Split -> modality -> feature file of one configuration, extracting what is missing. Raises: MerError."""
+    """Split -> modality -> feature file of one configuration, extracting what is missing; of train and dev also what
+    the teacher says. Raises: MerError."""
     paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
     for modality, encoder in config.encoders.present.items():
-        for split, path in ensure_features(config.data, encoder, splits, cache=cache).paths.items():
+        for split, path in ensure_encoder(config.data, encoder, splits, cache=cache).paths.items():
             paths[split][modality] = path
+    if config.distill is not None and config.distill.teacher is not None:
+        wanted = [split for split in splits if split in SPLITS]
+        for split, path in ensure_teacher(config, wanted, cache).paths.items():
+            paths[split][TEACHER] = path
     return paths
+
+
+def ensure_teacher(config: TrialConfig, splits: Sequence[str], cache: Path, **how: Any) -> Ensured:
+    """What the teacher says of train and dev; of no other split, ever. Raises: MerError when it cannot teach this."""
+    assert config.distill is not None and config.distill.teacher is not None and set(splits) <= set(SPLITS)
+    check_teacher(config)
+    refuse_other_data(config, splits, cache)
+    return ensure_outputs(config.distill.teacher, config.data, splits, cache=cache, **how)
 
 
 def feature_name(paths: Mapping[str, Path]) -> str:
@@ -81,14 +105,15 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     configs: dict[str, TrialConfig] = {}
     settings: set[str] = set()
     try:
-        for combination in spec.space.combinations("encoders."):
+        for combination in spec.space.combinations("encoders.", "distill.teacher", "fusion.kind"):
             try:
                 config = spec.trial_config(combination)
             except ValidationError:
                 continue  # the rest of such a combination is refused when it is drawn
             settings.update(settings_of(config).values())
             where = json.dumps(config.data.model_dump(mode="json"), sort_keys=True)
-            configs.setdefault(where + json.dumps(config.encoders.model_dump(mode="json")), config)
+            taught = config.distill.teacher if config.distill else None
+            configs.setdefault(where + json.dumps([config.encoders.model_dump(mode="json"), taught]), config)
             if len(settings) > _MOST_FILES:
                 raise MerError(
                     spec.study,
@@ -101,12 +126,33 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
 
 
 def check_plan(spec: StudySpec) -> list[TrialConfig]:
-    """Refuse what can be refused before anything is encoded: too many files, layers a backbone does not have."""
+    """Refuse what can be refused before anything is encoded: exports that are not there yet, too many files, layers a
+    backbone does not have, a teacher that cannot teach."""
+    for folder, space in spec.depends_on.items():
+        _refuse_missing(spec, folder, space)
     configs = reachable_configs(spec)
     for config in configs:
         for modality, encoder in config.encoders.present.items():
-            select_layers(encoder.layers, describe_backbone(encoder).layers, f"encoders.{modality}.layers")
+            select_layers(encoder.layers, describe_encoder(encoder).layers, f"encoders.{modality}.layers")
+        if config.distill is not None and config.distill.teacher is not None:
+            check_teacher(config)
     return configs
+
+
+def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
+    """Raises: MerError when an earlier study of a chain has not been exported yet."""
+    if is_export(folder):
+        read_export(folder)
+        return
+    search, study = "run the study that it comes from", "STUDY"
+    if space is not None:
+        search, said = f"python -m mer.tune {space}", read_yaml(Path(space)).data
+        study = said.get("study", study) if isinstance(said, dict) else study
+    raise MerError(
+        f"{spec.study}: depends_on",
+        f"there is no export in {folder}",
+        then=f"{search}, then python -m mer.export studies/{study} --out {folder}",
+    )
 
 
 def ensure_plan(
@@ -119,10 +165,14 @@ def ensure_plan(
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     for config in check_plan(spec):
-        for setting, encoder in zip(settings_of(config).values(), config.encoders.present.values(), strict=True):
+        for name, setting in settings_of(config).items():
             if setting in files:
                 continue
-            done = ensure_features(config.data, encoder, SPLITS, cache=cache, progress=progress, spread=spread)
+            how: dict[str, Any] = {"cache": cache, "progress": progress, "spread": spread}
+            if name == TEACHER:
+                done = ensure_teacher(config, SPLITS, **how)
+            else:
+                done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, **how)
             files[setting] = done.paths
             encoded, seconds = encoded + done.encoded, seconds + done.seconds
     return FeaturePlan(files, encoded, seconds)

@@ -120,9 +120,14 @@ def model_card(facts: CardFacts) -> str:
 def _method(config: TrialConfig) -> str:
     loss = config.loss
     classification = "cross-entropy" if loss.classification.kind == "ce" else "focal loss"
-    return (
-        f"{classification} and {_METHODS[loss.contrastive.kind]}" if loss.contrastive.kind != "none" else classification
-    )
+    parts = [classification] + ([_METHODS[loss.contrastive.kind]] if loss.contrastive.kind != "none" else [])
+    if config.distill is not None:
+        source = "its own fused head" if config.distill.source == "fused" else f"`{config.distill.teacher}`"
+        parts.append(
+            f"knowledge distillation from {source} (response {config.distill.response}, feature "
+            f"{config.distill.feature})"
+        )
+    return " and ".join(parts)
 
 
 def _use(folder: str, modalities: tuple[str, ...], reads: str) -> str:
@@ -179,6 +184,7 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
     dirty = " with uncommitted changes" if environment.get("git_dirty") else ""
     packages = environment.get("packages", {})
     versions = ", ".join(f"{name} {packages[name]}" for name in ("mer", "torch", "transformers") if name in packages)
+    taught = come.get("teacher")
     revision = f", revision {backbone['revision']}" if backbone["revision"] else ""
     return [
         ("study", f"{facts.study} (generation {come['generation']})"),
@@ -189,6 +195,7 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
         ("code", f"{sha}{dirty}"),
         ("packages", versions or "unknown"),
         ("backbone", f"{backbone['name']}{revision}, weights sha256 {backbone['weights_sha256']}"),
+        *([("teacher", f"{taught['name']}, weights sha256 {taught['weights_sha256']}")] if taught else []),
         ("features", ", ".join(f"{split}: {name}" for split, name in come["features"].items())),
     ]
 

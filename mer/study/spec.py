@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SkipValidation, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SkipValidation, field_validator, model_validator
 
 from mer.config import Frozen, TrialConfig, flatten, nest
 from mer.files import sha256_json
@@ -80,9 +80,19 @@ class StudySpec(Frozen):
         description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
         "their numbers, predictions and pictures. Default: all are kept, equal ones stored once",
     )
+    depends_on: dict[str, str | None] = Field(
+        {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
+    )
     fixed: dict[str, Any] = {}
     params: SkipValidation[Mapping[str, Param]] = {}
     points: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("depends_on", mode="before")
+    @classmethod
+    def _by_folder(cls, value: Any) -> Any:
+        """`exports/spcl`, or a list of such: the space that makes them is not said."""
+        named = [value] if isinstance(value, str) else value
+        return dict.fromkeys(named) if isinstance(named, list) else named
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -17,7 +17,7 @@ from mer.study.environment import describe_environment
 from mer.study.evaluation import with_root
 from mer.study.feature_plan import SPLITS, ensure_config
 from mer.study.reports import Row
-from mer.training import TrainingRun
+from mer.training import build_run
 from trainables.shared_features import as_training_data, read_table
 
 _TIMES = ("seconds", "timestamp_ms")
@@ -62,7 +62,7 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
     torch.set_num_threads(int(then.get("threads", 1)))
     data, layers = as_training_data(config, train, dev)
     device = "cuda" if then.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
-    run = TrainingRun(config, data, layers, device)
+    run = build_run(config, data, layers, device)
     differing: list[str] = []
     for row in rows:
         differing += _differences(row, run.train_epoch())

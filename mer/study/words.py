@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def show(metric: str, value: float | None) -> str:
     """A metric as people print it: fractions in percent, the loss in nats."""
@@ -13,3 +15,16 @@ def show(metric: str, value: float | None) -> str:
 def short(value: object) -> str:
     """A sampled value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last word of each dotted key, with as many words before it as tell it from the others."""
+    short: dict[str, str] = {}
+    for key in keys:
+        parts = key.split(".")
+        for length in range(1, len(parts) + 1):
+            tail = ".".join(parts[-length:])
+            if sum(other == tail or other.endswith(f".{tail}") for other in keys) == 1:
+                break
+        short[key] = tail
+    return short

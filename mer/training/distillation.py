@@ -8,7 +8,6 @@ gradient norm, and its own best epoch, the merged run gives each of them the ver
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,17 +30,9 @@ from mer.models import UtteranceClassifier
 from mer.models.students import StudentsClassifier
 from mer.training.data import FusedSplit, Layers, Split, SplitArrays, TrainingData
 from mer.training.metrics import Scores
-from mer.training.run import Row, TrainingRun
+from mer.training.run import Best, Row, TrainingRun
 from mer.training.scoring import class_scores
 from mer.training.seeding import Streams, seeded
-
-
-@dataclass(frozen=True)
-class StudentBest:
-    """A student at the epoch at which dev likes it best, as a run of its own would have kept it."""
-
-    row: Row
-    tensors: dict[str, Tensor]
 
 
 class DistillationRun(TrainingRun):
@@ -56,7 +47,7 @@ class DistillationRun(TrainingRun):
         self.distill = config.distill
         self.modalities = tuple(config.encoders.present)
         self.streams = Streams(device)
-        self.student_bests: dict[str, StudentBest] = {}
+        self.student_bests: dict[str, Best] = {}  # as a run of its own would have kept it
         if self.distill.source == "teacher" and set(data.teacher) != {"train", "dev"}:
             raise MerError("distill.teacher", "the outputs of the teacher are not there", allowed="train and dev")
         super().__init__(config, data, layers, device)
@@ -226,11 +217,8 @@ class DistillationRun(TrainingRun):
             weights = prefixed("model", self._student(modality).state_dict())
             weights |= prefixed("objective", self._objective_of(modality).state_dict())
             dev_logits = {"dev_logits": torch.from_numpy(scores.logits_NC)}
-            self.student_bests[modality] = StudentBest(row, clone(weights) | dev_logits)
-
-    def student_config(self, modality: str) -> TrialConfig:
-        """The configuration under which this student trains alone."""
-        return student_config(self.config, modality)
+            own = student_config(self.config, modality)
+            self.student_bests[modality] = Best(own, row, clone(weights) | dev_logits)
 
     # -- state -------------------------------------------------------------------------------------------------
 
@@ -240,10 +228,13 @@ class DistillationRun(TrainingRun):
             tensors |= prefixed(f"best_{modality}", best.tensors)
         return tensors, card | {"student_rows": {m: best.row for m, best in self.student_bests.items()}}
 
+    def bests(self) -> dict[str, Best]:
+        return super().bests() | self.student_bests
+
     def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         super().load_state(tensors, card)
         self.student_bests = {
-            modality: StudentBest(row, clone(under(f"best_{modality}", tensors)))
+            modality: Best(student_config(self.config, modality), row, clone(under(f"best_{modality}", tensors)))
             for modality, row in card["student_rows"].items()
         }
 

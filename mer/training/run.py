@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,15 @@ from mer.training.seeding import seeded
 
 Row = dict[str, float]
 _CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
+
+
+@dataclass(frozen=True)
+class Best:
+    """A model at the epoch that dev chose: the configuration that trains it, its row, weights and dev scores."""
+
+    config: TrialConfig
+    row: Row
+    tensors: dict[str, Tensor]
 
 
 class TrainingRun:
@@ -225,6 +234,10 @@ class TrainingRun:
     def best_state(self) -> dict[str, Tensor]:
         """Weights at the best epoch, and the dev scores they gave."""
         return self.best_tensors | {"dev_logits": torch.from_numpy(self.best_logits)}
+
+    def bests(self) -> dict[str, Best]:
+        """The best epoch so far, under "": that of the model as a whole. {} before the first epoch."""
+        return {"": Best(self.config, self.best_row, self.best_state())} if self.best_row is not None else {}
 
     def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         """Go on from `state()`. Raises MerError when the state belongs to another configuration."""

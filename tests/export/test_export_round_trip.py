@@ -143,7 +143,7 @@ def test_a_bundle_carries_and_uses_its_backbone(small_study: Made, tmp_path, mon
     folder = small_study.export(tmp_path / "model", trial=HEAD, bundle=True).export.folder
     monkeypatch.setattr("mer.features.backbones.MINILM_PACKAGE", "no_such_package")
     found = mer.load(folder)
-    assert found._encoders["text"].found.folder == folder / "backbone"
+    assert found.encoders["text"].found.folder == folder / "backbone"
     assert found.predict(["I know."])[0].label in found.class_names
     (folder / "backbone/tokenizer.json").write_text("{}")
     with pytest.raises(MerError, match="truncated or edited"):

@@ -55,7 +55,7 @@ def test_the_dev_file_gives_the_cards_scores_exactly(model, small_study):
 
 def test_live_features_equal_the_cached_ones(model, small_study):
     corpus = load_corpus("meld", small_study.corpus, splits=("dev",))
-    live = model._encoders["text"].encode(corpus.dialogues("dev"))
+    live = model.encoders["text"].encode(corpus.dialogues("dev"))
     dev = load_features(next(iter(small_study.plan.files.values()))["dev"])
     assert live.features_NLD.dtype == dev.features.dtype and np.array_equal(live.features_NLD, dev.features)
     assert not live.truncated_N.any()

@@ -11,8 +11,8 @@ from mer.study.load import load_spec
 LR = "{float: [1e-4, 1e-2], log: true}"
 METRICS = "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_loss, dev_ece, dev_f1_<class>"
 PARTS = (
-    "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, fixed, params, "
-    "points"
+    "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, depends_on, fixed, "
+    "params, points"
 )
 RANGES = "{float: [low, high]}, {int: [low, high]} or {choice: [...]}"
 LINE = {"study": 1, "trainable": 2, "objective": 3, "budget": 4, "sampler": 5, "scheduler": 6, "loss": 9, "lr": 11}
@@ -118,7 +118,8 @@ def test_support_above_pool_in_a_point(tmp_path):
 
 def test_unknown_trainable(tmp_path):
     assert message(tmp_path, ("trainable: text", "trainable: txet")) == (
-        "FILE:2: trainable: unknown trainable 'txet'. Did you mean 'text'?\n  allowed: text, audio, video, fusion"
+        "FILE:2: trainable: unknown trainable 'txet'. Did you mean 'text'?\n"
+        "  allowed: text, audio, video, fusion, distill"
     )
     assert message(tmp_path, ("trainable: text", "trainable: [text]")).startswith(
         "FILE:2: trainable: unknown trainable"

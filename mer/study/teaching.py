@@ -1,0 +1,72 @@
+"""May this teacher teach these students? Said before anything is trained, one message each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer.checkpoints.export import Export, read_export
+from mer.config import ContextConfig, TrialConfig
+from mer.data.registry import find_dataset
+from mer.errors import MerError
+from mer.outputs import own_features
+
+_WHERE = "distill.teacher"
+
+
+def check_teacher(config: TrialConfig) -> Export:
+    """Labels and context of the teacher. Raises: MerError when the students cannot learn from it."""
+    assert config.distill is not None and config.distill.teacher is not None
+    teacher = read_export(config.distill.teacher)
+    classes = tuple(find_dataset(config.data.dataset).label_names.get(config.data.label, ()))
+    if teacher.task != config.data.label or teacher.class_names != classes:
+        raise MerError(
+            _WHERE,
+            f"{teacher.folder} predicts {teacher.task}: {', '.join(teacher.class_names)}",
+            allowed=f"a teacher of the students' labels, {config.data.label}: {', '.join(classes)}",
+            then="train and export a teacher on this dataset and label, or change data.label",
+        )
+    if not config.distill.other_context:
+        _refuse_other_context(config, teacher)
+    return teacher
+
+
+def _refuse_other_context(config: TrialConfig, teacher: Export) -> None:
+    """A text student reads what its teacher reads; and no teacher may see the future that its students do not."""
+    theirs = teacher.config.encoders.text
+    if theirs is None:
+        return
+    own = config.encoders.text
+    if own is not None and (own.context.past, own.context.future) != (theirs.context.past, theirs.context.future):
+        found = f"{teacher.folder} reads {_turns(theirs.context)}, the text student {_turns(own.context)}"
+        allowed = "the same context: set encoders.text.context.past and .future to the teacher's"
+    elif own is None and theirs.context.future:
+        found = f"{teacher.folder} reads {_turns(theirs.context)} (offline), and its students none (online)"
+        allowed = "a teacher without later turns"
+    else:
+        return
+    raise MerError(_WHERE, found, allowed=allowed, then="if that is what you want: distill.other_context: true")
+
+
+def _turns(context: ContextConfig) -> str:
+    return f"{context.past} earlier and {context.future} later turns"
+
+
+def refuse_other_data(config: TrialConfig, splits: Sequence[str], cache: Path) -> None:
+    """A teacher must have been trained and chosen on these very utterances: else dev may have been in its training.
+
+    Features are content-addressed, so their names tell. Raises: MerError.
+    """
+    assert config.distill is not None and config.distill.teacher is not None
+    teacher = read_export(config.distill.teacher)
+    for split in splits:
+        then = str(teacher.provenance.get("features", {}).get(split, "")).split(" + ")
+        now = [path.name for path in own_features(teacher, config.data, split, cache=cache).values()]
+        if other := [name for name in now if name not in then]:
+            raise MerError(
+                _WHERE,
+                f"{teacher.folder} was trained on other utterances than those in {config.data.root}, or its backbone "
+                f"has changed ({split}: {', '.join(then)} then, {', '.join(other)} now)",
+                allowed="a teacher that was searched on this train and dev split",
+                then="name its data with --set data.root=..., or train and export a teacher on these",
+            )
