@@ -226,11 +226,12 @@ def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, expor
     encoder = export.config.encoders.text
     if encoder is None:
         return
-    limit = export.inputs["text"]["input"]["max_tokens"]
+    limit = export.inputs["text"]["input"].get("max_tokens")  # None: another export reads the text
+    at_most = f" (at most {limit} tokens)" if limit else ""
     cut = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.truncated]
     if cut:
         _say(
-            f"note: {_count(cut)} longer than the model reads (at most {limit} tokens): its end was read, "
+            f"note: {_count(cut)} longer than the model reads{at_most}: its end was read, "
             f"its beginning left out (utterance {_first(cut)})"
         )
     empty = [number for number, (utterance, _) in enumerate(pairs, start=1) if not normalise(utterance.text)]

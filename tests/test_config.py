@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from mer.config import Frozen, TrialConfig, flatten, nest
+from mer.config import Frozen, TrialConfig, flatten, nest, student_config
 
 
 def build(**dotted: Any) -> TrialConfig:
@@ -119,3 +119,49 @@ def test_flatten_and_nest_are_inverse():
     assert flatten({"a": {}}) == {} == nest({})
     config = build(**SPCL, encoders__text={})
     assert TrialConfig.model_validate(nest(flatten(config.model_dump(mode="json")))) == config
+
+
+TAUGHT: dict[str, Any] = {"encoders__audio": {}, "distill__teacher": "exports/t"}
+TAUGHT_TWO = TAUGHT | {"encoders__video": {}, "fusion__kind": "concat"}
+SELF = {"encoders__audio": {}, "encoders__video": {}, "fusion__kind": "concat", "distill__source": "fused"}
+
+
+def test_a_configuration_without_distillation_does_not_mention_it():
+    assert "distill" not in build().model_dump() and "distill" in build(**TAUGHT).model_dump()
+
+
+def test_a_student_alone_has_the_merged_configuration_without_the_others():
+    merged = build(**TAUGHT_TWO, distill__audio__head_lr=0.01)
+    alone = student_config(merged, "audio")
+    assert alone == build(**TAUGHT, distill__audio__head_lr=0.01)
+    assert TrialConfig.model_validate(alone.model_dump(mode="json")) == alone
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"encoders__audio": {}, "distill__source": "teacher"}, "distill.teacher is missing"),
+        (TAUGHT | {"distill__source": "fused"}, "remove teacher"),
+        (SELF, "needs mode: joint and feature: none"),
+        (SELF | {"distill__mode": "joint"}, "needs mode: joint and feature: none"),
+        (TAUGHT | {"distill__response": "none", "distill__feature": "none"}, "nothing is distilled"),
+        (TAUGHT | {"encoders__video": {}}, "needs a fusion that joins the students"),
+        (
+            {"encoders__audio": {}, "distill__source": "fused", "distill__mode": "joint", "distill__feature": "none"},
+            "needs several encoders and a fusion",
+        ),
+        (TAUGHT | {"loss__contrastive__kind": "spcl"}, "students take none, supcon, or apcl"),
+        (TAUGHT | {"training__prediction": "nearest_center"}, "training.prediction 'head'"),
+        (TAUGHT | {"head__hidden": 0}, "head.hidden must be 1 or more"),
+        (TAUGHT_TWO | {"training__patience": 3}, "training.patience must be 0"),
+    ],
+)
+def test_distillations_that_cannot_be(settings: dict[str, Any], said: str):
+    with pytest.raises(ValidationError) as caught:
+        build(**settings)
+    assert said in str(caught.value)
+
+
+def test_patience_is_one_students_own_when_it_is_alone_or_joint():
+    build(**TAUGHT, training__patience=3)
+    build(**TAUGHT_TWO, training__patience=3, distill__mode="joint")

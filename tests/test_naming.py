@@ -55,3 +55,15 @@ def test_the_label_of_a_configuration() -> None:
 def test_what_is_no_label_is_refused(text: str) -> None:
     with pytest.raises(MerError, match="is not a checkpoint label"):
         Label.parse(text)
+
+
+def test_distillation_is_part_of_a_methods_name():
+    tree = {"encoders": {"audio": {}}, "distill": {"teacher": "exports/t"}}
+    config = TrialConfig.model_validate(tree)
+    assert method_name(config) == "ce with kd-dist-similarity(temp=4, a=1, kappa=1, b=1)"
+    tree["encoders"] |= {"video": {}}
+    tree |= {
+        "fusion": {"kind": "late"},
+        "distill": {"source": "fused", "mode": "joint", "response": "kl", "feature": "none"},
+    }
+    assert method_name(TrialConfig.model_validate(tree)) == "A+V Late ce with self-kd-joint-kl(temp=4, a=1)"

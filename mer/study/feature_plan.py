@@ -165,7 +165,8 @@ def ensure_plan(
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     for config in check_plan(spec):
-        for name, setting in settings_of(config).items():
+        # the teacher first: it may be refused, which nobody should learn after hours of reading clips
+        for name, setting in sorted(settings_of(config).items(), key=lambda item: item[0] != TEACHER):
             if setting in files:
                 continue
             how: dict[str, Any] = {"cache": cache, "progress": progress, "spread": spread}

@@ -22,7 +22,7 @@ from mer.study.cluster import refuse_silent, run_trials
 from mer.study.display import Display
 from mer.study.engine import StudyEngine
 from mer.study.environment import code_diff, describe_environment
-from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.feature_plan import FeaturePlan, check_plan, ensure_plan
 from mer.study.folder import claim_folder, forget_empty_folder
 from mer.study.ledger import Ledger
 from mer.study.lock import study_lock
@@ -81,6 +81,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, 
     """
     started = time.monotonic()
     refuse_silent(options.address)
+    check_plan(spec)  # before --fresh puts anything aside
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
         try:

@@ -604,3 +604,25 @@ def test_identity_is_what_may_not_change(tmp_path):
     assert same.fingerprint == base.fingerprint
     for other in ("budget.epochs=7", "sampler.seed=1", "head.dropout=0.1", "scheduler.kind=asha", "head.hidden=8"):
         assert make_spec(tmp_path, overrides=(other,)).fingerprint != base.fingerprint, other
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("exports/a", {"exports/a": None}),
+        ("[exports/a, exports/b]", {"exports/a": None, "exports/b": None}),
+        ("{exports/a: search_spaces/spcl.yaml}", {"exports/a": "search_spaces/spcl.yaml"}),
+    ],
+)
+def test_what_a_study_depends_on(tmp_path, said, meant):
+    assert make_spec(tmp_path, ("params:\n", f"depends_on: {said}\nparams:\n")).depends_on == meant
+
+
+def test_distillation_and_its_trainable_belong_together(tmp_path):
+    assert "FILE:7: fixed: trainable 'distill' has no teacher\n  next: add fixed.distill.teacher" in message(
+        tmp_path, ("trainable: text", "trainable: distill"), ("contrastive: {kind: spcl}", "contrastive: {kind: none}")
+    )
+    assert "trainable 'text' has a distill section\n  next: set trainable: distill" in message(
+        tmp_path,
+        ("loss: {contrastive: {kind: spcl}}", "distill: {teacher: exports/t}"),
+    )
