@@ -13,17 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mer.config import Fusion, HeadConfig
+from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
 from mer.models.classifier import Classifier, InputNorm, LayerMix
+from mer.models.dialogue import DialogueEncoder
 from mer.models.fusion import Fused, build_fusion
 
 
 class FusedClassifier(Classifier):
-    """Per modality norm and layer mix; then they are fused, and the head reads the fused vector.
+    """Per modality norm and layer mix; then they are fused, told of their dialogue, and read by the head.
 
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
         fusion: how modalities meet.
+        dialogue: how fused utterances read others of their dialogue; unless 'none', batches have a `dialogue_B`.
         layers, width: of every modality, in the order text, audio, video.
         classes: C.
         probe: as in UtteranceClassifier.
@@ -33,6 +35,7 @@ class FusedClassifier(Classifier):
         self,
         config: HeadConfig,
         fusion: Fusion,
+        dialogue: Dialogue,
         *,
         layers: Mapping[str, int],
         width: Mapping[str, int],
@@ -45,6 +48,7 @@ class FusedClassifier(Classifier):
         mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
         self.layer_mixes = nn.ModuleDict(mixes)
         self.fusion = build_fusion(fusion, {m: mixes[m].width(layers[m], width[m]) for m in layers}, classes)
+        self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
         self._last: Fused | None = None  # of the last batch: auxiliary terms are asked for after the forward
 
@@ -61,12 +65,14 @@ class FusedClassifier(Classifier):
             for modality, features in x.parts.items()
         }
         present_BM, nothing_B = x.present_BM, ~x.present_BM.any(dim=1)
-        if bool(nothing_B.any()):  # scored, never trained on: read as an average first modality
+        if bool(nothing_B.any()):  # scored, never in the loss: read as an average first modality
             first = next(iter(parts))
             parts[first] = parts[first].masked_fill(nothing_B[:, None], 0.0)
             present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
         self._last = self.fusion(parts, present_BM)
-        return self.blocks(self._last.h_BD)
+        if self.dialogue is None:
+            return self.blocks(self._last.h_BD)
+        return self.blocks(self.dialogue(self._last.h_BD, x.dialogue_B))
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(h (N, H), class scores (N, C)) of a FusedBatch."""

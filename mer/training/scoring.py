@@ -32,7 +32,8 @@ def build_model(config: TrialConfig, *, layers: Layers, width: int | dict[str, i
 
     assert isinstance(width, dict)
     counts = {modality: len(chosen) for modality, chosen in layers.items()}
-    return FusedClassifier(config.head, config.fusion, layers=counts, width=width, classes=classes, probe=probe)
+    parts = (config.head, config.fusion, config.dialogue)
+    return FusedClassifier(*parts, layers=counts, width=width, classes=classes, probe=probe)
 
 
 @torch.no_grad()
