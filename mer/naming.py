@@ -1,7 +1,7 @@
 """Names of methods and checkpoints as the reference project writes them (methods 6.4), derived from a configuration.
 
 method_name:  spcl(temp=0.08, pool_size=512, support_set_size=64)
-label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...)
+label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...), T+A--EF--LMF+GRU-online(...)
 """
 
 from __future__ import annotations
@@ -19,17 +19,26 @@ _FUSION_NAMES = {
     "concat": "Concat", "lmf": "LMF", "self_attention": "SelfAttention", "cross_attention": "CrossAttention",
     "shifting": "ASF", "tgmoe": "TGMoE", "late": "Late",
 }  # fmt: skip
+_DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention"}
 _LABEL = re.compile(
     r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
 )
 
 
 def method_name(config: TrialConfig) -> str:
-    """The loss and its own settings, as tables of results name it; of fused models also modalities and fusion."""
+    """The loss and its own settings, as tables of results name it; of fused ones how they are joined."""
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
-        return f"{letters} {_FUSION_NAMES[config.fusion.kind]} {_loss_name(config)}"
+        return f"{letters} {_fusion_name(config)} {_loss_name(config)}"
     return _loss_name(config)
+
+
+def _fusion_name(config: TrialConfig) -> str | None:
+    """Concat, or with a dialogue encoder Concat+GRU-online."""
+    if config.fusion is None:
+        return None
+    name, dialogue = _FUSION_NAMES[config.fusion.kind], config.dialogue
+    return name if dialogue.kind == "none" else f"{name}+{_DIALOGUE_NAMES[dialogue.kind]}-{dialogue.setting}"
 
 
 def _loss_name(config: TrialConfig) -> str:
@@ -98,6 +107,6 @@ def label_of(config: TrialConfig) -> Label:
         modalities=tuple(present),
         task=config.data.label,
         mode=next(iter(present.values())).mode,
-        fusion=_FUSION_NAMES[config.fusion.kind] if config.fusion is not None else None,
+        fusion=_fusion_name(config),
         backbones=tuple(encoder.backbone for encoder in present.values()),
     )

@@ -152,7 +152,8 @@ class Predictor:
         nothing = ~np.stack([present for _, present in read.values()]).any(axis=0)
         for row in np.flatnonzero(nothing):
             faults[row] = "none of its modalities could be read"
-        found = self.predictions(self.scores(read))
+        dialogue_N = np.repeat(np.arange(len(dialogues)), [len(dialogue.utterances) for dialogue in dialogues])
+        found = self.predictions(self.scores(read, dialogue_N))
         return [replace(prediction, fault=fault) for prediction, fault in zip(found, faults, strict=True)]
 
     def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
@@ -202,8 +203,14 @@ class Predictor:
         """
         return self.scores({self.modalities[0]: (features_NLD, present_N)})
 
-    def scores(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
-        """`logits`, of every modality's features and which of its rows are there (None: all)."""
+    def scores(
+        self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]], dialogue_N: np.ndarray | None = None
+    ) -> np.ndarray:
+        """`logits`, of every modality's features and which of its rows are there (None: all).
+
+        Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
+            each row is a dialogue of its own.
+        """
         parts = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
@@ -216,11 +223,15 @@ class Predictor:
                 )
             nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
             parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
-        rows: Split = next(iter(parts.values())) if self.export.config.fusion is None else FusedSplit(parts)
+        rows: Split = next(iter(parts.values()))
+        config = self.export.config
+        if config.fusion is not None:
+            alone_N = np.arange(len(rows)) if dialogue_N is None else dialogue_N
+            rows = FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
         if not len(rows):
             return np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
-        return class_scores(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+        return class_scores(config, self._model, self._objective, self._words_CLD, chunks)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""
