@@ -1,7 +1,7 @@
 """How fused utterances of one dialogue read each other.
 
 Shape suffixes: N utterances, W width, D dialogues, U places of the longest dialogue (query) and K the same (key),
-H heads.
+H heads, P distances from FAR ahead to FAR behind.
 
 Rows come dialogue after dialogue. They are laid out side by side, (D, U, W), and padding is never read: not as a key,
 and not by a GRU, which ends where the dialogue does. So no utterance is told of another dialogue, and online none is
@@ -87,8 +87,7 @@ class AttentionLayer(nn.Module):
         self.heads, self.online = heads, online
         self.norm = nn.LayerNorm(width)
         self.queries_keys_values = nn.Linear(width, 3 * width)
-        self.distance_bias = nn.Embedding(2 * FAR + 1, heads)
-        nn.init.zeros_(self.distance_bias.weight)
+        self.distance_bias = nn.Embedding.from_pretrained(neighbour_bias(heads, online=online), freeze=False)
         self.out = nn.Linear(width, width)
         self.feed_forward = FeedForward(width, dropout)
         self.dropout = nn.Dropout(dropout)
@@ -110,3 +109,14 @@ class AttentionLayer(nn.Module):
             read_DUK = read_DUK & (behind_UK >= 0)
         taken = scores_DHUK.masked_fill(~read_DUK[:, None], -torch.inf).softmax(dim=-1) @ value
         return taken.transpose(1, 2).flatten(2)
+
+
+def neighbour_bias(heads: int, *, online: bool) -> Tensor:
+    """Where attention starts: each head prefers one neighbour, (P, H). From zeros all heads would start as the mean of
+    the dialogue, and few steps on a small corpus do not lead them away from it.
+
+    Online the heads prefer 1, 2, 3, ... behind; offline 1 behind, 1 ahead, 2 behind, ...
+    """
+    head_H = torch.arange(heads)
+    preferred_H = head_H + 1 if online else (head_H // 2 + 1) * (1 - 2 * (head_H % 2))
+    return -0.5 * (torch.arange(-FAR, FAR + 1)[:, None] - preferred_H).abs()
