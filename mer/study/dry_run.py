@@ -19,11 +19,12 @@ from mer.features import describe_backbone
 from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, settings_of
 from mer.study.spec import StudySpec
-from mer.study.words import short
+from mer.study.words import brief, short
 from mer.training import TrainingRun
 from trainables.shared_features import SharedTable, as_training_data
 
 _CONFIGS = 20
+_TURNS = 10  # utterances of a dialogue, about as in MELD
 _TIMED_ROWS = 1024
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
@@ -47,6 +48,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     for heading in ("parameters", "trained weights", "s/epoch"):
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
     seconds: list[float] = []
+    names = brief(spec.params)
     for params in drawn:
         try:
             config = spec.trial_config(params)
@@ -55,7 +57,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
             continue
         weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
         seconds.append(epoch_s)
-        words = "  ".join(f"{key.split('.')[-1]}={short(value)}" for key, value in params.items())
+        words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
     console.print(table)
 
@@ -84,7 +86,8 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
     rng = np.random.default_rng(0)
     count = min(train_rows, _TIMED_ROWS)
-    ids, labels = tuple(map(str, range(count))), rng.integers(0, classes, count)
+    ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
+    labels = rng.integers(0, classes, count)
     names = tuple(f"class{index}" for index in range(classes))
 
     def table(encoder: EncoderConfig) -> SharedTable:

@@ -15,7 +15,7 @@ from rich.table import Table
 from mer.study.ledger import Ledger, params_of
 from mer.study.space import Param
 from mer.study.spec import StudySpec
-from mer.study.words import short, show
+from mer.study.words import brief, short, show
 
 _WORDS = {
     TrialState.COMPLETE: "finished",
@@ -111,12 +111,12 @@ class Results:
         shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
         for heading in ("trial", *(name.removeprefix("dev_") for name in shown), "epoch"):
             table.add_column(heading, justify="right", no_wrap=True)
-        varying = list(self.spec.params)
+        names = brief(self.spec.params)
         table.add_column("parameters", overflow="fold")
         for standing in self.ranked[:_TOP]:
             mark = "*" if standing.number in self.pareto else ""
             drawn = "  ".join(
-                f"{key.split('.')[-1]}={short(standing.params[key])}" for key in varying if key in standing.params
+                f"{name}={short(standing.params[key])}" for key, name in names.items() if key in standing.params
             )
             scores = [show(name, standing.best[name]) for name in shown]
             table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", drawn)

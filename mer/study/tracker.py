@@ -25,7 +25,7 @@ from mer.study.artifacts import FOLDER, read_history, write_artifacts
 from mer.study.ledger import params_of
 from mer.study.reports import Outcome, Row
 from mer.study.spec import StudySpec
-from mer.study.words import short
+from mer.study.words import brief, short
 
 STATUS = {"finished": "FINISHED", "cut": "KILLED", "nonfinite": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
 TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", "mer.generation", "mer.study"
@@ -311,5 +311,5 @@ def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None)
     """A name that a person can read in a list: number, loss, the first few sampled values."""
     kind = config.loss.contrastive.kind if config else "refused"
     loss = config.loss.classification.kind if config and kind == "none" else kind
-    shown = [f"{key.split('.')[-1]}={short(value)}" for key, value in list(params.items())[:3]]
+    shown = [f"{name}={short(params[key])}" for key, name in list(brief(params).items())[:3]]
     return " ".join([f"{number:05d}", loss, *shown])
