@@ -449,6 +449,8 @@ class TrialConfig(Frozen):
             return self
         if self.fusion is None:
             raise ValueError(f"dialogue.kind '{dialogue.kind}' reads fused utterances: it needs a fusion")
+        if self.data.dataset == "ravdess":
+            raise ValueError("data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'")
         if self.fusion.kind == "late":
             raise ValueError("fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read")
         if isinstance(dialogue, AttentionDialogue) and self.fusion.width % dialogue.heads:

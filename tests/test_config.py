@@ -96,6 +96,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "dialogue.kind 'gru' reads fused utterances: it needs a fusion",
     ),
     (
+        {**FUSED, "dialogue__kind": "gru", "data__dataset": "ravdess"},
+        "data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'",
+    ),
+    (
         {**FUSED, "dialogue__kind": "gru", "fusion__kind": "late"},
         "fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read",
     ),
