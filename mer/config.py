@@ -306,6 +306,36 @@ class DistillConfig(Frozen):
         return own
 
 
+class NoDialogue(Frozen):
+    kind: Literal["none"] = "none"
+
+
+class _Dialogue(Frozen):
+    """What a fused utterance is told of the others of its dialogue: layers that add to it, as wide as the fusion."""
+
+    setting: Literal["online", "offline"] = Field(
+        "online", description="online: reads earlier utterances | offline: later ones too, which a live model cannot"
+    )
+    layers: Annotated[int, Field(ge=1, le=4)] = 1
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="on what each layer adds")
+
+
+class GRUDialogue(_Dialogue):
+    """Recurrent: reads the dialogue from its first utterance; offline also from its last."""
+
+    kind: Literal["gru"] = "gru"
+
+
+class AttentionDialogue(_Dialogue):
+    """Pre-norm transformer layers over the utterances, which know how far apart they are."""
+
+    kind: Literal["attention"] = "attention"
+    heads: PositiveInt = 4
+
+
+Dialogue = Annotated[NoDialogue | GRUDialogue | AttentionDialogue, Field(discriminator="kind")]
+
+
 class HeadConfig(Frozen):
     """From encoder features to the representation h, and from h to class scores."""
 
@@ -426,7 +456,9 @@ class OptimConfig(Frozen):
 
     head_lr: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.01, description="not applied to biases and norms")
-    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="utterances per step")
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        64, description="utterances per step; about as many where a dialogue encoder wants whole dialogues"
+    )
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.06, description="share of all steps")
     clip_norm: PositiveFloat = Field(1.0, description="largest gradient norm")
@@ -450,15 +482,17 @@ class TrialConfig(Frozen):
     encoders: EncodersConfig = EncodersConfig()
     fusion: Fusion | None = Field(None, description="how several encoders become one representation")
     distill: DistillConfig | None = Field(None, description="what the heads of the encoders learn from a teacher")
+    dialogue: Dialogue = Field(NoDialogue(), description="how fused utterances of one dialogue read each other")
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     training: TrainingConfig = TrainingConfig()
 
     @model_serializer(mode="wrap")
-    def _without_absent_parts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A part that is not there is not mentioned, so that such a configuration keeps its hash."""
-        return {name: value for name, value in dump(self).items() if value is not None}
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A part that is not there is not mentioned, so that a configuration without it keeps its hash."""
+        absent = {"fusion": None, "dialogue": {"kind": "none"}, "distill": None}
+        return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
 
     @model_validator(mode="after")
     def _fusion_joins_encoders(self) -> Self:
@@ -483,6 +517,11 @@ class TrialConfig(Frozen):
                 f"loss.contrastive.kind '{contrastive.kind}' reads more than its batch: students take none, supcon, or "
                 "apcl with proto_init: orthogonal"
             )
+        if self.dialogue.kind != "none":
+            raise ValueError(
+                "dialogue.kind must be 'none' beside distill: a student reads single utterances. Export the students, "
+                "then fuse them with dialogue (encoders.audio.backbone: exports/...)"
+            )
         if self.training.prediction != "head":
             raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
         if self.distill.feature != "none" and self.head.hidden == 0:
@@ -492,6 +531,30 @@ class TrialConfig(Frozen):
         if several and self.distill.mode == "parallel" and self.training.patience:
             raise ValueError(
                 "distill.mode 'parallel': each student has its own best epoch, so training.patience must be 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dialogue_reads_fused_utterances(self) -> Self:
+        dialogue, contrastive, text = self.dialogue, self.loss.contrastive, self.encoders.text
+        if isinstance(dialogue, NoDialogue):
+            return self
+        if self.fusion is None:
+            raise ValueError(f"dialogue.kind '{dialogue.kind}' reads fused utterances: it needs a fusion")
+        if self.data.dataset == "ravdess":
+            raise ValueError("data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'")
+        if self.fusion.kind == "late":
+            raise ValueError("fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read")
+        if isinstance(dialogue, AttentionDialogue) and self.fusion.width % dialogue.heads:
+            raise ValueError(
+                f"fusion.width must be a multiple of dialogue.heads, got {self.fusion.width} with {dialogue.heads}"
+            )
+        if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
+            raise ValueError("loss.contrastive.curriculum draws single utterances, dialogue trains on whole dialogues")
+        if dialogue.setting == "online" and text is not None and text.context.future:
+            raise ValueError(
+                f"dialogue.setting 'online' reads no later utterance, but encoders.text.context.future is "
+                f"{text.context.future}: set it to 0, or dialogue.setting: offline"
             )
         return self
 

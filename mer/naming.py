@@ -1,7 +1,7 @@
 """Names of methods and checkpoints as the reference project writes them (methods 6.4), derived from a configuration.
 
 method_name:  spcl(temp=0.08, pool_size=512, support_set_size=64)
-label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...)
+label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...), T+A--EF--LMF+GRU-online(...)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _FUSION_NAMES = {
     "concat": "Concat", "lmf": "LMF", "self_attention": "SelfAttention", "cross_attention": "CrossAttention",
     "shifting": "ASF", "tgmoe": "TGMoE", "late": "Late",
 }  # fmt: skip
+_DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention"}
 _LABEL = re.compile(
     r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
 )
@@ -30,7 +31,7 @@ def method_name(config: TrialConfig) -> str:
     name = _loss_name(config)
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
-        name = f"{letters} {_FUSION_NAMES[config.fusion.kind]} {name}"
+        name = f"{letters} {_fusion_name(config)} {name}"
     return name if config.distill is None else f"{name} with {_distillation_name(config.distill)}"
 
 
@@ -43,6 +44,14 @@ def _distillation_name(distill: DistillConfig) -> str:
     terms = "-".join(kind for kind in (distill.response, distill.feature) if kind != "none")
     source = "kd" if distill.source == "teacher" else "self-kd"
     return _call(f"{source}-{distill.mode}-{terms}" if distill.mode == "joint" else f"{source}-{terms}", settings)
+
+
+def _fusion_name(config: TrialConfig) -> str | None:
+    """Concat, or with a dialogue encoder Concat+GRU-online."""
+    if config.fusion is None:
+        return None
+    name, dialogue = _FUSION_NAMES[config.fusion.kind], config.dialogue
+    return name if dialogue.kind == "none" else f"{name}+{_DIALOGUE_NAMES[dialogue.kind]}-{dialogue.setting}"
 
 
 def _loss_name(config: TrialConfig) -> str:
@@ -111,6 +120,6 @@ def label_of(config: TrialConfig) -> Label:
         modalities=tuple(present),
         task=config.data.label,
         mode=next(iter(present.values())).mode,
-        fusion=_FUSION_NAMES[config.fusion.kind] if config.fusion is not None else None,
+        fusion=_fusion_name(config),
         backbones=tuple(encoder.backbone for encoder in present.values()),
     )

@@ -16,6 +16,7 @@ import torch
 from mer.checkpoints.export import MODEL, Export, is_export, read_export
 from mer.config import DataConfig, EncoderConfig
 from mer.data import Corpus
+from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import BackboneCard, FeatureTable, describe_backbone, ensure_features, load_features
 from mer.features.cache import check_header, file_name
@@ -132,9 +133,10 @@ class ModelReading:
         step(0, len(prepared.ids))
         read = {modality: (table.features, table.present) for modality, table in tables.items()}
         present_N: np.ndarray = np.any([table.present for table in tables.values()], axis=0)
-        h_NH = predictor.representations(read)
+        dialogue_N = dialogue_numbers(prepared.ids)
+        h_NH = predictor.representations(read, dialogue_N)
         h_NH[~present_N] = 0.0
-        logits_NC = predictor.scores(read)
+        logits_NC = predictor.scores(read, dialogue_N)
         step(len(prepared.ids), len(prepared.ids))
         self.encoded += len(prepared.ids)
         return Extracted(h_NH[:, None], len(prepared.ids), present_N=present_N, logits_NC=logits_NC)

@@ -72,6 +72,8 @@ class LiveModel:
         return replace(live, features_NLD=h_NH[:, None])
 
 
+# modality -> its features (N, L+1, D) and which of the rows are there (None: all)
+Read = Mapping[str, tuple[np.ndarray, np.ndarray | None]]
 Live = LiveEncoder | LiveClips | LiveModel  # what turns texts or clips into features
 
 
@@ -170,7 +172,8 @@ class Predictor:
         nothing = ~np.stack([present for _, present in read.values()]).any(axis=0)
         for row in np.flatnonzero(nothing):
             faults[row] = "none of its modalities could be read"
-        found = self.predictions(self.scores(read))
+        dialogue_N = np.repeat(np.arange(len(dialogues)), [len(dialogue.utterances) for dialogue in dialogues])
+        found = self.predictions(self.scores(read, dialogue_N))
         return [replace(prediction, fault=fault) for prediction, fault in zip(found, faults, strict=True)]
 
     def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
@@ -218,15 +221,26 @@ class Predictor:
         """
         return self.scores({self.modalities[0]: (features_NLD, present_N)})
 
-    def scores(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
-        """`logits`, of every modality's features and which of its rows are there (None: all)."""
-        rows = self._rows(read)
+    def scores(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+        """`logits`, of every modality's features and which of its rows are there (None: all).
+
+        Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
+            each row is a dialogue of its own.
+        """
+        rows = self._rows(read, dialogue_N)
         if not len(rows):
             return np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
         return class_scores(self.export.config, self._model, self._objective, self._words_CLD, chunks)
 
-    def _rows(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Split:
+    @torch.no_grad()
+    def representations(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+        """h (N, H) float32, what the classifier reads; arguments as of `scores`."""
+        chunks = self._rows(read, dialogue_N).chunks(self._layers, self.device)
+        found = [self._model.represent(*chunk).float().cpu() for chunk in chunks]
+        return torch.cat(found).numpy() if found else np.empty((0, self._model.width), dtype=np.float32)
+
+    def _rows(self, read: Read, dialogue_N: np.ndarray | None) -> Split:
         parts = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
@@ -239,14 +253,12 @@ class Predictor:
                 )
             nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
             parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
-        return next(iter(parts.values())) if self.export.config.fusion is None else FusedSplit(parts)
-
-    @torch.no_grad()
-    def representations(self, read: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> np.ndarray:
-        """h (N, H) float32, what the classifier reads, of features as `scores` takes them."""
-        chunks = self._rows(read).chunks(self._layers, self.device)
-        found = [self._model.represent(*chunk).float().cpu() for chunk in chunks]
-        return torch.cat(found).numpy() if found else np.empty((0, self._model.width), dtype=np.float32)
+        first: Split = next(iter(parts.values()))
+        config = self.export.config
+        if config.fusion is None:
+            return first
+        alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
+        return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""

@@ -51,6 +51,7 @@ def test_unknown_keys_are_refused(path):
 
 
 SPCL, EACL = {"loss__contrastive__kind": "spcl"}, {"loss__contrastive__kind": "eacl"}
+FUSED = {"encoders__text": {}, "encoders__audio": {}, "fusion__kind": "concat"}
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"encoders__text": {"context": {"past": -1}}}, "past must be 0 or more, or 'all', got -1"),
     (
@@ -89,6 +90,35 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"head__dropout": 1.0}, "less than 1"),
     ({"seed": 2**31}, "less than"),
     ({"training__metric": 3}, "string"),
+    ({"dialogue__kind": "gru"}, "dialogue.kind 'gru' reads fused utterances: it needs a fusion"),
+    (
+        {"dialogue__kind": "gru", "encoders__text": {}},
+        "dialogue.kind 'gru' reads fused utterances: it needs a fusion",
+    ),
+    (
+        {**FUSED, "dialogue__kind": "gru", "data__dataset": "ravdess"},
+        "data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'",
+    ),
+    (
+        {**FUSED, "dialogue__kind": "gru", "fusion__kind": "late"},
+        "fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read",
+    ),
+    (
+        {**FUSED, "dialogue": {"kind": "attention", "heads": 3}, "fusion__width": 64},
+        "fusion.width must be a multiple of dialogue.heads, got 64 with 3",
+    ),
+    (
+        {**FUSED, **SPCL, "dialogue__kind": "gru", "loss__contrastive__curriculum": True},
+        "loss.contrastive.curriculum draws single utterances, dialogue trains on whole dialogues",
+    ),
+    (
+        {**FUSED, "dialogue__kind": "gru", "encoders__text": {"context": {"future": 2}}},
+        "dialogue.setting 'online' reads no later utterance, but encoders.text.context.future is 2: set it to 0, or "
+        "dialogue.setting: offline",
+    ),
+    ({**FUSED, "dialogue__kind": "lstm"}, "'none', 'gru', 'attention'"),
+    ({**FUSED, "dialogue": {"kind": "gru", "heads": 2}}, "Extra inputs"),
+    ({**FUSED, "dialogue": {"kind": "gru", "setting": "live"}}, "'online' or 'offline'"),
 ]
 
 
@@ -109,6 +139,27 @@ def test_settings_at_the_edge_are_allowed():
         training__prediction="nearest_anchor",
     )
     build(loss__classification={"kind": "focal", "label_smoothing": 0.0})
+    build(**FUSED, **SPCL, dialogue__kind="attention")
+    offline = {"kind": "gru", "setting": "offline"}
+    build(**FUSED | {"encoders__text": {"context": {"future": 2}}}, dialogue=offline)
+
+
+def test_what_a_configuration_does_not_have_is_not_in_its_dump():
+    """So that configurations keep their hashes when kinds of parts are added."""
+    text = {"encoders__text": {}}
+    assert build(**text) == build(**text, dialogue__kind="none")
+    assert set(build(**text).model_dump(mode="json")) == {
+        "seed", "data", "encoders", "head", "loss", "optim", "training",
+    }  # fmt: skip
+    fused = build(**FUSED, dialogue__kind="none")
+    assert "dialogue" not in fused.model_dump() and "dialogue" not in fused.model_dump_json()
+    told = build(**FUSED, dialogue__kind="gru")
+    assert told.model_dump(mode="json")["dialogue"] == {
+        "kind": "gru", "setting": "online", "layers": 1, "dropout": 0.2,
+    }  # fmt: skip
+    for config in (fused, told):
+        assert TrialConfig.model_validate_json(config.model_dump_json()) == config
+        assert TrialConfig.model_validate(nest(flatten(config.model_dump(mode="json")))) == config
 
 
 def test_flatten_and_nest_are_inverse():
@@ -154,6 +205,7 @@ def test_a_student_alone_has_the_merged_configuration_without_the_others():
         (TAUGHT | {"training__prediction": "nearest_center"}, "training.prediction 'head'"),
         (TAUGHT | {"head__hidden": 0}, "head.hidden must be 1 or more"),
         (TAUGHT_TWO | {"training__patience": 3}, "training.patience must be 0"),
+        (TAUGHT_TWO | {"dialogue__kind": "gru"}, "a student reads single utterances"),
     ],
 )
 def test_distillations_that_cannot_be(settings: dict[str, Any], said: str):

@@ -46,6 +46,26 @@ def test_labels_round_trip(label: Label, text: str) -> None:
     assert str(label) == text and Label.parse(text) == label
 
 
+@pytest.mark.parametrize(
+    ("dialogue", "name", "label"),
+    [
+        ({}, "T+A Concat ce", "T+A--EF--Concat(minilm+melstats)"),
+        ({"dialogue__kind": "gru"}, "T+A Concat+GRU-online ce", "T+A--EF--Concat+GRU-online(minilm+melstats)"),
+        (
+            {"dialogue__kind": "attention", "dialogue__setting": "offline"},
+            "T+A Concat+Attention-offline ce",
+            "T+A--EF--Concat+Attention-offline(minilm+melstats)",
+        ),
+    ],
+)
+def test_fused_models_are_named_with_how_they_read_the_dialogue(
+    dialogue: dict[str, object], name: str, label: str
+) -> None:
+    fused = config(encoders__audio__backbone="melstats", fusion__kind="concat", **dialogue)
+    assert method_name(fused) == name and str(label_of(fused)) == label
+    assert Label.parse(label) == label_of(fused)
+
+
 def test_the_label_of_a_configuration() -> None:
     assert str(label_of(config())) == "T--EF(minilm)"
     assert str(label_of(config(data__label="sentiment"))) == "T--SF(minilm)"

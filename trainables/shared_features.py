@@ -7,13 +7,14 @@ change every other worker's data. Batches are gathered (copied) row by row in `S
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import ray
 
 from mer.config import TrialConfig
+from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
 from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TrainingData
@@ -102,7 +103,8 @@ def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
     if len(parts) == 1:
         return next(iter(parts.values()))
     try:
-        return FusedSplit(parts)
+        whole = FusedSplit(parts)
+        return whole if config.dialogue.kind == "none" else replace(whole, dialogue_N=dialogue_numbers(whole.ids))
     except ValueError as fault:
         raise MerError("features", str(fault), then="extract them again from one data root") from fault
 

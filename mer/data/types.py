@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,18 @@ class Utterance:
     def id(self) -> str:
         """Unique in a corpus: dialogue names restart in every split, so the split is part of it."""
         return f"{self.split}/{self.dialogue}_utt{self.number}"
+
+
+def dialogue_numbers(ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Number of each row's dialogue, from `Utterance.id` of rows that are in dialogues one after the other: [0, 0, 1].
+
+    Raises: ValueError when a dialogue comes back after another.
+    """
+    number_of: dict[str, int] = {}
+    numbers = [number_of.setdefault(row.rpartition("_utt")[0], len(number_of)) for row in ids]
+    if numbers != sorted(numbers):
+        raise ValueError("utterances are not dialogue after dialogue")
+    return np.array(numbers, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

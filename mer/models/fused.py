@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mer.config import Fusion, HeadConfig
+from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
 from mer.models.classifier import Classifier, InputNorm, LayerMix
+from mer.models.dialogue import DialogueEncoder
 from mer.models.fusion import Fused, build_fusion
 
 
@@ -24,17 +25,26 @@ class Joined(Classifier):
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
         fusion: how modalities meet.
+        dialogue: how fused utterances read others of their dialogue; unless 'none', batches have a `dialogue_B`.
         widths: of the vectors, in the order text, audio, video.
         classes: C.
         probe: as in UtteranceClassifier.
     """
 
     def __init__(
-        self, config: HeadConfig, fusion: Fusion, *, widths: Mapping[str, int], classes: int, probe: bool
+        self,
+        config: HeadConfig,
+        fusion: Fusion,
+        dialogue: Dialogue,
+        *,
+        widths: Mapping[str, int],
+        classes: int,
+        probe: bool,
     ) -> None:
         super().__init__(probe=probe)
         self.own_loss = getattr(fusion, "own_loss", 0.0)
         self.fusion = build_fusion(fusion, widths, classes)
+        self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
         self._last: Fused | None = None  # of the last batch: auxiliary terms are asked for after the forward
 
@@ -42,16 +52,18 @@ class Joined(Classifier):
         """One vector per modality and row of a FusedBatch."""
         raise NotImplementedError
 
-    def join(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Tensor:
+    def join(self, parts: Mapping[str, Tensor], present_BM: Tensor, dialogue_B: Tensor | None = None) -> Tensor:
         """h (N, H) of one vector per modality. A row without any is read as its first modality's vector."""
-        nothing_B = ~present_BM.any(dim=1)
+        nothing_B = ~present_BM.any(dim=1)  # scored, never in the loss
         present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
         self._last = self.fusion(parts, present_BM)
-        return self.blocks(self._last.h_BD)
+        if self.dialogue is None:
+            return self.blocks(self._last.h_BD)
+        return self.blocks(self.dialogue(self._last.h_BD, dialogue_B))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """h (N, H) of a FusedBatch."""
-        return self.join(self.read(x), x.present_BM)
+        return self.join(self.read(x), x.present_BM, x.dialogue_B)
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(h (N, H), class scores (N, C)) of a FusedBatch."""
@@ -74,7 +86,7 @@ class Joined(Classifier):
 
 
 class FusedClassifier(Joined):
-    """Per modality norm and layer mix; then they are fused, and the head reads the fused vector.
+    """Per modality norm and layer mix; then they are fused, told of their dialogue, and read by the head.
 
     Args: as of Joined, and layers, width: of every modality, in the order text, audio, video.
     """
@@ -83,6 +95,7 @@ class FusedClassifier(Joined):
         self,
         config: HeadConfig,
         fusion: Fusion,
+        dialogue: Dialogue,
         *,
         layers: Mapping[str, int],
         width: Mapping[str, int],
@@ -92,7 +105,7 @@ class FusedClassifier(Joined):
         mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
         widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
         norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
-        super().__init__(config, fusion, widths=widths, classes=classes, probe=probe)
+        super().__init__(config, fusion, dialogue, widths=widths, classes=classes, probe=probe)
         self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from mer.config import Fusion, HeadConfig
+from mer.config import Fusion, HeadConfig, NoDialogue
 from mer.models.classifier import UtteranceClassifier
 from mer.models.fused import Joined
 
@@ -38,7 +38,7 @@ class StudentsClassifier(Joined):
     ) -> None:
         widths = {modality: student.width for modality, student in students.items()}
         straight = config.model_copy(update={"hidden": 0, "input_dropout": 0.0})
-        super().__init__(straight, fusion, widths=widths, classes=classes, probe=probe)
+        super().__init__(straight, fusion, NoDialogue(), widths=widths, classes=classes, probe=probe)
         self.students = nn.ModuleDict(dict(students))
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:

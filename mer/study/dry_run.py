@@ -26,6 +26,7 @@ from mer.training import build_run
 from trainables.shared_features import TEACHER, SharedTable, as_training_data
 
 _CONFIGS = 20
+_TURNS = 10  # utterances of a dialogue, about as in MELD
 _TIMED_ROWS = 1024
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
@@ -87,7 +88,8 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
     rng = np.random.default_rng(0)
     count = min(train_rows, _TIMED_ROWS)
-    ids, labels = tuple(map(str, range(count))), rng.integers(0, classes, count)
+    ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
+    labels = rng.integers(0, classes, count)
     names = tuple(f"class{index}" for index in range(classes))
 
     def table(encoder: EncoderConfig) -> SharedTable:

@@ -16,6 +16,7 @@ from torch import Tensor
 from mer.checkpoints.export import MODEL, Contents, Export, is_export, refuse_taken, write_export
 from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
+from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
@@ -386,7 +387,10 @@ def _backbone_files(config: TrialConfig) -> list[Path]:
 
 def _compare(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.ndarray) -> float:
     """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
-    logits_NC = open_predictor(export).scores({m: (table.features, table.present) for m, table in tables.items()})
+    read = {modality: (table.features, table.present) for modality, table in tables.items()}
+    ids = next(iter(tables.values())).ids
+    dialogue_N = None if export.config.dialogue.kind == "none" else dialogue_numbers(ids)
+    logits_NC = open_predictor(export).scores(read, dialogue_N)
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())

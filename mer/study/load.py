@@ -169,7 +169,9 @@ def _known(file: YamlFile, key: str, keys: KeyPath) -> bool:
     if key not in known_keys():
         below = sorted(known for known in known_keys() if known.startswith(f"{key}."))
         group = f"is a group of keys: {', '.join(below[:6])}{', ...' if below[6:] else ''}"
-        found = group if below else f"unknown key.{did_you_mean(key, known_keys())}"
+        beside = [known for known in known_keys() if known.split(".")[0] == key.split(".")[0]]
+        meant = did_you_mean(key, beside) or did_you_mean(key, known_keys())  # the group is rarely what is mistyped
+        found = group if below else f"unknown key.{meant}"
         then = "" if below else "python -m mer.tune --keys lists every key with its meaning"
         file.fault_named(keys, _name(keys, key), found, then=then)
         return False

@@ -143,7 +143,10 @@ def _use(folder: str, modalities: tuple[str, ...], reads: str) -> str:
 
 
 def _reads(config: TrialConfig) -> str:
-    encoder = config.encoders.text
+    encoder, dialogue = config.encoders.text, config.dialogue
+    if dialogue.kind != "none":
+        others = "earlier" if dialogue.setting == "online" else "earlier and later (not usable live)"
+        return f"It reads an utterance with all {others} ones of its dialogue: give whole dialogues as a CSV file."
     if encoder is None:
         clips = next(iter(config.encoders.present.values()))
         assert not isinstance(clips, TextEncoderConfig)

@@ -33,15 +33,14 @@ def check_teacher(config: TrialConfig) -> Export:
 
 def _refuse_other_context(config: TrialConfig, teacher: Export) -> None:
     """A text student reads what its teacher reads; and no teacher may see the future that its students do not."""
-    theirs = teacher.config.encoders.text
-    if theirs is None:
-        return
-    own = config.encoders.text
-    if own is not None and (own.context.past, own.context.future) != (theirs.context.past, theirs.context.future):
+    theirs, own = teacher.config.encoders.text, config.encoders.text
+    offline = getattr(teacher.config.dialogue, "setting", "online") == "offline"
+    if own is not None and theirs is not None and own.context != theirs.context:
         found = f"{teacher.folder} reads {_turns(theirs.context)}, the text student {_turns(own.context)}"
-        allowed = "the same context: set encoders.text.context.past and .future to the teacher's"
-    elif own is None and theirs.context.future:
-        found = f"{teacher.folder} reads {_turns(theirs.context)} (offline), and its students none (online)"
+        allowed = "the same context: set encoders.text.context to the teacher's"
+    elif offline or (own is None and theirs is not None and theirs.context.future):
+        turns = "later turns (dialogue.setting)" if theirs is None or offline else _turns(theirs.context)
+        found = f"{teacher.folder} reads {turns}: it is offline, and its students are online"
         allowed = "a teacher without later turns"
     else:
         return
@@ -49,7 +48,7 @@ def _refuse_other_context(config: TrialConfig, teacher: Export) -> None:
 
 
 def _turns(context: ContextConfig) -> str:
-    return f"{context.past} earlier and {context.future} later turns"
+    return f"{context.past} earlier and {context.future} later turns in {context.max_tokens} tokens"
 
 
 def refuse_other_data(config: TrialConfig, splits: Sequence[str], cache: Path) -> None:

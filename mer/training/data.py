@@ -55,10 +55,14 @@ class SplitArrays:
 
 
 class FusedBatch(NamedTuple):
-    """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order."""
+    """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order.
+
+    `dialogue_B` numbers their dialogues (int64); None where the split does not tell.
+    """
 
     parts: dict[str, Tensor]
     present_BM: Tensor
+    dialogue_B: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,13 @@ class FusedSplit:
     Args:
         parts: modality -> its arrays, in the order text, audio, video.
         dropped: modalities that are read as absent, to see what the others can do without them.
+        dialogue_N: number of each row's dialogue, never decreasing; None: rows are read one by one. A dialogue is never
+            cut, and its rows of which nothing is there stay in it.
     """
 
     parts: dict[str, SplitArrays]
     dropped: frozenset[str] = frozenset()
+    dialogue_N: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if list(self.parts) != [name for name in ("text", "audio", "video") if name in self.parts]:
@@ -79,6 +86,8 @@ class FusedSplit:
         first, *others = self.parts.values()
         if any(other.ids != first.ids or (other.labels_N != first.labels_N).any() for other in others):
             raise ValueError(f"{', '.join(self.parts)} are not of the same utterances")
+        if self.dialogue_N is not None and (len(self.dialogue_N) != len(self) or (np.diff(self.dialogue_N) < 0).any()):
+            raise ValueError("one dialogue number for each row expected, dialogue after dialogue")
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -105,12 +114,16 @@ class FusedSplit:
         gathered = {name: part.batch(rows, layers[name], device) for name, part in self.parts.items()}
         labels = next(iter(gathered.values()))[1]
         present = torch.from_numpy(self._present(rows)).to(device)
-        return FusedBatch({name: features for name, (features, _) in gathered.items()}, present), labels
+        dialogue = None if self.dialogue_N is None else torch.from_numpy(self.dialogue_N[rows]).to(device)
+        return FusedBatch({name: features for name, (features, _) in gathered.items()}, present, dialogue), labels
 
     def chunks(self, layers: dict[str, list[int]], device: str = "cpu") -> Iterator[tuple[FusedBatch, None]]:
-        """All rows in order, so many at a time that memory stays small."""
-        for start in range(0, len(self), CHUNK_ROWS):
-            yield self.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), layers, device)[0], None
+        """All rows in order, so many at a time that memory stays small; a dialogue is in the chunk it begins in."""
+        rows_N = np.arange(len(self))
+        firsts = rows_N if self.dialogue_N is None else np.unique(self.dialogue_N, return_index=True)[1]
+        starts = firsts[np.unique(firsts // CHUNK_ROWS, return_index=True)[1]]
+        for rows in np.split(rows_N, starts[1:]):
+            yield self.batch(rows, layers, device)[0], None
 
     def _present(self, rows: np.ndarray) -> np.ndarray:
         """(B, M) bool."""

@@ -54,10 +54,10 @@ class DistillationRun(TrainingRun):
 
     # -- one step ----------------------------------------------------------------------------------------------
 
-    def _begin_epoch(self) -> np.ndarray:
-        rows_N = super()._begin_epoch()
+    def _begin_epoch(self) -> list[np.ndarray]:
+        batches = super()._begin_epoch()
         self.streams.restart(self.config.seed, "epoch", self.epoch)
-        return rows_N
+        return batches
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         split = self.data.train

@@ -25,7 +25,8 @@ from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
 from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
-from mer.training.data import FusedSplit, Layers, Split, TrainingData
+from mer.training.batches import DialogueBatches, batches_of_rows
+from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
 from mer.training.metrics import Scores
 from mer.training.optimizer import (
     build_optimizer,
@@ -81,6 +82,9 @@ class TrainingRun:
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
         steps_per_epoch = math.ceil(len(self._train_rows_N) * share / config.optim.batch_size)
+        self._dialogue_batches = self._whole_dialogues()
+        if self._dialogue_batches is not None:
+            steps_per_epoch = self._dialogue_batches.steps
         self.total_steps = self.stage_one_epochs * steps_per_epoch  # of the schedule: stage two's rate is constant
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -89,10 +93,7 @@ class TrainingRun:
         """Train one epoch, score dev, remember the best weights. Raises TrialFailed on a non-finite loss."""
         started = time.perf_counter()
         with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
-            rows_N = self._begin_epoch()
-            losses: list[dict[str, float]] = []
-            for start in range(0, len(rows_N), self.config.optim.batch_size):
-                losses.append(self._step(rows_N[start : start + self.config.optim.batch_size]))
+            losses = [self._step(rows_B) for rows_B in self._begin_epoch()]
             scores = self.evaluate(self.data.dev)
         row = {
             "epoch": float(self.epoch + 1),
@@ -133,6 +134,9 @@ class TrainingRun:
         """What the model says of the given training rows, and the labels of those that it could read."""
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
         h_BH, logits_BC = self.model(x_BLD)
+        if isinstance(x_BLD, FusedBatch) and x_BLD.dialogue_B is not None:  # empty rows are read by others: no loss
+            there_B = x_BLD.present_BM.any(dim=1)
+            h_BH, logits_BC, y_B = h_BH[there_B], logits_BC[there_B], y_B[there_B]
         return Outputs(h_BH, logits_BC, self._anchors()), y_B
 
     def _finite(self, name: str, value: Tensor) -> float:
@@ -141,26 +145,30 @@ class TrainingRun:
             raise TrialFailed(f"the {name} became {number} at step {self.step_count + 1} (epoch {self.epoch + 1})")
         return number
 
-    def _begin_epoch(self) -> np.ndarray:
-        """Set modes and prototypes; return this epoch's training rows in order."""
+    def _begin_epoch(self) -> list[np.ndarray]:
+        """Set modes and prototypes; return the rows of each of this epoch's steps."""
         if self._in_stage_two and self.epoch == self.stage_one_epochs:
             self._enter_stage_two()
         self.model.train(not self._in_stage_two)
         self.objective.train()
-        rows_N, count = self._train_rows_N, len(self._train_rows_N)
-        if not self.objective.needs_centers:
-            return rows_N[torch.randperm(count).numpy()]
-        h_NH, centers_CH = self._training_representations()
-        self.objective.start_epoch(centers_CH)
-        if not self._uses_curriculum:
-            return rows_N[torch.randperm(count).numpy()]
+        rows_N, size = self._train_rows_N, self.config.optim.batch_size
+        if self.objective.needs_centers:
+            h_NH, centers_CH = self._training_representations()
+            self.objective.start_epoch(centers_CH)
+            if self._uses_curriculum:
+                rows_N = self._curriculum_rows(h_NH, centers_CH)
+        return self._dialogue_batches.draw() if self._dialogue_batches else batches_of_rows(rows_N, size)
+
+    def _curriculum_rows(self, h_NH: Tensor, centers_CH: Tensor) -> np.ndarray:
+        """Training rows that this epoch keeps, at least one batch of them."""
+        rows_N = self._train_rows_N
         labels = torch.tensor(self.data.train.labels_N[rows_N])
         keep = curriculum_keep_probability(
             h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
         )
-        chosen = torch.nonzero(torch.rand(count) < keep).flatten()
-        chosen = chosen if len(chosen) else torch.randperm(count)[: self.config.optim.batch_size]
-        return rows_N[chosen[torch.randperm(len(chosen))].numpy()]
+        chosen = torch.nonzero(torch.rand(len(rows_N)) < keep).flatten()
+        chosen = chosen if len(chosen) else torch.randperm(len(rows_N))[: self.config.optim.batch_size]
+        return rows_N[chosen.numpy()]
 
     def _enter_stage_two(self) -> None:
         """EACL: from the best weights so far, with everything but the anchors held still."""
@@ -298,6 +306,17 @@ class TrainingRun:
         """Rows of each class that are trained on, (C,)."""
         labels_N = self.data.train.labels_N[self.data.train.present_rows]
         return torch.from_numpy(np.bincount(labels_N, minlength=len(self.data.class_names)))
+
+    def _whole_dialogues(self) -> DialogueBatches | None:
+        """Batches by dialogue, where the model reads dialogues."""
+        if self.config.dialogue.kind == "none":
+            return None
+        dialogue_N = getattr(self.data.train, "dialogue_N", None)
+        if dialogue_N is None:
+            raise MerError(
+                "dialogue", "the data do not say which dialogue a row is of", then="set FusedSplit.dialogue_N"
+            )
+        return DialogueBatches(dialogue_N, self._train_rows_N, self.config.optim.batch_size)
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
         """Name -> (learning rate, parameters)."""

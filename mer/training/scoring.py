@@ -12,6 +12,8 @@ from torch import Tensor
 from mer.config import TrialConfig
 from mer.losses import Objective, Outputs
 from mer.models import Classifier, UtteranceClassifier
+from mer.models.fused import FusedClassifier
+from mer.models.students import StudentsClassifier
 from mer.training.data import Chunk, Layers
 from mer.training.seeding import seeded
 
@@ -38,12 +40,9 @@ def build_model(config: TrialConfig, *, layers: Layers, width: int | dict[str, i
             return alone(layers, width)
     assert isinstance(width, dict)
     if config.distill is None:
-        from mer.models.fused import FusedClassifier
-
         counts = {modality: len(chosen) for modality, chosen in layers.items()}
-        return FusedClassifier(config.head, config.fusion, layers=counts, width=width, classes=classes, probe=probe)
-    from mer.models.students import StudentsClassifier
-
+        parts = (config.head, config.fusion, config.dialogue)
+        return FusedClassifier(*parts, layers=counts, width=width, classes=classes, probe=probe)
     students = {}
     for modality in layers:
         with seeded(config.seed, "initialisation", modality):

@@ -278,7 +278,9 @@ def test_a_teacher_of_other_labels(exported: Export, corpus: Path, small_study: 
 def test_a_teacher_of_another_context(exported: Export, corpus: Path, small_study: Made):
     encoders = {"text": {"backbone": "minilm", "context": {"past": 4}}}
     config = teaching(exported, corpus, encoders=encoders)
-    with pytest.raises(MerError, match="reads 2 earlier and 0 later turns, the text student 4 earlier and 0 later"):
+    with pytest.raises(
+        MerError, match="reads 2 earlier and 0 later turns in 256 tokens, the text student 4 earlier and"
+    ):
         ensure_teacher(config, ("train", "dev"), small_study.cache)
     allowed = teaching(
         exported, corpus, encoders=encoders, distill={"teacher": str(exported.folder), "other_context": True}
@@ -286,14 +288,19 @@ def test_a_teacher_of_another_context(exported: Export, corpus: Path, small_stud
     assert set(ensure_teacher(allowed, ("dev",), small_study.cache, progress=False).paths) == {"dev"}
 
 
-def test_a_teacher_that_sees_the_future(exported: Export, corpus: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("by", ["text", "dialogue"])
+def test_a_teacher_that_sees_the_future(exported: Export, corpus: Path, monkeypatch: pytest.MonkeyPatch, by: str):
     from mer.study import teaching as module
 
-    encoders = exported.config.encoders.model_dump() | {}
-    encoders["text"]["context"]["future"] = 2
-    offline = replace(exported, config=TrialConfig.model_validate({"encoders": encoders}))
+    tree: dict[str, Any] = {"encoders": exported.config.encoders.model_dump()}
+    if by == "text":
+        tree["encoders"]["text"]["context"]["future"] = 2
+    else:
+        tree["encoders"] |= {"audio": {}}
+        tree |= {"fusion": {"kind": "concat"}, "dialogue": {"kind": "gru", "setting": "offline"}}
+    offline = replace(exported, config=TrialConfig.model_validate(tree))
     monkeypatch.setattr(module, "read_export", lambda folder: offline)
-    with pytest.raises(MerError, match=r"2 later turns \(offline\), and its students none \(online\)"):
+    with pytest.raises(MerError, match=r"later turns.*: it is offline, and its students are online"):
         module.check_teacher(teaching(exported, corpus))
 
 

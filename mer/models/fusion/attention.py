@@ -40,7 +40,7 @@ class Attention(nn.Module):
         return torch.where(none_B1[:, :, None], 0.0, taken_BQD)
 
 
-class _FeedForward(nn.Sequential):
+class FeedForward(nn.Sequential):
     def __init__(self, width: int, dropout: float) -> None:
         wide = _FEED_FORWARD * width
         super().__init__(
@@ -55,7 +55,7 @@ class SelfLayer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
-        self.feed_forward = _FeedForward(width, dropout)
+        self.feed_forward = FeedForward(width, dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BMD: Tensor, present_BM: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class CrossLayer(nn.Module):
         super().__init__()
         self.norm, self.keys_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = Attention(width, heads, may_take_nothing=True)
-        self.feed_forward = _FeedForward(width, dropout)
+        self.feed_forward = FeedForward(width, dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BQD: Tensor, keys_BKD: Tensor, present_BK: Tensor) -> Tensor:

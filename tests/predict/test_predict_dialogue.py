@@ -1,0 +1,177 @@
+"""Fused models that read dialogues: exported, loaded, and asked about whole dialogues and single utterances."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from export_helpers import quiet, write_trial
+
+import mer
+from mer.checkpoints.export import Export
+from mer.data.inputs import Inputs, from_csv
+from mer.data.types import Dialogue
+from mer.features import load_features
+from mer.files import write_json, write_text
+from mer.predict import Request, run
+from mer.predictor import Predictor, as_dialogue
+from mer.study.exporting import Options, export_study
+from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.ledger import Ledger
+from mer.study.load import load_spec
+from mer.study.record import read_record
+from mer.training import FusedSplit, TrainingRun
+from trainables.shared_features import as_training_data, read_table
+
+sys.path.append(str(Path(__file__).parents[1] / "features"))
+
+from clip_corpus import PER_DIALOGUE, clip, write_meld
+
+SPACE = """study: told
+trainable: fusion
+budget: {trials: 3, epochs: 3}
+sampler: {kind: random, seed: 0}
+scheduler: {kind: none}
+fixed:
+  data: {root: CORPUS}
+  encoders: {text: {backbone: minilm}, audio: {backbone: melstats}}
+  fusion: {kind: concat, width: 16}
+  head: {hidden: 0}
+  optim: {batch_size: 6, head_lr: 1e-2}
+params:
+  dialogue.kind: {choice: [none, gru, attention]}
+  dialogue.setting: {choice: [online, offline], when: {dialogue.kind: [gru, attention]}}
+points:
+  - {dialogue.kind: none}
+  - {dialogue.kind: gru, dialogue.setting: online}
+  - {dialogue.kind: attention, dialogue.setting: offline}
+"""
+NONE, ONLINE, OFFLINE = TRIALS = range(3)
+MISSING = 4  # the dev row whose clip is not there
+DEV = 8  # in dialogues of three, three, two
+ROUNDING = 0.01
+
+
+@dataclass
+class Told:
+    """A finished study of three fused models."""
+
+    corpus: Path
+    plan: FeaturePlan
+    runs: list[TrainingRun]
+    exports: list[Export]
+
+    @property
+    def table(self) -> Path:
+        return self.corpus / "dev_sent_emo.csv"
+
+    def model(self, number: int) -> Predictor:
+        return mer.load(self.exports[number].folder)
+
+    def dev(self, number: int) -> Inputs:
+        return from_csv(self.table, task="emotion", class_names=self.exports[number].class_names)
+
+    def clips(self) -> list[Path]:
+        return [clip(self.corpus, "audio", "dev", row) for row in range(DEV)]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("told")
+    corpus = write_meld(place / "corpus", {"train": 14, "dev": DEV}, video=False)
+    clip(corpus, "audio", "dev", MISSING).unlink()
+    space = place / "space.yaml"
+    space.write_text(SPACE.replace("CORPUS", str(corpus)))
+    spec, folder = load_spec(space), place / "studies" / "told"
+    plan = ensure_plan(spec, place / "features", progress=False)
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder, spec)
+    ledger.check_features(folder, plan.names())
+    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_text(folder / "code.diff", "\n")
+    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
+    made = Told(corpus, plan, [], [])
+    for number in TRIALS:
+        assignment = ledger.next_assignment()
+        assert assignment is not None and assignment.number == number
+        config = spec.trial_config(assignment.params)
+        paths = plan.of(config)
+        train, dev = ({m: read_table(Path(of[split])) for m, of in paths.items()} for split in ("train", "dev"))
+        trial = TrainingRun(config, *as_training_data(config, train, dev))
+        while not trial.finished:
+            trial.train_epoch()
+        write_trial(folder, number, trial)
+        ledger.end(number, "finished", best=trial.best_row)
+        made.runs.append(trial)
+        options = Options(out=place / f"export{number}", cache=place / "features", trial=number)
+        made.exports.append(export_study(read_record(folder), options, quiet())[0].export)
+    return made
+
+
+@pytest.mark.parametrize("number", TRIALS)
+def test_the_export_gives_the_trials_scores(number: int, told: Told) -> None:
+    """Bit for bit, and only with its dialogues."""
+    trial, paths = told.runs[number], told.plan.of(told.runs[number].config)
+    dev = trial.data.dev
+    assert isinstance(dev, FusedSplit)
+    assert (dev.dialogue_N is None) if number == NONE else (dev.dialogue_N.tolist() == [0, 0, 0, 1, 1, 1, 2, 2])
+    tables = {modality: load_features(Path(of["dev"])) for modality, of in paths.items()}
+    read = {modality: (table.features, table.present) for modality, table in tables.items()}
+    model = told.model(number)
+    np.testing.assert_array_equal(model.scores(read, np.arange(DEV) // PER_DIALOGUE), trial.best_logits)
+    apart = model.scores(read)
+    assert np.allclose(apart, trial.best_logits, atol=1e-3) == (number == NONE)
+
+
+@pytest.mark.parametrize("number", TRIALS)
+def test_a_csv_file_repeats_the_dev_scores(number: int, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    run(Request(told.exports[number].folder, file=told.table, json_lines=True), io.TextIOWrapper(io.BytesIO()))
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    logits = torch.from_numpy(told.runs[number].best_logits)
+    found = np.array([list(row["probabilities"].values()) for row in rows])
+    np.testing.assert_allclose(found, logits.softmax(dim=1).numpy(), atol=1e-3)
+    best = told.runs[number].best_row
+    assert best is not None
+    scores = f"{DEV} labelled utterances: accuracy {100 * best['dev_accuracy']:.2f}, "
+    assert scores + f"weighted-F1 {100 * best['dev_weighted_f1']:.2f}" in said.err
+    card = (told.exports[number].folder / "README.md").read_text()
+    assert f"| dev_accuracy | {100 * best['dev_accuracy']:.2f} |" in card
+
+
+def test_the_card_says_what_is_read_and_names_it(told: Told) -> None:
+    cards = [(export.folder / "README.md").read_text() for export in told.exports]
+    assert "It reads each utterance by itself." in cards[NONE] and "Method `T+A Concat ce`" in cards[NONE]
+    assert "It reads an utterance with all earlier ones of its dialogue: give whole dialogues" in cards[ONLINE]
+    assert "Method `T+A Concat+GRU-online ce`" in cards[ONLINE]
+    assert "with all earlier and later (not usable live) ones of its dialogue" in cards[OFFLINE]
+    assert "label `T+A--EF--Concat+Attention-offline(minilm+melstats)`" in cards[OFFLINE]
+
+
+@pytest.mark.parametrize("number", [ONLINE, OFFLINE])
+def test_dialogues_are_read_whole_and_apart(number: int, told: Told) -> None:
+    """Scores up to a constant, as logs of chances; live features round the last bits of another batch's sums."""
+    model, inputs, clips = told.model(number), told.dev(number), told.clips()
+
+    def ask(*dialogues: Dialogue, rows: list[int]) -> np.ndarray:
+        found = model.predict_utterances(dialogues, {"audio": [clips[row] for row in rows]})
+        return np.log([list(prediction.probabilities.values()) for prediction in found])
+
+    def alone(row: int) -> Dialogue:
+        return as_dialogue([("Ross", f"Line {row}.")], name="any name, also another's")
+
+    whole = ask(*inputs.dialogues, rows=list(range(DEV)))
+    first, second, third = inputs.dialogues
+    apart = [ask(first, rows=[0, 1, 2]), ask(second, rows=[3, 4, 5]), ask(third, rows=[6, 7])]
+    assert np.concatenate(apart) == pytest.approx(whole, abs=ROUNDING)
+    singles = ask(alone(0), alone(2), alone(7), rows=[0, 2, 7])
+    assert singles == pytest.approx(np.concatenate([ask(alone(row), rows=[row]) for row in (0, 2, 7)]), abs=ROUNDING)
+    told_more = np.abs(singles - whole[[0, 2, 7]]).max(axis=1) > 2 * ROUNDING
+    assert told_more.tolist() == [number == OFFLINE, True, True], "online the first utterance is told nothing"
