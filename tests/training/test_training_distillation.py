@@ -117,3 +117,28 @@ def test_dev_says_how_often_a_student_agrees_with_its_teacher():
 def test_a_merged_run_without_its_teacher_is_refused():
     with pytest.raises(Exception, match="the outputs of the teacher are not there"):
         build_run(distill_config(), distill_data(teaches=False), LAYERS)
+
+
+@pytest.mark.parametrize("kind", ["concat", "self_attention", "shifting", "tgmoe", "late", "lmf"])
+def test_a_training_step_says_of_a_row_what_evaluation_says(kind: str):
+    """The students' answers for the rows they can read must land on those rows of the fusion."""
+    run = merged(fusion__kind=kind)
+    run.train_epoch()
+    run.model.eval()
+    run.streams.restart("here")
+    rows = np.arange(20)[::-1].copy()
+    split = run.data.train
+    batch, labels = split.batch(rows, LAYERS)
+    some = batch.present_BM.any(dim=1)
+    with torch.no_grad():
+        outputs, answered = run._answer(rows)
+        h, logits = run.model(batch)
+    assert torch.equal(answered, labels[some]) and not some.all()
+    torch.testing.assert_close(outputs.logits_NC, logits[some])
+    torch.testing.assert_close(outputs.h_ND, h[some])
+    for modality, (there, own) in outputs.students.items():
+        expected = run._student(modality)(batch.parts[modality][some][there])[1]
+        torch.testing.assert_close(own.logits_NC, expected)
+        np.testing.assert_array_equal(
+            own.lesson.logits_NC.numpy(), run.data.teacher["train"].logits_NC[rows[some.numpy()][there.numpy()]]
+        )
