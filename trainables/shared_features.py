@@ -94,7 +94,7 @@ def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
     teacher, students = tables[TEACHER], next(iter(tables.values()))
     if teacher.logits_NC is None or teacher.ids != students.ids:
         raise MerError("distill.teacher", "its outputs are of other utterances than the students'")
-    return TeacherOutputs(teacher.logits_NC, teacher.features_NLD[:, 0])
+    return TeacherOutputs(teacher.logits_NC, teacher.features_NLD[:, 0], teacher.present_N)
 
 
 def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:

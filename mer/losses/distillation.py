@@ -19,11 +19,14 @@ _SHORTEST = 1e-6  # a numerically constant row or column has no direction; large
 class Lesson(NamedTuple):
     """What the teacher says of a batch; no gradient reaches it.
 
-    Args: share: of the terms' weights, up to 1 while distillation fades in.
+    Args:
+        there_N: bool, the rows that the teacher itself could read; None: all.
+        share: of the terms' weights, up to 1 while distillation fades in.
     """
 
     logits_NC: Tensor
     h_NK: Tensor | None = None
+    there_N: Tensor | None = None
     share: float = 1.0
 
 
@@ -96,10 +99,13 @@ class Distillation(nn.Module):
     def forward(self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor) -> dict[str, Tensor]:
         """Unweighted terms by name; one that has too few rows in this batch is left out."""
         teacher_NC, teacher_NK = lesson.logits_NC, lesson.h_NK
+        kept_N = lesson.there_N
         if self.config.kd_filter == "correct_only":
-            right = teacher_NC.argmax(dim=1) == y_N
-            h_ND, logits_NC, teacher_NC = h_ND[right], logits_NC[right], teacher_NC[right]
-            teacher_NK = None if teacher_NK is None else teacher_NK[right]
+            right_N = teacher_NC.argmax(dim=1) == y_N
+            kept_N = right_N if kept_N is None else kept_N & right_N
+        if kept_N is not None:
+            h_ND, logits_NC, teacher_NC = h_ND[kept_N], logits_NC[kept_N], teacher_NC[kept_N]
+            teacher_NK = None if teacher_NK is None else teacher_NK[kept_N]
         terms: dict[str, Tensor] = {}
         if len(teacher_NC) and self.config.response != "none":
             terms["response"] = self._response(logits_NC, teacher_NC)

@@ -355,6 +355,7 @@ def _provenance(
         "backbones": backbones,
         "class_names": list(trained.class_names),
         **_teacher(trained.config),
+        **({"student": options.student} if options.student else {}),
         "environment": own or summary.get("environment", {}),
         "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -191,7 +191,7 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
     revision = f", revision {backbone['revision']}" if backbone["revision"] else ""
     return [
         ("study", f"{facts.study} (generation {come['generation']})"),
-        ("trial", facts.number),
+        ("trial", f"{facts.number}{', the ' + come['student'] + ' student' if come.get('student') else ''}"),
         ("seed", facts.config.seed),
         ("searched by", environment.get("command", "unknown")),
         ("exported by", f"{come['command']}, {come['created']}"),

@@ -140,10 +140,14 @@ class FusedSplit:
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """What a teacher says of one split, row by row: class scores and its h, float32."""
+    """What a teacher says of one split, row by row: class scores and its h, float32.
+
+    Args: present_N: bool, the rows that the teacher itself could read; None: all.
+    """
 
     logits_NC: np.ndarray
     h_NK: np.ndarray
+    present_N: np.ndarray | None = None
 
 
 Split = SplitArrays | FusedSplit

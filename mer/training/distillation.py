@@ -110,14 +110,14 @@ class DistillationRun(TrainingRun):
         if self.distill.source == "fused":
             return None
         told = self.data.teacher["train"]
-        logits_BC, h_BK = (torch.from_numpy(array[rows_B]).to(self.device) for array in (told.logits_NC, told.h_NK))
-        return Lesson(logits_BC, h_BK, self._share())
+        copied = [array[rows_B] for array in (told.logits_NC, told.h_NK, told.present_N) if array is not None]
+        return Lesson(*(torch.from_numpy(array).to(self.device) for array in copied), share=self._share())
 
     def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
         """Self-distillation: the fused head is the teacher."""
         if self.distill.source == "teacher":
             return student
-        return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], None, self._share()))
+        return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], share=self._share()))
 
     def _share(self) -> float:
         """Of the weights of the teacher's terms in this step: up to 1 over `warmup_steps`."""

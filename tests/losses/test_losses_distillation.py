@@ -130,6 +130,9 @@ def test_only_rows_that_the_teacher_has_right(scores, features):
     y[:2] = (y[:2] + 1) % CLASSES
     terms = Distillation(config, WIDTH, WIDTH)(features[0], scores[0], Lesson(teacher, features[1]), y)
     assert terms["response"].item() == pytest.approx(literal_kl(scores[0][2:], teacher[2:], 4.0), rel=1e-5)
+    there = torch.tensor([True, True, True, True, False, False])  # and those that it could read
+    terms = Distillation(config, WIDTH, WIDTH)(features[0], scores[0], Lesson(teacher, features[1], there), y)
+    assert terms["response"].item() == pytest.approx(literal_kl(scores[0][2:4], teacher[2:4], 4.0), rel=1e-5)
     wrong = (teacher.argmax(dim=1) + 1) % CLASSES
     assert Distillation(config, WIDTH, WIDTH)(features[0], scores[0], Lesson(teacher, None), wrong) == {}
 

@@ -29,7 +29,8 @@ def teacher(labels_N: np.ndarray) -> TeacherOutputs:
     rng = np.random.default_rng(3)
     logits = 2 * np.eye(len(CLASSES))[labels_N] + rng.standard_normal((len(labels_N), len(CLASSES)))
     h = logits @ rng.standard_normal((len(CLASSES), TEACHER_WIDTH))
-    return TeacherOutputs(logits.astype(np.float32), h.astype(np.float32))
+    there = rng.random(len(labels_N)) >= 0.1
+    return TeacherOutputs(logits.astype(np.float32), h.astype(np.float32), there)
 
 
 def distill_data(modality: str | None = None, absent: float = 0.3, teaches: bool = True) -> TrainingData:
