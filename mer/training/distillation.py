@@ -110,8 +110,9 @@ class DistillationRun(TrainingRun):
         if self.distill.source == "fused":
             return None
         told = self.data.teacher["train"]
-        copied = [array[rows_B] for array in (told.logits_NC, told.h_NK, told.present_N) if array is not None]
-        return Lesson(*(torch.from_numpy(array).to(self.device) for array in copied), share=self._share())
+        copy = lambda array: torch.from_numpy(array[rows_B]).to(self.device)  # noqa: E731
+        there_B = None if told.present_N is None else copy(told.present_N)
+        return Lesson(copy(told.logits_NC), copy(told.h_NK), there_B, self._share())
 
     def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
         """Self-distillation: the fused head is the teacher."""
