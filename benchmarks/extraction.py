@@ -2,12 +2,13 @@
 
     python -m benchmarks.extraction [--clips 120] [--pairs 5] [--only melstats,wav2vec2]
 
-The loop takes one clip at a time with the same encoder object: decode, preprocess, encode, keep the row. Ours decodes
-in threads ahead of the encoder, batches clips of similar length and writes its shards to disk. They take turns, K
-times; a row shows medians over the turns, and the median of the ratios of each pair. Torch has its default number of
-threads in both. Clips are generated, 1 to 6 s long: FLAC (16 kHz), and H.264 with sound (320x240, 25 a second); they
-are read once before the clock starts, so no figure contains the disk. Backbones have random weights, 4 layers of width
-256. The rows of both ways are compared: they must agree.
+The loop takes one clip at a time with the same encoder object: decode, preprocess, encode, keep the row. Ours reads
+clips side by side, a thread for each (on a GPU: decodes in threads ahead of batches), and writes its shards to disk.
+They take turns, K times; a row shows medians over the turns, and the median of the ratios of each pair. Torch has its
+default number of threads in both: the loop's clip is shared by all of them. Clips are generated, 1 to 6 s long: FLAC
+(16 kHz), and H.264 with sound (320x240, 25 a second); they are read once before the clock starts, so no figure
+contains the disk. Backbones have random weights, 4 layers of width 256. The rows of both ways are compared: they must
+agree.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,14 +84,25 @@ def write_mp4(path: Path, seconds: float, seed: int) -> None:
         container.mux(track.encode(None))
 
 
-def save_wav2vec2(folder: Path) -> None:
+LAYER_NORM = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}  # may be padded on a GPU
+
+
+def save_speech(kind: str, folder: Path, **settings: Any) -> None:
     import transformers as hf
 
-    config = hf.Wav2Vec2Config(
-        **SMALL, conv_dim=(256,) * 7, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True
-    )
-    hf.Wav2Vec2Model(config).save_pretrained(folder)
+    config = getattr(hf, f"{kind}Config")(**SMALL, conv_dim=(256,) * 7, **settings)
+    getattr(hf, f"{kind}Model")(config).save_pretrained(folder)
     hf.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+
+
+def save_whisper(folder: Path) -> None:
+    import transformers as hf
+
+    config = hf.WhisperConfig(
+        d_model=256, encoder_layers=4, encoder_attention_heads=4, encoder_ffn_dim=1024, decoder_layers=1
+    )
+    hf.WhisperModel(config).save_pretrained(folder)
+    hf.WhisperFeatureExtractor().save_pretrained(folder)
 
 
 def save_videomae(folder: Path) -> None:
@@ -113,7 +126,11 @@ def save_processor(kind: Any, folder: Path) -> None:
 # name -> (modality, how its backbone is saved; None: statistics without one)
 ENCODERS: dict[str, tuple[str, Callable[[Path], None] | None]] = {
     "melstats": ("audio", None),
-    "wav2vec2": ("audio", save_wav2vec2),
+    "wav2vec2": ("audio", partial(save_speech, "Wav2Vec2", **LAYER_NORM)),
+    "HuBERT": ("audio", partial(save_speech, "Hubert")),
+    "WavLM": ("audio", partial(save_speech, "WavLM")),
+    "data2vec": ("audio", partial(save_speech, "Data2VecAudio")),
+    "Whisper": ("audio", save_whisper),
     "framestats": ("video", None),
     "VideoMAE": ("video", save_videomae),
     "CLIP": ("video", save_clip),
