@@ -5,7 +5,8 @@
 The loop takes one clip at a time with the same encoder object: decode, preprocess, encode, keep the row. Ours reads
 clips side by side, a thread for each (on a GPU: decodes in threads ahead of batches), and writes its shards to disk.
 They take turns, K times; a row shows medians over the turns, and the median of the ratios of each pair. Torch has its
-default number of threads in both: the loop's clip is shared by all of them. Clips are generated, 1 to 6 s long: FLAC
+default number of threads, which share a clip in the loop (on a busy machine they wait for each other so long that
+--loop-threads 1 is the stronger opponent). Clips are generated, 1 to 6 s long: FLAC
 (16 kHz), and H.264 with sound (320x240, 25 a second); they are read once before the clock starts, so no figure
 contains the disk. Backbones have random weights, 4 layers of width 256. The rows of both ways are compared: they must
 agree.
@@ -147,11 +148,15 @@ def open_encoder(name: str, folder: Path) -> tuple[ClipEncoderConfig, ClipEncode
     return config, open_clip_encoder(config, None if save is None else BackboneFolder(name, folder / name))
 
 
-def one_by_one(rows: list[ClipRow], encoder: ClipEncoder) -> np.ndarray:
-    features = []
+def one_by_one(rows: list[ClipRow], encoder: ClipEncoder, threads: int) -> np.ndarray:
+    import torch
+
+    features, before = [], torch.get_num_threads()
+    torch.set_num_threads(threads)
     for row in rows:
         assert row.path is not None
         features.append(encoder.encode([encoder.load(row.path)])[0])
+    torch.set_num_threads(before)
     return np.stack(features).astype(np.float16)
 
 
@@ -168,16 +173,19 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
     return time.perf_counter() - started, features
 
 
-def compare(name: str, clips: list[Path], pairs: int, folder: Path) -> str:
+def compare(name: str, clips: list[Path], pairs: int, folder: Path, loop_threads: int) -> str:
     """One line of the table."""
     config, encoder = open_encoder(name, folder)
     rows = [ClipRow(path.name, path, "") for path in clips]
     ours(rows, config, encoder)  # whatever is done once is done here
-    one_by_one(rows[:8], encoder)
+    one_by_one(rows[:8], encoder, loop_threads)
     megabytes = sum(path.stat().st_size for path in clips) / 1e6
     loop_s, ours_s = [], []
     for turn in range(pairs):
-        ways = [(ours_s, lambda: ours(rows, config, encoder)), (loop_s, lambda: one_by_one(rows, encoder))]
+        ways = [
+            (ours_s, lambda: ours(rows, config, encoder)),
+            (loop_s, lambda: one_by_one(rows, encoder, loop_threads)),
+        ]
         made = []
         for seconds, work in ways if turn % 2 else ways[::-1]:
             elapsed, features = timed(work)
@@ -197,12 +205,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=120, help="of each kind (default 120)")
     parser.add_argument("--pairs", type=int, default=5, help="turns of the two ways (default 5)")
     parser.add_argument("--only", default=",".join(ENCODERS), help="comma-separated names (default: all)")
+    parser.add_argument("--loop-threads", type=int, help="of torch in the loop (default: as many as it has)")
     given = parser.parse_args()
     names = [name for name in given.only.split(",") if name]
     if unknown := sorted(set(names) - set(ENCODERS)):
         sys.exit(f"--only {','.join(unknown)}: no such encoder; there are {', '.join(ENCODERS)}")
     import torch
 
+    loop_threads = given.loop_threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clips: dict[str, list[Path]] = {"audio": [], "video": []}
@@ -215,12 +225,12 @@ def main() -> None:
                 write_mp4(clips["video"][-1], seconds, index)
         print(
             f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before; torch has "
-            f"{torch.get_num_threads()} threads; medians of {given.pairs} pairs, page cache warm"
+            f"{torch.get_num_threads()} threads, {loop_threads} in the loop; medians of {given.pairs} pairs"
         )
         print(f"{'':10}  {'':5}  {'':5}  {'clips/s':^16}  {'MB/s read':^14}  {'ours / loop':^16}")
         print(f"{'encoder':10}  clips     MB     loop     ours    loop    ours  ratio  range", flush=True)
         for name in names:
-            print(compare(name, clips[ENCODERS[name][0]], given.pairs, folder), flush=True)
+            print(compare(name, clips[ENCODERS[name][0]], given.pairs, folder, loop_threads), flush=True)
         print(f"load average {os.getloadavg()[0]:.1f} after")
 
 
