@@ -55,8 +55,8 @@ class ClipEncoder(Protocol):
 class SideBySide:
     """A backbone on a CPU: `load` encodes too, so that clips run side by side, each alone in a thread of its own.
 
-    A large batch gains nothing on a CPU and loses much: arrays above 32 MB come fresh from the kernel at every layer,
-    page by page. Threads that share a clip wait for each other at every layer. Alone, a clip needs no padding either,
+    A large batch saves no arithmetic on a CPU and costs memory that comes fresh from the kernel at every layer, page by
+    page. Threads that share a clip wait for each other at every layer. Alone, a clip needs no padding either,
     and has the same bits whatever its neighbours.
     """
 
