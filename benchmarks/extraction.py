@@ -2,12 +2,14 @@
 
     python -m benchmarks.extraction [--clips 120] [--pairs 5] [--only melstats,wav2vec2]
 
-The loop takes one clip at a time with the same encoder object: decode, preprocess, encode, keep the row. Ours decodes
-in threads ahead of the encoder, batches clips of similar length and writes its shards to disk. They take turns, K
-times; a row shows medians over the turns, and the median of the ratios of each pair. Torch has its default number of
-threads in both. Clips are generated, 1 to 6 s long: FLAC (16 kHz), and H.264 with sound (320x240, 25 a second); they
-are read once before the clock starts, so no figure contains the disk. Backbones have random weights, 4 layers of width
-256. The rows of both ways are compared: they must agree.
+The loop takes one clip at a time with the same encoder object: decode, preprocess, encode, keep the row. Ours reads
+clips side by side, a thread for each (on a GPU: decodes in threads ahead of batches), and writes its shards to disk.
+They take turns, K times; a row shows medians over the turns, and the median of the ratios of each pair. Torch has its
+default number of threads, which share a clip in the loop (on a busy machine they wait for each other so long that
+--loop-threads 1 is the stronger opponent). Clips are generated, 1 to 6 s long: FLAC
+(16 kHz), and H.264 with sound (320x240, 25 a second); they are read once before the clock starts, so no figure
+contains the disk. Backbones have random weights, 4 layers of width 256. The rows of both ways are compared: they must
+agree.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,14 +85,25 @@ def write_mp4(path: Path, seconds: float, seed: int) -> None:
         container.mux(track.encode(None))
 
 
-def save_wav2vec2(folder: Path) -> None:
+LAYER_NORM = {"feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True}  # may be padded on a GPU
+
+
+def save_speech(kind: str, folder: Path, **settings: Any) -> None:
     import transformers as hf
 
-    config = hf.Wav2Vec2Config(
-        **SMALL, conv_dim=(256,) * 7, feat_extract_norm="layer", conv_bias=True, do_stable_layer_norm=True
-    )
-    hf.Wav2Vec2Model(config).save_pretrained(folder)
+    config = getattr(hf, f"{kind}Config")(**SMALL, conv_dim=(256,) * 7, **settings)
+    getattr(hf, f"{kind}Model")(config).save_pretrained(folder)
     hf.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+
+
+def save_whisper(folder: Path) -> None:
+    import transformers as hf
+
+    config = hf.WhisperConfig(
+        d_model=256, encoder_layers=4, encoder_attention_heads=4, encoder_ffn_dim=1024, decoder_layers=1
+    )
+    hf.WhisperModel(config).save_pretrained(folder)
+    hf.WhisperFeatureExtractor().save_pretrained(folder)
 
 
 def save_videomae(folder: Path) -> None:
@@ -113,7 +127,11 @@ def save_processor(kind: Any, folder: Path) -> None:
 # name -> (modality, how its backbone is saved; None: statistics without one)
 ENCODERS: dict[str, tuple[str, Callable[[Path], None] | None]] = {
     "melstats": ("audio", None),
-    "wav2vec2": ("audio", save_wav2vec2),
+    "wav2vec2": ("audio", partial(save_speech, "Wav2Vec2", **LAYER_NORM)),
+    "HuBERT": ("audio", partial(save_speech, "Hubert")),
+    "WavLM": ("audio", partial(save_speech, "WavLM")),
+    "data2vec": ("audio", partial(save_speech, "Data2VecAudio")),
+    "Whisper": ("audio", save_whisper),
     "framestats": ("video", None),
     "VideoMAE": ("video", save_videomae),
     "CLIP": ("video", save_clip),
@@ -130,11 +148,15 @@ def open_encoder(name: str, folder: Path) -> tuple[ClipEncoderConfig, ClipEncode
     return config, open_clip_encoder(config, None if save is None else BackboneFolder(name, folder / name))
 
 
-def one_by_one(rows: list[ClipRow], encoder: ClipEncoder) -> np.ndarray:
-    features = []
+def one_by_one(rows: list[ClipRow], encoder: ClipEncoder, threads: int) -> np.ndarray:
+    import torch
+
+    features, before = [], torch.get_num_threads()
+    torch.set_num_threads(threads)
     for row in rows:
         assert row.path is not None
         features.append(encoder.encode([encoder.load(row.path)])[0])
+    torch.set_num_threads(before)
     return np.stack(features).astype(np.float16)
 
 
@@ -151,16 +173,19 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
     return time.perf_counter() - started, features
 
 
-def compare(name: str, clips: list[Path], pairs: int, folder: Path) -> str:
+def compare(name: str, clips: list[Path], pairs: int, folder: Path, loop_threads: int) -> str:
     """One line of the table."""
     config, encoder = open_encoder(name, folder)
     rows = [ClipRow(path.name, path, "") for path in clips]
     ours(rows, config, encoder)  # whatever is done once is done here
-    one_by_one(rows[:8], encoder)
+    one_by_one(rows[:8], encoder, loop_threads)
     megabytes = sum(path.stat().st_size for path in clips) / 1e6
     loop_s, ours_s = [], []
     for turn in range(pairs):
-        ways = [(ours_s, lambda: ours(rows, config, encoder)), (loop_s, lambda: one_by_one(rows, encoder))]
+        ways = [
+            (ours_s, lambda: ours(rows, config, encoder)),
+            (loop_s, lambda: one_by_one(rows, encoder, loop_threads)),
+        ]
         made = []
         for seconds, work in ways if turn % 2 else ways[::-1]:
             elapsed, features = timed(work)
@@ -180,12 +205,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=120, help="of each kind (default 120)")
     parser.add_argument("--pairs", type=int, default=5, help="turns of the two ways (default 5)")
     parser.add_argument("--only", default=",".join(ENCODERS), help="comma-separated names (default: all)")
+    parser.add_argument("--loop-threads", type=int, help="of torch in the loop (default: as many as it has)")
     given = parser.parse_args()
     names = [name for name in given.only.split(",") if name]
     if unknown := sorted(set(names) - set(ENCODERS)):
         sys.exit(f"--only {','.join(unknown)}: no such encoder; there are {', '.join(ENCODERS)}")
     import torch
 
+    loop_threads = given.loop_threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clips: dict[str, list[Path]] = {"audio": [], "video": []}
@@ -198,12 +225,12 @@ def main() -> None:
                 write_mp4(clips["video"][-1], seconds, index)
         print(
             f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before; torch has "
-            f"{torch.get_num_threads()} threads; medians of {given.pairs} pairs, page cache warm"
+            f"{torch.get_num_threads()} threads, {loop_threads} in the loop; medians of {given.pairs} pairs"
         )
         print(f"{'':10}  {'':5}  {'':5}  {'clips/s':^16}  {'MB/s read':^14}  {'ours / loop':^16}")
         print(f"{'encoder':10}  clips     MB     loop     ours    loop    ours  ratio  range", flush=True)
         for name in names:
-            print(compare(name, clips[ENCODERS[name][0]], given.pairs, folder), flush=True)
+            print(compare(name, clips[ENCODERS[name][0]], given.pairs, folder, loop_threads), flush=True)
         print(f"load average {os.getloadavg()[0]:.1f} after")
 
 

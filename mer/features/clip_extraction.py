@@ -1,19 +1,19 @@
 """Read many clips: probed, bucketed by length, decoded ahead of the encoder, in shards that survive a kill.
 
 The batches follow from the clips alone, never from where a run was interrupted or who is quicker, so a resumed
-extraction gives the same bits as an uninterrupted one (on the same machine and number of threads).
+extraction gives the same bits as an uninterrupted one (on the same machine).
 """
 
 from __future__ import annotations
 
+import math
 import os
-from collections import deque
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from mer.config import ClipEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
 from mer.errors import MerError
 from mer.features import tensors
+from mer.features.ahead import ahead_of
 from mer.features.clips import ClipEncoder, LoadedClip
 from mer.features.extraction import as_stored, plan_batches, plan_shards
 from mer.features.progress import Step
@@ -28,9 +29,8 @@ from mer.features.reading import ClipRow, Extracted, Shard, ShardResult, Spread
 from mer.files import sha256_json
 
 SHARD_CLIPS = 64  # about what a kill can cost
+MOST_THREADS = 8  # each holds the activations of a clip; of more processors, each gets its share
 VANISHED = "the file went away while features were extracted"
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 
 
 def extract_clips(
@@ -57,7 +57,7 @@ def extract_clips(
         done += len(result.features_NLD)
         step(done, total)
     results = ((number, _read_shard(_file(parts, number))) for number in shards)
-    return replace(_assemble(rows, encoder, shards, results, faults), encoded=encoded)
+    return replace(_assemble(rows, encoder, shards, results, faults, partial(_on_disk, parts)), encoded=encoded)
 
 
 def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Extracted:
@@ -80,7 +80,10 @@ def plan_clips(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int,
 def encode_shards(
     encoder: ClipEncoder, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]
 ) -> Iterator[tuple[int, ShardResult]]:
-    """Decode in threads, ahead of the encoder by two batches at most: that, and one shard, is all memory holds."""
+    """Decode in threads, ahead of the encoder by two batches at most: that, and one shard, is all memory holds.
+
+    On a CPU the encoder runs in these threads as well (`SideBySide`).
+    """
     threads = _threads()
     plan = list(shards)
     order = [row for _, shard in plan for batch in shard for row in batch]
@@ -101,20 +104,6 @@ def encode_shards(
             faults |= {rows[row].id: str(fault) for row, fault in clips.items() if isinstance(fault, MediaFault)}
             notes |= {rows[row].id: "; ".join(clip.notes) for row, clip in good.items() if clip.notes}
         yield number, ShardResult(np.concatenate(pieces), faults, notes)
-
-
-def ahead_of(items: Sequence[Item], load: Callable[[Item], Value], *, threads: int, ahead: int) -> Iterator[Value]:
-    """load(item) of every item, in order, at most `ahead` of them waiting at a time."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        rest = iter(items)
-        waiting: deque[Future[Value]] = deque(pool.submit(load, item) for item in islice(rest, ahead))
-        while waiting:
-            value = waiting.popleft().result()
-            waiting.extend(pool.submit(load, item) for item in islice(rest, 1))
-            yield value
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load(encoder: ClipEncoder, row: ClipRow) -> LoadedClip | MediaFault:
@@ -140,8 +129,8 @@ def _probe(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, int
         except MediaFault as fault:
             return str(fault)
 
-    with ThreadPoolExecutor(_threads()) as pool:
-        probed = list(pool.map(probe, rows))
+    threads = _threads()
+    probed = list(ahead_of(rows, probe, threads=threads, ahead=8 * threads))
     lengths = {row: length for row, length in enumerate(probed) if isinstance(length, int)}
     return lengths, {rows[row].id: fault for row, fault in enumerate(probed) if isinstance(fault, str)}
 
@@ -168,19 +157,34 @@ def _assemble(
     shards: dict[int, Shard],
     results: Iterable[tuple[int, ShardResult]],
     faults: dict[str, str],
+    zeros: Callable[[tuple[int, ...], type], np.ndarray] = np.zeros,
 ) -> Extracted:
-    """Put every row in its place; one shard in memory at a time, besides the result."""
-    features = np.zeros((len(rows), encoder.layers, encoder.width), dtype=np.float16)
+    """Put every row in its place, in an array of `zeros`; besides it one shard is in memory at a time."""
+    features = zeros((len(rows), encoder.layers, encoder.width), np.float16)
     faults, notes, encoded = dict(faults), dict[str, str](), 0
     for number, result in results:
-        if result.features_NLD.dtype != features.dtype:
-            features = features.astype(np.float32)
+        if result.features_NLD.dtype == np.float32 != features.dtype:
+            wide = zeros(features.shape, np.float32)
+            wide[:] = features
+            features = wide
         features[[row for batch in shards[number] for row in batch]] = result.features_NLD
         faults |= result.faults
         notes |= result.notes
         encoded += len(result.features_NLD) - len(result.faults)
     present = np.array([row.id not in faults for row in rows], dtype=bool)
     return Extracted(features, encoded, present_N=present, faults=faults, notes=notes)
+
+
+def _on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Zeros in a file without a name, which goes with the array, or with the process when that is killed.
+
+    The system may take such memory back at any time: features of any number of clips fit.
+    Raises: OSError when the disk has no room; found out on writing to the array, that would be a crash.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
+        return np.memmap(file, dtype, "r+", shape=shape)
 
 
 def _count(shards: dict[int, Shard]) -> int:
@@ -192,4 +196,7 @@ def _file(parts: Path, number: int) -> Path:
 
 
 def _threads() -> int:
-    return max(1, min(8, os.cpu_count() or 1))
+    """As many as this process may keep busy: a worker of Ray has one processor, whatever its machine has."""
+    import torch
+
+    return min(MOST_THREADS, torch.get_num_threads())

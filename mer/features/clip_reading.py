@@ -27,7 +27,7 @@ from mer.features.backbones import (
 )
 from mer.features.cache import file_name
 from mer.features.clip_extraction import VANISHED, extract_clips
-from mer.features.clips import ClipEncoder
+from mer.features.clips import ClipEncoder, SideBySide
 from mer.features.hashing import HashMemo
 from mer.features.progress import Progress, Step, reporting
 from mer.features.reading import ClipRow, Extracted, Prepared, Spread
@@ -39,9 +39,13 @@ _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT`
 
 def open_clip_encoder(config: ClipEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
     """Load the backbone. Raises: MerError when the folder cannot be loaded whole."""
-    if isinstance(config, AudioEncoderConfig):
-        return audio.open_encoder(config, found)
-    return video.open_encoder(config, found)
+    encoder = (
+        audio.open_encoder(config, found)
+        if isinstance(config, AudioEncoderConfig)
+        else video.open_encoder(config, found)
+    )
+    on_cpu = str(getattr(encoder, "device", "")) == "cpu"  # statistics have no device: their `load` does all already
+    return SideBySide(encoder) if on_cpu else encoder
 
 
 def locate_clip_backbone(config: ClipEncoderConfig) -> BackboneFolder | None:

@@ -27,7 +27,10 @@ class LoadedClip:
 
 
 class ClipEncoder(Protocol):
-    """A loaded backbone. `load` and `probe` are called from several threads at once, `encode` from one."""
+    """A loaded backbone. `load` and `probe` are called from several threads at once, `encode` from one.
+
+    On a CPU, inside `SideBySide`, `encode` is called from several as well.
+    """
 
     layers: int
     width: int
@@ -47,3 +50,25 @@ class ClipEncoder(Protocol):
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
         """Pooled hidden states, float32 (B, L, D). To rounding, a row does not depend on its batch."""
         ...
+
+
+class SideBySide:
+    """A backbone on a CPU: `load` encodes too, so that clips run side by side, each alone in a thread of its own.
+
+    A large batch saves no arithmetic on a CPU and costs memory that comes fresh from the kernel at every layer, page by
+    page. Threads that share a clip wait for each other at every layer. Alone, a clip needs no padding either,
+    and has the same bits whatever its neighbours.
+    """
+
+    def __init__(self, encoder: ClipEncoder) -> None:
+        self.encoder = encoder
+        self.layers, self.width, self.probe = encoder.layers, encoder.width, encoder.probe
+        # Here only what is handed on together; the same as on a GPU, so that plans do not depend on the device.
+        self.batch_length = encoder.batch_length
+
+    def load(self, path: Path) -> LoadedClip:
+        clip = self.encoder.load(path)
+        return LoadedClip(self.encoder.encode([clip])[0], clip.notes)
+
+    def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
+        return np.stack([clip.inputs for clip in clips])

@@ -25,7 +25,7 @@ from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoE
 from mer.data import load_corpus
 from mer.errors import MerError
 from mer.features import clip_extraction, clip_reading, ensure_features, load_features
-from mer.features.clip_extraction import ahead_of
+from mer.features.ahead import ahead_of
 from mer.features.clip_reading import ClipReading
 from mer.features.live import LiveClips
 
@@ -491,6 +491,135 @@ def test_an_extraction_holds_few_clips_and_leaves_no_thread(
             DataConfig(root=str(many)), AudioEncoderConfig(), ["train"], cache=tmp_path / "b", progress=False
         )
     assert not decoders()
+
+
+# ---- side by side
+
+
+@pytest.fixture
+def two_processors() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["audio-wav2vec2_layer", "video-videomae"])
+def test_on_a_cpu_each_clip_has_a_thread_of_its_own(
+    name: str,
+    meld: DataConfig,
+    clip_encoder: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    two_processors: None,
+) -> None:
+    import torch
+
+    config, calls = clip_encoder(name), []
+    encoder = clip_reading.open_clip_encoder(config, clip_reading.locate_clip_backbone(config))
+    encode, both = encoder.encoder.encode, threading.Barrier(2, timeout=60)
+
+    def watched(clips: Any) -> np.ndarray:
+        if len(calls) < 2:
+            calls.append((threading.current_thread().name, len(clips), torch.get_num_threads()))
+            both.wait()  # only when two are at it at once
+        calls.append((threading.current_thread().name, len(clips), torch.get_num_threads()))
+        return encode(clips)
+
+    monkeypatch.setattr(encoder.encoder, "encode", watched)
+    monkeypatch.setattr(clip_reading, "open_clip_encoder", lambda config, found: encoder)
+    ensure_features(meld, config, ["train"], cache=tmp_path, progress=False)
+    assert len({thread for thread, _, _ in calls}) == 2
+    assert {(thread.startswith("decode"), clips, torch_threads) for thread, clips, torch_threads in calls} == {
+        (True, 1, 1)
+    }
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [torch.get_num_threads(), *seen] == [2, 2], "nothing is left behind for others"
+
+
+@pytest.mark.parametrize("name", ["audio-wav2vec2_layer", "audio-whisper", "video-clip"])
+def test_a_row_has_the_same_bits_alone_and_on_more_processors(
+    name: str, meld: DataConfig, clip_encoder: Any, tmp_path: Path, two_processors: None
+) -> None:
+    import torch
+
+    config = clip_encoder(name)
+    two = ensure_features(meld, config, ["train"], cache=tmp_path / "two", progress=False).paths["train"]
+    torch.set_num_threads(1)
+    one = ensure_features(meld, config, ["train"], cache=tmp_path / "one", progress=False).paths["train"]
+    assert one.read_bytes() == two.read_bytes()
+    live = LiveClips(config, clip_reading.locate_clip_backbone(config))
+    path = clip(Path(meld.root), modality_of(config), "train", 4)
+    np.testing.assert_array_equal(live.encode([path]).features_NLD[0], load_features(two).features[4])
+
+
+def test_as_many_threads_as_this_process_has_processors(two_processors: None) -> None:
+    """A worker of Ray has one, whatever its machine has."""
+    import torch
+
+    from mer.study.spread import ShardReader
+
+    assert clip_extraction._threads() == 2
+    torch.set_num_threads(64)
+    assert clip_extraction._threads() == clip_extraction.MOST_THREADS
+    ShardReader().open(AudioEncoderConfig(), None)
+    assert clip_extraction._threads() == 1
+
+
+# ---- memory
+
+
+def extract_many(root: Path, parts: Path, encoder: StandIn) -> Any:
+    rows = [clip_reading.ClipRow(clip_id("train", row), clip(root, "audio", "train", row), "") for row in range(20)]
+    return clip_extraction.extract_clips(
+        rows, AudioEncoderConfig(), encoder, parts=parts, key="k", step=lambda *_: None
+    )
+
+
+def test_the_assembled_rows_lie_on_disk_and_nowhere_by_name(many: Path, tmp_path: Path) -> None:
+    done = extract_many(many, tmp_path, StandIn())
+    assert isinstance(done.features_NLD, np.memmap)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
+    shutil.rmtree(tmp_path)
+    rows = clip_extraction.read_clips(
+        [clip_reading.ClipRow(clip_id("train", 3), clip(many, "audio", "train", 3), "")], StandIn(), lambda *_: None
+    )
+    np.testing.assert_array_equal(done.features_NLD[3], rows.features_NLD[0])
+
+
+def test_one_value_beyond_float16_widens_all_rows(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loud(StandIn):
+        def encode(self, clips: Any) -> np.ndarray:
+            rows = super().encode(clips)
+            return np.where(rows == rows[..., :1].max(), 1e5, rows) if sum(self.batches) > 10 else rows
+
+    monkeypatch.setattr(clip_extraction, "SHARD_CLIPS", 3)
+    done, plain = (extract_many(many, tmp_path / kind.__name__, kind()) for kind in (Loud, StandIn))
+    loud = done.features_NLD == 1e5
+    assert done.features_NLD.dtype == np.float32 and plain.features_NLD.dtype == np.float16
+    assert 0 < loud.sum() < 20
+    np.testing.assert_allclose(done.features_NLD[~loud], plain.features_NLD[~loud], rtol=1e-3)
+
+
+def test_a_disk_without_room_for_the_result_is_said_and_the_shards_stay(many: Path, tmp_path: Path) -> None:
+    """Not found out on writing to the map: that would be a bus error."""
+    import resource
+
+    extract_many(many, tmp_path, StandIn())
+    shards = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        with pytest.raises(OSError):
+            extract_many(many, tmp_path, StandIn())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == shards
 
 
 # ---- no clips

@@ -24,8 +24,9 @@ from mer.features.backbones import BackboneFolder
 from mer.features.clips import LoadedClip
 from mer.features.loading import quiet, refusing, require_whole
 
-# 16 clips of 5 s. What a batch costs is the first convolution: 512 channels at 3.2 kHz in float32 are 0.5 GB for these
-# 80 s, and three such arrays live at once. Whisper, whose clips all count as 30 s, gets 2 a batch.
+# 16 clips of 5 s (on a CPU each runs alone, see `SideBySide`). What a batch costs is the first convolution: 512
+# channels at 3.2 kHz in float32 are 0.5 GB for these 80 s, and three such arrays live at once. Whisper, whose clips all
+# count as 30 s, gets 2 a batch.
 BATCH_SAMPLES = 16 * 5 * SAMPLE_RATE_HZ
 
 
@@ -108,12 +109,14 @@ class AudioEncoder:
         for row, item in enumerate(inputs):
             samples_BS[row, : lengths[row]] = torch.from_numpy(item.values)
             mask_BS[row, : lengths[row]] = 1
-        mask_BS = mask_BS.to(self.device)
-        mask = mask_BS if self.masks_padding else None
-        with warnings.catch_warnings():
-            # WavLM's attention gives torch two kinds of mask; the result is right (4e-6).
-            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-            out = self.model(samples_BS.to(self.device), attention_mask=mask, output_hidden_states=True)
+        samples_BS, mask_BS = samples_BS.to(self.device), mask_BS.to(self.device)
+        if min(lengths) == max(lengths):
+            out = self.model(samples_BS, output_hidden_states=True)
+        else:
+            with warnings.catch_warnings():  # not for several threads, which have one clip each and nothing to mask
+                # WavLM's attention gives torch two kinds of mask; the result is right (4e-6).
+                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+                out = self.model(samples_BS, attention_mask=mask_BS, output_hidden_states=True)
         frames = out.last_hidden_state.shape[1]
         return out, self.model._get_feature_vector_attention_mask(frames, mask_BS).float()
 

@@ -21,7 +21,7 @@ from mer.features.video.families import KNOWN, VideoBackbone, resolve
 from mer.features.video.frames import FrameReader
 from mer.features.video.preprocessing import read_preprocessing
 
-BATCH_GPU, BATCH_CPU = 8, 2  # clips; the hidden states of one take 60 to 250 MB
+BATCH_CLIPS = 8  # the hidden states of one take 60 to 250 MB
 
 
 class VideoEncoder:
@@ -30,6 +30,8 @@ class VideoEncoder:
     Args: found: where it lies, with weights and preprocessor_config.json.
     Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood or does not fit.
     """
+
+    batch_length = BATCH_CLIPS
 
     def __init__(self, config: VideoEncoderConfig, found: BackboneFolder) -> None:
         self.backbone = resolve(config, found)
@@ -43,7 +45,6 @@ class VideoEncoder:
             )
         self.reader = FrameReader(config, self.backbone.frames)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.batch_length = BATCH_GPU if self.device.type == "cuda" else BATCH_CPU
         self.dtype = getattr(torch, config.dtype)
         model = _load(found, self.backbone)
         # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
