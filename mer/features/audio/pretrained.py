@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,8 @@ class AudioEncoder:
             _require_fit(found, model.config, self.prepare.extractor)
         self.masks_padding = not self.reads_mels and _masks_padding(model.config)
         self.model = model.eval().requires_grad_(False).to(self.device)
+        if self.device.type == "cpu":
+            _keep_grouped_convolutions_exact(self.model)
 
     def probe(self, path: Path) -> int:
         """Samples; for Whisper always those of its full window, since that is what every clip is filled up to."""
@@ -162,3 +164,19 @@ def _load(found: BackboneFolder, backbone: AudioBackbone) -> Any:
         model = model.get_encoder()
     require_whole(found, model, missing)
     return model
+
+
+def _keep_grouped_convolutions_exact(model: torch.nn.Module) -> None:
+    """Run them in float32 under autocast: torch 2.13 on a processor with AMX gets them wrong in bfloat16, by as much as
+    the values themselves (every wav2vec2-like model has one, for positions)."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv1d) and module.groups > 1:
+            module.forward = _outside_autocast(module.forward)
+
+
+def _outside_autocast(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    def exact(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", enabled=False):
+            return forward(x.float())
+
+    return exact
