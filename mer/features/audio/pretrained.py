@@ -171,7 +171,7 @@ def _keep_grouped_convolutions_exact(model: torch.nn.Module) -> None:
     the values themselves (every wav2vec2-like model has one, for positions)."""
     for module in model.modules():
         if isinstance(module, torch.nn.Conv1d) and module.groups > 1:
-            module.forward = _outside_autocast(module.forward)
+            module.forward = _outside_autocast(module.forward)  # type: ignore[method-assign, assignment]
 
 
 def _outside_autocast(forward: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
