@@ -106,11 +106,16 @@ class ClipReading:
         placed = [self._place(corpus.root, utterance) for utterance in utterances]
         files = [path for path in placed if isinstance(path, Path)]
         if not files:
-            first = next(iter(utterances))
+            first = self._relative(next(iter(utterances)))
+            if not first:
+                raise MerError(
+                    f"encoders.{self.modality}",
+                    f"the dataset {corpus.name} has no {self.modality} clips",
+                    then=f"leave encoders.{self.modality} out, or choose another data.dataset",
+                )
             raise MerError(
                 corpus.root,
-                f"no {self.modality} clip of split {split!r} is there: looked for "
-                f"{self._relative(first) or f'{self.modality} clips, which {corpus.name} does not have'} and "
+                f"no {self.modality} clip of split {split!r} is there: looked for {first} and "
                 f"{len(utterances) - 1} more ({self._why(placed)})",
                 allowed=_ALLOWED,
                 then="MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "

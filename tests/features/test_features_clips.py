@@ -22,7 +22,7 @@ import video_backbones
 from clip_corpus import ROWS, StandIn, clip, clip_id, voice, write_csv, write_meld, write_sound
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig
-from mer.data import load_corpus
+from mer.data import Corpus, Dialogue, Utterance, load_corpus
 from mer.errors import MerError
 from mer.features import clip_extraction, clip_reading, ensure_features, load_features
 from mer.features.ahead import ahead_of
@@ -657,3 +657,15 @@ def test_a_root_with_some_clips_missing_works(own_root: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(some.features[[1, 2, 4]], whole.features[[1, 2, 4]])
     assert some.card["masked"] == {"dev/dia0_utt0": "no such file", "dev/dia1_utt0": "no such file"}
     assert some.card["clips_encoded"] == 3
+
+
+def test_a_dataset_without_such_clips_is_said_to_have_none(tmp_path: Path) -> None:
+    utterance = Utterance("train", "dia0", 0, "Ann", "Well.", "joy", None, None, None)
+    corpus = Corpus("emorynlp", tmp_path, {"train": (Dialogue("train/dia0", (utterance,)),)}, {"emotion": ("joy",)})
+    reading = ClipReading(AudioEncoderConfig(), tmp_path, progress=False)
+    with pytest.raises(MerError) as caught:
+        reading.prepare(corpus, DataConfig(dataset="emorynlp", root=str(tmp_path)), "train", tmp_path)
+    assert str(caught.value).splitlines() == [
+        "encoders.audio: the dataset emorynlp has no audio clips",
+        "  next: leave encoders.audio out, or choose another data.dataset",
+    ]
