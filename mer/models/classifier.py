@@ -33,11 +33,11 @@ class InputNorm(nn.Module):
     def fit(self, features_NLD: np.ndarray, layers: list[int], rows_N: np.ndarray | None = None) -> None:
         """Take mean and sd from training features, in chunks: the array is shared and never copied whole.
 
-        Args: rows_N: numbers of the rows that are there; None: all.
+        Args: rows_N: numbers of the rows that are there; None: all. With none of them the scale stays as it is.
         """
-        if self.kind != "standardize":
-            return
         rows = np.arange(len(features_NLD)) if rows_N is None else rows_N
+        if self.kind != "standardize" or not len(rows):
+            return
         total, squares = 0.0, 0.0
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = features_NLD[rows[start : start + _CHUNK_ROWS, None], layers].astype(np.float64)

@@ -86,6 +86,15 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
     return _csv(header, rows)
 
 
+def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """What `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        header, *rows = csv.reader(stream)
+    names = [column.removeprefix("logit_") for column in header[3:]]
+    logits = np.array([[float(value) for value in row[3:]] for row in rows], dtype=np.float32)
+    return tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits
+
+
 def _csv(header: list[str], rows: list[list[Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,14 +13,29 @@ from rich.table import Table
 from mer.files import write_json
 from mer.naming import label_of, method_name
 from mer.statistics import describe
+from mer.study.artifacts import FOLDER, read_predictions
 from mer.study.evaluation import SeedResult, SeedStudy
+from mer.study.evaluation_report import Judged
 
 _COLUMNS = {"dev_accuracy": "accuracy", "dev_weighted_f1": "weighted-F1", "dev_macro_f1": "macro-F1", "dev_ece": "ECE"}
 _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
 
 
+def judged_on_dev(title: str, export: Path, results: Sequence[SeedResult]) -> Judged:
+    """The seeds as a comparison reads them, from the predictions that their trials left."""
+    read = [read_predictions(result.folder / FOLDER / "dev_predictions.csv") for result in results]
+    by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
+    return Judged(title, str(export), by_seed, [logits_NC for _, _, logits_NC in read], *read[0][:2])
+
+
 def report_dev(
-    study: SeedStudy, export: Path, results: Sequence[SeedResult], folder: Path, command: str, console: Console
+    study: SeedStudy,
+    export: Path,
+    results: Sequence[SeedResult],
+    folder: Path,
+    command: str,
+    console: Console,
+    comparisons: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Print and write (`dev_results.json`) the dev scores of every seed, their mean, sd, interval and n."""
     summary = {name: describe([result.dev[name] for result in results]) for name in _COLUMNS}
@@ -51,6 +67,7 @@ def report_dev(
             "export": str(export),
             "seeds": [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "trial": r.number} for r in results],
             "summary": {name: asdict(one) for name, one in summary.items()},
+            "comparisons": list(comparisons),
             "command": command,
         },
     )

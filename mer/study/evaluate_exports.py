@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -11,9 +12,9 @@ from mer.checkpoints.export import Export, read_export
 from mer.data.registry import present_splits
 from mer.errors import MerError
 from mer.naming import method_name
-from mer.study.dev_report import report_dev
+from mer.study.dev_report import judged_on_dev, report_dev
 from mer.study.evaluation import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
-from mer.study.evaluation_report import Evaluated, compare, print_results, results_json, write_results
+from mer.study.evaluation_report import Evaluated, Judged, compare, print_results, results_json, write_results
 from mer.study.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.runner import Options
 from mer.study.seed_record import log_test_scores
@@ -52,8 +53,7 @@ def evaluate_exports(
     for study, folder in zip(studies, folders, strict=True):
         seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
     if dev_only:
-        for path, study, folder in zip(exports, studies, folders, strict=True):
-            report_dev(study, path, seed_results(folder, study.study, seeds), folder, options.command, console)
+        _report_dev(exports, studies, folders, seeds, options, console)
         return []
     done: list[Evaluated] = []
     for path, study, folder in zip(exports, studies, folders, strict=True):
@@ -62,9 +62,10 @@ def evaluate_exports(
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
         done.append(Evaluated(study.name, str(path), study.config, results, test, names))
-    _same_test(done)
+    judged = [one.judged for one in done]
+    _same_utterances(judged)
     told = [results_json(one, [], options.command) for one in done]
-    told[0]["comparisons"] = compare(done[0], done[1:])
+    told[0]["comparisons"] = compare(judged[0], judged[1:])
     for one, words, folder in zip(done, told, folders, strict=True):
         write_results(folder, words)
         print_results(console, one, words)
@@ -73,6 +74,29 @@ def evaluate_exports(
     places = ", ".join(str(folder / "results.json") for folder in folders)
     console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
     return done
+
+
+def _report_dev(
+    exports: Sequence[Path],
+    studies: Sequence[SeedStudy],
+    folders: Sequence[Path],
+    seeds: Sequence[int],
+    options: Options,
+    console: Console,
+) -> None:
+    results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
+    comparisons: list[dict[str, Any]] = []
+    if len(exports) > 1:
+        judged = [
+            judged_on_dev(study.name, path, found) for study, path, found in zip(studies, exports, results, strict=True)
+        ]
+        _same_utterances(judged)
+        comparisons = compare(judged[0], judged[1:])
+    for index, (study, path) in enumerate(zip(studies, exports, strict=True)):
+        told = [] if index else comparisons
+        report_dev(study, path, results[index], folders[index], options.command, console, told)
+    for comparison in comparisons:
+        console.print(f"on dev: {comparison['verdict']}", soft_wrap=True)
 
 
 def _has_test(study: SeedStudy) -> None:
@@ -99,11 +123,11 @@ def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
         )
 
 
-def _same_test(done: Sequence[Evaluated]) -> None:
+def _same_utterances(judged: Sequence[Judged]) -> None:
     """Comparisons need the same utterances and labels."""
-    first = done[0]
-    for other in done[1:]:
-        if other.test.ids != first.test.ids or (other.test.labels_N != first.test.labels_N).any():
+    first = judged[0]
+    for other in judged[1:]:
+        if other.ids != first.ids or (other.labels_N != first.labels_N).any():
             raise MerError(
                 other.export,
                 f"was evaluated on other utterances or labels than {first.export}",

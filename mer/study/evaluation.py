@@ -7,7 +7,6 @@ epoch chosen on dev; each seed's test scores are written once and never again.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
-from mer.study.artifacts import predictions_csv
+from mer.study.artifacts import predictions_csv, read_predictions
 from mer.study.config_keys import RESERVED
 from mer.study.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.ledger import params_of, readable_journal
@@ -135,7 +134,7 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         trial_folder = folder / "trials" / f"{number:05d}"
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
         recorded = json.loads((trial_folder / TEST).read_text()) if (trial_folder / TEST).exists() else None
-        logits = _read_logits(trial_folder / "test_predictions.csv") if recorded else None
+        logits = read_predictions(trial_folder / "test_predictions.csv")[2] if recorded else None
         scores = recorded["metrics"] if recorded else None
         results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, trial_folder))
     return results
@@ -183,12 +182,6 @@ def _same_features(result: SeedResult, now: str) -> None:
             f"these scores are of other test data or another backbone ({then}, now {now})",
             then=f"bring the former data back, or move {result.folder.parent.parent} away and evaluate anew",
         )
-
-
-def _read_logits(path: Path) -> np.ndarray:
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.reader(stream))
-    return np.array([[float(value) for value in row[3:]] for row in rows[1:]], dtype=np.float32)
 
 
 def with_root(config: TrialConfig, root: str | None) -> TrialConfig:

@@ -26,6 +26,29 @@ _ALSO = ("macro_f1", "ece")
 
 
 @dataclass(frozen=True)
+class Judged:
+    """One configuration's seeds on one split, as a comparison reads them.
+
+    Args:
+        title: tells it from the others in comparisons.
+        by_seed: seed -> weighted-F1.
+        logits: class scores (N, C) of every seed.
+        ids: of the utterances; they carry their dialogue.
+    """
+
+    title: str
+    export: str
+    by_seed: dict[int, float]
+    logits: list[np.ndarray]
+    ids: tuple[str, ...]
+    labels_N: np.ndarray
+
+    @property
+    def dialogues(self) -> list[str]:
+        return [utterance.rsplit("_", 1)[0] for utterance in self.ids]
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """One configuration's seeds, all scored on test.
 
@@ -42,29 +65,25 @@ class Evaluated:
     class_names: list[str]
 
     @property
-    def logits(self) -> list[np.ndarray]:
-        return [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
-
-    @property
-    def dialogues(self) -> list[str]:
-        return [utterance.rsplit("_", 1)[0] for utterance in self.test.ids]
+    def judged(self) -> Judged:
+        by_seed = {result.seed: result.test[f"test_{_PRIMARY}"] for result in self.results if result.test}
+        logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
+        return Judged(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N)
 
     def values(self, metric: str) -> list[float]:
         return [result.test[f"test_{metric}"] for result in self.results if result.test]
 
-    def by_seed(self, metric: str) -> dict[int, float]:
-        return {result.seed: result.test[f"test_{metric}"] for result in self.results if result.test}
-
 
 def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str) -> dict[str, Any]:
     """Everything about one configuration, JSON-able; `analysis.seeds` reads it."""
+    judged = one.judged
     metrics = [*METRICS, "ece", "loss", *(f"f1_{name}" for name in one.class_names)]
     summary = {}
     for metric in metrics:
         told = describe(one.values(metric))
         bootstrap = None
         if metric in METRICS:
-            bootstrap = dialogue_bootstrap(metric, one.logits, one.test.labels_N, one.dialogues)
+            bootstrap = dialogue_bootstrap(metric, judged.logits, judged.labels_N, judged.dialogues)
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
     return {
         "format": 1,
@@ -76,19 +95,19 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "seeds": seed_report(one.results),
         "summary": summary,
         "test_utterances": len(one.test),
-        "test_dialogues": len(set(one.dialogues)),
+        "test_dialogues": len(set(judged.dialogues)),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 
-def compare(first: Evaluated, others: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """`first` against each other one on test weighted-F1, paired by seed and by dialogue, p adjusted by Holm."""
+def compare(first: Judged, others: Sequence[Judged]) -> list[dict[str, Any]]:
+    """`first` against each other one on weighted-F1, paired by seed and by dialogue, p adjusted by Holm."""
     pairs = [
         (
-            paired_by_seed(first.by_seed(_PRIMARY), other.by_seed(_PRIMARY)),
-            paired_by_dialogue(_PRIMARY, first.logits, other.logits, first.test.labels_N, first.dialogues),
+            paired_by_seed(first.by_seed, other.by_seed),
+            paired_by_dialogue(_PRIMARY, first.logits, other.logits, first.labels_N, first.dialogues),
         )
         for other in others
     ]

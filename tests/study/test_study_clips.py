@@ -15,10 +15,12 @@ import pytest
 from rich.console import Console
 from study_helpers import SMALL, make_spec, write_space
 
-from mer.config import TrialConfig, nest
+from mer.config import HeadConfig, TrialConfig, nest
 from mer.errors import MerError
+from mer.files import write_text
 from mer.statistics import describe
 from mer.study import evaluate_exports as command
+from mer.study.artifacts import predictions_csv
 from mer.study.dev_report import report_dev
 from mer.study.dry_run import dry_run
 from mer.study.evaluation import SeedResult, SeedStudy
@@ -26,6 +28,7 @@ from mer.study.feature_plan import check_plan, ensure_plan, reachable_configs, s
 from mer.study.load import load_spec
 from mer.study.runner import Options
 from mer.study.spec import StudySpec
+from mer.training import Scores
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
@@ -247,6 +250,41 @@ def test_dev_only_trains_and_reports_dev(evaluation: Any) -> None:
     assert f"{100 * expected.mean:.2f}" in told and f"{100 * expected.sd:.2f}" in told and "n=3" in told
     assert "note: dev scores: dev chose the configuration and each seed's epoch" in told
     assert f"written: {path}" in told
+
+
+def test_dev_only_against_another_compares_on_dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_meld(tmp_path / "corpus", {"train": 4, "dev": 3}, video=False)
+    rng, names, out = np.random.default_rng(3), ("neutral", "joy", "anger"), io.StringIO()
+    labels = rng.integers(0, 3, 60)
+    ids = tuple(f"dev/dia{row // 6}_utt{row % 6}" for row in range(60))
+    scores: dict[str, list[Scores]] = {"good": [], "bad": []}
+    found: dict[str, list[SeedResult]] = {"good": [], "bad": []}
+    configs = {}
+    for title, strength in (("good", 3.0), ("bad", 0.5)):
+        configs[title] = config_of(root).model_copy(update={"head": HeadConfig(hidden=int(10 * strength))})
+        for seed in (0, 1, 2):
+            logits = rng.normal(size=(60, 3)) + strength * np.eye(3)[labels]
+            one, folder = Scores(logits.astype(np.float32), labels, names), tmp_path / f"{title}{seed}"
+            write_text(folder / "artifacts/dev_predictions.csv", predictions_csv(one, ids))
+            scores[title].append(one)
+            found[title].append(SeedResult(seed, seed, 3, one.as_metrics("dev"), None, None, folder))
+    study_of = {title: SeedStudy(title, config).study for title, config in configs.items()}
+    monkeypatch.setattr(
+        command, "read_export", lambda at: SimpleNamespace(folder=at, config=configs[at.name], provenance={})
+    )
+    monkeypatch.setattr(command, "train_seeds", lambda study, *_: tmp_path / "studies" / study.study)
+    monkeypatch.setattr(
+        command, "seed_results", lambda _, study, seeds: found["good" if study == study_of["good"] else "bad"]
+    )
+    options = Options(tmp_path / "studies", tmp_path / "cache", command="python -m mer.evaluate good --dev-only")
+    exports = [tmp_path / "good", tmp_path / "bad"]
+    command.evaluate_exports(exports, (0, 1, 2), options, Console(file=out, width=200), dev_only=True)
+    said = json.loads((tmp_path / "studies" / study_of["good"] / "dev_results.json").read_text())
+    gap = np.mean([a.weighted_f1 - b.weighted_f1 for a, b in zip(scores["good"], scores["bad"], strict=True)])
+    (told,) = said["comparisons"]
+    assert told["against"] == "bad" and told["seeds"]["n"] == 3 and told["dialogues"]["n"] == 10
+    assert told["seeds"]["difference"] == pytest.approx(gap) == pytest.approx(told["dialogues"]["difference"])
+    assert f"on dev: good is above bad by {100 * gap:.2f} points" in out.getvalue()
 
 
 def test_other_features_than_the_search_had_are_refused(evaluation: Any) -> None:

@@ -48,6 +48,15 @@ def test_every_fusion_trains_says_what_each_modality_carries_and_resumes_exactly
     assert {"dev_weighted_f1_without_text", "dev_weighted_f1_without_audio"} <= whole.history[0].keys()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_modality_of_which_no_row_is_there_is_no_obstacle(kind: str):
+    trained = run(kind, absent=1.0)
+    while not trained.finished:
+        row = trained.train_epoch()
+    assert row["dev_weighted_f1"] == row["dev_weighted_f1_without_audio"] > row["dev_weighted_f1_without_text"]
+    assert all(tensor.isfinite().all() for tensor in trained.weights().values())
+
+
 def test_what_is_absent_does_not_matter():
     trained = run("self_attention")
     trained.train_epoch()
