@@ -54,20 +54,99 @@ class ContextConfig(Frozen):
         return self
 
 
+class LoraTuning(Frozen):
+    """Low-rank adapters on linear layers, by peft (methods 6.3)."""
+
+    rank: PositiveInt = 16
+    alpha: PositiveFloat | None = Field(None, description="adapters are scaled by alpha / rank; null: twice the rank")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.05, description="on the input of every adapter")
+    targets: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="linear layers that get an adapter, by name; auto: those that suit the backbone's family"
+    )
+    dora: bool = Field(False, description="weight-decomposed adapters (DoRA)")
+    rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for large ranks")
+
+    @property
+    def scale_alpha(self) -> float:
+        """Alpha as a number."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if isinstance(self.targets, tuple) and (not self.targets or len(set(self.targets)) != len(self.targets)):
+            raise ValueError(f"targets must be distinct names and at least one, got {list(self.targets)}")
+        return self
+
+
+class FullTuning(Frozen):
+    """All weights above the frozen layers are trained."""
+
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.9, description="each layer's learning rate is that of the layer above it, times this"
+    )
+    embeddings: bool = Field(False, description="train the embeddings too; needs freeze_layers: 0")
+
+
 class _Encoder(Frozen):
-    """What the encoders of all modalities have in common: pooled hidden states are cached once (methods 6.1, 6.2)."""
+    """What the encoders of all modalities have in common.
+
+    Of a frozen one, pooled hidden states are cached once (methods 6.1, 6.2). Of a tuned one, the layers above
+    `freeze_layers` are trained (methods 6), and what they read is cached instead: hidden states of every token.
+    """
 
     revision: str | None = Field(None, description="revision of a Hugging Face id")
-    mode: Literal["frozen"] = Field("frozen", description="frozen: features are cached and never change")
+    mode: Literal["frozen", "lora", "full"] = Field(
+        "frozen",
+        description="frozen: features are cached once | lora: adapters are trained | full: weights are",
+    )
     layers: Literal["last", "all"] | tuple[int, ...] = Field(
         "last", description="hidden states the head reads; 0 is the embedding layer, negatives count from the end"
     )
+    lora: LoraTuning = LoraTuning()
+    full: FullTuning = FullTuning()
+    freeze_layers: Annotated[int, Field(ge=0)] = Field(
+        0, description="first layers that are never trained, nor the embeddings below them"
+    )
+    split_cache: bool = Field(
+        True, description="what the frozen layers give is cached for every token; false: they run in every step"
+    )
+    tuned_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = Field(
+        None, description="dropout inside the tuned layers; null: as the backbone was made (0.1 in most)"
+    )
+    recompute: bool = Field(False, description="gradient checkpointing: less memory, about a third more time")
+
+    @model_serializer(mode="wrap")
+    def _without_other_modes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What only another mode reads is not mentioned, so that a frozen encoder keeps its hash."""
+        mute = set(TUNING_KEYS) if self.mode == "frozen" else {"lora", "full"} - {self.mode}
+        return {name: value for name, value in dump(self).items() if name not in mute}
+
+    @property
+    def first_tuned(self) -> int:
+        """The hidden state that training starts from, which is what is cached of a tuned encoder."""
+        return self.freeze_layers if self.split_cache else 0
 
     @model_validator(mode="after")
     def _layers_are_distinct(self) -> Self:
         if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
             raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
         return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_the_mode(self) -> Self:
+        for name in TUNING_KEYS if self.mode == "frozen" else {"lora", "full"} - {self.mode}:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                allowed = f"mode: {name}" if name in ("lora", "full") else "mode: lora or mode: full"
+                raise ValueError(f"{name} has no meaning with mode '{self.mode}': it needs {allowed}")
+        if self.mode == "full" and self.full.embeddings and self.freeze_layers:
+            raise ValueError(
+                f"full.embeddings needs freeze_layers: 0, got {self.freeze_layers}: what is below a frozen layer "
+                "is not trained"
+            )
+        return self
+
+
+TUNING_KEYS = ("lora", "full", "freeze_layers", "split_cache", "tuned_dropout", "recompute")
 
 
 class TextEncoderConfig(_Encoder):
@@ -80,7 +159,7 @@ class TextEncoderConfig(_Encoder):
     context: ContextConfig = ContextConfig()
     speaker: Speaker = Field("none", description="how a turn names its speaker")
     prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>' (needed by pooler 'mask')")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the frozen encoder")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the encoder")
 
     @model_validator(mode="after")
     def _mask_needs_prompt(self) -> Self:
@@ -455,6 +534,12 @@ class OptimConfig(Frozen):
     """AdamW; the schedule counts steps, not epochs."""
 
     head_lr: PositiveFloat = 1e-3
+    encoder_lr: PositiveFloat | None = Field(
+        None, description="of a tuned encoder; null: 5e-4 with mode lora, 2e-5 with mode full"
+    )
+    micro_batch: PositiveInt | None = Field(
+        None, description="rows a tuned encoder reads at once, to save memory; null: batch_size. Changes no gradient"
+    )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.01, description="not applied to biases and norms")
     batch_size: Annotated[int, Field(ge=2)] = Field(
         64, description="utterances per step; about as many where a dialogue encoder wants whole dialogues"
@@ -462,6 +547,12 @@ class OptimConfig(Frozen):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.06, description="share of all steps")
     clip_norm: PositiveFloat = Field(1.0, description="largest gradient norm")
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What only tuned encoders read is not mentioned where it is not set."""
+        absent = {"encoder_lr", "micro_batch"}
+        return {name: value for name, value in dump(self).items() if name not in absent or value is not None}
 
 
 class TrainingConfig(Frozen):
@@ -493,6 +584,11 @@ class TrialConfig(Frozen):
         """A part that is not there is not mentioned, so that a configuration without it keeps its hash."""
         absent = {"fusion": None, "dialogue": {"kind": "none"}, "distill": None}
         return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
+
+    @property
+    def tuned(self) -> dict[str, EncoderConfig]:
+        """The encoders that are trained, by modality."""
+        return {name: encoder for name, encoder in self.encoders.present.items() if encoder.mode != "frozen"}
 
     @model_validator(mode="after")
     def _fusion_joins_encoders(self) -> Self:
@@ -535,6 +631,37 @@ class TrialConfig(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _tuned_encoder_can_learn(self) -> Self:
+        contrastive, optim = self.loss.contrastive, self.optim
+        for modality, encoder in self.tuned.items():
+            mode = f"encoders.{modality}.mode '{encoder.mode}'"
+            if modality != "text":
+                raise ValueError(f"{mode}: only text encoders can be tuned so far, set mode: frozen")
+            if self.distill is not None or len(self.encoders.present) > 1:
+                what = "of a distillation" if self.distill is not None else "beside other encoders"
+                raise ValueError(
+                    f"{mode} {what} is not possible yet: tune it alone, export it, and give the export as its backbone "
+                    "with mode: frozen"
+                )
+            if contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text":
+                raise ValueError(
+                    f"{mode}: loss.contrastive.kind '{contrastive.kind}' reads the label words, which are not cached "
+                    "for a tuned encoder: choose another kind (or proto_init: orthogonal)"
+                )
+            if self.loss.classification.probe and contrastive.kind == "none":
+                raise ValueError(f"{mode} learns nothing with loss.classification.probe and no contrastive loss")
+        for name in ("encoder_lr", "micro_batch") if not self.tuned else ():
+            if getattr(optim, name) is not None:
+                raise ValueError(f"optim.{name} is of a tuned encoder, and encoders.*.mode is 'frozen': remove it")
+        return self
+
+    @property
+    def encoder_lr(self) -> float:
+        """Learning rate of the tuned encoder. Raises: StopIteration when there is none."""
+        usual = {"lora": 5e-4, "full": 2e-5}[next(iter(self.tuned.values())).mode]
+        return self.optim.encoder_lr or usual
+
+    @model_validator(mode="after")
     def _dialogue_reads_fused_utterances(self) -> Self:
         dialogue, contrastive, text = self.dialogue, self.loss.contrastive, self.encoders.text
         if isinstance(dialogue, NoDialogue):
@@ -561,7 +688,7 @@ class TrialConfig(Frozen):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         contrastive = self.loss.contrastive
-        if contrastive.kind != "none" and self.head.hidden == 0:
+        if contrastive.kind != "none" and self.head.hidden == 0 and not self.tuned:
             raise ValueError(
                 f"loss.contrastive.kind '{contrastive.kind}' acts on h, which a frozen encoder cannot change: "
                 "head.hidden must be 1 or more"

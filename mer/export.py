@@ -30,6 +30,7 @@ def export(
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="export the K best, each to its own folder")] = None,
     bundle: Annotated[bool, typer.Option("--bundle", help="copy the backbone into the folder")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="add LoRA adapters into the weights they change")] = False,
     force: Annotated[bool, typer.Option("--force", help="replace an export that is there")] = False,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
@@ -50,7 +51,8 @@ def export(
     console = Console(highlight=False)
     record = read_record(find_study(study, studies))
     command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
-    done = export_study(record, Options(out, trial, top, bundle, force, cache, data_root, command, student), console)
+    options = Options(out, trial, top, bundle, force, cache, data_root, command, student, merge)
+    done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:
         console.print(f"note: {unfinished} trials of this study were interrupted; --resume of the study finishes them")

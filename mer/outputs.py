@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export import MODEL, Export, is_export, read_export
-from mer.config import DataConfig, EncoderConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
@@ -24,6 +24,7 @@ from mer.features.ensure import Ensured
 from mer.features.progress import Progress, Step
 from mer.features.reading import Extracted, Prepared, Spread
 from mer.features.request import FORMAT_VERSION, key_of, labels_hash
+from mer.features.token_reading import check_depth
 from mer.files import sha256_file, sha256_json
 from mer.predictor import open_predictor
 
@@ -70,9 +71,16 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
     Raises: MerError when the export reads something else, or the encoder says how to read, which the export decides.
     """
     if not is_export(encoder.backbone):
-        return describe_backbone(encoder)
+        card = describe_backbone(encoder)
+        if isinstance(encoder, TextEncoderConfig) and encoder.mode != "frozen":
+            check_depth(encoder, card.layers - 1)
+        return card
     export, modality = read_export(encoder.backbone), _modality_of(encoder)
     where = f"encoders.{modality}.backbone"
+    if encoder.mode != "frozen":
+        raise MerError(
+            where, f"{encoder.backbone} is an export, whose weights stay as they are", allowed="mode: frozen"
+        )
     if list(export.inputs) != [modality]:
         reads = ", ".join(export.inputs)
         raise MerError(where, f"{encoder.backbone} reads {reads}", allowed=f"an export that reads {modality} alone")
@@ -131,7 +139,7 @@ class ModelReading:
         tables: dict[str, FeatureTable] = {modality: load_features(path) for modality, path in prepared.rows}
         predictor = open_predictor(self.export)
         step(0, len(prepared.ids))
-        read = {modality: (table.features, table.present) for modality, table in tables.items()}
+        read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
         present_N: np.ndarray = np.any([table.present for table in tables.values()], axis=0)
         dialogue_N = dialogue_numbers(prepared.ids)
         h_NH = predictor.representations(read, dialogue_N)

@@ -20,7 +20,7 @@ import torch
 
 from mer.checkpoints.export import MODEL, Export, is_export, read_export
 from mer.checkpoints.tensors import under
-from mer.config import EncoderConfig, TextEncoderConfig
+from mer.config import EncoderConfig, EncodersConfig, TextEncoderConfig
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import NORMALISATION_VERSION, normalise
@@ -28,12 +28,14 @@ from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, fingerprint, locate
 from mer.features.clip_reading import locate_clip_backbone, preprocessing_words
 from mer.features.extraction import TOKENS_PER_BATCH
-from mer.features.live import LiveClips, LiveEncoder, LiveFeatures
+from mer.features.live import LiveClips, LiveEncoder, LiveFeatures, LiveTokens
 from mer.features.progress import Progress
+from mer.features.token_table import Tokens
 from mer.features.tokens import PREPROCESSING_VERSION
 from mer.files import sha256_file
 from mer.losses import Objective, build_objective
-from mer.training import FusedSplit, Split, SplitArrays, build_model, class_scores
+from mer.models.adapters import BACKBONE, from_peft_tensors
+from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, class_scores
 from mer.training.data import Layers
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
@@ -72,9 +74,9 @@ class LiveModel:
         return replace(live, features_NLD=h_NH[:, None])
 
 
-# modality -> its features (N, L+1, D) and which of the rows are there (None: all)
-Read = Mapping[str, tuple[np.ndarray, np.ndarray | None]]
-Live = LiveEncoder | LiveClips | LiveModel  # what turns texts or clips into features
+# modality -> its features (N, L+1, D), or tokens where it is tuned, and which of the rows are there (None: all)
+Read = Mapping[str, tuple[np.ndarray | Tokens, np.ndarray | None]]
+Live = LiveEncoder | LiveTokens | LiveClips | LiveModel  # what turns texts or clips into features
 
 
 class Predictor:
@@ -83,14 +85,25 @@ class Predictor:
     def __init__(self, export: Export, encoders: Mapping[str, Live], device: str = "cpu") -> None:
         self.export, self.device = export, device
         self.encoders: dict[str, Any] = dict(encoders)  # a modality's own takes texts or clips, as `Live` says
-        tensors = export.tensors()
-        config = export.config
+        tensors = export.tensors() | from_peft_tensors(export.adapter(), f"model.{BACKBONE}")
+        config, base = export.config, None
+        for tuned in self.encoders.values():
+            if isinstance(tuned, LiveTokens):  # it knows where the backbone lies now
+                config = config.model_copy(update={"encoders": EncodersConfig(text=tuned.config)})
+                base = tuned.base
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
         widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
         self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
         width = widths if config.fusion is not None else next(iter(widths.values()))
         try:
-            self._model = build_model(config, layers=self._layers, width=width, classes=len(self.class_names))
+            self._model = build_model(
+                config,
+                layers=self._layers,
+                width=width,
+                classes=len(self.class_names),
+                base=base,
+                adapters=any(".lora_" in name for name in tensors),
+            )
             self._model.load_state_dict(under("model", tensors))
         except RuntimeError as fault:
             raise MerError(
@@ -213,7 +226,7 @@ class Predictor:
         allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
         return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
 
-    def logits(self, features_NLD: np.ndarray, present_N: np.ndarray | None = None) -> np.ndarray:
+    def logits(self, features_NLD: np.ndarray | Tokens, present_N: np.ndarray | None = None) -> np.ndarray:
         """Class scores (N, C) float32 of features as the cache holds them: all hidden states (N, L+1, D).
 
         Args: present_N: bool; rows that are not there are read as average ones.
@@ -244,6 +257,8 @@ class Predictor:
         parts = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
+            if isinstance(features_NLD, Tokens):
+                return self._token_rows(features_NLD, expected)
             shape = (expected["hidden_states"], expected["width"])
             if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
                 raise MerError(
@@ -259,6 +274,16 @@ class Predictor:
             return first
         alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
         return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
+
+    def _token_rows(self, tokens: Tokens, expected: Mapping[str, Any]) -> TokenSplit:
+        state, width = int(expected["tokens"]["hidden_state"]), int(expected["width"])
+        if tokens.values.shape[1:] != ((width,) if state else ()):
+            raise MerError(
+                self.export.folder,
+                f"tokens of shape {tokens.values.shape}",
+                allowed=f"(tokens, {width}), its hidden state {state}" if state else "(tokens,), their ids",
+            )
+        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), width)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""
@@ -303,7 +328,7 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
         _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
         found = locate(encoder, weights=True)
         _check_backbone(reads, found)
-        return LiveEncoder(encoder, found)
+        return LiveEncoder(encoder, found) if encoder.mode == "frozen" else LiveTokens(encoder, found)
     place = locate_clip_backbone(encoder)
     _check_versions(export, reads, preprocessing_words(encoder, place))
     if place is not None:

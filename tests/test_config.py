@@ -52,7 +52,32 @@ def test_unknown_keys_are_refused(path):
 
 SPCL, EACL = {"loss__contrastive__kind": "spcl"}, {"loss__contrastive__kind": "eacl"}
 FUSED = {"encoders__text": {}, "encoders__audio": {}, "fusion__kind": "concat"}
+TUNED = {"encoders__text": {"mode": "lora"}}
 FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"encoders__audio": {"mode": "lora"}}, "encoders.audio.mode 'lora': only text encoders can be tuned so far"),
+    (
+        {"encoders__text": {"mode": "full"}, "encoders__audio": {}, "fusion__kind": "concat"},
+        "encoders.text.mode 'full' beside other encoders is not possible yet: tune it alone, export it",
+    ),
+    (TUNED | {"distill__teacher": "exports/x"}, "encoders.text.mode 'lora' of a distillation is not possible yet"),
+    (TUNED | {"loss__contrastive__kind": "eacl"}, "loss.contrastive.kind 'eacl' reads the label words, which are not"),
+    (
+        TUNED | {"loss__classification__probe": True},
+        "encoders.text.mode 'lora' learns nothing with loss.classification",
+    ),
+    ({"encoders__text": {}, "optim__encoder_lr": 1e-4}, "optim.encoder_lr is of a tuned encoder, and encoders.*.mode"),
+    ({"encoders__text": {}, "optim__micro_batch": 4}, "optim.micro_batch is of a tuned encoder"),
+    ({"encoders__text": {"lora": {"rank": 4}}}, "lora has no meaning with mode 'frozen': it needs mode: lora"),
+    (
+        {"encoders__text": {"freeze_layers": 4}},
+        "freeze_layers has no meaning with mode 'frozen': it needs mode: lora or",
+    ),
+    ({"encoders__text": {"mode": "lora", "full": {"layer_decay": 0.5}}}, "full has no meaning with mode 'lora'"),
+    ({"encoders__text": {"mode": "lora", "lora": {"targets": ["q", "q"]}}}, "targets must be distinct names"),
+    (
+        {"encoders__text": {"mode": "full", "freeze_layers": 1, "full": {"embeddings": True}}},
+        "full.embeddings needs freeze_layers: 0, got 1",
+    ),
     ({"encoders__text": {"context": {"past": -1}}}, "past must be 0 or more, or 'all', got -1"),
     (
         {"encoders__text": {"pooler": "mask"}},
@@ -217,3 +242,23 @@ def test_distillations_that_cannot_be(settings: dict[str, Any], said: str):
 def test_patience_is_one_students_own_when_it_is_alone_or_joint():
     build(**TAUGHT, training__patience=3)
     build(**TAUGHT_TWO, training__patience=3, distill__mode="joint")
+
+
+def test_what_tuning_adds_does_not_touch_frozen_configurations():
+    """Their dumps, and so their hashes, are those of before there was tuning."""
+    dump = build(encoders__text={}, encoders__audio={}, fusion__kind="concat").model_dump(mode="json")
+    text = {"revision", "mode", "layers", "backbone", "pooler", "context", "speaker", "prompt", "dtype"}
+    assert dump["encoders"]["text"].keys() == text
+    assert dump["optim"].keys() == {"head_lr", "weight_decay", "batch_size", "schedule", "warmup_ratio", "clip_norm"}
+
+
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_a_tuned_configuration_says_what_its_mode_reads(mode):
+    config = build(encoders__text={"mode": mode, "freeze_layers": 2}, optim__micro_batch=4)
+    dump = config.model_dump(mode="json")
+    assert mode in dump["encoders"]["text"] and {"lora": "full", "full": "lora"}[mode] not in dump["encoders"]["text"]
+    assert TrialConfig.model_validate(dump) == config
+    assert TrialConfig.model_validate(nest(flatten(dump))) == config
+    assert config.encoder_lr == {"lora": 5e-4, "full": 2e-5}[mode]
+    assert build(encoders__text={"mode": mode}, optim__encoder_lr=1e-3).encoder_lr == 1e-3
+    assert config.encoders.text is not None and config.encoders.text.first_tuned == 2

@@ -20,6 +20,6 @@ def test_uv_gets_the_versions_of_the_constraints_file() -> None:
         assert PINS[name] == version
 
 
-@pytest.mark.parametrize("name", ["torch", "ray", "optuna", "mlflow", "transformers"])
+@pytest.mark.parametrize("name", ["torch", "ray", "optuna", "mlflow", "transformers", "peft", "accelerate"])
 def test_the_tests_run_on_the_pinned_versions(name: str) -> None:
     assert metadata.version(name).split("+")[0] == PINS[name]

@@ -6,18 +6,20 @@ change every other worker's data. Batches are gathered (copied) row by row in `S
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import ray
 
-from mer.config import TrialConfig
+from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TrainingData
+from mer.features.backbones import locate
+from mer.features.token_table import Tokens
+from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 
 TEACHER = "teacher"  # beside the modalities in what a trial reads
 
@@ -33,22 +35,39 @@ class SharedTable:
     label_text: dict[str, np.ndarray]
     present_N: np.ndarray | None  # None: every row is there
     logits_NC: np.ndarray | None = None  # of a teacher's outputs only
+    tokens: Tokens | None = None  # of an encoder that is tuned only; features_NLD then has no layers
+    tuned_states: int = 0  # ... and how many hidden states that encoder makes
 
-    def split(self, task: str) -> SplitArrays:
+    @property
+    def hidden_states(self) -> int:
+        """How many a head can read."""
+        return self.tuned_states if self.tokens is not None else self.features_NLD.shape[1]
+
+    def split(self, task: str) -> SplitArrays | TokenSplit:
         """The arrays of one label task."""
+        if self.tokens is not None:
+            return TokenSplit(self.ids, self.tokens, self.labels[task], self.features_NLD.shape[2])
         return SplitArrays(self.ids, self.features_NLD, self.labels[task], self.present_N)
 
 
 class SharedFeatures:
-    """Handles to tables in the object store, by the path of the cache file they came from. Small enough to pickle."""
+    """Handles to tables in the object store, by the path of the cache file they came from, and to the weights of
+    backbones that are tuned. Small enough to pickle."""
 
-    def __init__(self, handles: Mapping[str, ray.ObjectRef]) -> None:
-        self._handles = dict(handles)
+    def __init__(
+        self, handles: Mapping[str, ray.ObjectRef], bases: Mapping[BackboneName, ray.ObjectRef] | None = None
+    ) -> None:
+        self._handles, self._bases = dict(handles), dict(bases or {})
 
     @classmethod
-    def put(cls, paths: list[Path]) -> SharedFeatures:
-        """Load each cache file once and put it into the object store."""
-        return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)})
+    def put(cls, paths: list[Path], tuned: Iterable[TextEncoderConfig] = ()) -> SharedFeatures:
+        """Load each cache file once and put it into the object store, and so the weights of each backbone that is
+        tuned, from the lowest layer that some trial needs."""
+        lowest: dict[BackboneName, TextEncoderConfig] = {}
+        for encoder in sorted(tuned, key=lambda one: one.first_tuned):
+            lowest.setdefault(_name_of(encoder), encoder)
+        bases = {name: ray.put(_load_base(encoder)) for name, encoder in lowest.items()}
+        return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)}, bases)
 
     def training_data(self, config: TrialConfig, files: Mapping[str, Mapping[str, str]]) -> tuple[TrainingData, Layers]:
         """Train and dev of a configuration's encoders and teacher, and the layers it reads. Nothing is copied.
@@ -59,14 +78,38 @@ class SharedFeatures:
             {modality: ray.get(self._handles[of[split]]) for modality, of in files.items()}
             for split in ("train", "dev")
         )
-        return as_training_data(config, train, dev)
+        data, layers = as_training_data(config, train, dev)
+        for encoder in config.tuned.values():
+            data = replace(data, base=ray.get(self._bases[_name_of(encoder)]))
+        return data, layers
+
+
+BackboneName = tuple[str, str | None]  # and revision
+
+
+def _name_of(encoder: EncoderConfig) -> BackboneName:
+    return encoder.backbone, encoder.revision
+
+
+def _load_base(encoder: TextEncoderConfig) -> dict[str, np.ndarray]:
+    from mer.features.partial import base_weights
+
+    return base_weights(locate(encoder, weights=True), encoder.first_tuned)
 
 
 def read_table(path: Path) -> SharedTable:
     table = load_features(path)
     present = None if table.present.all() else table.present
     return SharedTable(
-        table.ids, table.features, table.labels, table.label_names, table.label_text, present, table.logits
+        table.ids,
+        table.features,
+        table.labels,
+        table.label_names,
+        table.label_text,
+        present,
+        table.logits,
+        table.tokens,
+        table.hidden_states if table.tokens is not None else 0,
     )
 
 
@@ -86,7 +129,7 @@ def as_training_data(
         label_text_CLD=first.label_text.get(task),
         teacher={split: _teacher_outputs(tables) for split, tables in taught.items()},
     )
-    return data, layers_of(config, {modality: table.features_NLD.shape[1] for modality, table in train.items()})
+    return data, layers_of(config, {modality: table.hidden_states for modality, table in train.items()})
 
 
 def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
@@ -103,7 +146,7 @@ def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
     if len(parts) == 1:
         return next(iter(parts.values()))
     try:
-        whole = FusedSplit(parts)
+        whole = FusedSplit({modality: part for modality, part in parts.items() if isinstance(part, SplitArrays)})
         return whole if config.dialogue.kind == "none" else replace(whole, dialogue_N=dialogue_numbers(whole.ids))
     except ValueError as fault:
         raise MerError("features", str(fault), then="extract them again from one data root") from fault

@@ -5,6 +5,7 @@
     provenance.json        which trial, data, code, machine      README.md           the model card
     dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
     backbone/              only in a bundle
+    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it
 
 The folder is built beside its place and renamed, so it is whole or absent.
 """
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mer.checkpoints.tensors import load_tensors, save_tensors
@@ -28,7 +30,9 @@ from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, write_json, write_text
 
 FORMAT = 1
-MANIFEST, MODEL, BACKBONE = "MANIFEST.json", "model.safetensors", "backbone"
+MANIFEST, MODEL, BACKBONE, ADAPTER = "MANIFEST.json", "model.safetensors", "backbone", "adapter"
+ADAPTER_CONFIG = f"{ADAPTER}/adapter_config.json"
+_ADAPTER_WEIGHTS = f"{ADAPTER}/adapter_model.safetensors"
 _MAKE = "python -m mer.export STUDY"
 
 
@@ -70,6 +74,11 @@ class Export:
         """Weights by name: `model.*`, and what its kind of prediction needs besides."""
         return load_tensors(self.folder / MODEL)[0]
 
+    def adapter(self) -> dict[str, Tensor]:
+        """Weights of the adapters, under peft's names; {} where there are none."""
+        path = self.folder / _ADAPTER_WEIGHTS
+        return load_file(path) if path.is_file() else {}
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -78,6 +87,7 @@ class Contents:
     Args:
         documents: further files by name, e.g. README.md: text.
         backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
+        adapter: weights of adapters, under peft's names; their adapter_config.json is among the documents.
     """
 
     config: TrialConfig
@@ -87,6 +97,7 @@ class Contents:
     provenance: Mapping[str, Any]
     documents: Mapping[str, str] = field(default_factory=dict)
     backbone: Sequence[Path] = ()
+    adapter: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def is_export(place: Path | str) -> bool:
@@ -172,6 +183,10 @@ def _fill(folder: Path, contents: Contents) -> None:
     for source in contents.backbone:
         (folder / BACKBONE).mkdir(exist_ok=True)
         shutil.copyfile(source, folder / BACKBONE / source.name)
+    if contents.adapter:
+        weights = {name: tensor.contiguous() for name, tensor in contents.adapter.items()}
+        save_file(weights, folder / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        (folder / _ADAPTER_WEIGHTS).chmod((folder / "config.json").stat().st_mode)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
@@ -210,7 +225,7 @@ def _inside(name: str) -> bool:
 
 
 def _check(path: Path, expected: str) -> None:
-    folder = path.parent.parent if path.parent.name == BACKBONE else path.parent
+    folder = path.parent.parent if path.parent.name in (BACKBONE, ADAPTER) else path.parent
     if not path.is_file():
         raise MerError(path, "this file of the export is missing", then=_way_out(folder))
     found = sha256_file(path)

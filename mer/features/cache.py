@@ -7,6 +7,7 @@ Tensors (N utterances, L+1 hidden states, D width, C classes):
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
     present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
     logits               (N, C)       float32, class scores; of the outputs of a whole model (modality "model") only
+    tokens.*             see `token_table`: of encoders that are tuned (modality "tokens") only; there L+1 is 0
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
 repeats the words for people, with when, how long and on which machine; nothing is decided by it.
 """
@@ -27,6 +28,7 @@ from mer.errors import MerError
 from mer.features import tensors
 from mer.features.request import FORMAT_VERSION, key_of
 from mer.features.tensors import THE_WAY_OUT
+from mer.features.token_table import Tokens
 from mer.files import write_json
 
 KEY_LENGTH = 12  # of the key in a file name; the header has all of it
@@ -47,6 +49,7 @@ class FeatureTable:
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
         logits: (N, C) float32 class scores, of a whole model's outputs; else None.
+        tokens: what a tuned encoder reads; else None.
     """
 
     features: np.ndarray
@@ -58,6 +61,17 @@ class FeatureTable:
     card: dict[str, Any]
     key: str
     logits: np.ndarray | None = None
+    tokens: Tokens | None = None
+
+    @property
+    def hidden_states(self) -> int:
+        """Hidden states that a head can read: those that are stored, or those that the tuned encoder makes."""
+        return self.features.shape[1] if self.tokens is None else int(self.card["ingredients"]["tokens"]["of"])
+
+    @property
+    def inputs(self) -> np.ndarray | Tokens:
+        """What a model reads."""
+        return self.features if self.tokens is None else self.tokens
 
 
 def file_name(split: str, key: str) -> str:
@@ -76,6 +90,7 @@ def write_features(
     circumstances: Mapping[str, Any],
     present: np.ndarray | None = None,
     logits: np.ndarray | None = None,
+    tokens: Tokens | None = None,
 ) -> None:
     """Write the file and its sidecar. The file comes last: where it is, everything is.
 
@@ -90,6 +105,8 @@ def write_features(
         arrays["present"] = present.astype(np.uint8)
     if logits is not None:
         arrays["logits"] = logits.astype(np.float32)
+    if tokens is not None:
+        arrays |= tokens.arrays()
     header = {
         "key": key_of(ingredients),
         "ingredients": ingredients,
@@ -133,6 +150,8 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
         for tensor, shape in wanted.items():
             if shapes.get(tensor) != shape:
                 raise MerError(path, f"{tensor} is {shapes.get(tensor)}", allowed=f"{shape}", then=THE_WAY_OUT)
+    if ingredients["modality"] == "tokens" and shapes.get("tokens.spans") != (rows, 2):
+        raise MerError(path, "it has no tokens", then=THE_WAY_OUT)
     if ingredients["modality"] == "model" and len(shapes.get("logits", ())) != 2:
         raise MerError(path, "it has no class scores (logits)", then=THE_WAY_OUT)
     return header
@@ -184,11 +203,13 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     for name, array in {"features": features, **{f"label_text.{t}": a for t, a in label_text.items()}, **said}.items():
         if not np.isfinite(array).all():
             raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
+    tokens = Tokens.from_arrays(arrays)
+    if tokens is not None and (reason := tokens.fault()):
+        raise MerError(path, reason, then=THE_WAY_OUT)
     if not checksum:
         touch(path)
-    return FeatureTable(
-        features, ids, labels, label_names, label_text, present, _card(path, header), header["key"], logits
-    )
+    card = _card(path, header)
+    return FeatureTable(features, ids, labels, label_names, label_text, present, card, header["key"], logits, tokens)
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,10 +42,9 @@ class Encoder:
     def __init__(self, found: BackboneFolder, dtype: Dtype) -> None:
         self.name = found.name
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with quiet():
-            self.tokenizer, model = _load(found, getattr(torch, dtype))
-        self.model = model.eval().requires_grad_(False).to(self.device)
-        self.limit = min(self._positions(read_config(found)), int(self.tokenizer.model_max_length))
+        self.tokenizer = load_tokenizer(found)
+        self.model = load_text_model(found, getattr(torch, dtype)).eval().requires_grad_(False).to(self.device)
+        self.limit = token_limit(found, self.tokenizer)
         self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
         self.pad = self.tokenizer.pad_token_id or 0  # padding is masked out, so any valid id does
 
@@ -55,13 +54,7 @@ class Encoder:
 
     def check(self, inputs: Sequence[TokenInput]) -> None:
         """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
-        highest = max((max(item.ids) for item in inputs), default=0)
-        if highest >= self.vocabulary:
-            raise MerError(
-                f"backbone {self.name!r}",
-                f"its tokenizer gives token {highest}, its embedding table has {self.vocabulary} rows",
-                then="the folder mixes two models: fetch tokenizer and weights of the same one",
-            )
+        check_ids(inputs, self.vocabulary, self.name)
 
     @torch.inference_mode()
     def encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
@@ -86,36 +79,66 @@ class Encoder:
         pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in states], dim=1)
         return pooled.cpu().numpy()
 
-    def _positions(self, config: dict[str, Any]) -> int:
-        positions = config.get("max_position_embeddings") or getattr(self.model.config, "max_position_embeddings", None)
-        if not isinstance(positions, int) or positions <= 0:
-            return NO_LIMIT
-        if config.get("model_type") in OFFSET_POSITIONS:
-            return positions - int(self.model.config.pad_token_id or 0) - 1
-        return positions
+
+def check_ids(inputs: Sequence[TokenInput], vocabulary: int, name: str) -> None:
+    """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
+    highest = max((max(item.ids) for item in inputs), default=0)
+    if highest >= vocabulary:
+        raise MerError(
+            f"backbone {name!r}",
+            f"its tokenizer gives token {highest}, its embedding table has {vocabulary} rows",
+            then="the folder mixes two models: fetch tokenizer and weights of the same one",
+        )
 
 
-def _load(found: BackboneFolder, dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+def token_limit(found: BackboneFolder, tokenizer: Any) -> int:
+    """Most tokens that the backbone reads at once."""
+    config = read_config(found)
+    positions = config.get("max_position_embeddings") or getattr(_auto_config(found), "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        positions = NO_LIMIT
+    elif config.get("model_type") in OFFSET_POSITIONS:
+        positions -= int(_auto_config(found).pad_token_id or 0) + 1
+    return min(positions, int(tokenizer.model_max_length))
 
-    folder, options = found.folder, {"local_files_only": True, "trust_remote_code": False}
-    allowed = "a text encoder that transformers knows, with safetensors weights and without code of its own"
-    with refusing(found, allowed=allowed, offline="minilm"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        config = AutoConfig.from_pretrained(folder, **options)
-        extra = _without_pooler(config)
+
+def _auto_config(found: BackboneFolder) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(found.folder, **_LOCAL)
+
+
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_ALLOWED = "a text encoder that transformers knows, with safetensors weights and without code of its own"
+
+
+def load_tokenizer(found: BackboneFolder) -> Any:
+    """Raises: MerError when the folder holds none that can be loaded."""
+    from transformers import AutoTokenizer
+
+    with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
+        return AutoTokenizer.from_pretrained(found.folder, **_LOCAL)
+
+
+def load_text_model(found: BackboneFolder, dtype: torch.dtype) -> Any:
+    """The whole encoder, without a pooler. Raises: MerError when it cannot be loaded, or weights are missing."""
+    from transformers import AutoConfig, AutoModel
+
+    with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
+        config = AutoConfig.from_pretrained(found.folder, **_LOCAL)
+        options = {"config": config, "dtype": dtype, **without_pooler(config), **_LOCAL}
         model, report = AutoModel.from_pretrained(
-            folder, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
+            found.folder, use_safetensors=True, output_loading_info=True, **options
         )
     require_whole(found, model, (name for name in report["missing_keys"] if not _in_a_pooler(name)))
-    return tokenizer, model
+    return model
 
 
 def _in_a_pooler(name: str) -> bool:
     return name.split(".")[0].endswith("pooler")
 
 
-def _without_pooler(config: Any) -> dict[str, bool]:
+def without_pooler(config: Any) -> dict[str, bool]:
     """BERT's pooler is never read here; often the checkpoint has none, and it would be random."""
     import inspect
 

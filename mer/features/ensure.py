@@ -21,6 +21,7 @@ from mer.features.progress import Progress, Step, reporting
 from mer.features.reading import ClipRow, Extracted, Prepared, Reading, Spread
 from mer.features.request import key_of
 from mer.features.text_reading import TextReading
+from mer.features.token_reading import TokenReading
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def ensure_features(
 
 def _reading(encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None) -> Reading:
     if isinstance(encoder, TextEncoderConfig):
-        return TextReading(encoder, cache)
+        return TextReading(encoder, cache) if encoder.mode == "frozen" else TokenReading(encoder, cache)
     from mer.features.clip_reading import ClipReading
 
     return ClipReading(encoder, cache, progress=False if callable(progress) else progress, spread=spread)
@@ -114,6 +115,7 @@ def _extract(item: Prepared, reading: Reading, step: Step, title: str, *, silent
         label_text=done.label_text,
         present=done.present_N,
         logits=done.logits_NC,
+        tokens=done.tokens,
         circumstances={
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start, 1),

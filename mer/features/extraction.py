@@ -113,6 +113,17 @@ def as_stored(values_BLD: np.ndarray) -> np.ndarray:
     return values_BLD.astype(np.float16) if highest <= FLOAT16_MAX else values_BLD
 
 
+def shard_of(path: Path, plan: object, count: int, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
+    """A shard of `count` rows, and whether it was made now: that of an interrupted run of this plan is taken over."""
+    named = sha256_json(plan)
+    block = _finished(path, named, count)
+    if block is not None:
+        return block, False
+    block = make()
+    tensors.write(path, {"features": block}, {"plan": named})
+    return block, True
+
+
 def _finished(path: Path, plan: str, count: int) -> np.ndarray | None:
     """A shard of an interrupted run, if it is whole and of this very plan; anything else is encoded again."""
     if not path.is_file():

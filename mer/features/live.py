@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mer.features.clips import ClipEncoder
 from mer.features.extraction import TOKENS_PER_BATCH, encode_batches, plan_batches
 from mer.features.progress import Progress, reporting
 from mer.features.reading import ClipRow
+from mer.features.token_reading import TokenStates, turn_tokenizer
 from mer.features.tokens import TokenInput, TurnTokenizer
 
 if TYPE_CHECKING:
@@ -28,14 +30,15 @@ class LiveFeatures:
     """Row i belongs to the i-th utterance, dialogue after dialogue.
 
     Args:
-        features_NLD: as a cache file holds them: float16 (float32 where a value exceeds float16).
+        features_NLD: as a cache file holds them: float16 (float32 where a value exceeds float16); of an encoder that
+            is tuned, its tokens.
         truncated_N: whether the utterance's own text lost tokens; lost context is not counted.
         present_N: whether the row is there; None: all are.
         faults: why a clip is masked, by its path as it was given.
         notes: what had to be mended to read a clip, by its path.
     """
 
-    features_NLD: np.ndarray
+    features_NLD: Any
     truncated_N: np.ndarray
     present_N: np.ndarray | None = None
     faults: dict[str, str] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class LiveEncoder:
         inputs = [tokenizer.window(row) for row in rows]
         encoder.check(inputs)
         features = _encode(inputs, encoder, batch_tokens, progress, f"encoding with {self.found.name}")
-        cut = [self._is_cut(row, item) for row, item in zip(rows, inputs, strict=True)]
+        cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
         return LiveFeatures(features, np.array(cut, dtype=bool))
 
     def _load(self) -> tuple[Encoder, TurnTokenizer]:
@@ -82,15 +85,53 @@ class LiveEncoder:
             self._loaded = (encoder, tokenizer)
         return self._loaded
 
-    def _is_cut(self, window: Window, item: TokenInput) -> bool:
-        encoder, tokenizer = self._load()
-        if len(item.ids) < tokenizer.limit:
-            return False
-        endless = TurnTokenizer(
-            encoder.tokenizer, limit=10**9, prompt=self.config.prompt, pooler=self.config.pooler, name=self.found.name
-        )
-        alone = Window(window.id, (window.turns[window.target],), 0, window.speaker)
-        return len(endless.window(alone).ids) > tokenizer.limit
+
+class LiveTokens:
+    """What a tuned encoder reads, of dialogues that belong to no dataset: as `mer.features.token_reading` caches it.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie.
+    """
+
+    def __init__(self, config: TextEncoderConfig, found: BackboneFolder) -> None:
+        self.config, self.found = config, found
+        self._loaded: tuple[TokenStates, TurnTokenizer] | None = None
+
+    @cached_property
+    def base(self) -> dict[str, np.ndarray]:
+        """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
+        from mer.features.partial import base_weights
+
+        return base_weights(self.found)
+
+    def encode(
+        self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
+    ) -> LiveFeatures:
+        """Tokens of every utterance, in the place of features. Arguments and errors as of `LiveEncoder.encode`."""
+        if self._loaded is None:
+            tokenizer = turn_tokenizer(self.found, self.config)
+            self._loaded = (TokenStates(self.found, self.config, self.base), tokenizer)
+        states, tokenizer = self._loaded
+        context = self.config.context
+        rows = windows(dialogues, past=context.past, future=context.future, speaker=self.config.speaker)
+        inputs = [tokenizer.window(row) for row in rows]
+        cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
+        with reporting(progress, f"encoding with {self.found.name}") as step:
+            tokens = states.table(inputs, batch_tokens)
+            step(len(inputs), len(inputs))
+        return LiveFeatures(tokens, np.array(cut, dtype=bool))
+
+
+def _is_cut(tokenizer: TurnTokenizer, window: Window, item: TokenInput) -> bool:
+    """Whether the utterance's own text lost tokens."""
+    if len(item.ids) < tokenizer.limit:
+        return False
+    endless = TurnTokenizer(
+        tokenizer.tokenizer, limit=10**9, prompt=tokenizer.prompt, pooler=tokenizer.pooler, name=tokenizer.name
+    )
+    alone = Window(window.id, (window.turns[window.target],), 0, window.speaker)
+    return len(endless.window(alone).ids) > tokenizer.limit
 
 
 class LiveClips:

@@ -16,6 +16,7 @@ from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
 from mer.features.progress import Step
 from mer.features.request import key_of
+from mer.features.token_table import Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Extracted:
         notes: id -> what had to be mended to read it.
         ingredients: of what was really read, where a file went away meanwhile; None: as prepared.
         logits_NC: class scores, of a whole model's outputs only.
+        tokens: what a tuned encoder reads; `features_NLD` then has no layers (L = 0).
     """
 
     features_NLD: np.ndarray
@@ -64,6 +66,7 @@ class Extracted:
     notes: dict[str, str] = field(default_factory=dict)
     ingredients: dict[str, Any] | None = None
     logits_NC: np.ndarray | None = None
+    tokens: Tokens | None = None
 
 
 class Reading(Protocol):

@@ -52,10 +52,10 @@ def run_trials(
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
     with stop.listening():
-        start_ray(address, sum(path.stat().st_size for path in plan.paths()))
+        start_ray(address, plan.shared_bytes())
         try:
             trainable = getattr(importlib.import_module(module), name)
-            features = SharedFeatures.put(plan.paths())
+            features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             name_of = lambda trial: f"{trial.config['number']:05d}"  # noqa: E731
             tuner = tune.Tuner(

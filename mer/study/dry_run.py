@@ -15,8 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.checkpoints.export import read_export
-from mer.config import EncoderConfig, TrialConfig
+from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
 from mer.data import load_corpus
+from mer.features import BackboneCard
+from mer.features.room import refuse_no_room
+from mer.features.token_table import Tokens, bytes_of
 from mer.outputs import describe_encoder, width_of
 from mer.study.check import RandomDraw
 from mer.study.feature_plan import SPLITS, check_plan, settings_of
@@ -28,6 +31,7 @@ from trainables.shared_features import TEACHER, SharedTable, as_training_data
 _CONFIGS = 20
 _TURNS = 10  # utterances of a dialogue, about as in MELD
 _TIMED_ROWS = 1024
+_TUNED_ROWS, _TUNED_TOKENS = 32, 16  # a tuned encoder is slow, and its texts are about so long
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
 
@@ -42,6 +46,11 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     feature_bytes = sum(_bytes_per_row(encoder) for encoder in settings.values()) * sum(rows.values())
+    refuse_no_room(
+        [(config.data, e) for config in configs for e in config.tuned.values() if isinstance(e, TextEncoderConfig)],
+        SPLITS,
+        cache,
+    )
 
     rng = random.Random(spec.sampler.seed)
     drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
@@ -81,19 +90,23 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
 
 def _bytes_per_row(encoder: EncoderConfig) -> int:
     card = describe_encoder(encoder)
+    if encoder.mode != "frozen":
+        return bytes_of(_TUNED_TOKENS, 1, card.width if encoder.first_tuned else 0)
     return card.layers * card.width * 2
 
 
 def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int) -> tuple[int, float]:
     """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
     rng = np.random.default_rng(0)
-    count = min(train_rows, _TIMED_ROWS)
+    count = min(train_rows, _TUNED_ROWS if config.tuned else _TIMED_ROWS)
     ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
     labels = rng.integers(0, classes, count)
     names = tuple(f"class{index}" for index in range(classes))
 
     def table(encoder: EncoderConfig) -> SharedTable:
         card = describe_encoder(encoder)
+        if encoder.mode != "frozen":
+            return _tuned_table(encoder, card, ids, {config.data.label: labels}, {config.data.label: names}, rng)
         features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
         words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
         task = config.data.label
@@ -110,5 +123,24 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     started = time.perf_counter()
     run.train_epoch()
     elapsed = time.perf_counter() - started
-    weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()])
+    weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()] if p.requires_grad)
     return weights, elapsed * (train_rows + dev_rows / 3) / (count * 4 / 3)
+
+
+def _tuned_table(
+    encoder: EncoderConfig,
+    card: BackboneCard,
+    ids: tuple[str, ...],
+    labels: dict[str, np.ndarray],
+    names: dict[str, tuple[str, ...]],
+    rng: np.random.Generator,
+) -> SharedTable:
+    """Random texts of the usual length: ids, or hidden states."""
+    count = len(ids) * _TUNED_TOKENS
+    if encoder.first_tuned:
+        values = rng.standard_normal((count, card.width), dtype=np.float32).astype(np.float16)
+    else:
+        values = rng.integers(5, 100, count).astype(np.int32)
+    tokens = Tokens.join(np.split(values, len(ids)), [(0, _TUNED_TOKENS)] * len(ids))
+    pooled = np.empty((len(ids), 0, card.width), dtype=np.float16)
+    return SharedTable(ids, pooled, labels, names, {}, None, tokens=tokens, tuned_states=card.layers)

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor
 
-from mer.checkpoints.export import MODEL, Contents, Export, is_export, refuse_taken, write_export
+from mer.checkpoints.export import ADAPTER_CONFIG, MODEL, Contents, Export, is_export, refuse_taken, write_export
 from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
 from mer.data.types import dialogue_numbers
@@ -21,10 +21,12 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
+from mer.models.adapters import BACKBONE, peft_config, peft_tensors
 from mer.outputs import ensure_encoder
 from mer.predictor import WORDS, open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
 from mer.study.feature_plan import settings_of
+from mer.study.merging import merged
 from mer.study.model_card import CardFacts, is_sample, model_card
 from mer.study.pictures import confusion_svg
 from mer.study.record import StudyRecord
@@ -36,6 +38,7 @@ from trainables.base import BEST, best_file
 from trainables.shared_features import TEACHER, layers_of
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
+MERGED_TOLERANCE = 1e-4  # ... x (W + BA) for x W + x A B
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Options:
         cache: folder of all feature files.
         data_root: where the data lies now, if not where the study found it.
         command: as it was typed, for the provenance.
+        merge: add adapters into the weights that they change.
         student: modality of the one student of a merged distillation that is exported; "" for the whole model.
     """
 
@@ -63,6 +67,7 @@ class Options:
     data_root: str | None = None
     command: str = "python -m mer.export"
     student: str = ""
+    merge: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,11 +190,16 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         provenance=provenance,
         bundled=options.bundle,
     )
+    weights = _weights(trained, dev)
+    if options.merge:
+        weights = merged(trained.config, weights, len(trained.class_names), dev.hidden_states)
+    adapter, weights = peft_tensors(weights, f"model.{BACKBONE}")
     title = f"{record.name} {standing.number:05d}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
     contents = Contents(
         config=trained.config,
         class_names=trained.class_names,
-        tensors=_weights(trained, dev),
+        tensors=weights,
+        adapter=adapter,
         preprocessor=_preprocessor(trained.config, tables),
         provenance=provenance,
         documents={
@@ -197,6 +207,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
             "per_class.csv": per_class_csv(scores),
             "dev_predictions.csv": predictions_csv(scores, dev.ids),
             "confusion.svg": confusion_svg(scores.confusion_CC, scores.class_names, title),
+            **_adapter_words(trained.config, adapter, provenance),
         },
         backbone=_backbone_files(trained.config) if options.bundle else (),
     )
@@ -306,9 +317,17 @@ def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
     return kept | extra
 
 
+def _adapter_words(config: TrialConfig, adapter: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> dict[str, str]:
+    """adapter_config.json, where there are adapters."""
+    if not adapter:
+        return {}
+    ((_, encoder),) = config.tuned.items()
+    return {ADAPTER_CONFIG: peft_config(adapter, encoder.lora, str(provenance["backbone"]["name"]))}
+
+
 def _preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Any]:
     """How each modality becomes features; of several, under `modalities`."""
-    layers = layers_of(config, {modality: table.features.shape[1] for modality, table in tables.items()})
+    layers = layers_of(config, {modality: table.hidden_states for modality, table in tables.items()})
     told = {}
     for modality, table in tables.items():
         words = table.card["ingredients"]
@@ -319,9 +338,9 @@ def _preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> di
             "pooler": words["pooler"],
             "storage": words["storage"],
             "layers": layers[modality] if isinstance(layers, dict) else layers,
-            "hidden_states": table.features.shape[1],
+            "hidden_states": table.hidden_states,
             "width": table.features.shape[2],
-        }
+        } | ({"tokens": words["tokens"]} if table.tokens is not None else {})
     return next(iter(told.values())) if len(told) == 1 else {"modalities": told}
 
 
@@ -356,6 +375,7 @@ def _provenance(
         "class_names": list(trained.class_names),
         **_teacher(trained.config),
         **({"student": options.student} if options.student else {}),
+        **({"merged": True} if options.merge else {}),
         "environment": own or summary.get("environment", {}),
         "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -388,18 +408,19 @@ def _backbone_files(config: TrialConfig) -> list[Path]:
 
 def _compare(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.ndarray) -> float:
     """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
-    read = {modality: (table.features, table.present) for modality, table in tables.items()}
+    read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
     ids = next(iter(tables.values())).ids
     dialogue_N = None if export.config.dialogue.kind == "none" else dialogue_numbers(ids)
     logits_NC = open_predictor(export).scores(read, dialogue_N)
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())
-    if not largest <= LOGIT_TOLERANCE * max(1.0, float(np.abs(stored_NC).max())):
+    tolerance = LOGIT_TOLERANCE if export.provenance.get("merged") is None else MERGED_TOLERANCE
+    if not largest <= tolerance * max(1.0, float(np.abs(stored_NC).max())):
         raise MerError(
             "round trip",
             f"the exported model's dev scores differ from the trial's by up to {largest:.3g}; nothing was written",
-            allowed=f"at most {LOGIT_TOLERANCE:g}",
+            allowed=f"at most {tolerance:g}",
             then="the weights are not those that made the stored scores, or the code has changed since: run the trial "
             "again with this code",
         )

@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.checkpoints.export import is_export, read_export
-from mer.config import TrialConfig
+from mer.config import TUNING_KEYS, EncoderConfig, TextEncoderConfig, TrialConfig
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.features.ensure import Ensured
 from mer.features.reading import Spread
+from mer.features.room import refuse_no_room, weights_bytes
 from mer.outputs import describe_encoder, ensure_encoder, ensure_outputs
 from mer.study.spec import StudySpec
 from mer.study.teaching import check_teacher, refuse_other_data
@@ -34,11 +35,13 @@ class FeaturePlan:
         files: encoder setting -> split -> cache file.
         encoded: texts and clips encoded just now; 0 when everything was cached.
         seconds: wall time spent on it.
+        tuned: the encoders that trials may train, one for each layer that training may start from.
     """
 
     files: dict[str, dict[str, Path]]
     encoded: int
     seconds: float
+    tuned: tuple[TextEncoderConfig, ...] = ()
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
         """Modality (and TEACHER) -> split -> file for one trial."""
@@ -54,16 +57,28 @@ class FeaturePlan:
     def paths(self) -> list[Path]:
         return [path for splits in self.files.values() for path in splits.values()]
 
+    def shared_bytes(self) -> int:
+        """What all trials read, and so lies in the object store."""
+        backbones = {(encoder.backbone, encoder.revision): encoder for encoder in self.tuned}
+        return sum(path.stat().st_size for path in self.paths()) + sum(map(weights_bytes, backbones.values()))
+
 
 def settings_of(config: TrialConfig) -> dict[str, str]:
     """What decides the feature file of each modality, and of the teacher, as text: not the layers that are read from
     it, not the label task."""
     data = config.data.model_dump(exclude={"label"})
     reads: dict[str, dict[str, Any]]
-    reads = {m: {"encoder": encoder.model_dump(exclude={"layers"})} for m, encoder in config.encoders.present.items()}
+    reads = {m: {"encoder": _read_by(encoder)} for m, encoder in config.encoders.present.items()}
     if config.distill is not None and config.distill.teacher is not None:
         reads[TEACHER] = {TEACHER: config.distill.teacher}
     return {name: json.dumps({"data": data, **words}, sort_keys=True) for name, words in reads.items()}
+
+
+def _read_by(encoder: EncoderConfig) -> dict[str, Any]:
+    """What decides the file that an encoder's trials read; of a tuned one, none of what is trained."""
+    if encoder.mode == "frozen":
+        return encoder.model_dump(exclude={"layers"})
+    return encoder.model_dump(exclude={"layers", "mode", *TUNING_KEYS}) | {"tokens": encoder.first_tuned}
 
 
 def trainable_of(config: TrialConfig) -> str:
@@ -105,7 +120,7 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     configs: dict[str, TrialConfig] = {}
     settings: set[str] = set()
     try:
-        for combination in spec.space.combinations("encoders.", "distill.teacher", "fusion.kind"):
+        for combination in spec.space.combinations(*_reading_keys(spec), "distill.teacher", "fusion.kind"):
             try:
                 config = spec.trial_config(combination)
             except ValidationError:
@@ -123,6 +138,13 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     except ValueError as fault:
         raise MerError(spec.study, str(fault), allowed="choice, int, or float with a step for encoder keys") from fault
     return list(configs.values())
+
+
+def _reading_keys(spec: StudySpec) -> list[str]:
+    """Searched keys of encoders, but for those that only say how one is trained."""
+    idle = (".lora.", ".full.", ".tuned_dropout.", ".recompute.")
+    names = [name for name in spec.space.params if name.startswith("encoders.")]
+    return [name for name in names if not any(part in f"{name}." for part in idle)]
 
 
 def check_plan(spec: StudySpec) -> list[TrialConfig]:
@@ -164,7 +186,10 @@ def ensure_plan(
     """Extract what is missing; `spread` reads clips elsewhere. Raises MerError when data or backbone cannot be had."""
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
-    for config in check_plan(spec):
+    configs = check_plan(spec)
+    tuned = {name: (config.data, e) for config in configs for name, e in _tuned_texts(config)}
+    refuse_no_room(list(tuned.values()), SPLITS, cache)
+    for config in configs:
         # the teacher first: it may be refused, which nobody should learn after hours of reading clips
         for name, setting in sorted(settings_of(config).items(), key=lambda item: item[0] != TEACHER):
             if setting in files:
@@ -176,4 +201,10 @@ def ensure_plan(
                 done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, **how)
             files[setting] = done.paths
             encoded, seconds = encoded + done.encoded, seconds + done.seconds
-    return FeaturePlan(files, encoded, seconds)
+    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned.values()))
+
+
+def _tuned_texts(config: TrialConfig) -> list[tuple[str, TextEncoderConfig]]:
+    """(setting, encoder) of each text encoder that is trained."""
+    settings = settings_of(config)
+    return [(settings[m], e) for m, e in config.tuned.items() if isinstance(e, TextEncoderConfig)]

@@ -81,7 +81,7 @@ def model_card(facts: CardFacts) -> str:
         f"Predicts the {task} of an utterance{'' if dataset == 'ravdess' else ' in a conversation'} from its "
         f"{modality}: one of "
         f"{', '.join(facts.scores.class_names)}. Trained on {data} by `mer`; "
-        f"{_method(config)} on frozen features of {named}, "
+        f"{_method(config)} on {_encoders(config, named)}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
         f"Method `{method_name(config)}`, label `{label_of(config)}`.",
         "## Use",
@@ -115,6 +115,14 @@ def model_card(facts: CardFacts) -> str:
         f"* {_DATA_LICENCES[dataset]}\n* {licences}\n* Whoever passes this model on must respect both.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _encoders(config: TrialConfig, named: str) -> str:
+    """frozen features of `minilm`; the layers above 3 of `minilm`, tuned by LoRA of rank 16."""
+    for encoder in config.tuned.values():
+        above = f"the layers above {encoder.freeze_layers} of {named}" if encoder.freeze_layers else named
+        return f"{above}, tuned {f'by LoRA of rank {encoder.lora.rank}' if encoder.mode == 'lora' else 'in full'}"
+    return f"frozen features of {named}"
 
 
 def _method(config: TrialConfig) -> str:

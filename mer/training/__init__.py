@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from mer.config import TrialConfig
-from mer.training.data import FusedBatch, FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TrainingData
+from mer.training.data import (
+    FusedBatch,
+    FusedSplit,
+    Layers,
+    Split,
+    SplitArrays,
+    TeacherOutputs,
+    TokenSplit,
+    TrainingData,
+)
 from mer.training.metrics import Scores, majority_scores
 from mer.training.run import Row, TrainingRun
 from mer.training.scoring import build_model, class_scores
@@ -17,6 +26,7 @@ __all__ = [
     "Split",
     "SplitArrays",
     "TeacherOutputs",
+    "TokenSplit",
     "TrainingData",
     "TrainingRun",
     "build_model",
@@ -29,7 +39,12 @@ __all__ = [
 
 
 def build_run(config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> TrainingRun:
-    """The run that a configuration asks for: with a teacher where it has `distill`."""
+    """The run that a configuration asks for: with a teacher where it has `distill`, with its encoder where that is
+    tuned."""
+    if config.tuned:
+        from mer.training.tuning import TuningRun
+
+        return TuningRun(config, data, layers, device)
     if config.distill is None:
         return TrainingRun(config, data, layers, device)
     from mer.training.distillation import DistillationRun

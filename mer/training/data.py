@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mer.features.token_table import Tokens
+from mer.models.token_batch import TokenBatch
+
 CHUNK_ROWS = 2048
 Chunk = tuple[Any, Tensor | None]  # features (n, L, D) and which of the rows are there (None: all); or FusedBatch, None
 
@@ -150,7 +153,36 @@ class TeacherOutputs:
     present_N: np.ndarray | None = None
 
 
-Split = SplitArrays | FusedSplit
+@dataclass(frozen=True)
+class TokenSplit:
+    """One split as a tuned encoder reads it. Used as `SplitArrays` is; every row is there."""
+
+    ids: tuple[str, ...]
+    tokens: Tokens
+    labels_N: np.ndarray
+    width: int  # of the encoder
+    present_N: None = None
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    @property
+    def present_rows(self) -> np.ndarray:
+        return np.arange(len(self))
+
+    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[TokenBatch, Tensor]:
+        """Copies of the given rows, and their labels (B,). `layers` says nothing here: the encoder knows them."""
+        some = self.tokens.gather(rows)
+        batch = TokenBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
+        return batch, torch.from_numpy(self.labels_N[rows]).to(device)
+
+    def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[tuple[TokenBatch, None]]:
+        """All rows in order, so many at a time that memory stays small."""
+        for start in range(0, len(self), CHUNK_ROWS):
+            yield self.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), layers, device)[0], None
+
+
+Split = SplitArrays | FusedSplit | TokenSplit
 Layers = Any  # hidden states that are read: list[int], or of several modalities dict[str, list[int]]
 
 
@@ -162,6 +194,7 @@ class TrainingData:
         class_names: C names in the order of the labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
         teacher: "train" and "dev" -> what the teacher says of it; {} without one.
+        base: weights of the backbone that is tuned, shared by all trials; None: a trial reads its own from the folder.
     """
 
     train: Split
@@ -169,3 +202,4 @@ class TrainingData:
     class_names: tuple[str, ...]
     label_text_CLD: np.ndarray | None = None
     teacher: Mapping[str, TeacherOutputs] = field(default_factory=dict)
+    base: Mapping[str, np.ndarray] | None = None

@@ -140,7 +140,10 @@ class DistillationRun(TrainingRun):
         return self.layers[modality] if self._merged else self.layers
 
     def _parts(self, split: Split) -> dict[str, SplitArrays]:
-        return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
+        if isinstance(split, FusedSplit):
+            return split.parts
+        assert isinstance(split, SplitArrays)  # students read cached features
+        return {self.modalities[0]: split}
 
     def _trainable_rows(self) -> np.ndarray:
         super()._trainable_rows()  # refuses a split without a single readable row

@@ -73,7 +73,7 @@ class TrainingRun:
         self._words_CLD = self._label_text()
         self._train_rows_N = self._trainable_rows()
         with seeded(config.seed, "initialisation", device=device):
-            self.model = build_model(config, layers=layers, width=data.train.width, classes=len(data.class_names))
+            self.model = self._build_model()
             self.model.fit_norm(data.train, layers, data.train.present_rows)
             self.objective = self._build_objective()
         self.model.to(device)
@@ -296,6 +296,10 @@ class TrainingRun:
         if not len(rows_N):
             raise MerError("training split", "not one of its clips could be read", then="python -m mer.data check ROOT")
         return rows_N
+
+    def _build_model(self) -> Any:
+        width, classes = self.data.train.width, len(self.data.class_names)
+        return build_model(self.config, layers=self.layers, width=width, classes=classes, base=self.data.base)
 
     def _build_objective(self) -> Objective:
         return build_objective(

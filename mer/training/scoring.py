@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,27 @@ from mer.training.seeding import seeded
 _CENTER_TEMPERATURE = 0.1
 
 
-def build_model(config: TrialConfig, *, layers: Layers, width: int | dict[str, int], classes: int) -> Any:
+def build_model(
+    config: TrialConfig,
+    *,
+    layers: Layers,
+    width: int | dict[str, int],
+    classes: int,
+    base: Mapping[str, np.ndarray] | None = None,
+    adapters: bool = True,
+) -> Any:
     """The untrained model of a configuration. Draws random numbers; of students, each from a stream of its own.
 
     Args:
         layers: which hidden states are read: a list, or of several modalities a dict of lists.
         width: of the encoder, or of every encoder.
+        base: weights of the backbone that is tuned; None: they are read from its folder.
+        adapters: False for weights into which adapters were merged.
     """
+    if config.tuned:
+        from mer.models.tuned import build_tuned
+
+        return build_tuned(config, layers, classes, base, adapters=adapters)
     probe = config.loss.classification.probe
 
     def alone(layers: list[int], width: int) -> UtteranceClassifier:

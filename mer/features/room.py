@@ -1,0 +1,72 @@
+"""Is there room for what tuned encoders read? Asked before anything is encoded, and answered with figures."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer.config import DataConfig, TextEncoderConfig
+from mer.data import load_corpus
+from mer.errors import MerError
+from mer.features.backbones import locate, weight_files
+from mer.features.token_reading import TokenReading
+
+SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
+_STORE_SHARE = 1.2  # what the object store takes for each byte that is put into it
+
+
+def refuse_no_room(wanted: Sequence[tuple[DataConfig, TextEncoderConfig]], splits: Sequence[str], cache: Path) -> None:
+    """Raises: MerError when the token tables of these encoders do not fit on the disk, or into shared memory.
+
+    Tables that are there are counted as they are; for those that are not, texts are tokenised and counted.
+    """
+    new, held, largest = 0, 0, (0, "")
+    for data, encoder in wanted:
+        reading = TokenReading(encoder, cache)
+        corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
+        for split in splits:
+            prepared = reading.prepare(corpus, data, split, cache)
+            there = prepared.path.exists()
+            size = prepared.path.stat().st_size if there else reading.bytes_for(prepared)
+            new, held = new + (0 if there else size), held + size
+            largest = max(largest, (size, f"{split} after layer {encoder.first_tuned} takes {_gb(size)}"))
+    bases = {(e.backbone, e.revision): weights_bytes(e) for _, e in wanted}
+    store = int(_STORE_SHARE * (held + sum(bases.values())))
+    then = (
+        "set encoders.text.split_cache: false (frozen layers then run in every step), a smaller "
+        "encoders.text.context.max_tokens, or search fewer values of encoders.text.freeze_layers"
+    )
+    for need, place, what in ((new, cache, "cached tokens"), (store, SHARED_MEMORY, "cached tokens and weights")):
+        free = free_bytes(place)
+        if free is not None and need > free:
+            raise MerError(
+                place,
+                f"{what} of {len(wanted)} encoder settings would take {_gb(need)} here, {_gb(free)} are free "
+                f"(the largest: {largest[1]})",
+                then=then,
+            )
+
+
+def weights_bytes(encoder: TextEncoderConfig) -> int:
+    """What the backbone's weights take as float32, by the headers of its files."""
+    from safetensors import safe_open
+
+    numbers = 0
+    for file in weight_files(locate(encoder, weights=True).folder):
+        with safe_open(file, framework="np") as opened:
+            numbers += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
+    return 4 * numbers
+
+
+def free_bytes(place: Path) -> int | None:
+    """Free space where `place` is, or will be; None when there is no such file system."""
+    existing = next((folder for folder in (place, *place.resolve().parents) if folder.exists()), None)
+    if existing is None or (place == SHARED_MEMORY and existing != place):
+        return None
+    return shutil.disk_usage(existing).free
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

@@ -1,0 +1,157 @@
+"""Low-rank adapters by peft: which linear layers get one, and the folder that peft itself can load (methods 6.3)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mer.config import LoraTuning
+from mer.errors import MerError
+
+ENCODER = "encoder."  # of the encoder's weights among the model's
+BACKBONE = f"{ENCODER}model."  # of the backbone's, which go on as in the whole backbone
+TARGETS = {
+    **dict.fromkeys(
+        ("bert", "roberta", "xlm-roberta", "camembert", "electra", "data2vec-text"),
+        ("query", "key", "value", "dense"),
+    ),
+    "mpnet": ("q", "k", "v", "o"),
+    "deberta": ("in_proj",),
+    "deberta-v2": ("query_proj", "key_proj", "value_proj"),
+    "modernbert": ("Wqkv", "Wi", "Wo"),
+    "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin"),
+}
+_NAME = "default"  # peft's of the only adapter
+_PEFT_PREFIX = "base_model.model."
+
+
+def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) -> None:
+    """Put adapters on the linear layers inside `layers`, which are named as in `model`. Draws random numbers.
+
+    Afterwards the adapters alone require gradients. Raises: MerError when a target names nothing.
+    """
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(_lora_config(lora, target_modules(model, layers, lora)), model, adapter_name=_NAME)
+
+
+def target_modules(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) -> list[str]:
+    """Full names of the linear layers that get an adapter. Raises: MerError."""
+    linear = [
+        f"{prefix}.{name}"
+        for prefix, layer in layers.items()
+        for name, module in layer.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    called = ", ".join(sorted({name.split(".")[-1] for name in linear}))
+    family = model.config.model_type
+    wanted = TARGETS.get(family) if lora.targets == "auto" else lora.targets
+    if wanted is None:
+        raise MerError(
+            "encoders.text.lora.targets",
+            f"'auto' knows no targets of the family {family!r}",
+            allowed=f"some of {called}",
+        )
+    chosen = [name for name in linear if any(f".{name}".endswith(f".{target}") for target in wanted)]
+    unknown = [target for target in wanted if not any(f".{name}".endswith(f".{target}") for name in chosen)]
+    if unknown:
+        raise MerError(
+            "encoders.text.lora.targets",
+            f"no linear layer of {family!r} is called {', '.join(unknown)}",
+            allowed=f"some of {called}, or 'auto'",
+        )
+    return chosen
+
+
+def refuse_idle(weights: Mapping[str, nn.Parameter]) -> None:
+    """After one backward pass of an untrained model: does a gradient reach everything that is to be trained?
+
+    Some families read the weight of a linear layer and never call it: an adapter around it would never learn, and
+    nobody would notice. B matrices start at zero, so those of A get a gradient of zero at first.
+
+    Raises: MerError naming the weights that would not learn.
+    """
+    idle = [name for name, weight in weights.items() if weight.grad is None]
+    zero = [
+        name
+        for name, weight in weights.items()
+        if weight.grad is not None and weight.ndim > 1 and ".lora_A." not in name and not weight.grad.abs().max() > 0
+    ]
+    if idle or zero or not weights:
+        what = ", ".join((idle + zero)[:3]) if weights else "nothing requires a gradient"
+        raise MerError(
+            "encoders.text",
+            f"{len(idle) + len(zero)} of {len(weights)} trained weights get no gradient, e.g. {what}: they would "
+            "stay as they are, silently",
+            then="choose other encoders.text.lora.targets (its feed-forward layers always work), or mode: full",
+        )
+
+
+def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A model's weights, apart: adapters under peft's names, and the rest. Args: prefix: of the backbone's names."""
+    adapter, rest = {}, {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix) and ".lora_" in name:
+            adapter[_PEFT_PREFIX + _saved(name.removeprefix(prefix))] = tensor
+        else:
+            rest[name] = tensor
+    return adapter, rest
+
+
+def from_peft_tensors(adapter: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The inverse: names as our models have them."""
+    found = {}
+    for name, tensor in adapter.items():
+        layer, _, kind = name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")
+        found[f"{prefix}{layer}.lora_{kind.removesuffix('.weight')}.{_NAME}.weight"] = tensor
+    return found
+
+
+def _saved(name: str) -> str:
+    """peft's name of a weight in a file: without the adapter's; of DoRA's magnitudes without 'weight' too."""
+    short = name.replace(f".{_NAME}.", ".")
+    return short.removesuffix(".weight") if short.endswith("lora_magnitude_vector.weight") else short
+
+
+def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str) -> str:
+    """adapter_config.json, as text. Args: adapter: under peft's names. backbone: name of the model it belongs to."""
+    modules = sorted({name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")[0] for name in adapter})
+    config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True)
+    words = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
+    return json.dumps(words, indent=2, sort_keys=True, default=str) + "\n"
+
+
+def _lora_config(lora: LoraTuning, modules: list[str], **options: Any) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.scale_alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules,
+        use_dora=lora.dora,
+        use_rslora=lora.rslora,
+        bias="none",
+        task_type="FEATURE_EXTRACTION",
+        **options,
+    )
+
+
+@torch.no_grad()
+def merge_adapters(model: Any) -> dict[str, Tensor]:
+    """Add every adapter into its layer, in place: only for a model whose base weights are nobody else's.
+
+    Returns: the weights of these layers under the names that they have without adapters.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    merged = {}
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            merged[f"{name}.weight"] = module.get_base_layer().weight.detach()
+    return merged
