@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer.checkpoints.export import MODEL, Export, is_export, read_export
+from mer.checkpoints.export import Export, is_export, read_export, trained_sha256
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
@@ -121,9 +121,9 @@ class ModelReading:
 
     def __init__(self, export: Export, data: DataConfig, *, progress: Progress = None, spread: Spread | None = None):
         self.export, self.data, self.progress, self.spread = export, data, progress, spread
-        self.hashes = {name: sha256_file(export.folder / name) for name in (MODEL, "config.json")}
+        self.weights = trained_sha256(export.folder)
         self.name = str(export.folder)
-        self.slug = f"{export.folder.name}-{self.hashes[MODEL][:8]}"
+        self.slug = f"{export.folder.name}-{self.weights[:8]}"
         self.device, self.unit = "cpu", "utterances"
         self.encoded = 0  # utterances that the model has read
 
@@ -162,9 +162,9 @@ class ModelReading:
             "backbone": {
                 "name": self.name,
                 "revision": None,
-                "weights_sha256": self.hashes[MODEL],
+                "weights_sha256": self.weights,
                 "tokenizer_sha256": "",
-                "config_sha256": self.hashes["config.json"],
+                "config_sha256": sha256_file(self.export.folder / "config.json"),
                 "dtype": "float32",
             },
             "input": {"modalities": list(files), "class_names": list(self.export.class_names)},

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer.checkpoints.export import MODEL, Export, is_export, read_export
+from mer.checkpoints.export import MODEL, Export, is_export, read_export, trained_sha256
 from mer.checkpoints.tensors import under
 from mer.config import EncoderConfig, EncodersConfig, TextEncoderConfig
 from mer.data import Dialogue, Utterance
@@ -32,7 +32,6 @@ from mer.features.live import LiveClips, LiveEncoder, LiveFeatures, LiveTokens
 from mer.features.progress import Progress
 from mer.features.token_table import Tokens
 from mer.features.tokens import PREPROCESSING_VERSION
-from mer.files import sha256_file
 from mer.losses import Objective, build_objective
 from mer.models.adapters import BACKBONE, from_peft_tensors
 from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, class_scores
@@ -339,7 +338,7 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
 def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:
     """An export in an encoder's place."""
     inner = read_export(place)
-    found, wanted = sha256_file(inner.folder / MODEL), reads["backbone"]["weights_sha256"]
+    found, wanted = trained_sha256(inner.folder), reads["backbone"]["weights_sha256"]
     if found != wanted:
         raise MerError(
             inner.folder / MODEL,

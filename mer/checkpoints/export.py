@@ -27,7 +27,7 @@ from torch import Tensor
 from mer.checkpoints.tensors import load_tensors, save_tensors
 from mer.config import Task, TrialConfig
 from mer.errors import MerError
-from mer.files import fsync_folder, sha256_file, write_json, write_text
+from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_text
 
 FORMAT = 1
 MANIFEST, MODEL, BACKBONE, ADAPTER = "MANIFEST.json", "model.safetensors", "backbone", "adapter"
@@ -103,6 +103,13 @@ class Contents:
 def is_export(place: Path | str) -> bool:
     """Whether a folder that `write_export` wrote is there. Nothing is checked."""
     return (Path(place).expanduser() / MANIFEST).is_file()
+
+
+def trained_sha256(folder: Path | str) -> str:
+    """Of everything that was trained, as the manifest says: the model, and the adapters where there are any."""
+    names = _manifest(Path(folder).expanduser())
+    ours = {name: names[name] for name in (MODEL, _ADAPTER_WEIGHTS) if name in names}
+    return ours[MODEL] if len(ours) == 1 else sha256_json(ours)
 
 
 def write_export(

@@ -13,7 +13,15 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor
 
-from mer.checkpoints.export import ADAPTER_CONFIG, MODEL, Contents, Export, is_export, refuse_taken, write_export
+from mer.checkpoints.export import (
+    ADAPTER_CONFIG,
+    Contents,
+    Export,
+    is_export,
+    refuse_taken,
+    trained_sha256,
+    write_export,
+)
 from mer.checkpoints.tensors import load_tensors, under
 from mer.config import DataConfig, TrialConfig
 from mer.data.types import dialogue_numbers
@@ -387,8 +395,7 @@ def _teacher(config: TrialConfig) -> dict[str, Any]:
     """Who taught: the export, by name and by its bytes. {} without one."""
     if config.distill is None or config.distill.teacher is None:
         return {}
-    folder = Path(config.distill.teacher).expanduser()
-    sha256 = sha256_file(folder / MODEL) if (folder / MODEL).is_file() else None
+    sha256 = trained_sha256(config.distill.teacher) if is_export(config.distill.teacher) else None
     return {"teacher": {"name": config.distill.teacher, "weights_sha256": sha256}}
 
 

@@ -316,3 +316,17 @@ def test_a_teacher_that_is_not_there(corpus: Path, small_study: Made):
     )
     with pytest.raises(MerError, match="exports/none: no such folder"):
         ensure_teacher(config, ("train",), small_study.cache)
+
+
+def test_adapters_are_part_of_what_was_trained(tmp_path: Path):
+    """Equal heads on different adapters are different models: caches and chains go by this hash."""
+    from mer.checkpoints.export import trained_sha256
+
+    def manifest(name: str, **hashes: str) -> str:
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "MANIFEST.json", {"format": 1, "sha256": {"model.safetensors": "a", **hashes}})
+        return trained_sha256(tmp_path / name)
+
+    plain = manifest("plain", **{"README.md": "b", "backbone/model.safetensors": "c"})
+    one, other = (manifest(sha, **{"adapter/adapter_model.safetensors": sha}) for sha in ("d", "e"))
+    assert plain == "a" and len({plain, one, other}) == 3
