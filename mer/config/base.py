@@ -1,0 +1,17 @@
+"""What every part of the configuration stands on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Task = Literal["emotion", "sentiment"]
+Speaker = Literal["none", "name", "name_says", "upper", "local"]
+
+
+class Frozen(BaseModel):
+    """Base of every configuration: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)

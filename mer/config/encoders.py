@@ -1,0 +1,203 @@
+"""Encoders of text, sound and pictures: frozen ones, and those that are trained too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from mer.config.base import Frozen, Speaker
+
+
+class ContextConfig(Frozen):
+    """Neighbouring turns of the dialogue that the encoder reads together with the utterance."""
+
+    past: int | Literal["all"] = Field(0, description="turns before the utterance", union_mode="left_to_right")
+    future: Annotated[int, Field(ge=0)] = Field(0, description="turns after it; > 0 is the offline setting")
+    max_tokens: Annotated[int, Field(ge=8)] = Field(256, description="longest input; truncated on the left")
+
+    @model_validator(mode="after")
+    def _past_is_a_count(self) -> Self:
+        if isinstance(self.past, int) and self.past < 0:
+            raise ValueError(f"past must be 0 or more, or 'all', got {self.past}")
+        return self
+
+
+class LoraTuning(Frozen):
+    """Low-rank adapters on linear layers, by peft (methods 6.3)."""
+
+    rank: PositiveInt = 16
+    alpha: PositiveFloat | None = Field(None, description="adapters are scaled by alpha / rank; null: twice the rank")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.05, description="on the input of every adapter")
+    targets: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="linear layers that get an adapter, by name; auto: those that suit the backbone's family"
+    )
+    dora: bool = Field(False, description="weight-decomposed adapters (DoRA)")
+    rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for large ranks")
+
+    @property
+    def scale_alpha(self) -> float:
+        """Alpha as a number."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if isinstance(self.targets, tuple) and (not self.targets or len(set(self.targets)) != len(self.targets)):
+            raise ValueError(f"targets must be distinct names and at least one, got {list(self.targets)}")
+        return self
+
+
+class FullTuning(Frozen):
+    """All weights above the frozen layers are trained."""
+
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.9, description="each layer's learning rate is that of the layer above it, times this"
+    )
+    embeddings: bool = Field(False, description="train the embeddings too; needs freeze_layers: 0")
+
+
+class _Encoder(Frozen):
+    """What the encoders of all modalities have in common.
+
+    Of a frozen one, pooled hidden states are cached once (methods 6.1, 6.2). Of a tuned one, the layers above
+    `freeze_layers` are trained (methods 6), and what they read is cached instead: hidden states of every token.
+    """
+
+    revision: str | None = Field(None, description="revision of a Hugging Face id")
+    mode: Literal["frozen", "lora", "full"] = Field(
+        "frozen",
+        description="frozen: features are cached once | lora: adapters are trained | full: weights are",
+    )
+    layers: Literal["last", "all"] | tuple[int, ...] = Field(
+        "last", description="hidden states the head reads; 0 is the embedding layer, negatives count from the end"
+    )
+    lora: LoraTuning = LoraTuning()
+    full: FullTuning = FullTuning()
+    freeze_layers: Annotated[int, Field(ge=0)] = Field(
+        0, description="first layers that are never trained, nor the embeddings below them"
+    )
+    split_cache: bool = Field(
+        True, description="what the frozen layers give is cached for every token; false: they run in every step"
+    )
+    tuned_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = Field(
+        None, description="dropout inside the tuned layers; null: as the backbone was made (0.1 in most)"
+    )
+    recompute: bool = Field(False, description="gradient checkpointing: less memory, about a third more time")
+
+    @model_serializer(mode="wrap")
+    def _without_other_modes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What only another mode reads is not mentioned, so that a frozen encoder keeps its hash."""
+        mute = set(TUNING_KEYS) if self.mode == "frozen" else {"lora", "full"} - {self.mode}
+        return {name: value for name, value in dump(self).items() if name not in mute}
+
+    @property
+    def first_tuned(self) -> int:
+        """The hidden state that training starts from, which is what is cached of a tuned encoder."""
+        return self.freeze_layers if self.split_cache else 0
+
+    @model_validator(mode="after")
+    def _layers_are_distinct(self) -> Self:
+        if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_the_mode(self) -> Self:
+        for name in TUNING_KEYS if self.mode == "frozen" else {"lora", "full"} - {self.mode}:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                allowed = f"mode: {name}" if name in ("lora", "full") else "mode: lora or mode: full"
+                raise ValueError(f"{name} has no meaning with mode '{self.mode}': it needs {allowed}")
+        if self.mode == "full" and self.full.embeddings and self.freeze_layers:
+            raise ValueError(
+                f"full.embeddings needs freeze_layers: 0, got {self.freeze_layers}: what is below a frozen layer "
+                "is not trained"
+            )
+        return self
+
+
+TUNING_KEYS = ("lora", "full", "freeze_layers", "split_cache", "tuned_dropout", "recompute")
+
+
+class TextEncoderConfig(_Encoder):
+    """A pretrained text encoder, and how it reads an utterance in its dialogue (methods 7.7)."""
+
+    backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
+    pooler: Literal["mean", "target", "mask", "first"] = Field(
+        "mean", description="tokens that are averaged: all | those of the utterance itself | the mask | the first"
+    )
+    context: ContextConfig = ContextConfig()
+    speaker: Speaker = Field("none", description="how a turn names its speaker")
+    prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>' (needed by pooler 'mask')")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the encoder")
+
+    @model_validator(mode="after")
+    def _mask_needs_prompt(self) -> Self:
+        if self.pooler == "mask" and not self.prompt:
+            raise ValueError("pooler 'mask' reads the hidden state at the mask token: set prompt: true")
+        return self
+
+
+class _ClipEncoder(_Encoder):
+    """Encoders of media files. A clip that cannot be read is a masked row, never a dropped utterance."""
+
+    pooler: Literal["auto", "mean", "first"] = Field(
+        "auto", description="over real frames or patches: the family's own way | the mean | the first"
+    )
+    max_seconds: Annotated[float, Field(gt=0.0, le=120.0)] = Field(
+        20.0, description="longer clips are cut to their first seconds"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: autocast, for a GPU that has it")
+
+
+class AudioEncoderConfig(_ClipEncoder):
+    """A speech encoder on 16 kHz mono, or statistics of the signal that need no weights."""
+
+    backbone: str = Field("melstats", description="'melstats', a Hugging Face id, or a local folder")
+
+
+class VideoEncoderConfig(_ClipEncoder):
+    """A video (or per-frame image) encoder, or statistics of appearance and motion that need no weights."""
+
+    backbone: str = Field("framestats", description="'framestats', a Hugging Face id, or a local folder")
+    frames: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="frames taken evenly from the clip; null: as many as the backbone was made for"
+    )
+    crops: str | None = Field(
+        None, description="folder below data.root with clips cropped to the speaker's face, used instead of videos/"
+    )
+    face_detector: str | None = Field(
+        None, description="YuNet model file (.onnx): every frame is cropped to its largest face"
+    )
+
+
+class EncodersConfig(Frozen):
+    """One encoder per modality; a modality without one is not read."""
+
+    text: TextEncoderConfig | None = None
+    audio: AudioEncoderConfig | None = None
+    video: VideoEncoderConfig | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A modality that is not read is not mentioned: what a text model's configuration says, and its hash, do not
+        change when modalities are added to this class."""
+        return {modality: encoder for modality, encoder in dump(self).items() if encoder is not None}
+
+    @property
+    def present(self) -> dict[str, EncoderConfig]:
+        """The encoders there are, by modality, in the order text, audio, video."""
+        named = {"text": self.text, "audio": self.audio, "video": self.video}
+        return {modality: encoder for modality, encoder in named.items() if encoder is not None}
+
+    @property
+    def only(self) -> tuple[str, EncoderConfig]:
+        """The one encoder of a model that reads one modality. Raises: ValueError when there is none, or several."""
+        if len(self.present) != 1:
+            raise ValueError(
+                f"one encoder expected, there are {len(self.present)}: {', '.join(self.present) or 'none'}"
+            )
+        return next(iter(self.present.items()))
+
+
+EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig
+ClipEncoderConfig = AudioEncoderConfig | VideoEncoderConfig

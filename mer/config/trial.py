@@ -1,0 +1,172 @@
+"""The configuration of one trial: what its parts may be together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from mer.config.base import Frozen
+from mer.config.data import DataConfig
+from mer.config.distill import DistillConfig
+from mer.config.encoders import EncoderConfig, EncodersConfig
+from mer.config.fusion import AttentionDialogue, Dialogue, Fusion, NoDialogue
+from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
+from mer.config.training import OptimConfig, TrainingConfig
+
+
+class TrialConfig(Frozen):
+    """Everything that decides a trial's numbers, given the data."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of initialisation, batches and dropout")
+    data: DataConfig = DataConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    fusion: Fusion | None = Field(None, description="how several encoders become one representation")
+    distill: DistillConfig | None = Field(None, description="what the heads of the encoders learn from a teacher")
+    dialogue: Dialogue = Field(NoDialogue(), description="how fused utterances of one dialogue read each other")
+    head: HeadConfig = HeadConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A part that is not there is not mentioned, so that a configuration without it keeps its hash."""
+        absent = {"fusion": None, "dialogue": {"kind": "none"}, "distill": None}
+        return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
+
+    @property
+    def tuned(self) -> dict[str, EncoderConfig]:
+        """The encoders that are trained, by modality."""
+        return {name: encoder for name, encoder in self.encoders.present.items() if encoder.mode != "frozen"}
+
+    @model_validator(mode="after")
+    def _fusion_joins_encoders(self) -> Self:
+        there = self.encoders.present
+        if self.fusion is not None and len(there) == 1:
+            raise ValueError(f"fusion joins several encoders; there is one ({', '.join(there)})")
+        if self.fusion is not None and self.fusion.kind == "late" and self.loss.contrastive.kind != "none":
+            raise ValueError("fusion.kind 'late' averages class scores and has no h for a contrastive loss")
+        return self
+
+    @model_validator(mode="after")
+    def _students_can_learn(self) -> Self:
+        if self.distill is None:
+            return self
+        several, contrastive = len(self.encoders.present) > 1, self.loss.contrastive
+        if several and self.fusion is None:
+            raise ValueError("distill with several encoders needs a fusion that joins the students, e.g. concat")
+        if not several and self.distill.source == "fused":
+            raise ValueError("distill.source 'fused' needs several encoders and a fusion")
+        if contrastive.kind not in ("none", "supcon", "apcl") or getattr(contrastive, "proto_init", "") == "label_text":
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' reads more than its batch: students take none, supcon, or "
+                "apcl with proto_init: orthogonal"
+            )
+        if self.dialogue.kind != "none":
+            raise ValueError(
+                "dialogue.kind must be 'none' beside distill: a student reads single utterances. Export the students, "
+                "then fuse them with dialogue (encoders.audio.backbone: exports/...)"
+            )
+        if self.training.prediction != "head":
+            raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
+        if self.distill.feature != "none" and self.head.hidden == 0:
+            raise ValueError(
+                "distill.feature acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more"
+            )
+        if several and self.distill.mode == "parallel" and self.training.patience:
+            raise ValueError(
+                "distill.mode 'parallel': each student has its own best epoch, so training.patience must be 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tuned_encoder_can_learn(self) -> Self:
+        contrastive, optim = self.loss.contrastive, self.optim
+        for modality, encoder in self.tuned.items():
+            mode = f"encoders.{modality}.mode '{encoder.mode}'"
+            if modality != "text":
+                raise ValueError(f"{mode}: only text encoders can be tuned so far, set mode: frozen")
+            if self.distill is not None or len(self.encoders.present) > 1:
+                what = "of a distillation" if self.distill is not None else "beside other encoders"
+                raise ValueError(
+                    f"{mode} {what} is not possible yet: tune it alone, export it, and give the export as its backbone "
+                    "with mode: frozen"
+                )
+            if contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text":
+                raise ValueError(
+                    f"{mode}: loss.contrastive.kind '{contrastive.kind}' reads the label words, which are not cached "
+                    "for a tuned encoder: choose another kind (or proto_init: orthogonal)"
+                )
+            if self.loss.classification.probe and contrastive.kind == "none":
+                raise ValueError(f"{mode} learns nothing with loss.classification.probe and no contrastive loss")
+        for name in ("encoder_lr", "micro_batch") if not self.tuned else ():
+            if getattr(optim, name) is not None:
+                raise ValueError(f"optim.{name} is of a tuned encoder, and encoders.*.mode is 'frozen': remove it")
+        return self
+
+    @property
+    def encoder_lr(self) -> float:
+        """Learning rate of the tuned encoder. Raises: StopIteration when there is none."""
+        usual = {"lora": 5e-4, "full": 2e-5}[next(iter(self.tuned.values())).mode]
+        return self.optim.encoder_lr or usual
+
+    @model_validator(mode="after")
+    def _dialogue_reads_fused_utterances(self) -> Self:
+        dialogue, contrastive, text = self.dialogue, self.loss.contrastive, self.encoders.text
+        if isinstance(dialogue, NoDialogue):
+            return self
+        if self.fusion is None:
+            raise ValueError(f"dialogue.kind '{dialogue.kind}' reads fused utterances: it needs a fusion")
+        if self.data.dataset == "ravdess":
+            raise ValueError("data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'")
+        if self.fusion.kind == "late":
+            raise ValueError("fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read")
+        if isinstance(dialogue, AttentionDialogue) and self.fusion.width % dialogue.heads:
+            raise ValueError(
+                f"fusion.width must be a multiple of dialogue.heads, got {self.fusion.width} with {dialogue.heads}"
+            )
+        if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
+            raise ValueError("loss.contrastive.curriculum draws single utterances, dialogue trains on whole dialogues")
+        if dialogue.setting == "online" and text is not None and text.context.future:
+            raise ValueError(
+                f"dialogue.setting 'online' reads no later utterance, but encoders.text.context.future is "
+                f"{text.context.future}: set it to 0, or dialogue.setting: offline"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        contrastive = self.loss.contrastive
+        if contrastive.kind != "none" and self.head.hidden == 0 and not self.tuned:
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' acts on h, which a frozen encoder cannot change: "
+                "head.hidden must be 1 or more"
+            )
+        reads_words = contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text"
+        if reads_words and self.encoders.present and list(self.encoders.present) != ["text"]:
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' reads the label words as text, which only a text model "
+                "can: choose another kind (or proto_init: orthogonal)"
+            )
+        if self.training.prediction == "nearest_anchor" and contrastive.kind != "eacl":
+            raise ValueError("training.prediction 'nearest_anchor' needs loss.contrastive.kind 'eacl'")
+        if isinstance(contrastive, EACLConfig):
+            if contrastive.stage_two_epochs >= self.training.epochs:
+                raise ValueError(
+                    f"loss.contrastive.stage_two_epochs must be below the number of epochs ({self.training.epochs}), "
+                    f"got {contrastive.stage_two_epochs}"
+                )
+            if contrastive.stage_two_epochs and self.training.prediction != "nearest_anchor":
+                raise ValueError("stage two adapts the anchors: it needs training.prediction 'nearest_anchor'")
+        return self
+
+
+def student_config(config: TrialConfig, modality: str) -> TrialConfig:
+    """The run that trains one student of a merged distillation alone.
+
+    With `distill.mode: parallel` it gives the very weights that the merged run gives this student.
+    """
+    assert config.distill is not None
+    encoders = EncodersConfig.model_validate({modality: config.encoders.present[modality]})
+    return config.model_copy(update={"encoders": encoders, "fusion": None})
