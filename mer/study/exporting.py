@@ -4,46 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from torch import Tensor
 
-from mer.checkpoints.export import (
-    ADAPTER_CONFIG,
-    Contents,
-    Export,
-    is_export,
-    refuse_taken,
-    trained_sha256,
-    write_export,
-)
-from mer.checkpoints.tensors import load_tensors, under
-from mer.config import DataConfig, TrialConfig
+from mer.checkpoints.export import Contents, Export, refuse_taken, write_export
+from mer.config import DataConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
-from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
-from mer.files import sha256_file
-from mer.models.adapters import BACKBONE, peft_config, peft_tensors
+from mer.models.adapters import BACKBONE, peft_tensors
 from mer.outputs import ensure_encoder
-from mer.predictor import WORDS, open_predictor
+from mer.predictor import open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
+from mer.study.export_parts import (
+    adapter_words,
+    backbone_files,
+    prediction_weights,
+    preprocessor,
+    provenance_of,
+    read_json_or_nothing,
+)
 from mer.study.feature_plan import settings_of
 from mer.study.merging import merged
-from mer.study.model_card import CardFacts, is_sample, model_card
+from mer.study.model_card import CardFacts, model_card
 from mer.study.pictures import confusion_svg
 from mer.study.record import StudyRecord
 from mer.study.registering import Registration, register, store_of
 from mer.study.results import Standing
+from mer.study.trained import Trained, read_trained
 from mer.study.words import show
 from mer.training.metrics import Scores
-from trainables.base import BEST, best_file
-from trainables.shared_features import TEACHER, layers_of
+from trainables.base import BEST
+from trainables.shared_features import TEACHER
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
 MERGED_TOLERANCE = 1e-4  # ... x (W + BA) for x W + x A B
@@ -87,20 +83,6 @@ class Exported:
     largest_difference: float
     model_id: str = ""
     trouble: str = ""
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """A trial's best epoch as its worker wrote it."""
-
-    config: TrialConfig
-    class_names: tuple[str, ...]
-    row: dict[str, float]
-    tensors: dict[str, Tensor] = field(repr=False)
-
-    @property
-    def dev_logits_NC(self) -> np.ndarray:
-        return self.tensors["dev_logits"].numpy()
 
 
 def export_study(record: StudyRecord, options: Options, console: Console) -> list[Exported]:
@@ -173,7 +155,7 @@ def _folders(record: StudyRecord, chosen: list[Standing], options: Options) -> l
 
 
 def _export(record: StudyRecord, standing: Standing, folder: Path, options: Options, console: Console) -> Exported:
-    trained = _read_trained(record, standing, options.student)
+    trained = read_trained(record, standing, options.student)
     tables, files = _dev_features(record, trained, options)
     dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
@@ -184,8 +166,11 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
             allowed=f"those of the data: {', '.join(dev.label_names[trained.config.data.label])}",
         )
     scores = Scores(trained.dev_logits_NC, labels_N, trained.class_names)
-    summary = _read_json(record.folder / "summary.json")
-    provenance = _provenance(record, standing, trained, tables, files, summary, options)
+    summary = read_json_or_nothing(record.folder / "summary.json")
+    root = options.data_root or trained.config.data.root
+    provenance = provenance_of(record, standing, trained, tables, files, summary, root)
+    provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
+    provenance |= {"merged": True} if options.merge else {}
     facts = CardFacts(
         folder_name=str(folder),
         study=record.name,
@@ -198,7 +183,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         provenance=provenance,
         bundled=options.bundle,
     )
-    weights = _weights(trained, dev)
+    weights = prediction_weights(trained, dev)
     if options.merge:
         weights = merged(trained.config, weights, len(trained.class_names), dev.hidden_states)
     adapter, weights = peft_tensors(weights, f"model.{BACKBONE}")
@@ -208,16 +193,16 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         class_names=trained.class_names,
         tensors=weights,
         adapter=adapter,
-        preprocessor=_preprocessor(trained.config, tables),
+        preprocessor=preprocessor(trained.config, tables),
         provenance=provenance,
         documents={
             "README.md": model_card(facts),
             "per_class.csv": per_class_csv(scores),
             "dev_predictions.csv": predictions_csv(scores, dev.ids),
             "confusion.svg": confusion_svg(scores.confusion_CC, scores.class_names, title),
-            **_adapter_words(trained.config, adapter, provenance),
+            **adapter_words(trained.config, adapter, provenance),
         },
-        backbone=_backbone_files(trained.config) if options.bundle else (),
+        backbone=backbone_files(trained.config) if options.bundle else (),
     )
     differences: list[float] = []
     export = write_export(
@@ -235,45 +220,8 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
     return done
 
 
-def _read_trained(record: StudyRecord, standing: Standing, student: str) -> _Trained:
-    path = record.trial_folder(standing.number) / best_file(student)
-    if student:
-        _refuse_no_student(record, standing, student, path)
-    tensors, card = load_tensors(path)
-    wanted = ("config", "class_names", "row")
-    if any(name not in card for name in wanted) or "dev_logits" not in tensors:
-        raise MerError(
-            path,
-            "written by an earlier version of mer: it does not say configuration, classes and best epoch",
-            then="run the study again with --fresh, or export with the version that made it",
-        )
-    config = TrialConfig.model_validate(card["config"])
-    return _Trained(config, tuple(card["class_names"]), card["row"], tensors)
-
-
-def _refuse_no_student(record: StudyRecord, standing: Standing, student: str, path: Path) -> None:
-    """Raises: MerError when the trial has no such student, or one that could not be trained alone."""
-    where = f"--student {student}"
-    if not path.exists():
-        there = sorted(file.stem.removeprefix("best-") for file in path.parent.glob("best-*.safetensors"))
-        raise MerError(
-            where,
-            f"trial {standing.number} of {record.name} has no such student",
-            allowed=", ".join(there) or "a trial of a distillation of several encoders",
-            then="" if there else "leave --student out: the whole model is exported",
-        )
-    whole = TrialConfig.model_validate(load_tensors(path.with_name(BEST))[1]["config"])
-    if whole.distill is not None and whole.distill.mode == "joint":
-        raise MerError(
-            where,
-            "the students of a joint run learn from the fusion too: one alone could not be trained again over seeds",
-            allowed="students of distill.mode: parallel",
-            then="leave --student out: the whole model is exported",
-        )
-
-
 def _dev_features(
-    record: StudyRecord, trained: _Trained, options: Options
+    record: StudyRecord, trained: Trained, options: Options
 ) -> tuple[dict[str, FeatureTable], dict[str, str]]:
     """Features of dev by modality, extracted if they are not there, and the names of the files of train and dev."""
     config = trained.config
@@ -310,109 +258,6 @@ def _dev_features(
     return tables, {split: " + ".join(files) for split, files in names.items()}
 
 
-def _weights(trained: _Trained, dev: FeatureTable) -> dict[str, Tensor]:
-    """What prediction reads: the model, and for the nearest anchor also the objective and the label words."""
-    parts = ["model"]
-    extra: dict[str, Tensor] = {}
-    if trained.config.training.prediction == "nearest_anchor":
-        import torch
-
-        parts.append("objective")
-        layers = layers_of(trained.config, {"text": dev.features.shape[1]})
-        words = dev.label_text[trained.config.data.label][:, layers].astype(np.float32)
-        extra[WORDS] = torch.from_numpy(words)
-    kept = {f"{part}.{name}": tensor for part in parts for name, tensor in under(part, trained.tensors).items()}
-    return kept | extra
-
-
-def _adapter_words(config: TrialConfig, adapter: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> dict[str, str]:
-    """adapter_config.json, where there are adapters."""
-    if not adapter:
-        return {}
-    ((_, encoder),) = config.tuned.items()
-    return {ADAPTER_CONFIG: peft_config(adapter, encoder.lora, str(provenance["backbone"]["name"]))}
-
-
-def _preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Any]:
-    """How each modality becomes features; of several, under `modalities`."""
-    layers = layers_of(config, {modality: table.hidden_states for modality, table in tables.items()})
-    told = {}
-    for modality, table in tables.items():
-        words = table.card["ingredients"]
-        told[modality] = {
-            "modality": modality,
-            "backbone": words["backbone"],
-            "input": words["input"],
-            "pooler": words["pooler"],
-            "storage": words["storage"],
-            "layers": layers[modality] if isinstance(layers, dict) else layers,
-            "hidden_states": table.hidden_states,
-            "width": table.features.shape[2],
-        } | ({"tokens": words["tokens"]} if table.tokens is not None else {})
-    return next(iter(told.values())) if len(told) == 1 else {"modalities": told}
-
-
-def _provenance(
-    record: StudyRecord,
-    standing: Standing,
-    trained: _Trained,
-    tables: Mapping[str, FeatureTable],
-    files: dict[str, str],
-    summary: dict[str, Any],
-    options: Options,
-) -> dict[str, Any]:
-    backbones = {
-        modality: {n: table.card["ingredients"]["backbone"][n] for n in ("name", "revision", "weights_sha256")}
-        for modality, table in tables.items()
-    }
-    own = _read_json(record.trial_folder(standing.number) / "artifacts" / "environment.json")
-    diff = record.folder / "code.diff"
-    return {
-        "study": record.name,
-        "generation": record.generation,
-        "trial": standing.number,
-        "trial_state": standing.state,
-        "objective": [objective.model_dump() for objective in record.objective],
-        "epoch": int(trained.row["epoch"]),
-        "dev_metrics": trained.row,
-        "params": standing.params,
-        "features": {split: files[split] for split in ("train", "dev")},
-        "sample_corpus": is_sample(options.data_root or trained.config.data.root),
-        "backbone": next(iter(backbones.values())),
-        "backbones": backbones,
-        "class_names": list(trained.class_names),
-        **_teacher(trained.config),
-        **({"student": options.student} if options.student else {}),
-        **({"merged": True} if options.merge else {}),
-        "environment": own or summary.get("environment", {}),
-        "code_diff_sha256": sha256_file(diff) if diff.is_file() else None,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": options.command,
-    }
-
-
-def _teacher(config: TrialConfig) -> dict[str, Any]:
-    """Who taught: the export, by name and by its bytes. {} without one."""
-    if config.distill is None or config.distill.teacher is None:
-        return {}
-    sha256 = trained_sha256(config.distill.teacher) if is_export(config.distill.teacher) else None
-    return {"teacher": {"name": config.distill.teacher, "weights_sha256": sha256}}
-
-
-def _backbone_files(config: TrialConfig) -> list[Path]:
-    if len(config.encoders.present) > 1:
-        raise MerError("--bundle", "a fused model has several backbones", then="export without --bundle")
-    _, encoder = config.encoders.only
-    if is_signal(encoder):
-        return []
-    if is_export(encoder.backbone):
-        raise MerError("--bundle", f"its encoder is another export, {encoder.backbone}", then="pass both folders on")
-    folder = locate(encoder, weights=True).folder
-    index = folder / "model.safetensors.index.json"
-    listed = [index] if index.is_file() and not (folder / "model.safetensors").is_file() else []
-    return [folder / "config.json", *weight_files(folder), *listed, *tokenizer_files(folder), *processor_files(folder)]
-
-
 def _compare(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.ndarray) -> float:
     """Largest difference between the exported model's dev scores and the trial's. Raises: MerError above 1e-5."""
     read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
@@ -435,7 +280,7 @@ def _compare(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.n
 
 
 def _tell_mlflow(
-    record: StudyRecord, standing: Standing, trained: _Trained, folder: Path, summary: dict[str, Any]
+    record: StudyRecord, standing: Standing, trained: Trained, folder: Path, summary: dict[str, Any]
 ) -> tuple[str, str]:
     """(model id, "") or ("", why not): the export is whole without it."""
     recorded = summary.get("mlflow", {}).get("uri", "")
@@ -448,7 +293,7 @@ def _tell_mlflow(
         return "", f"not registered in MLflow ({store.shown}): {words}"
 
 
-def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Console) -> None:
+def _say(record: StudyRecord, done: Exported, trained: Trained, console: Console) -> None:
     standing, metric = done.standing, record.objective[0].metric
     lines = [
         f"exported trial {standing.number} of {record.name} to {done.export.folder}",
@@ -462,11 +307,3 @@ def _say(record: StudyRecord, done: Exported, trained: _Trained, console: Consol
     try_with = " ".join(options[modality] for modality in trained.config.encoders.present)
     lines.append(f"  try it: python -m mer.predict {done.export.folder} {try_with}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
