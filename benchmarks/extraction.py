@@ -100,7 +100,13 @@ def save_whisper(folder: Path) -> None:
     import transformers as hf
 
     config = hf.WhisperConfig(
-        d_model=256, encoder_layers=4, encoder_attention_heads=4, encoder_ffn_dim=1024, decoder_layers=1
+        d_model=256,
+        encoder_layers=4,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=1024,
+        decoder_layers=1,
+        decoder_attention_heads=4,
+        decoder_ffn_dim=1024,
     )
     hf.WhisperModel(config).save_pretrained(folder)
     hf.WhisperFeatureExtractor().save_pretrained(folder)
