@@ -15,6 +15,7 @@ from mer.models.tuned import cheapest_groups
 from mer.training import build_run
 from mer.training.tuning import TuningRun
 
+_ROUNDING = 1e-2
 STILL = {"tuned_dropout": 0.0, "lora": {"dropout": 0.0}}
 
 
@@ -26,15 +27,16 @@ def told(run: TuningRun) -> list[dict[str, float]]:
 @pytest.mark.parametrize("frozen", [0, 2, 3], ids=["none", "half", "all-but-one"])
 @pytest.mark.parametrize("family", ["roberta", "bert"])
 def test_three_steps_from_the_cache_are_three_steps_live(lab, family, frozen, mode):
-    """With dropout in what is trained; the cache rounds to float16, hence a tolerance."""
+    """With dropout in what is trained. The cache rounds to float16, which these layers (weights of sd 0.3, and another
+    vocabulary whenever the tokenizer is trained) amplify to as much as 0.5 %; another frozen layer is farther off."""
     slow = {"encoder_lr": 5e-4 if mode == "lora" else 1e-4, "head_lr": 1e-3, "warmup_ratio": 0.0}
     where = {"family": family, "depth": 4, "freeze_layers": frozen, "mode": mode, "optim": slow}
     cached, live = (step_losses(lab.run(split_cache=split, **where), 3) for split in (True, False))
-    np.testing.assert_allclose(cached, live, rtol=2e-3)
+    np.testing.assert_allclose(cached, live, rtol=_ROUNDING)
     assert len({round(loss, 3) for loss in live}) == 3, "three steps that change nothing would prove nothing"
     if frozen:
         other = step_losses(lab.run(**where | {"freeze_layers": frozen - 1}), 3)
-        assert not np.allclose(other, cached, rtol=2e-3), "the tolerance tells one frozen layer from another"
+        assert not np.allclose(other, cached, rtol=_ROUNDING), "the tolerance tells one frozen layer from another"
 
 
 def gradients(run: TuningRun) -> dict[str, torch.Tensor]:
