@@ -299,7 +299,7 @@ def test_fixed_keys_nested_dotted_and_mixed(tmp_path):
             "backbone: minilm",
             "backbone: minilm, mode: off",
             "FILE:8: encoders.text.mode: got False (YAML reads no, off, yes and on as false and true: put words in "
-            "quotes)\n  allowed: one of 'frozen'",
+            "quotes)\n  allowed: one of 'frozen', 'lora' or 'full'",
         ),
         (
             "kind: spcl",
