@@ -36,7 +36,10 @@ def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) 
     """
     from peft import inject_adapter_in_model
 
-    inject_adapter_in_model(_lora_config(lora, target_modules(model, layers, lora)), model, adapter_name=_NAME)
+    wanted = target_modules(model, layers, lora)
+    inject_adapter_in_model(_lora_config(lora, wanted), model, adapter_name=_NAME)
+    found = {name.partition(".lora_")[0] for name, weight in model.named_parameters() if weight.requires_grad}
+    assert found == set(wanted), f"peft put adapters on {sorted(found ^ set(wanted))[:3]} too, or not"
 
 
 def target_modules(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) -> list[str]:

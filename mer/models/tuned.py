@@ -173,13 +173,14 @@ class TunedClassifier(UtteranceClassifier):
         if self.input_norm.kind != "standardize":
             return
         self.eval()
-        batch, _ = split.batch(rows_N[:_NORM_ROWS], layers, next(self.parameters()).device.type)
+        some_N = rows_N[:: max(1, len(rows_N) // _NORM_ROWS)][:_NORM_ROWS]
+        batch, _ = split.batch(some_N, layers, str(next(self.parameters()).device))
         self.input_norm.fit(self.encoder.pooled(batch).cpu().numpy(), list(range(len(layers))))
 
     def refuse_idle(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
         """One backward pass of a few rows. Raises: MerError when a weight that is to be trained gets no gradient."""
         self.eval()
-        batch, _ = split.batch(rows_N[:_CHECKED_ROWS], layers, next(self.parameters()).device.type)
+        batch, _ = split.batch(rows_N[:_CHECKED_ROWS], layers, str(next(self.parameters()).device))
         pooled = self.encoder.pooled(batch)
         uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)  # a sum of squares, or a plain
         (pooled * uneven_D).sum().backward()  # sum, would be constant after a layer norm

@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.checkpoints.export import read_export
-from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import EncoderConfig, TrialConfig
 from mer.data import load_corpus
 from mer.features import BackboneCard
 from mer.features.room import refuse_no_room
 from mer.features.token_table import Tokens, bytes_of
 from mer.outputs import describe_encoder, width_of
 from mer.study.check import RandomDraw
-from mer.study.feature_plan import SPLITS, check_plan, settings_of
+from mer.study.feature_plan import SPLITS, check_plan, settings_of, tuned_texts
 from mer.study.spec import StudySpec
 from mer.study.words import short, short_names
 from mer.training import build_run
@@ -46,11 +46,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     feature_bytes = sum(_bytes_per_row(encoder) for encoder in settings.values()) * sum(rows.values())
-    refuse_no_room(
-        [(config.data, e) for config in configs for e in config.tuned.values() if isinstance(e, TextEncoderConfig)],
-        SPLITS,
-        cache,
-    )
+    refuse_no_room(list(tuned_texts(configs).values()), SPLITS, cache)
 
     rng = random.Random(spec.sampler.seed)
     drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.checkpoints.export import is_export, read_export
-from mer.config import TUNING_KEYS, EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import TUNING_KEYS, DataConfig, EncoderConfig, TextEncoderConfig, TrialConfig
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.features.ensure import Ensured
@@ -187,7 +187,7 @@ def ensure_plan(
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     configs = check_plan(spec)
-    tuned = {name: (config.data, e) for config in configs for name, e in _tuned_texts(config)}
+    tuned = tuned_texts(configs)
     refuse_no_room(list(tuned.values()), SPLITS, cache)
     for config in configs:
         # the teacher first: it may be refused, which nobody should learn after hours of reading clips
@@ -204,7 +204,11 @@ def ensure_plan(
     return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned.values()))
 
 
-def _tuned_texts(config: TrialConfig) -> list[tuple[str, TextEncoderConfig]]:
-    """(setting, encoder) of each text encoder that is trained."""
-    settings = settings_of(config)
-    return [(settings[m], e) for m, e in config.tuned.items() if isinstance(e, TextEncoderConfig)]
+def tuned_texts(configs: Sequence[TrialConfig]) -> dict[str, tuple[DataConfig, TextEncoderConfig]]:
+    """The text encoders that are trained, one for each setting that has files of its own."""
+    return {
+        settings_of(config)[modality]: (config.data, encoder)
+        for config in configs
+        for modality, encoder in config.tuned.items()
+        if isinstance(encoder, TextEncoderConfig)
+    }
