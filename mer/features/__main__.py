@@ -181,17 +181,25 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.key[:12],
         *about,
         f"{rows} ({masked} masked)" if masked else str(rows),
-        f"{layers} x {width}",
+        _stored(words, layers, width),
         size,
         unused,
     )
+
+
+def _stored(words: dict[str, Any], layers: int, width: int) -> str:
+    """Pooled hidden states and their width; of a tuned encoder, which state of every token is kept, or its id."""
+    if words["modality"] != "tokens":
+        return f"{layers} x {width}"
+    state = words["tokens"]["hidden_state"]
+    return f"tokens, {state} x {width}" if state else "token ids"
 
 
 def _input(modality: str, reads: dict[str, Any]) -> str:
     """What a backbone is given of an utterance, in a few words."""
     if modality == "model":
         return " + ".join(reads["modalities"])
-    if modality == "text":
+    if modality in ("text", "tokens"):
         context = f"-{reads['past']}+{reads['future']}" if reads["past"] or reads["future"] else "alone"
         parts = [context, f"speaker {reads['speaker']}", f"{reads['max_tokens']} tokens"]
         return ", ".join(parts + (["prompt"] if reads["prompt"] else []))

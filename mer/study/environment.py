@@ -19,6 +19,7 @@ _PACKAGES = (
     "optuna",
     "mlflow",
     "transformers",
+    "peft",
     "numpy",
     "scikit-learn",
     "safetensors",

@@ -130,6 +130,17 @@ def test_a_table_that_is_not_whole_is_refused(lab, tmp_path):
         load_features(path)
 
 
+def test_the_table_of_the_cache_lists_them(lab):
+    from typer.testing import CliRunner
+
+    from mer.features.__main__ import app
+
+    ensured(lab, freeze_layers=1)
+    ensured(lab)
+    listed = CliRunner().invoke(app, ["list", "--cache", str(lab.cache)], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0 and "tokens, 1 x 32" in listed.output and "token ids" in listed.output
+
+
 def test_gathered_rows_are_the_rows():
     table = Tokens.join([np.arange(3), np.arange(10, 12), np.arange(20, 24)], [(0, 3), (1, 2), (0, 1)])
     some = table.gather(np.array([2, 0]))
