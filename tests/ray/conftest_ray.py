@@ -71,6 +71,23 @@ class Workshop:
         return output
 
 
+class Commands:
+    """Commands typed in a folder of their own."""
+
+    home: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.Popen(command, cwd=self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == code, output
+        assert "Traceback" not in output
+        return output
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     home = tmp_path_factory.mktemp("workshop")

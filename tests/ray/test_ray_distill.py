@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest_ray import histories, records, wait_until
+from conftest_ray import Commands, histories, records, wait_until
 
 from mer.checkpoints import load_tensors
 from mer.data.sample import write_sample
@@ -39,25 +37,14 @@ params: {{optim.head_lr: {{float: [1e-3, 2e-3]}}}}
 """
 
 
-class Desk:
-    """Commands typed in a folder of their own."""
+class Desk(Commands):
+    """A corpus with voices, and both search spaces."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         write_sample(home / "corpus", dialogues_per_split={"train": 10, "dev": 5}, modalities=("text", "audio"))
         (home / "teacher.yaml").write_text(TEACHER)
         (home / "students.yaml").write_text(STUDENTS)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.Popen(command, cwd=self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == code, output
-        assert "Traceback" not in output
-        return output
 
 
 @pytest.mark.faults

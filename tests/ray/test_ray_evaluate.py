@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest_ray import Workshop, histories, records, wait_until
+from conftest_ray import Commands, Workshop, histories, records, wait_until
 from sklearn.metrics import accuracy_score, f1_score
 
 pytestmark = pytest.mark.ray
 
 
-class Desk:
+class Desk(Commands):
     """A private copy of the finished study and the corpus, with commands typed in its folder."""
 
     def __init__(self, home: Path, workshop: Workshop, uninterrupted: Path) -> None:
@@ -25,17 +23,6 @@ class Desk:
         shutil.copytree(uninterrupted, home / "studies")
         shutil.copytree(workshop.home / "corpus", self.corpus)
         shutil.copytree(workshop.cache, home / "features")
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", *arguments]
-        return subprocess.Popen(command, cwd=self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=240)
-        assert process.returncode == code, output
-        assert "Traceback" not in output
-        return output
 
     def seeds_study(self) -> Path:
         (found,) = self.home.glob("studies/eval-meld-spcl-*")
