@@ -66,13 +66,10 @@ class LiveEncoder:
         Raises: MerError when a prompt leaves no room, or a hidden state is not finite.
         """
         encoder, tokenizer = self._load()
-        context = self.config.context
-        rows = windows(dialogues, past=context.past, future=context.future, speaker=self.config.speaker)
-        inputs = [tokenizer.window(row) for row in rows]
+        inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
         encoder.check(inputs)
         features = _encode(inputs, encoder, batch_tokens, progress, f"encoding with {self.found.name}")
-        cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
-        return LiveFeatures(features, np.array(cut, dtype=bool))
+        return LiveFeatures(features, cut_N)
 
     def _load(self) -> tuple[Encoder, TurnTokenizer]:
         if self._loaded is None:
@@ -113,14 +110,22 @@ class LiveTokens:
             tokenizer = turn_tokenizer(self.found, self.config)
             self._loaded = (TokenStates(self.found, self.config, self.base), tokenizer)
         states, tokenizer = self._loaded
-        context = self.config.context
-        rows = windows(dialogues, past=context.past, future=context.future, speaker=self.config.speaker)
-        inputs = [tokenizer.window(row) for row in rows]
-        cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
+        inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
         with reporting(progress, f"encoding with {self.found.name}") as step:
             tokens = states.table(inputs, batch_tokens)
             step(len(inputs), len(inputs))
-        return LiveFeatures(tokens, np.array(cut, dtype=bool))
+        return LiveFeatures(tokens, cut_N)
+
+
+def _tokenized(
+    dialogues: Sequence[Dialogue], config: TextEncoderConfig, tokenizer: TurnTokenizer
+) -> tuple[list[TokenInput], np.ndarray]:
+    """What the backbone reads of every utterance, and whether its own text lost tokens (N,)."""
+    context = config.context
+    rows = windows(dialogues, past=context.past, future=context.future, speaker=config.speaker)
+    inputs = [tokenizer.window(row) for row in rows]
+    cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
+    return inputs, np.array(cut, dtype=bool)
 
 
 def _is_cut(tokenizer: TurnTokenizer, window: Window, item: TokenInput) -> bool:

@@ -105,8 +105,7 @@ def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> di
 def ensure_teacher(config: TrialConfig, splits: Sequence[str], cache: Path, **how: Any) -> Ensured:
     """What the teacher says of train and dev; of no other split, ever. Raises: MerError when it cannot teach this."""
     assert config.distill is not None and config.distill.teacher is not None and set(splits) <= set(SPLITS)
-    check_teacher(config)
-    refuse_other_data(config, splits, cache)
+    refuse_other_data(check_teacher(config), config.data, splits, cache)
     return ensure_outputs(config.distill.teacher, config.data, splits, cache=cache, **how)
 
 

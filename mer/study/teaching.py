@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.checkpoints.export import Export, read_export
-from mer.config import ContextConfig, TrialConfig
+from mer.config import ContextConfig, DataConfig, TrialConfig
 from mer.data.registry import find_dataset
 from mer.errors import MerError
 from mer.outputs import own_features
@@ -51,20 +51,18 @@ def _turns(context: ContextConfig) -> str:
     return f"{context.past} earlier and {context.future} later turns in {context.max_tokens} tokens"
 
 
-def refuse_other_data(config: TrialConfig, splits: Sequence[str], cache: Path) -> None:
+def refuse_other_data(teacher: Export, data: DataConfig, splits: Sequence[str], cache: Path) -> None:
     """A teacher must have been trained and chosen on these very utterances: else dev may have been in its training.
 
     Features are content-addressed, so their names tell. Raises: MerError.
     """
-    assert config.distill is not None and config.distill.teacher is not None
-    teacher = read_export(config.distill.teacher)
     for split in splits:
         then = str(teacher.provenance.get("features", {}).get(split, "")).split(" + ")
-        now = [path.name for path in own_features(teacher, config.data, split, cache=cache).values()]
+        now = [path.name for path in own_features(teacher, data, split, cache=cache).values()]
         if other := [name for name in now if name not in then]:
             raise MerError(
                 _WHERE,
-                f"{teacher.folder} was trained on other utterances than those in {config.data.root}, or its backbone "
+                f"{teacher.folder} was trained on other utterances than those in {data.root}, or its backbone "
                 f"has changed ({split}: {', '.join(then)} then, {', '.join(other)} now)",
                 allowed="a teacher that was searched on this train and dev split",
                 then="name its data with --set data.root=..., or train and export a teacher on these",
