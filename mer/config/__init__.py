@@ -24,6 +24,7 @@ from mer.config.encoders import (
     LoraTuning,
     TextEncoderConfig,
     VideoEncoderConfig,
+    is_signal,
 )
 from mer.config.fusion import (
     AttentionDialogue,
@@ -97,6 +98,7 @@ __all__ = [
     "TrialConfig",
     "VideoEncoderConfig",
     "flatten",
+    "is_signal",
     "nest",
     "student_config",
 ]

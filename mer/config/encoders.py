@@ -53,7 +53,9 @@ class FullTuning(Frozen):
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.9, description="each layer's learning rate is that of the layer above it, times this"
     )
-    embeddings: bool = Field(False, description="train the embeddings too; needs freeze_layers: 0")
+    embeddings: bool = Field(
+        False, description="train what is below the layers too (embeddings, convolutions); needs freeze_layers: 0"
+    )
 
 
 class _Encoder(Frozen):
@@ -73,6 +75,7 @@ class _Encoder(Frozen):
     )
     lora: LoraTuning = LoraTuning()
     full: FullTuning = FullTuning()
+    lr: PositiveFloat | None = Field(None, description="learning rate of this encoder; null: optim.encoder_lr")
     freeze_layers: Annotated[int, Field(ge=0)] = Field(
         0, description="first layers that are never trained, nor the embeddings below them"
     )
@@ -88,12 +91,18 @@ class _Encoder(Frozen):
     def _without_other_modes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What only another mode reads is not mentioned, so that a frozen encoder keeps its hash."""
         mute = set(TUNING_KEYS) if self.mode == "frozen" else {"lora", "full"} - {self.mode}
+        mute |= {"lr"} if self.lr is None else set()
         return {name: value for name, value in dump(self).items() if name not in mute}
 
     @property
-    def first_tuned(self) -> int:
-        """The hidden state that training starts from, which is what is cached of a tuned encoder."""
-        return self.freeze_layers if self.split_cache else 0
+    def first_tuned(self) -> int | None:
+        """The hidden state that training starts from, which is what is cached of a tuned encoder; None: its inputs.
+
+        0 is what the first layer reads. Of text that is no less work than token ids, so they are cached then.
+        """
+        if not self.split_cache or self.full.embeddings:
+            return None
+        return self.freeze_layers or (None if isinstance(self, TextEncoderConfig) else 0)
 
     @model_validator(mode="after")
     def _layers_are_distinct(self) -> Self:
@@ -115,7 +124,7 @@ class _Encoder(Frozen):
         return self
 
 
-TUNING_KEYS = ("lora", "full", "freeze_layers", "split_cache", "tuned_dropout", "recompute")
+TUNING_KEYS = ("lora", "full", "lr", "freeze_layers", "split_cache", "tuned_dropout", "recompute")
 
 
 class TextEncoderConfig(_Encoder):
@@ -197,6 +206,11 @@ class EncodersConfig(Frozen):
                 f"one encoder expected, there are {len(self.present)}: {', '.join(self.present) or 'none'}"
             )
         return next(iter(self.present.items()))
+
+
+def is_signal(encoder: EncoderConfig) -> bool:
+    """Statistics of the signal: nothing to locate, nothing to download, nothing to tune."""
+    return isinstance(encoder, _ClipEncoder) and encoder.backbone in ("melstats", "framestats")
 
 
 EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig

@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from mer.config.base import Frozen
 from mer.config.data import DataConfig
 from mer.config.distill import DistillConfig
-from mer.config.encoders import EncoderConfig, EncodersConfig
+from mer.config.encoders import EncoderConfig, EncodersConfig, is_signal
 from mer.config.fusion import AttentionDialogue, Dialogue, Fusion, NoDialogue
 from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
 from mer.config.training import OptimConfig, TrainingConfig
@@ -85,14 +85,8 @@ class TrialConfig(Frozen):
         contrastive, optim = self.loss.contrastive, self.optim
         for modality, encoder in self.tuned.items():
             mode = f"encoders.{modality}.mode '{encoder.mode}'"
-            if modality != "text":
-                raise ValueError(f"{mode}: only text encoders can be tuned so far, set mode: frozen")
-            if self.distill is not None or len(self.encoders.present) > 1:
-                what = "of a distillation" if self.distill is not None else "beside other encoders"
-                raise ValueError(
-                    f"{mode} {what} is not possible yet: tune it alone, export it, and give the export as its backbone "
-                    "with mode: frozen"
-                )
+            if is_signal(encoder):
+                raise ValueError(f"{mode}: {encoder.backbone} has no weights to tune, set mode: frozen")
             if contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text":
                 raise ValueError(
                     f"{mode}: loss.contrastive.kind '{contrastive.kind}' reads the label words, which are not cached "
@@ -105,11 +99,10 @@ class TrialConfig(Frozen):
                 raise ValueError(f"optim.{name} is of a tuned encoder, and encoders.*.mode is 'frozen': remove it")
         return self
 
-    @property
-    def encoder_lr(self) -> float:
-        """Learning rate of the tuned encoder. Raises: StopIteration when there is none."""
-        usual = {"lora": 5e-4, "full": 2e-5}[next(iter(self.tuned.values())).mode]
-        return self.optim.encoder_lr or usual
+    def encoder_lr(self, modality: str) -> float:
+        """Learning rate of a tuned encoder. Raises: KeyError when it is none."""
+        encoder = self.tuned[modality]
+        return encoder.lr or self.optim.encoder_lr or {"lora": 5e-4, "full": 2e-5}[encoder.mode]
 
     @model_validator(mode="after")
     def _dialogue_reads_fused_utterances(self) -> Self:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mer.config import AudioEncoderConfig, EncoderConfig, VideoEncoderConfig
+from mer.config import AudioEncoderConfig, EncoderConfig, VideoEncoderConfig, is_signal
 from mer.errors import MerError
 from mer.features import hub
 from mer.features.hashing import HashMemo
@@ -100,12 +100,6 @@ def describe_backbone(encoder: EncoderConfig) -> BackboneCard:
             allowed=f"a text encoder with {WIDTH_KEYS[0]} and {DEPTH_KEYS[0]}",
         )
     return BackboneCard(found.name, found.revision, found.pinned_sha256, layers=depth + 1, width=width)
-
-
-def is_signal(encoder: EncoderConfig) -> bool:
-    """Statistics of the signal: nothing to locate, nothing to download."""
-    modality = modality_of(encoder)
-    return modality != "text" and encoder.backbone == _OFFLINE[modality]
 
 
 def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig
+from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig, is_signal
 from mer.data import Corpus, Utterance
 from mer.data.media import MediaFault, clip_path
 from mer.errors import MerError
@@ -21,7 +21,6 @@ from mer.features.backbones import (
     Fingerprint,
     describe_backbone,
     fingerprint,
-    is_signal,
     locate,
     modality_of,
 )

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mer.checkpoints.export import ADAPTER_CONFIG, is_export, trained_sha256
 from mer.checkpoints.tensors import under
-from mer.config import TrialConfig
+from mer.config import TrialConfig, is_signal
 from mer.errors import MerError
 from mer.features import FeatureTable
-from mer.features.backbones import is_signal, locate, processor_files, tokenizer_files, weight_files
+from mer.features.backbones import locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
 from mer.models.adapters import peft_config
 from mer.predictor import WORDS

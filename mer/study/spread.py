@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mer.config import ClipEncoderConfig
+from mer.config import ClipEncoderConfig, is_signal
 from mer.errors import MerError
-from mer.features.backbones import Fingerprint, fingerprint, is_signal
+from mer.features.backbones import Fingerprint, fingerprint
 from mer.features.clip_extraction import VANISHED, encode_shards
 from mer.features.clip_reading import locate_clip_backbone, open_clip_encoder
 from mer.features.reading import ClipRow, Shard, ShardResult
