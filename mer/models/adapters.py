@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mer.config import LoraTuning
+from mer.config import LoraTuning, TrialConfig
 from mer.errors import MerError
+from mer.models.classifier import ENCODERS
 
-ENCODER = "encoder."  # of the encoder's weights among the model's
-BACKBONE = f"{ENCODER}model."  # of the backbone's, which go on as in the whole backbone
 TARGETS = {
     **dict.fromkeys(
         ("bert", "roberta", "xlm-roberta", "camembert", "electra", "data2vec-text"),
@@ -92,6 +91,12 @@ def refuse_idle(weights: Mapping[str, nn.Parameter]) -> None:
             "stay as they are, silently",
             then="choose other encoders.text.lora.targets (its feed-forward layers always work), or mode: full",
         )
+
+
+def backbone_prefix(config: TrialConfig, modality: str) -> str:
+    """What the names of a tuned backbone's weights begin with in the model; they go on as in the whole backbone."""
+    student = f"students.{modality}." if config.distill is not None and config.fusion is not None else ""
+    return f"{student}{ENCODERS}.{modality}.model."
 
 
 def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
