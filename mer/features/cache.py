@@ -204,7 +204,7 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
         if not np.isfinite(array).all():
             raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
     tokens = Tokens.from_arrays(arrays)
-    if tokens is not None and (reason := tokens.fault()):
+    if tokens is not None and (reason := tokens.fault(present)):
         raise MerError(path, reason, then=THE_WAY_OUT)
     if not checksum:
         touch(path)

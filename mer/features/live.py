@@ -100,7 +100,7 @@ class LiveTokens:
         """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
         from mer.features.partial import base_weights
 
-        return base_weights(self.found)
+        return base_weights(self.config, self.found)
 
     def encode(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False

@@ -48,9 +48,9 @@ class TokenReading(TextReading):
         ingredients = {
             **usual.ingredients,
             "modality": "tokens",
-            "tokens": {"format": TOKEN_FORMAT, "hidden_state": self.start, "of": card.layers, "width": card.width},
+            "tokens": {"format": TOKEN_FORMAT, "hidden_state": self.start or 0, "of": card.layers, "width": card.width},
         }
-        if self.start == 0:  # token ids: no arithmetic in them
+        if self.start is None:  # token ids: no arithmetic in them
             ingredients["backbone"] = {**usual.ingredients["backbone"], "dtype": "int32"}
         path = cache / data.dataset / "tokens" / self.slug / file_name(split, key_of(ingredients))
         return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
@@ -95,7 +95,7 @@ class TokenStates:
         """
         from mer.features.extraction import SHARD_ROWS, TOKENS_PER_BATCH, plan_batches, plan_shards, shard_of
 
-        if self.start == 0:
+        if self.start is None:
             step(len(inputs), len(inputs))
             return self.table(inputs), len(inputs)
         distinct = list(dict.fromkeys(inputs))
@@ -121,7 +121,7 @@ class TokenStates:
         """All inputs as a table, in memory. Args: tokens_per_batch: read at once, padding included; 0: as `extract`."""
         from mer.features.extraction import TOKENS_PER_BATCH, plan_batches
 
-        if self.start == 0:
+        if self.start is None:
             rows = [np.array(item.ids, dtype=np.int32) for item in inputs]
             return Tokens.join(rows, [(item.start, item.end) for item in inputs])
         distinct = list(dict.fromkeys(inputs))
@@ -153,11 +153,11 @@ class TokenStates:
 
         from mer.features.partial import PartialBackbone, base_weights
 
-        base = self._base if self._base is not None else base_weights(self.found)
+        base = self._base if self._base is not None else base_weights(self.config, self.found)
         depth = describe_backbone(self.config).layers - 1
-        lower = PartialBackbone(self.found, base, start=0, reads=[self.start]).eval()
-        upper = PartialBackbone(self.found, base, start=self.start, reads=[depth]).eval()
-        whole = PartialBackbone(self.found, base, start=0, reads=[depth]).eval()
+        lower = PartialBackbone(self.config, self.found, base, start=None, reads=[self.start]).eval()
+        upper = PartialBackbone(self.config, self.found, base, start=self.start, reads=[depth]).eval()
+        whole = PartialBackbone(self.config, self.found, base, start=None, reads=[depth]).eval()
         ids_BT, real_BT = torch.arange(5, 5 + _CHECKED_TEXTS)[None], torch.ones(1, _CHECKED_TEXTS, dtype=torch.long)
         with torch.inference_mode():
             (wanted,), (found,) = whole(ids_BT, real_BT), upper(lower(ids_BT, real_BT)[0], real_BT)

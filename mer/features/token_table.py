@@ -1,6 +1,7 @@
-"""Texts as ragged rows of tokens: what a tuned encoder reads (methods 6), in three plain arrays.
+"""Texts and clips as ragged rows: what a tuned encoder reads (methods 6), in three plain arrays.
 
-Suffixes: N utterances, T tokens of all utterances, D width.
+A row has units: token ids, samples, mel frames, pictures, or hidden states after the first layers.
+Suffixes: N utterances, T units of all utterances, D width.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ class Tokens:
     """One split. Row i is `values[offsets[i] : offsets[i + 1]]`. Arrays may be shared memory: they are never written.
 
     Args:
-        values: token ids (T,) int32, or hidden states after the first layers (T, D) float16 (float32 where a value
-            exceeds float16).
-        offsets: (N+1,) int64.
-        spans: (N, 2) int32, the tokens [start, end) of each row that the pooler averages.
+        values: token ids (T,) int32; or float16 (float32 where a value exceeds float16): hidden states (T, D), samples
+            (T,), log-mels (T, M), pictures (T, 3, H, W), hidden states of each picture (T, P, D).
+        offsets: (N+1,) int64. The row of an absent clip is empty.
+        spans: (N, 2) int32, which of the hidden states [start, end) that the encoder gives for a row the pooler
+            averages; (0, 0) of an empty row.
     """
 
     values: np.ndarray
@@ -33,7 +35,7 @@ class Tokens:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each row, (N,)."""
+        """Units of each row, (N,)."""
         return np.diff(self.offsets)
 
     def gather(self, rows: np.ndarray) -> Tokens:
@@ -55,22 +57,25 @@ class Tokens:
 
     @classmethod
     def join(cls, rows: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> Tokens:
-        """From one array per utterance, (t,) or (t, D)."""
+        """From one array per utterance, (t, ...)."""
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return cls(np.concatenate(rows), offsets, np.array(spans, dtype=np.int32).reshape(-1, 2))
 
-    def fault(self) -> str:
-        """Why this is not a whole table, or ''."""
-        ordered = len(self.offsets) == len(self) + 1 and self.offsets[0] == 0 and (np.diff(self.offsets) > 0).all()
-        if not ordered or self.offsets[-1] != len(self.values):
+    def fault(self, present_N: np.ndarray | None = None) -> str:
+        """Why this is not a whole table, or ''. Args: present_N: rows that are there; None: all. Others are empty."""
+        present_N = np.ones(len(self), dtype=bool) if present_N is None else present_N.astype(bool)
+        if len(self.offsets) != len(self) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
             return "its offsets do not cut its tokens into rows"
-        if not ((self.spans[:, 0] >= 0) & (self.spans[:, 0] < self.spans[:, 1])).all():
-            return "a span of tokens is empty"
-        if (self.spans[:, 1] > self.lengths).any():
+        if (self.lengths < 0).any() or ((self.lengths > 0) != present_N).any():
+            return "its offsets do not cut its tokens into rows: one is empty, or one of an absent clip is not"
+        starts, ends = self.spans.T
+        if not ((starts >= 0) & np.where(present_N, starts < ends, ends == 0)).all():
+            return "a span of tokens is empty, or that of an absent clip is not"
+        if self.values.ndim <= 2 and (ends > self.lengths).any():  # a picture makes many hidden states
             return "a span goes outside its row"
         return "" if np.isfinite(self.values).all() else "tokens have NaN or infinity"
 
 
-def bytes_of(tokens: int, rows: int, width: int) -> int:
-    """What a table takes, on the disk and in memory. Args: width: of hidden states; 0: token ids."""
-    return tokens * (2 * width if width else 4) + rows * 16
+def bytes_of(units: int, rows: int, width: int) -> int:
+    """What a table takes, on the disk and in memory. Args: width: numbers per unit; 0: token ids."""
+    return units * (2 * width if width else 4) + rows * 16

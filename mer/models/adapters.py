@@ -23,25 +23,37 @@ TARGETS = {
     "deberta-v2": ("query_proj", "key_proj", "value_proj"),
     "modernbert": ("Wqkv", "Wi", "Wo"),
     "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin"),
+    **dict.fromkeys(
+        ("wav2vec2", "hubert", "data2vec-audio", "whisper", "clip_vision_model"),
+        ("q_proj", "k_proj", "v_proj", "out_proj"),
+    ),
+    "wavlm": ("intermediate_dense", "output_dense"),
+    "timesformer": ("qkv", "dense"),
+    "videomae": ("query", "key", "value", "dense"),
+    "vivit": ("q_proj", "k_proj", "v_proj", "o_proj"),
 }
+# Layers whose weights the family reads without calling them: an adapter around one would look like LoRA and never run.
+BYPASSED = {"wavlm": ("q_proj", "k_proj", "v_proj", "out_proj")}
 _NAME = "default"  # peft's of the only adapter
 _PEFT_PREFIX = "base_model.model."
 
 
-def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) -> None:
+def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning, *, modality: str = "text") -> None:
     """Put adapters on the linear layers inside `layers`, which are named as in `model`. Draws random numbers.
 
     Afterwards the adapters alone require gradients. Raises: MerError when a target names nothing.
     """
     from peft import inject_adapter_in_model
 
-    wanted = target_modules(model, layers, lora)
+    wanted = target_modules(model, layers, lora, modality=modality)
     inject_adapter_in_model(_lora_config(lora, wanted), model, adapter_name=_NAME)
     found = {name.partition(".lora_")[0] for name, weight in model.named_parameters() if weight.requires_grad}
     assert found == set(wanted), f"peft put adapters on {sorted(found ^ set(wanted))[:3]} too, or not"
 
 
-def target_modules(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning) -> list[str]:
+def target_modules(
+    model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning, *, modality: str = "text"
+) -> list[str]:
     """Full names of the linear layers that get an adapter. Raises: MerError."""
     linear = [
         f"{prefix}.{name}"
@@ -54,7 +66,7 @@ def target_modules(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning
     wanted = TARGETS.get(family) if lora.targets == "auto" else lora.targets
     if wanted is None:
         raise MerError(
-            "encoders.text.lora.targets",
+            f"encoders.{modality}.lora.targets",
             f"'auto' knows no targets of the family {family!r}",
             allowed=f"some of {called}",
         )
@@ -62,14 +74,23 @@ def target_modules(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning
     unknown = [target for target in wanted if not any(f".{name}".endswith(f".{target}") for name in chosen)]
     if unknown:
         raise MerError(
-            "encoders.text.lora.targets",
+            f"encoders.{modality}.lora.targets",
             f"no linear layer of {family!r} is called {', '.join(unknown)}",
             allowed=f"some of {called}, or 'auto'",
+        )
+    never = [target for target in wanted if target.split(".")[-1] in BYPASSED.get(family, ())]
+    if never:
+        raise MerError(
+            f"encoders.{modality}.lora.targets",
+            f"{family!r} reads the weights of {', '.join(never)} and never calls these layers: adapters there would "
+            "get no gradient",
+            allowed=f"{', '.join(TARGETS[family])}, or 'auto'",
+            then="or train the attention itself with mode: full",
         )
     return chosen
 
 
-def refuse_idle(weights: Mapping[str, nn.Parameter]) -> None:
+def refuse_idle(weights: Mapping[str, nn.Parameter], *, modality: str = "text") -> None:
     """After one backward pass of an untrained model: does a gradient reach everything that is to be trained?
 
     Some families read the weight of a linear layer and never call it: an adapter around it would never learn, and
@@ -86,10 +107,10 @@ def refuse_idle(weights: Mapping[str, nn.Parameter]) -> None:
     if idle or zero or not weights:
         what = ", ".join((idle + zero)[:3]) if weights else "nothing requires a gradient"
         raise MerError(
-            "encoders.text",
+            f"encoders.{modality}",
             f"{len(idle) + len(zero)} of {len(weights)} trained weights get no gradient, e.g. {what}: they would "
             "stay as they are, silently",
-            then="choose other encoders.text.lora.targets (its feed-forward layers always work), or mode: full",
+            then=f"choose other encoders.{modality}.lora.targets (its feed-forward layers always work), or mode: full",
         )
 
 

@@ -28,6 +28,7 @@ from mer.features.loading import quiet, refusing, require_whole
 # channels at 3.2 kHz in float32 are 0.5 GB for these 80 s, and three such arrays live at once. Whisper, whose clips all
 # count as 30 s, gets 2 a batch.
 BATCH_SAMPLES = 16 * 5 * SAMPLE_RATE_HZ
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 class AudioEncoder:
@@ -50,13 +51,13 @@ class AudioEncoder:
         self.max_seconds = config.max_seconds
         if self.prepare.max_samples is not None:
             self.max_seconds = min(self.max_seconds, self.prepare.max_samples / SAMPLE_RATE_HZ)
-        model = _load(found, backbone)
+        model = load_speech_model(found, backbone)
         if self.reads_mels:
             _require_fit(found, model.config, self.prepare.extractor)
-        self.masks_padding = not self.reads_mels and _masks_padding(model.config)
+        self.masks_padding = not self.reads_mels and masks_padding(model.config)
         self.model = model.eval().requires_grad_(False).to(self.device)
         if self.device.type == "cpu":
-            _keep_grouped_convolutions_exact(self.model)
+            keep_grouped_convolutions_exact(self.model)
 
     def probe(self, path: Path) -> int:
         """Samples; for Whisper always those of its full window, since that is what every clip is filled up to."""
@@ -123,7 +124,7 @@ class AudioEncoder:
         return out, self.model._get_feature_vector_attention_mask(frames, mask_BS).float()
 
 
-def _masks_padding(config: Any) -> bool:
+def masks_padding(config: Any) -> bool:
     """Whether a masked clip in a longer batch gives what it gives alone, as measured: 4e-6 with layer norm.
 
     The group norm of the other front end runs over the padding (differences of 1.4), the stacked positional
@@ -144,18 +145,26 @@ def _require_fit(found: BackboneFolder, config: Any, extractor: Any) -> None:
         )
 
 
-def _load(found: BackboneFolder, backbone: AudioBackbone) -> Any:
-    from transformers import AutoConfig, AutoModel
+def speech_config(found: BackboneFolder) -> Any:
+    """As transformers reads it, without what is only done in training and behind the encoder."""
+    from transformers import AutoConfig
 
-    options = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(found.folder, **_LOCAL)
+    config.apply_spec_augment = False  # it raises for short clips
+    config.add_adapter = False  # layers behind the encoder that thin out its frames
+    return config
+
+
+def load_speech_model(found: BackboneFolder, backbone: AudioBackbone) -> Any:
+    """The whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
+    from transformers import AutoModel
+
     allowed = f"{KNOWN}, with safetensors weights and without code of its own"
     with quiet(), refusing(found, allowed=allowed, offline="melstats"):
-        config = AutoConfig.from_pretrained(found.folder, **options)
-        config.apply_spec_augment = False  # it raises for short clips
-        config.add_adapter = False  # layers behind the encoder that thin out its frames
+        config = speech_config(found)
         # Without a dtype the checkpoint's own would be taken, float16 for some.
         model, report = AutoModel.from_pretrained(
-            found.folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+            found.folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **_LOCAL
         )
     missing = set(report["missing_keys"]) - {"masked_spec_embed"}  # stands for masked frames in training only
     if backbone.family.reads_mels:
@@ -166,7 +175,7 @@ def _load(found: BackboneFolder, backbone: AudioBackbone) -> Any:
     return model
 
 
-def _keep_grouped_convolutions_exact(model: torch.nn.Module) -> None:
+def keep_grouped_convolutions_exact(model: torch.nn.Module) -> None:
     """Run them in float32 under autocast: torch 2.13 on a processor with AMX gets them wrong in bfloat16, by as much as
     the values themselves (every wav2vec2-like model has one, for positions)."""
     for module in model.modules():

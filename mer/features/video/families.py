@@ -37,6 +37,11 @@ class Family:
     pooler: Pooler
     per_frame: bool = False
 
+    @property
+    def options(self) -> dict[str, bool]:
+        """ViViT's pooler is never read here, and checkpoints of classifiers have none: it would be random."""
+        return {"add_pooling_layer": False} if self.model == "VivitModel" else {}
+
 
 # fmt: off
 _CLIP = Family("CLIP vision", "CLIPVisionModel", "CLIP", 8, fixed_frames=False, summary_token=True,

@@ -46,7 +46,7 @@ class VideoEncoder:
         self.reader = FrameReader(config, self.backbone.frames)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = getattr(torch, config.dtype)
-        model = _load(found, self.backbone)
+        model = load_video_model(found, self.backbone)
         # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
         # would attend across the wrong tokens without a word. Its table of times is stretched by itself.
         model.config.num_frames = self.backbone.frames
@@ -80,12 +80,11 @@ class VideoEncoder:
         return state_BND[:, 1 if self.backbone.family.summary_token else 0 :].mean(dim=1)
 
 
-def _load(found: BackboneFolder, backbone: VideoBackbone) -> Any:
+def load_video_model(found: BackboneFolder, backbone: VideoBackbone) -> Any:
+    """The whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
     import transformers
 
     model_class = getattr(transformers, backbone.family.model)
-    # ViViT's pooler is never read here, and checkpoints of classifiers have none: it would be random.
-    extra = {"add_pooling_layer": False} if backbone.family.model == "VivitModel" else {}
     allowed = f"{KNOWN}, with safetensors weights and without code of its own"
     with refusing(found, allowed=allowed, offline="framestats"), quiet():
         model, report = model_class.from_pretrained(
@@ -95,7 +94,7 @@ def _load(found: BackboneFolder, backbone: VideoBackbone) -> Any:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            **extra,
+            **backbone.family.options,
         )
     require_whole(found, model, report["missing_keys"])
     return model

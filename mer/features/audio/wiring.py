@@ -1,0 +1,168 @@
+"""Speech backbones in parts: see `mer.features.wiring`.
+
+Shapes: B clips, S samples, T hidden states, M mel bands, D width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mer.config import AudioEncoderConfig
+from mer.features.audio.families import KNOWN, resolve
+from mer.features.audio.pretrained import (
+    keep_grouped_convolutions_exact,
+    load_speech_model,
+    masks_padding,
+    speech_config,
+)
+from mer.features.backbones import BackboneFolder
+from mer.features.loading import refusing
+from mer.features.wiring import Given, LayersBetween, Wiring, no_weights
+
+
+def wiring(encoder: AudioEncoderConfig, found: BackboneFolder) -> Wiring:
+    """Raises: MerError when config.json is of no family we know."""
+    return (WhisperWiring if resolve(found).family.reads_mels else SpeechWiring)(encoder, found)
+
+
+class SpeechWiring(Wiring):
+    """wav2vec2, HuBERT, WavLM, data2vec-audio: samples (B, S)."""
+
+    encoder: AudioEncoderConfig
+
+    def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
+        super().__init__(encoder, found)
+        self.backbone = resolve(found)
+        self.depth, self.width = self.backbone.layers - 1, self.backbone.width
+        self.equal_lengths = not masks_padding(self.config)
+        stem = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.", "encoder.dropout.")
+        # Large models norm behind their layers, the others before them.
+        self.below = stem if getattr(self.config, "do_stable_layer_norm", False) else (*stem, "encoder.layer_norm.")
+
+    @cached_property
+    def config(self) -> Any:
+        with refusing(self.found, allowed=KNOWN, offline="melstats"):
+            config = speech_config(self.found)
+        config.layerdrop = config.encoder_layerdrop = 0.0  # a layer that is skipped would hand on nothing to read
+        config.mask_time_prob = config.mask_feature_prob = 0.0  # else there is a weight for masked frames
+        return config
+
+    def skeleton(self) -> nn.Module:
+        from transformers import AutoModel
+
+        with refusing(self.found, allowed=KNOWN, offline="melstats"), no_weights():
+            model: Any = AutoModel.from_config(self.config, dtype=torch.float32)
+        if self.backbone.family.reads_mels:
+            model = model.get_encoder()
+        if self.encoder.dtype == "bfloat16":
+            keep_grouped_convolutions_exact(model)
+        return model
+
+    def load(self) -> nn.Module:
+        model: nn.Module = load_speech_model(self.found, self.backbone)
+        return model
+
+    def layers_name(self, model: nn.Module) -> str:
+        return "encoder.layers"
+
+    def states(self, units: int) -> int:
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            units = (units - kernel) // stride + 1
+        return units
+
+    def needed_above(self, start: int) -> tuple[str, ...]:
+        return (f"encoder.layers.0.{_BIAS}.",) if self._hands_on_a_bias and start else ()
+
+    @property
+    def _hands_on_a_bias(self) -> bool:
+        return bool(self.config.model_type == "wavlm")
+
+    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
+        first = model.get_submodule("encoder.layers.0")
+        super().enter(model, layers, start)
+        model.set_submodule("encoder.pos_conv_embed", NoPositions())
+        if self._hands_on_a_bias and start:
+            hand_on_bias(layers, first)
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        real_BT = real_BT.bool()
+        mask_BT = None if bool(real_BT.all()) else real_BT
+        with warnings.catch_warnings():  # as in `pretrained`: WavLM gives torch two kinds of mask
+            if mask_BT is not None:
+                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            if start is None:
+                out = model(given, attention_mask=None if mask_BT is None else mask_BT.long())
+            else:  # the encoder writes into what it is given
+                out = model.encoder(given.masked_fill(~real_BT[..., None], 0), attention_mask=mask_BT)
+        state: Tensor = out.last_hidden_state
+        return state
+
+
+_BIAS = "attention.rel_attn_embed"
+
+
+class NoPositions(nn.Module):
+    """In the positional convolution's place: adds nothing."""
+
+    def forward(self, states_BTD: Tensor) -> Tensor:
+        return torch.zeros_like(states_BTD)
+
+
+def hand_on_bias(layers: LayersBetween, first: nn.Module) -> None:
+    """WavLM's layer 0 makes the position biases that every layer reads: keep that part of it, under its own name."""
+    for name, _ in list(first.named_children()):
+        if name != "attention":
+            delattr(first, name)
+    attention: Any = first.attention
+    for name, _ in [*attention.named_children(), *attention.named_parameters(recurse=False)]:
+        if name != "rel_attn_embed":
+            delattr(attention, name)
+    layers.add_module("0", first)
+
+    def with_bias(_: nn.Module, args: tuple[Tensor, ...], named: dict[str, Any]) -> Any:
+        if named.get("position_bias") is not None:
+            return None
+        rows, length = args[0].shape[:2]
+        bias = attention.compute_bias(length, length)
+        named["position_bias"] = bias.repeat(rows, 1, 1)
+        return args, named
+
+    layers[0].register_forward_pre_hook(with_bias, with_kwargs=True)
+
+
+class WhisperWiring(SpeechWiring):
+    """The encoder of Whisper: log-mels (B, 3000, M), 1500 hidden states, and no mask."""
+
+    def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
+        super().__init__(encoder, found)
+        self.equal_lengths = False  # they are equal
+        self.below = ("conv1.", "conv2.", "embed_positions.")
+
+    def skeleton(self) -> nn.Module:
+        model: Any = super().skeleton()
+        model.dropout = 0.0  # of the stem; no module of its own, so it would be on wherever a layer is trained
+        return model  # type: ignore[no-any-return]
+
+    def layers_name(self, model: nn.Module) -> str:
+        return "layers"
+
+    def states(self, units: int) -> int:
+        return units // 2
+
+    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
+        for name in self.below:
+            model.set_submodule(name.removesuffix("."), Given())
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        if start is None:
+            state: Tensor = model(given.transpose(1, 2)).last_hidden_state
+            return state
+        for layer in model.layers:  # its own forward has a GELU before the layers, which nothing passes unchanged
+            given = layer(given, None)
+        normed: Tensor = model.layer_norm(given)
+        return normed

@@ -1,0 +1,104 @@
+"""Video backbones in parts: see `mer.features.wiring`.
+
+Shapes: B clips, F frames, N tokens of a clip (of a frame, for CLIP), D width.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mer.config import VideoEncoderConfig
+from mer.features.backbones import BackboneFolder
+from mer.features.loading import refusing
+from mer.features.video.families import KNOWN, resolve
+from mer.features.video.pretrained import load_video_model
+from mer.features.wiring import Wiring, no_weights
+
+
+def wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> Wiring:
+    """Raises: MerError for a family we do not know, and for frames or a pooler that it cannot do."""
+    return (FrameWiring if resolve(encoder, found).family.per_frame else VideoWiring)(encoder, found)
+
+
+class VideoWiring(Wiring):
+    """TimeSformer, VideoMAE, ViViT: pixels (B, F, 3, H, W), the same number of frames for every clip."""
+
+    def __init__(self, encoder: VideoEncoderConfig, found: BackboneFolder) -> None:
+        super().__init__(encoder, found)
+        self.backbone = resolve(encoder, found)
+        self.depth, self.width = self.backbone.layers - 1, self.backbone.width
+
+    @cached_property
+    def config(self) -> Any:
+        import transformers
+
+        model_class = getattr(transformers, self.backbone.family.model)
+        with refusing(self.found, allowed=KNOWN, offline="framestats"):
+            return model_class.config_class.from_pretrained(self.found.folder, local_files_only=True)
+
+    def skeleton(self) -> nn.Module:
+        import transformers
+
+        model_class, options = getattr(transformers, self.backbone.family.model), self.backbone.family.options
+        with refusing(self.found, allowed=KNOWN, offline="framestats"), no_weights():
+            model: nn.Module = model_class._from_config(self.config, dtype=torch.float32, **options)
+        model.config.num_frames = self.backbone.frames  # see `pretrained`: TimeSformer's layers cut tokens by it
+        return model
+
+    def load(self) -> nn.Module:
+        model: nn.Module = load_video_model(self.found, self.backbone)
+        return model
+
+    def layers_name(self, model: nn.Module) -> str:
+        return {"timesformer": "encoder.layer", "videomae": "encoder.layer", "vivit": "layers"}[self.config.model_type]
+
+    def states(self, units: int) -> int:
+        """Args: units: frames."""
+        deep, *patch = getattr(self.config, "tubelet_size", 1), getattr(self.config, "patch_size", 1)
+        if isinstance(deep, (list, tuple)):  # ViViT's has all three sides of a patch
+            deep, *patch = deep
+        return units // deep * _patches(self.backbone.picture, patch) + self.backbone.family.summary_token
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        state: Tensor = model(pixel_values=given).last_hidden_state
+        return state
+
+
+class FrameWiring(VideoWiring):
+    """CLIP's vision part reads each frame alone: pixels (B, F, 3, H, W), hidden states (B, F, N, D)."""
+
+    below = ("embeddings.", "pre_layrnorm.")
+
+    def layers_name(self, model: nn.Module) -> str:
+        return "encoder.layers"
+
+    def states(self, units: int) -> int:
+        return units * self.per_frame
+
+    def cost(self, units: int, start: int | None) -> int:
+        return units * self.per_frame
+
+    @property
+    def per_frame(self) -> int:
+        """N."""
+        return _patches(self.backbone.picture, [self.config.patch_size]) + 1
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        return super().run(model, given.flatten(0, 1), real_BT, start)
+
+    def unfold(self, state: Tensor, rows: int) -> Tensor:
+        return state.unflatten(0, (rows, -1))
+
+    def reduce(self, state: Tensor) -> Tensor:
+        return state[:, :, 0] if self.backbone.pooler == "first" else state[:, :, 1:].flatten(1, 2)
+
+
+def _patches(picture: tuple[int, int], patch: Any) -> int:
+    """Of one picture. Args: patch: its side in pixels, or height and width, maybe inside one more list."""
+    sides = patch[0] if len(patch) == 1 else patch
+    high, wide = (sides, sides) if isinstance(sides, int) else sides
+    return picture[0] // high * (picture[1] // wide)

@@ -1,0 +1,196 @@
+"""How the backbones of each family are built without weights, entered at a hidden state, and run from there.
+
+As much as can be is left as transformers wrote it: what precedes the layers is replaced by modules that hand over
+given hidden states, and the list of layers by those that are wanted, under their own numbers. So weights keep the names
+they have in the whole model. Here is what all families share, and text; `audio.wiring` and `video.wiring` have theirs.
+
+Shapes: B inputs, T units of input or hidden states, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mer.config import AudioEncoderConfig, EncoderConfig, TextEncoderConfig, VideoEncoderConfig
+from mer.errors import MerError
+from mer.features.backbones import BackboneFolder, modality_of
+from mer.features.loading import quiet, refusing
+
+
+class Given(nn.Module):
+    """In the place of what precedes the layers: hands over the hidden states it is given."""
+
+    def forward(self, *states: Tensor, inputs_embeds: Tensor | None = None, **_: Any) -> Tensor:
+        return states[0] if inputs_embeds is None else inputs_embeds
+
+
+class LayersBetween(nn.Module):
+    """Some of a model's layers, under the numbers they have in the whole; iterated over as the whole list is."""
+
+    def __init__(self, layers: nn.ModuleList, start: int, stop: int) -> None:
+        super().__init__()
+        self.numbers = range(start, stop)
+        for number in self.numbers:
+            self.add_module(str(number), layers[number])
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return (layer for _, layer in self.numbered())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
+    def numbered(self) -> list[tuple[int, nn.Module]]:
+        return [(number, self.get_submodule(str(number))) for number in self.numbers]
+
+
+class Wiring:
+    """One backbone, as one configuration reads it. Only its config.json is read, but for `load`.
+
+    Attributes:
+        depth, width: layers, and numbers per hidden state.
+        equal_lengths: rows of unlike length may not share a batch of raw input, since padding changes the result.
+        below: names of the modules that come before the layers, each with a '.' behind it.
+    """
+
+    depth: int
+    width: int
+    equal_lengths = False
+    below: tuple[str, ...] = ("embeddings.",)
+
+    def __init__(self, encoder: EncoderConfig, found: BackboneFolder) -> None:
+        self.encoder, self.found = encoder, found
+
+    def skeleton(self) -> nn.Module:
+        """The whole without weights. Raises: MerError when transformers cannot build it."""
+        raise NotImplementedError
+
+    def load(self) -> nn.Module:
+        """The whole with its weights, in float32. Raises: MerError when the folder cannot be loaded whole."""
+        raise NotImplementedError
+
+    def layers_name(self, model: nn.Module) -> str:
+        """Where its list of layers is."""
+        raise NotImplementedError
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        """The model's last hidden state; what the layers give is read off them by whoever wants it."""
+        raise NotImplementedError
+
+    def states(self, units: int) -> int:
+        """Hidden states of a row that has so many units of raw input."""
+        return units
+
+    def cost(self, units: int, start: int | None) -> int:
+        """Hidden states of a row that is given so many units from hidden state `start`."""
+        return self.states(units) if start is None else units
+
+    def needed_above(self, start: int) -> tuple[str, ...]:
+        """Prefixes of weights that lie below hidden state `start` and are read above it all the same."""
+        del start
+        return ()
+
+    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
+        """Make the model take hidden state `start`."""
+        for name in self.below:
+            model.set_submodule(name.removesuffix("."), Given())
+
+    def unfold(self, state: Tensor, rows: int) -> Tensor:
+        """What a layer gives, as whoever goes on from there is given it: one entry per row."""
+        del rows
+        return state
+
+    def reduce(self, state: Tensor) -> Tensor:
+        """What is pooled of an unfolded state: (B, T, D)."""
+        return state
+
+
+def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
+    """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
+    if isinstance(encoder, AudioEncoderConfig):
+        from mer.features.audio.wiring import wiring
+
+        return wiring(encoder, found)
+    if isinstance(encoder, VideoEncoderConfig):
+        from mer.features.video import wiring as video
+
+        return video.wiring(encoder, found)
+    return TextWiring(encoder, found)
+
+
+class TextWiring(Wiring):
+    """Any family with one list of layers above its embeddings."""
+
+    encoder: TextEncoderConfig
+
+    @cached_property
+    def config(self) -> Any:
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(self.found.folder, local_files_only=True, trust_remote_code=False)
+
+    @property
+    def depth(self) -> int:  # type: ignore[override]
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        return int(self.config.hidden_size)
+
+    def skeleton(self) -> nn.Module:
+        from transformers import AutoModel
+
+        from mer.features.encoder import without_pooler
+
+        with refusing(self.found, allowed="a text encoder that transformers knows", offline="minilm"), no_weights():
+            model: nn.Module = AutoModel.from_config(self.config, **without_pooler(self.config))
+        return model
+
+    def load(self) -> nn.Module:
+        from mer.features.encoder import load_text_model
+
+        model: nn.Module = load_text_model(self.found, torch.float32)
+        return model
+
+    def layers_name(self, model: nn.Module) -> str:
+        lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == self.depth]
+        if len(lists) != 1:
+            raise self._unfit(f"{len(lists)} lists of {self.depth} layers in it")
+        return lists[0]
+
+    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
+        if not isinstance(getattr(model, "embeddings", None), nn.Module) or hasattr(model, "embeddings_project"):
+            raise self._unfit("where its embeddings end is not known")
+        super().enter(model, layers, start)
+
+    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
+        named = {"input_ids" if start is None else "inputs_embeds": given}
+        state: Tensor = model(**named, attention_mask=real_BT).last_hidden_state
+        return state
+
+    def _unfit(self, why: str) -> MerError:
+        return MerError(
+            self.found.folder,
+            f"model type {self.config.model_type!r} cannot be tuned: {why}",
+            allowed="BERT, RoBERTa, MPNet, DeBERTa, ModernBERT and others with one list of layers above their embeddings",
+            then=f"set encoders.{modality_of(self.encoder)}.mode: frozen, or choose another backbone",
+        )
+
+
+def no_weights() -> Any:
+    """Inside, models are built quickly and quietly: parameters have a shape only; buffers are computed, not loaded."""
+    from contextlib import ExitStack
+
+    from accelerate import init_empty_weights
+
+    stack = ExitStack()
+    stack.enter_context(quiet())
+    stack.enter_context(init_empty_weights(include_buffers=False))
+    return stack
