@@ -71,7 +71,7 @@ class TuningRun(TrainingRun):
             assert isinstance(part, TokenSplit)
             states = encoder.cost(int(part.tokens.lengths[rows_B].max()))
             longest, modality = max((longest, modality), (states, name))
-        found = f"out of memory with {rows} rows of up to {longest} tokens per forward pass ({modality})"
+        found = f"out of memory with {rows} rows of up to {longest} tokens of {modality} per forward pass"
         if self.retried_from is not None:
             found += f", after {self.retried_from}"
         if torch.cuda.is_available():

@@ -16,7 +16,8 @@ from mer.features.token_table import Tokens
 from mer.training import FusedSplit, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 
 CLASSES, ROWS = ("neutral", "joy", "anger"), {"train": 48, "dev": 20}
-WIDTH, STATES, WORDS = 24, 4, 300
+WIDTH, STATES = 24, 4
+TEXT_WIDTH = 32
 LAYERS = {"text": [2], "audio": [2, 3], "video": [3]}
 
 
@@ -80,7 +81,9 @@ class Several:
             state = rng.standard_normal(shape) + 2 * np.eye(3, WIDTH)[label]
             rows.append(state.astype(np.float16) if is_there else np.zeros((0, *shape[1:]), np.float16))
             spans.append((0, length if modality == "audio" else 4 * 16) if is_there else (0, 0))
-        return TokenSplit(ids, Tokens.join(rows, spans), labels_N, WIDTH, None if modality == "text" else there)
+        return TokenSplit(
+            ids, Tokens.join(rows, spans), labels_N, *((TEXT_WIDTH,) if modality == "text" else (WIDTH, there))
+        )
 
 
 def labels(name: str) -> np.ndarray:

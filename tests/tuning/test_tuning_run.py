@@ -222,7 +222,9 @@ def test_out_of_memory_is_tried_once_with_half_the_rows(lab, monkeypatch, tmp_pa
 def test_out_of_memory_twice_fails_the_trial_with_figures(lab, monkeypatch):
     run = lab.run()
     short_of_memory(run, monkeypatch, most_rows=2)
-    with pytest.raises(TrialFailed, match=r"out of memory with 4 rows of up to \d+ tokens per forward pass, after 8"):
+    with pytest.raises(
+        TrialFailed, match=r"out of memory with 4 rows of up to \d+ tokens of text per forward pass, after 8"
+    ):
         run.train_epoch()
 
 

@@ -67,7 +67,13 @@ def test_state_holds_what_is_trained_and_nothing_of_the_backbones(several):
 def test_every_encoder_has_its_own_rate(several):
     run = made(several, *ALL, **FUSED, encoders__video__full__layer_decay=0.5)
     rates = {group["name"]: group["base_lr"] for group in run.optimizer.param_groups}
-    wanted = {"head": 0.01, "text_layer_01": 0.005, "text_layer_00": 0.005, "audio_layer_02": 0.002, "audio_layer_01": 0.002}
+    wanted = {
+        "head": 0.01,
+        "text_layer_01": 0.005,
+        "text_layer_00": 0.005,
+        "audio_layer_02": 0.002,
+        "audio_layer_01": 0.002,
+    }
     wanted |= {"video_layer_02": 0.005}
     assert {name: rate for name, rate in rates.items() if "no_decay" not in name} == pytest.approx(wanted)
 
