@@ -1,4 +1,4 @@
-"""Tuned encoders of several modalities side by side: tiny backbones, states as a cache would hold them, absent clips."""
+"""Tuned encoders of several modalities: tiny backbones, states as a cache would hold them, absent clips."""
 
 from __future__ import annotations
 
