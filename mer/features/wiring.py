@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mer.config import AudioEncoderConfig, EncoderConfig, TextEncoderConfig, VideoEncoderConfig
+from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
 from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, modality_of
 from mer.features.loading import quiet, refusing
@@ -84,12 +84,16 @@ class Wiring:
         """The model's last hidden state; what the layers give is read off them by whoever wants it."""
         raise NotImplementedError
 
-    def states(self, units: int) -> int:
+    def states(self, raw: int) -> int:
         """Hidden states of a row that has so many units of raw input."""
-        return units
+        return raw
+
+    def units(self, raw: int, start: int | None) -> int:
+        """Units of such a row at hidden state `start` (None: of raw input)."""
+        return raw if start is None else self.states(raw)
 
     def cost(self, units: int, start: int | None) -> int:
-        """Hidden states of a row that is given so many units from hidden state `start`."""
+        """Hidden states of a row that is given so many units at hidden state `start`."""
         return self.states(units) if start is None else units
 
     def needed_above(self, start: int) -> tuple[str, ...]:
@@ -112,17 +116,39 @@ class Wiring:
         return state
 
 
+class ClipWiring(Wiring):
+    """What there is to know of clips besides."""
+
+    def raw_units(self, length: int) -> int:
+        """Units of raw input of a clip. Args: length: as its encoder's `probe` says it."""
+        raise NotImplementedError
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        """Of one unit at hidden state `start` (None: of raw input)."""
+        raise NotImplementedError
+
+    def span(self, raw: int, frames: int | None) -> tuple[int, int]:
+        """Which of the (reduced) hidden states of a clip the pooler averages.
+
+        Args: raw: units of raw input. frames: hidden states that hear the clip, where not all do.
+        """
+        raise NotImplementedError
+
+
 def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
     """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
+    return TextWiring(encoder, found) if isinstance(encoder, TextEncoderConfig) else clip_wiring(encoder, found)
+
+
+def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
+    """`wiring_of` an encoder of media files."""
     if isinstance(encoder, AudioEncoderConfig):
-        from mer.features.audio.wiring import wiring
+        from mer.features.audio.wiring import speech_wiring
 
-        return wiring(encoder, found)
-    if isinstance(encoder, VideoEncoderConfig):
-        from mer.features.video import wiring as video
+        return speech_wiring(encoder, found)
+    from mer.features.video.wiring import video_wiring
 
-        return video.wiring(encoder, found)
-    return TextWiring(encoder, found)
+    return video_wiring(encoder, found)
 
 
 class TextWiring(Wiring):
@@ -179,7 +205,7 @@ class TextWiring(Wiring):
         return MerError(
             self.found.folder,
             f"model type {self.config.model_type!r} cannot be tuned: {why}",
-            allowed="BERT, RoBERTa, MPNet, DeBERTa, ModernBERT and others with one list of layers above their embeddings",
+            allowed="families with one list of layers above their embeddings, e.g. BERT, RoBERTa, DeBERTa, ModernBERT",
             then=f"set encoders.{modality_of(self.encoder)}.mode: frozen, or choose another backbone",
         )
 
