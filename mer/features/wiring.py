@@ -2,7 +2,7 @@
 
 As much as can be is left as transformers wrote it: what precedes the layers is replaced by modules that hand over
 given hidden states, and the list of layers by those that are wanted, under their own numbers. So weights keep the names
-they have in the whole model. Here is what all families share, and text; `audio.wiring` and `video.wiring` have theirs.
+they have in the whole model. Here is what all share; `text_wiring`, `audio.wiring` and `video.wiring` have their own.
 
 Shapes: B inputs, T units of input or hidden states, D width.
 """
@@ -10,16 +10,14 @@ Shapes: B inputs, T units of input or hidden states, D width.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from contextlib import ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
-from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, modality_of
-from mer.features.loading import quiet, refusing
+from mer.features.backbones import BackboneFolder
+from mer.features.loading import quiet
 
 
 class Given(nn.Module):
@@ -137,7 +135,11 @@ class ClipWiring(Wiring):
 
 def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
     """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
-    return TextWiring(encoder, found) if isinstance(encoder, TextEncoderConfig) else clip_wiring(encoder, found)
+    if not isinstance(encoder, TextEncoderConfig):
+        return clip_wiring(encoder, found)
+    from mer.features.text_wiring import TextWiring
+
+    return TextWiring(encoder, found)
 
 
 def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
@@ -151,69 +153,8 @@ def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring
     return video_wiring(encoder, found)
 
 
-class TextWiring(Wiring):
-    """Any family with one list of layers above its embeddings."""
-
-    encoder: TextEncoderConfig
-
-    @cached_property
-    def config(self) -> Any:
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(self.found.folder, local_files_only=True, trust_remote_code=False)
-
-    @property
-    def depth(self) -> int:  # type: ignore[override]
-        return int(self.config.num_hidden_layers)
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return int(self.config.hidden_size)
-
-    def skeleton(self) -> nn.Module:
-        from transformers import AutoModel
-
-        from mer.features.encoder import without_pooler
-
-        with refusing(self.found, allowed="a text encoder that transformers knows", offline="minilm"), no_weights():
-            model: nn.Module = AutoModel.from_config(self.config, **without_pooler(self.config))
-        return model
-
-    def load(self) -> nn.Module:
-        from mer.features.encoder import load_text_model
-
-        model: nn.Module = load_text_model(self.found, torch.float32)
-        return model
-
-    def layers_name(self, model: nn.Module) -> str:
-        lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == self.depth]
-        if len(lists) != 1:
-            raise self._unfit(f"{len(lists)} lists of {self.depth} layers in it")
-        return lists[0]
-
-    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
-        if not isinstance(getattr(model, "embeddings", None), nn.Module) or hasattr(model, "embeddings_project"):
-            raise self._unfit("where its embeddings end is not known")
-        super().enter(model, layers, start)
-
-    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
-        named = {"input_ids" if start is None else "inputs_embeds": given}
-        state: Tensor = model(**named, attention_mask=real_BT).last_hidden_state
-        return state
-
-    def _unfit(self, why: str) -> MerError:
-        return MerError(
-            self.found.folder,
-            f"model type {self.config.model_type!r} cannot be tuned: {why}",
-            allowed="families with one list of layers above their embeddings, e.g. BERT, RoBERTa, DeBERTa, ModernBERT",
-            then=f"set encoders.{modality_of(self.encoder)}.mode: frozen, or choose another backbone",
-        )
-
-
-def no_weights() -> Any:
+def no_weights() -> ExitStack:
     """Inside, models are built quickly and quietly: parameters have a shape only; buffers are computed, not loaded."""
-    from contextlib import ExitStack
-
     from accelerate import init_empty_weights
 
     stack = ExitStack()

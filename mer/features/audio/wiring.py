@@ -101,14 +101,17 @@ class SpeechWiring(ClipWiring):
 
     def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
         real_BT = real_BT.bool()
-        mask_BT = None if bool(real_BT.all()) else real_BT
+        if bool(real_BT.all()):  # several threads come here, with one clip each
+            return self._run(model, given, None, start)
         with warnings.catch_warnings():  # as in `pretrained`: WavLM gives torch two kinds of mask
-            if mask_BT is not None:
-                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-            if start is None:
-                out = model(given, attention_mask=None if mask_BT is None else mask_BT.long())
-            else:  # the encoder writes into what it is given
-                out = model.encoder(given.masked_fill(~real_BT[..., None], 0), attention_mask=mask_BT)
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            return self._run(model, given, real_BT, start)
+
+    def _run(self, model: Any, given: Tensor, real_BT: Tensor | None, start: int | None) -> Tensor:
+        if start is None:
+            out = model(given, attention_mask=None if real_BT is None else real_BT.long())
+        else:  # the encoder writes zeros into what it is given, at padding
+            out = model.encoder(given if real_BT is None else given.clone(), attention_mask=real_BT)
         state: Tensor = out.last_hidden_state
         return state
 
@@ -156,7 +159,7 @@ class WhisperWiring(SpeechWiring):
     def skeleton(self) -> nn.Module:
         model: Any = super().skeleton()
         model.dropout = 0.0  # of the stem; no module of its own, so it would be on wherever a layer is trained
-        return model  # type: ignore[no-any-return]
+        return model
 
     def layers_name(self, model: nn.Module) -> str:
         return "layers"

@@ -45,7 +45,7 @@ class VideoWiring(ClipWiring):
 
         model_class, options = getattr(transformers, self.backbone.family.model), self.backbone.family.options
         with refusing(self.found, allowed=KNOWN, offline="framestats"), no_weights():
-            model: nn.Module = model_class._from_config(self.config, dtype=torch.float32, **options)
+            model: Any = model_class._from_config(self.config, dtype=torch.float32, **options)
         model.config.num_frames = self.backbone.frames  # see `pretrained`: TimeSformer's layers cut tokens by it
         return model
 
