@@ -188,18 +188,20 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def _stored(words: dict[str, Any], layers: int, width: int) -> str:
-    """Pooled hidden states and their width; of a tuned encoder, which state of every token is kept, or its id."""
+    """Pooled hidden states and their width; of a tuned encoder, which state of every token is kept, or raw input."""
     if words["modality"] != "tokens":
         return f"{layers} x {width}"
-    state = words["tokens"]["hidden_state"]
-    return f"tokens, {state} x {width}" if state else "token ids"
+    state, is_text = words["tokens"]["hidden_state"], "past" in words["input"]
+    if state is None or (is_text and state == 0):
+        return "token ids" if is_text else "raw input"
+    return f"tokens, {state} x {width}"
 
 
 def _input(modality: str, reads: dict[str, Any]) -> str:
     """What a backbone is given of an utterance, in a few words."""
     if modality == "model":
         return " + ".join(reads["modalities"])
-    if modality in ("text", "tokens"):
+    if "past" in reads:
         context = f"-{reads['past']}+{reads['future']}" if reads["past"] or reads["future"] else "alone"
         parts = [context, f"speaker {reads['speaker']}", f"{reads['max_tokens']} tokens"]
         return ", ".join(parts + (["prompt"] if reads["prompt"] else []))

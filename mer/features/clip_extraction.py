@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,12 +23,13 @@ from mer.data.media import MediaAbsent, MediaFault
 from mer.errors import MerError
 from mer.features import tensors
 from mer.features.ahead import ahead_of
-from mer.features.clips import ClipEncoder, LoadedClip
+from mer.features.clips import ClipEncoder, ClipReader, LoadedClip
 from mer.features.extraction import as_stored, plan_batches, plan_shards
 from mer.features.progress import Step
 from mer.features.reading import ClipRow, Extracted, Shard, ShardResult, Spread
 from mer.files import sha256_json
 
+Piece = TypeVar("Piece")
 SHARD_CLIPS = 64  # about what a kill can cost
 MOST_THREADS = 8  # each holds the activations of a clip; of more processors, each gets its share
 VANISHED = "the file went away while features were extracted"
@@ -45,33 +47,35 @@ def extract_clips(
     """
     shards, faults = plan_clips(rows, encoder)
     plan = sha256_json([key, list(shards.values())])
-    todo = {number: shard for number, shard in shards.items() if not _is_finished(_file(parts, number), plan, shard)}
-    done, total = _count(shards) - _count(todo), _count(shards)
+    todo = {
+        number: shard for number, shard in shards.items() if not is_finished(shard_file(parts, number), plan, shard)
+    }
+    done, total = clips_in(shards) - clips_in(todo), clips_in(shards)
     encoded = 0
     step(done, total)
     results = spread(config, rows, todo.items()) if spread else encode_shards(encoder, rows, todo.items())
     for number, result in results:
         said = {"plan": plan, "faults": result.faults, "notes": result.notes}
-        tensors.write(_file(parts, number), {"features": result.features_NLD}, said)
+        tensors.write(shard_file(parts, number), {"features": result.features_NLD}, said)
         encoded += len(result.features_NLD) - len(result.faults)
         done += len(result.features_NLD)
         step(done, total)
-    results = ((number, _read_shard(_file(parts, number))) for number in shards)
-    return replace(_assemble(rows, encoder, shards, results, faults, partial(_on_disk, parts)), encoded=encoded)
+    results = ((number, _read_shard(shard_file(parts, number))) for number in shards)
+    return replace(_assemble(rows, encoder, shards, results, faults, partial(on_disk, parts)), encoded=encoded)
 
 
 def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Extracted:
     """`extract_clips` without a place for shards: for clips that belong to no dataset. Same batches, same numbers."""
     shards, faults = plan_clips(rows, encoder)
-    step(0, _count(shards))
+    step(0, clips_in(shards))
     done = _assemble(rows, encoder, shards, encode_shards(encoder, rows, shards.items()), faults)
-    step(_count(shards), _count(shards))
+    step(clips_in(shards), clips_in(shards))
     return done
 
 
-def plan_clips(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, Shard], dict[str, str]]:
+def plan_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int, Shard], dict[str, str]]:
     """Shards of batches of usable clips by number, and id -> why a clip is masked already."""
-    lengths, faults = _probe(rows, encoder)
+    lengths, faults = probe_clips(rows, encoder)
     healthy = list(lengths)
     batches = [[healthy[i] for i in batch] for batch in plan_batches(list(lengths.values()), encoder.batch_length)]
     return dict(enumerate(plan_shards(batches, SHARD_CLIPS))), faults
@@ -80,33 +84,50 @@ def plan_clips(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int,
 def encode_shards(
     encoder: ClipEncoder, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]
 ) -> Iterator[tuple[int, ShardResult]]:
-    """Decode in threads, ahead of the encoder by two batches at most: that, and one shard, is all memory holds.
+    """Pooled hidden states of each shard's clips."""
 
-    On a CPU the encoder runs in these threads as well (`SideBySide`).
+    def encode(batch: list[int], good: dict[int, LoadedClip]) -> np.ndarray:
+        piece = np.zeros((len(batch), encoder.layers, encoder.width), dtype=np.float32)
+        if good:
+            piece[[batch.index(row) for row in good]] = encoder.encode(list(good.values()))
+        return as_stored(piece)
+
+    for number, pieces, faults, notes in read_shards(encoder, rows, shards, encode):
+        yield number, ShardResult(np.concatenate(pieces), faults, notes)
+
+
+def read_shards(
+    reader: ClipReader,
+    rows: Sequence[ClipRow],
+    shards: Iterable[tuple[int, Shard]],
+    encode: Callable[[list[int], dict[int, LoadedClip]], Piece],
+) -> Iterator[tuple[int, list[Piece], dict[str, str], dict[str, str]]]:
+    """Each shard's number, what `encode` makes of its batches, its faults and its notes.
+
+    Decodes in threads, ahead of `encode` by two batches at most: that, and one shard, is all memory holds. On a CPU the
+    backbone runs in these threads as well (`SideBySide`).
+    Args: encode: given a batch's rows, and those of its clips that could be loaded.
     """
     threads = _threads()
     plan = list(shards)
     order = [row for _, shard in plan for batch in shard for row in batch]
     longest = max((len(batch) for _, shard in plan for batch in shard), default=1)
     ahead = 2 * longest + threads
-    loaded = ahead_of(order, lambda row: _load(encoder, rows[row]), threads=threads, ahead=ahead)
+    loaded = ahead_of(order, lambda row: _load(reader, rows[row]), threads=threads, ahead=ahead)
     for number, shard in plan:
-        pieces: list[np.ndarray] = []
+        pieces: list[Piece] = []
         faults: dict[str, str] = {}
         notes: dict[str, str] = {}
         for batch in shard:
             clips = dict(zip(batch, islice(loaded, len(batch)), strict=True))
             good = {row: clip for row, clip in clips.items() if isinstance(clip, LoadedClip)}
-            piece = np.zeros((len(batch), encoder.layers, encoder.width), dtype=np.float32)
-            if good:
-                piece[[batch.index(row) for row in good]] = encoder.encode(list(good.values()))
-            pieces.append(as_stored(piece))
+            pieces.append(encode(batch, good))
             faults |= {rows[row].id: str(fault) for row, fault in clips.items() if isinstance(fault, MediaFault)}
             notes |= {rows[row].id: "; ".join(clip.notes) for row, clip in good.items() if clip.notes}
-        yield number, ShardResult(np.concatenate(pieces), faults, notes)
+        yield number, pieces, faults, notes
 
 
-def _load(encoder: ClipEncoder, row: ClipRow) -> LoadedClip | MediaFault:
+def _load(encoder: ClipReader, row: ClipRow) -> LoadedClip | MediaFault:
     assert row.path is not None
     try:
         return encoder.load(row.path)
@@ -116,7 +137,7 @@ def _load(encoder: ClipEncoder, row: ClipRow) -> LoadedClip | MediaFault:
         return fault
 
 
-def _probe(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, int], dict[str, str]]:
+def probe_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int, int], dict[str, str]]:
     """Length of every usable clip by row, and id -> why the others are masked."""
 
     def probe(row: ClipRow) -> int | str:
@@ -135,15 +156,18 @@ def _probe(rows: Sequence[ClipRow], encoder: ClipEncoder) -> tuple[dict[int, int
     return lengths, {rows[row].id: fault for row, fault in enumerate(probed) if isinstance(fault, str)}
 
 
-def _is_finished(path: Path, plan: str, shard: Shard) -> bool:
-    """A shard of an interrupted run, whole and of this very plan; anything else is made again."""
+def is_finished(path: Path, plan: str, shard: Shard, tensor: str = "features") -> bool:
+    """A shard of an interrupted run, whole and of this very plan; anything else is made again.
+
+    Args: tensor: that has a row for every clip.
+    """
     if not path.is_file():
         return False
     try:
         header = tensors.read_header(path)
     except MerError:
         return False
-    return bool(header.get("plan") == plan and header["shapes"]["features"][0] == sum(map(len, shard)))
+    return bool(header.get("plan") == plan and header["shapes"][tensor][0] == sum(map(len, shard)))
 
 
 def _read_shard(path: Path) -> ShardResult:
@@ -175,7 +199,7 @@ def _assemble(
     return Extracted(features, encoded, present_N=present, faults=faults, notes=notes)
 
 
-def _on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+def on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """Zeros in a file without a name, which goes with the array, or with the process when that is killed.
 
     The system may take such memory back at any time: features of any number of clips fit.
@@ -187,11 +211,11 @@ def _on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         return np.memmap(file, dtype, "r+", shape=shape)
 
 
-def _count(shards: dict[int, Shard]) -> int:
+def clips_in(shards: Mapping[int, Shard]) -> int:
     return sum(len(batch) for shard in shards.values() for batch in shard)
 
 
-def _file(parts: Path, number: int) -> Path:
+def shard_file(parts: Path, number: int) -> Path:
     return parts / f"{number:05d}.safetensors"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,16 +90,16 @@ class ClipReading:
         done = extract_clips(
             prepared.rows, self.config, encoder, parts=parts, key=prepared.key, step=step, spread=self.spread
         )
+        return self._as_read(prepared, done)
+
+    def _as_read(self, prepared: Prepared, done: Extracted) -> Extracted:
+        """Where a file went away, the content that was hashed is not the content that was read: say so in the key, or
+        the masked rows would be taken for those of the files, should they come back."""
         if VANISHED not in done.faults.values():
             return done
-        # The content that was hashed is not the content that was read: say so in the key, or the masked rows would
-        # be taken for those of the files, should they come back.
         read = [ClipRow(r.id, r.path, None if done.faults.get(r.id) == VANISHED else r.sha256) for r in prepared.rows]
         content = clips_hash(read, prepared.labels, prepared.label_names)
-        ingredients = {**prepared.ingredients, "content_sha256": content}
-        return Extracted(
-            done.features_NLD, done.encoded, {}, done.present_N, done.faults, done.notes, ingredients=ingredients
-        )
+        return replace(done, ingredients={**prepared.ingredients, "content_sha256": content})
 
     def _rows(self, corpus: Corpus, utterances: Sequence[Utterance], split: str, cache: Path) -> list[ClipRow]:
         """Where every clip is and what is in it. Raises: MerError when not a single clip is there."""

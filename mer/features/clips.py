@@ -5,7 +5,7 @@ Shapes: B clips, L stored hidden states (1 for signal statistics), D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,17 +26,13 @@ class LoadedClip:
     notes: tuple[str, ...] = field(default=())
 
 
-class ClipEncoder(Protocol):
-    """A loaded backbone. `load` and `probe` are called from several threads at once, `encode` from one.
+class ClipReader(Protocol):
+    """What comes before a backbone. Its methods are called from several threads at once."""
 
-    On a CPU, inside `SideBySide`, `encode` is called from several as well.
-    """
-
-    layers: int
-    width: int
     batch_length: int  # most length units (see `probe`) in a batch, padding included
 
-    def probe(self, path: Path) -> int:
+    @property
+    def probe(self) -> Callable[[Path], int]:
         """Cost of a clip in length units, from its header alone: clips of equal length are batched together.
 
         Raises: MediaFault when it is certain already that the clip cannot be used.
@@ -46,6 +42,13 @@ class ClipEncoder(Protocol):
     def load(self, path: Path) -> LoadedClip:
         """Decode and preprocess. Raises: MediaFault when the clip cannot be used."""
         ...
+
+
+class ClipEncoder(ClipReader, Protocol):
+    """A loaded backbone. `encode` is called from one thread; on a CPU, inside `SideBySide`, from several as well."""
+
+    layers: int
+    width: int
 
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
         """Pooled hidden states, float32 (B, L, D). To rounding, a row does not depend on its batch."""

@@ -79,8 +79,10 @@ def _reading(encoder: EncoderConfig, cache: Path, progress: Progress, spread: Sp
     if isinstance(encoder, TextEncoderConfig):
         return TextReading(encoder, cache) if encoder.mode == "frozen" else TokenReading(encoder, cache)
     from mer.features.clip_reading import ClipReading
+    from mer.features.clip_token_reading import ClipTokenReading
 
-    return ClipReading(encoder, cache, progress=False if callable(progress) else progress, spread=spread)
+    kind = ClipReading if encoder.mode == "frozen" else ClipTokenReading
+    return kind(encoder, cache, progress=False if callable(progress) else progress, spread=spread)
 
 
 def _present(item: Prepared) -> bool:

@@ -17,11 +17,12 @@ from mer.features.backbones import BackboneFolder, modality_of
 from mer.features.clips import ClipEncoder
 from mer.features.extraction import TOKENS_PER_BATCH, encode_batches, plan_batches
 from mer.features.progress import Progress, reporting
-from mer.features.reading import ClipRow
+from mer.features.reading import ClipRow, Extracted
 from mer.features.token_reading import TokenStates, turn_tokenizer
 from mer.features.tokens import TokenInput, TurnTokenizer
 
 if TYPE_CHECKING:
+    from mer.features.clip_states import ClipStates
     from mer.features.encoder import Encoder
 
 
@@ -154,22 +155,63 @@ class LiveClips:
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
-        from mer.features.clip_extraction import VANISHED, read_clips
+        from mer.features.clip_extraction import read_clips
         from mer.features.clip_reading import open_clip_encoder
 
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
-        rows = [
-            ClipRow(f"{place}", None, None, str(path))
-            if isinstance(path, MediaFault)
-            else ClipRow(f"{place}", path, "")
-            for place, path in enumerate(paths)
-        ]
         with reporting(progress, f"reading {self.modality}", "clips") as step:
-            done = read_clips(rows, encoder, step)
-        faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
-        by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]
-        cut = np.array(["cut to its first" in done.notes.get(row.id, "") for row in rows], dtype=bool)
-        return LiveFeatures(done.features_NLD, cut, done.present_N, *by_path)
+            done = read_clips(_clip_rows(paths), encoder, step)
+        return _told(paths, done, done.features_NLD)
+
+
+class LiveClipTokens:
+    """What a tuned encoder reads of media files that belong to no dataset: as `mer.features.clip_token_reading` caches
+    it.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder) -> None:
+        self.config, self.found = config, found
+        self.modality = modality_of(config)
+        self._states: ClipStates | None = None
+
+    @cached_property
+    def base(self) -> dict[str, np.ndarray]:
+        """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
+        from mer.features.partial import base_weights
+
+        return base_weights(self.config, self.found)
+
+    def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
+        """Tokens of every clip, in the place of features; the row of one that cannot be read is empty."""
+        from mer.features.clip_states import ClipStates
+        from mer.features.clip_token_extraction import read_tokens
+
+        base = self.base if self.config.first_tuned is not None else None
+        states = self._states = self._states or ClipStates(self.config, self.found, base)
+        with reporting(progress, f"reading {self.modality}", "clips") as step:
+            done = read_tokens(_clip_rows(paths), states, states.wiring.width, step)
+        return _told(paths, done, done.tokens)
+
+
+def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:
+    return [
+        ClipRow(f"{place}", None, None, str(path)) if isinstance(path, MediaFault) else ClipRow(f"{place}", path, "")
+        for place, path in enumerate(paths)
+    ]
+
+
+def _told(paths: Sequence[Path | MediaFault], done: Extracted, features: Any) -> LiveFeatures:
+    """What was read, with faults and notes by path."""
+    from mer.features.clip_extraction import VANISHED
+
+    faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
+    by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]
+    cut = ["cut to its first" in done.notes.get(f"{place}", "") for place in range(len(paths))]
+    return LiveFeatures(features, np.array(cut, dtype=bool), done.present_N, *by_path)
 
 
 def _encode(

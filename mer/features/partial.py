@@ -54,7 +54,8 @@ class PartialBackbone(nn.Module):
         self.equal_lengths = start is None and wiring.equal_lengths
         self.model: Any = wiring.skeleton()
         self.layers_name = wiring.layers_name(self.model)
-        layers = LayersBetween(self.model.get_submodule(self.layers_name), start or 0, self.stop)
+        whole: Any = self.model.get_submodule(self.layers_name)
+        layers = LayersBetween(whole, start or 0, self.stop)
         if start is not None:
             wiring.enter(self.model, layers, start)
         self.model.set_submodule(self.layers_name, layers)

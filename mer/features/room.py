@@ -6,50 +6,71 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mer.config import DataConfig, TextEncoderConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
 from mer.errors import MerError
-from mer.features.backbones import locate, weight_files
+from mer.features.backbones import locate, modality_of, weight_files
 from mer.features.token_reading import TokenReading
 
+if TYPE_CHECKING:
+    from mer.features.clip_token_reading import ClipTokenReading
+
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
+_LENGTH = {"text": "context.max_tokens", "audio": "max_seconds", "video": "frames"}  # what makes a row long
 _STORE_SHARE = 1.2  # what the object store takes for each byte that is put into it
 
 
-def refuse_no_room(wanted: Sequence[tuple[DataConfig, TextEncoderConfig]], splits: Sequence[str], cache: Path) -> None:
+def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: Sequence[str], cache: Path) -> None:
     """Raises: MerError when the token tables of these encoders do not fit on the disk, or into shared memory.
 
-    Tables that are there are counted as they are; for those that are not, texts are tokenised and counted.
+    Tables that are there are counted as they are; for those that are not, texts are tokenised and counted, and headers
+    of clips are read. While a table is made, its shards lie on the disk too; of clips, it is put together there.
     """
-    new, held, largest = 0, 0, (0, "")
+    new, making, held, largest = 0, 0, 0, (0, "", "")
     for data, encoder in wanted:
-        reading = TokenReading(encoder, cache)
+        reading = _reading(encoder, cache)
         corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
         for split in splits:
             prepared = reading.prepare(corpus, data, split, cache)
             there = prepared.path.exists()
             size = prepared.path.stat().st_size if there else reading.bytes_for(prepared)
-            new, held = new + (0 if there else size), held + size
-            largest = max(largest, (size, f"{split} after layer {encoder.first_tuned} takes {_gb(size)}"))
+            held += size
+            if not there:
+                new, making = new + size, max(making, size if modality_of(encoder) == "text" else 2 * size)
+            largest = max(largest, (size, modality_of(encoder), f"{split} {_from(encoder)} takes {_gb(size)}"))
     bases = {(e.backbone, e.revision): weights_bytes(e) for _, e in wanted}
     store = int(_STORE_SHARE * (held + sum(bases.values())))
-    then = (
-        "set encoders.text.split_cache: false (frozen layers then run in every step), a smaller "
-        "encoders.text.context.max_tokens, or search fewer values of encoders.text.freeze_layers"
-    )
-    for need, place, what in ((new, cache, "cached tokens"), (store, SHARED_MEMORY, "cached tokens and weights")):
+    for need, place, what in (
+        (new + making, cache, "cached tokens"),
+        (store, SHARED_MEMORY, "cached tokens and weights"),
+    ):
         free = free_bytes(place)
         if free is not None and need > free:
             raise MerError(
                 place,
                 f"{what} of {len(wanted)} encoder settings would take {_gb(need)} here, {_gb(free)} are free "
-                f"(the largest: {largest[1]})",
-                then=then,
+                f"(the largest: {largest[1]}, {largest[2]})",
+                then=f"set encoders.{largest[1]}.split_cache: false (frozen layers then run in every step), a smaller "
+                f"encoders.{largest[1]}.{_LENGTH[largest[1]]}, or search fewer values of "
+                f"encoders.{largest[1]}.freeze_layers",
             )
 
 
-def weights_bytes(encoder: TextEncoderConfig) -> int:
+def _reading(encoder: EncoderConfig, cache: Path) -> TokenReading | ClipTokenReading:
+    if isinstance(encoder, TextEncoderConfig):
+        return TokenReading(encoder, cache)
+    from mer.features.clip_token_reading import ClipTokenReading
+
+    return ClipTokenReading(encoder, cache)
+
+
+def _from(encoder: EncoderConfig) -> str:
+    return "of raw input" if encoder.first_tuned is None else f"after layer {encoder.first_tuned}"
+
+
+def weights_bytes(encoder: EncoderConfig) -> int:
     """What the backbone's weights take as float32, by the headers of its files."""
     from safetensors import safe_open
 

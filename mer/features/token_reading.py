@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mer.config import DataConfig, TextEncoderConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import Corpus
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, describe_backbone
+from mer.features.backbones import BackboneFolder, describe_backbone, modality_of
 from mer.features.cache import file_name
 from mer.features.progress import Step
 from mer.features.reading import Extracted, Prepared
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 TOKEN_FORMAT = 1  # raise it when the layout of a token table changes
 _CHECKED_TEXTS = 8
-_COMPOSITION = 1e-3  # of the largest value: the lower and the upper part against the whole
 
 
 class TokenReading(TextReading):
@@ -151,23 +150,11 @@ class TokenStates:
     def _load(self) -> Any:
         import torch
 
-        from mer.features.partial import PartialBackbone, base_weights
+        from mer.features.lower_part import lower_part
 
-        base = self._base if self._base is not None else base_weights(self.config, self.found)
-        depth = describe_backbone(self.config).layers - 1
-        lower = PartialBackbone(self.config, self.found, base, start=None, reads=[self.start]).eval()
-        upper = PartialBackbone(self.config, self.found, base, start=self.start, reads=[depth]).eval()
-        whole = PartialBackbone(self.config, self.found, base, start=None, reads=[depth]).eval()
-        ids_BT, real_BT = torch.arange(5, 5 + _CHECKED_TEXTS)[None], torch.ones(1, _CHECKED_TEXTS, dtype=torch.long)
-        with torch.inference_mode():
-            (wanted,), (found,) = whole(ids_BT, real_BT), upper(lower(ids_BT, real_BT)[0], real_BT)
-        if not (wanted - found).abs().max() <= _COMPOSITION * wanted.abs().max():
-            raise MerError(
-                self.found.folder,
-                f"its layers above {self.start} do not continue what those below give",
-                then="set encoders.text.split_cache: false, and freeze_layers: 0 if that is refused too",
-            )
-        return lower.to(self.device)
+        assert self.start is not None
+        example = torch.arange(5, 5 + _CHECKED_TEXTS)[None]
+        return lower_part(self.config, self.found, self._base, self.start, example).to(self.device)
 
 
 def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Tokens:
@@ -187,7 +174,7 @@ def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnToke
     return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
 
 
-def check_depth(config: TextEncoderConfig, depth: int) -> None:
+def check_depth(config: EncoderConfig, depth: int) -> None:
     """Raises: MerError when no layer would be left to tune, or the head reads one that is not."""
     from mer.features.layers import select_layers
 
@@ -195,7 +182,7 @@ def check_depth(config: TextEncoderConfig, depth: int) -> None:
     if min(reads) <= config.freeze_layers:
         allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"
         raise MerError(
-            "encoders.text.layers",
+            f"encoders.{modality_of(config)}.layers",
             f"the head reads hidden state {min(reads)}, which is not tuned: freeze_layers is {config.freeze_layers}",
             allowed=allowed if config.freeze_layers < depth else f"freeze_layers below {depth}, the number of layers",
         )

@@ -2,7 +2,7 @@
 
 As much as can be is left as transformers wrote it: what precedes the layers is replaced by modules that hand over
 given hidden states, and the list of layers by those that are wanted, under their own numbers. So weights keep the names
-they have in the whole model. Here is what all families share, and text; `audio.wiring` and `video.wiring` have theirs.
+they have in the whole model. Here is what all share; `text_wiring`, `audio.wiring` and `video.wiring` have their own.
 
 Shapes: B inputs, T units of input or hidden states, D width.
 """
@@ -10,16 +10,14 @@ Shapes: B inputs, T units of input or hidden states, D width.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from contextlib import ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from mer.config import AudioEncoderConfig, EncoderConfig, TextEncoderConfig, VideoEncoderConfig
-from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, modality_of
-from mer.features.loading import quiet, refusing
+from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
+from mer.features.backbones import BackboneFolder
+from mer.features.loading import quiet
 
 
 class Given(nn.Module):
@@ -84,12 +82,16 @@ class Wiring:
         """The model's last hidden state; what the layers give is read off them by whoever wants it."""
         raise NotImplementedError
 
-    def states(self, units: int) -> int:
+    def states(self, raw: int) -> int:
         """Hidden states of a row that has so many units of raw input."""
-        return units
+        return raw
+
+    def units(self, raw: int, start: int | None) -> int:
+        """Units of such a row at hidden state `start` (None: of raw input)."""
+        return raw if start is None else self.states(raw)
 
     def cost(self, units: int, start: int | None) -> int:
-        """Hidden states of a row that is given so many units from hidden state `start`."""
+        """Hidden states of a row that is given so many units at hidden state `start`."""
         return self.states(units) if start is None else units
 
     def needed_above(self, start: int) -> tuple[str, ...]:
@@ -112,82 +114,47 @@ class Wiring:
         return state
 
 
+class ClipWiring(Wiring):
+    """What there is to know of clips besides."""
+
+    def raw_units(self, length: int) -> int:
+        """Units of raw input of a clip. Args: length: as its encoder's `probe` says it."""
+        raise NotImplementedError
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        """Of one unit at hidden state `start` (None: of raw input)."""
+        raise NotImplementedError
+
+    def span(self, raw: int, frames: int | None) -> tuple[int, int]:
+        """Which of the (reduced) hidden states of a clip the pooler averages.
+
+        Args: raw: units of raw input. frames: hidden states that hear the clip, where not all do.
+        """
+        raise NotImplementedError
+
+
 def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
     """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
-    if isinstance(encoder, AudioEncoderConfig):
-        from mer.features.audio.wiring import wiring
+    if not isinstance(encoder, TextEncoderConfig):
+        return clip_wiring(encoder, found)
+    from mer.features.text_wiring import TextWiring
 
-        return wiring(encoder, found)
-    if isinstance(encoder, VideoEncoderConfig):
-        from mer.features.video import wiring as video
-
-        return video.wiring(encoder, found)
     return TextWiring(encoder, found)
 
 
-class TextWiring(Wiring):
-    """Any family with one list of layers above its embeddings."""
+def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
+    """`wiring_of` an encoder of media files."""
+    if isinstance(encoder, AudioEncoderConfig):
+        from mer.features.audio.wiring import speech_wiring
 
-    encoder: TextEncoderConfig
+        return speech_wiring(encoder, found)
+    from mer.features.video.wiring import video_wiring
 
-    @cached_property
-    def config(self) -> Any:
-        from transformers import AutoConfig
-
-        return AutoConfig.from_pretrained(self.found.folder, local_files_only=True, trust_remote_code=False)
-
-    @property
-    def depth(self) -> int:  # type: ignore[override]
-        return int(self.config.num_hidden_layers)
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        return int(self.config.hidden_size)
-
-    def skeleton(self) -> nn.Module:
-        from transformers import AutoModel
-
-        from mer.features.encoder import without_pooler
-
-        with refusing(self.found, allowed="a text encoder that transformers knows", offline="minilm"), no_weights():
-            model: nn.Module = AutoModel.from_config(self.config, **without_pooler(self.config))
-        return model
-
-    def load(self) -> nn.Module:
-        from mer.features.encoder import load_text_model
-
-        model: nn.Module = load_text_model(self.found, torch.float32)
-        return model
-
-    def layers_name(self, model: nn.Module) -> str:
-        lists = [n for n, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == self.depth]
-        if len(lists) != 1:
-            raise self._unfit(f"{len(lists)} lists of {self.depth} layers in it")
-        return lists[0]
-
-    def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
-        if not isinstance(getattr(model, "embeddings", None), nn.Module) or hasattr(model, "embeddings_project"):
-            raise self._unfit("where its embeddings end is not known")
-        super().enter(model, layers, start)
-
-    def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
-        named = {"input_ids" if start is None else "inputs_embeds": given}
-        state: Tensor = model(**named, attention_mask=real_BT).last_hidden_state
-        return state
-
-    def _unfit(self, why: str) -> MerError:
-        return MerError(
-            self.found.folder,
-            f"model type {self.config.model_type!r} cannot be tuned: {why}",
-            allowed="BERT, RoBERTa, MPNet, DeBERTa, ModernBERT and others with one list of layers above their embeddings",
-            then=f"set encoders.{modality_of(self.encoder)}.mode: frozen, or choose another backbone",
-        )
+    return video_wiring(encoder, found)
 
 
-def no_weights() -> Any:
+def no_weights() -> ExitStack:
     """Inside, models are built quickly and quietly: parameters have a shape only; buffers are computed, not loaded."""
-    from contextlib import ExitStack
-
     from accelerate import init_empty_weights
 
     stack = ExitStack()

@@ -31,33 +31,24 @@ BATCH_SAMPLES = 16 * 5 * SAMPLE_RATE_HZ
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
-class AudioEncoder:
-    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+class AudioReader:
+    """What comes before a speech backbone: files to its input. Loads no weights.
 
-    Args: found: where it lies, with weights and preprocessor_config.json.
-    Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit.
+    Args: found: where it lies, with preprocessor_config.json.
+    Raises: MerError when its preprocessing does not fit.
     """
 
     batch_length = BATCH_SAMPLES
 
     def __init__(self, config: AudioEncoderConfig, found: BackboneFolder) -> None:
-        backbone = resolve(found)
-        self.layers, self.width = backbone.layers, backbone.width
-        self.pooler = POOLER if config.pooler == "auto" else config.pooler
-        self.dtype = getattr(torch, config.dtype)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.prepare = Preprocessing(found, backbone)
-        self.reads_mels = backbone.family.reads_mels
+        self.backbone = resolve(found)
+        self.prepare = Preprocessing(found, self.backbone)
+        self.reads_mels = self.backbone.family.reads_mels
         self.max_seconds = config.max_seconds
         if self.prepare.max_samples is not None:
             self.max_seconds = min(self.max_seconds, self.prepare.max_samples / SAMPLE_RATE_HZ)
-        model = load_speech_model(found, backbone)
         if self.reads_mels:
-            _require_fit(found, model.config, self.prepare.extractor)
-        self.masks_padding = not self.reads_mels and masks_padding(model.config)
-        self.model = model.eval().requires_grad_(False).to(self.device)
-        if self.device.type == "cpu":
-            keep_grouped_convolutions_exact(self.model)
+            _require_fit(found, speech_config(found), self.prepare.extractor)
 
     def probe(self, path: Path) -> int:
         """Samples; for Whisper always those of its full window, since that is what every clip is filled up to."""
@@ -67,6 +58,26 @@ class AudioEncoder:
     def load(self, path: Path) -> LoadedClip:
         samples, notes = hear(path, max_seconds=self.max_seconds)
         return LoadedClip(self.prepare(samples), notes)
+
+
+class AudioEncoder(AudioReader):
+    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+
+    Args: found: where it lies, with weights and preprocessor_config.json.
+    Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit.
+    """
+
+    def __init__(self, config: AudioEncoderConfig, found: BackboneFolder) -> None:
+        super().__init__(config, found)
+        self.layers, self.width = self.backbone.layers, self.backbone.width
+        self.pooler = POOLER if config.pooler == "auto" else config.pooler
+        self.dtype = getattr(torch, config.dtype)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model = load_speech_model(found, self.backbone)
+        self.masks_padding = not self.reads_mels and masks_padding(model.config)
+        self.model = model.eval().requires_grad_(False).to(self.device)
+        if self.device.type == "cpu":
+            keep_grouped_convolutions_exact(self.model)
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:

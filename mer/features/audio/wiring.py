@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import AudioEncoderConfig
+from mer.data.media.audio import MIN_SAMPLES
 from mer.features.audio.families import KNOWN, resolve
 from mer.features.audio.pretrained import (
     keep_grouped_convolutions_exact,
@@ -22,15 +23,15 @@ from mer.features.audio.pretrained import (
 )
 from mer.features.backbones import BackboneFolder
 from mer.features.loading import refusing
-from mer.features.wiring import Given, LayersBetween, Wiring, no_weights
+from mer.features.wiring import ClipWiring, Given, LayersBetween, no_weights
 
 
-def wiring(encoder: AudioEncoderConfig, found: BackboneFolder) -> Wiring:
+def speech_wiring(encoder: AudioEncoderConfig, found: BackboneFolder) -> ClipWiring:
     """Raises: MerError when config.json is of no family we know."""
     return (WhisperWiring if resolve(found).family.reads_mels else SpeechWiring)(encoder, found)
 
 
-class SpeechWiring(Wiring):
+class SpeechWiring(ClipWiring):
     """wav2vec2, HuBERT, WavLM, data2vec-audio: samples (B, S)."""
 
     encoder: AudioEncoderConfig
@@ -70,10 +71,19 @@ class SpeechWiring(Wiring):
     def layers_name(self, model: nn.Module) -> str:
         return "encoder.layers"
 
-    def states(self, units: int) -> int:
+    def states(self, raw: int) -> int:
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            units = (units - kernel) // stride + 1
-        return units
+            raw = (raw - kernel) // stride + 1
+        return raw
+
+    def raw_units(self, length: int) -> int:
+        return max(length, MIN_SAMPLES)
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        return () if start is None else (self.width,)
+
+    def span(self, raw: int, frames: int | None) -> tuple[int, int]:
+        return 0, 1 if self.encoder.pooler == "first" else frames or self.states(raw)
 
     def needed_above(self, start: int) -> tuple[str, ...]:
         return (f"encoder.layers.0.{_BIAS}.",) if self._hands_on_a_bias and start else ()
@@ -91,14 +101,17 @@ class SpeechWiring(Wiring):
 
     def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
         real_BT = real_BT.bool()
-        mask_BT = None if bool(real_BT.all()) else real_BT
+        if bool(real_BT.all()):  # several threads come here, with one clip each
+            return self._run(model, given, None, start)
         with warnings.catch_warnings():  # as in `pretrained`: WavLM gives torch two kinds of mask
-            if mask_BT is not None:
-                warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-            if start is None:
-                out = model(given, attention_mask=None if mask_BT is None else mask_BT.long())
-            else:  # the encoder writes into what it is given
-                out = model.encoder(given.masked_fill(~real_BT[..., None], 0), attention_mask=mask_BT)
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
+            return self._run(model, given, real_BT, start)
+
+    def _run(self, model: Any, given: Tensor, real_BT: Tensor | None, start: int | None) -> Tensor:
+        if start is None:
+            out = model(given, attention_mask=None if real_BT is None else real_BT.long())
+        else:  # the encoder writes zeros into what it is given, at padding
+            out = model.encoder(given if real_BT is None else given.clone(), attention_mask=real_BT)
         state: Tensor = out.last_hidden_state
         return state
 
@@ -146,13 +159,19 @@ class WhisperWiring(SpeechWiring):
     def skeleton(self) -> nn.Module:
         model: Any = super().skeleton()
         model.dropout = 0.0  # of the stem; no module of its own, so it would be on wherever a layer is trained
-        return model  # type: ignore[no-any-return]
+        return model
 
     def layers_name(self, model: nn.Module) -> str:
         return "layers"
 
-    def states(self, units: int) -> int:
-        return units // 2
+    def states(self, raw: int) -> int:
+        return raw // 2
+
+    def raw_units(self, length: int) -> int:
+        return 2 * int(self.config.max_source_positions)
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        return (int(self.config.num_mel_bins) if start is None else self.width,)
 
     def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
         for name in self.below:

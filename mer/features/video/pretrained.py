@@ -24,18 +24,17 @@ from mer.features.video.preprocessing import read_preprocessing
 BATCH_CLIPS = 8  # the hidden states of one take 60 to 250 MB
 
 
-class VideoEncoder:
-    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+class VideoReader:
+    """What comes before a video backbone: files to its input. Loads no weights.
 
-    Args: found: where it lies, with weights and preprocessor_config.json.
-    Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood or does not fit.
+    Args: found: where it lies, with preprocessor_config.json.
+    Raises: MerError when its preprocessing is not understood or does not fit.
     """
 
     batch_length = BATCH_CLIPS
 
     def __init__(self, config: VideoEncoderConfig, found: BackboneFolder) -> None:
         self.backbone = resolve(config, found)
-        self.layers, self.width = self.backbone.layers, self.backbone.width
         self.prepare = read_preprocessing(found.folder, self.backbone.family)
         if self.prepare.size != self.backbone.picture:
             raise MerError(
@@ -44,13 +43,6 @@ class VideoEncoder:
                 then="the folder mixes two models: fetch weights and preprocessor of the same one",
             )
         self.reader = FrameReader(config, self.backbone.frames)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = getattr(torch, config.dtype)
-        model = load_video_model(found, self.backbone)
-        # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
-        # would attend across the wrong tokens without a word. Its table of times is stretched by itself.
-        model.config.num_frames = self.backbone.frames
-        self.model = model.eval().requires_grad_(False).to(self.device)
 
     def probe(self, path: Path) -> int:
         return self.reader.probe(path)
@@ -59,6 +51,25 @@ class VideoEncoder:
         """Raises: MediaFault when the clip cannot be decoded."""
         pictures = self.reader.read(path)
         return LoadedClip(self.prepare(pictures.images), pictures.notes)
+
+
+class VideoEncoder(VideoReader):
+    """A ClipEncoder around a frozen backbone, on the GPU if there is one.
+
+    Args: found: where it lies, with weights and preprocessor_config.json.
+    Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood or does not fit.
+    """
+
+    def __init__(self, config: VideoEncoderConfig, found: BackboneFolder) -> None:
+        super().__init__(config, found)
+        self.layers, self.width = self.backbone.layers, self.backbone.width
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = getattr(torch, config.dtype)
+        model = load_video_model(found, self.backbone)
+        # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
+        # would attend across the wrong tokens without a word. Its table of times is stretched by itself.
+        model.config.num_frames = self.backbone.frames
+        self.model = model.eval().requires_grad_(False).to(self.device)
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:

@@ -16,15 +16,15 @@ from mer.features.backbones import BackboneFolder
 from mer.features.loading import refusing
 from mer.features.video.families import KNOWN, resolve
 from mer.features.video.pretrained import load_video_model
-from mer.features.wiring import Wiring, no_weights
+from mer.features.wiring import ClipWiring, no_weights
 
 
-def wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> Wiring:
+def video_wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> ClipWiring:
     """Raises: MerError for a family we do not know, and for frames or a pooler that it cannot do."""
     return (FrameWiring if resolve(encoder, found).family.per_frame else VideoWiring)(encoder, found)
 
 
-class VideoWiring(Wiring):
+class VideoWiring(ClipWiring):
     """TimeSformer, VideoMAE, ViViT: pixels (B, F, 3, H, W), the same number of frames for every clip."""
 
     def __init__(self, encoder: VideoEncoderConfig, found: BackboneFolder) -> None:
@@ -45,7 +45,7 @@ class VideoWiring(Wiring):
 
         model_class, options = getattr(transformers, self.backbone.family.model), self.backbone.family.options
         with refusing(self.found, allowed=KNOWN, offline="framestats"), no_weights():
-            model: nn.Module = model_class._from_config(self.config, dtype=torch.float32, **options)
+            model: Any = model_class._from_config(self.config, dtype=torch.float32, **options)
         model.config.num_frames = self.backbone.frames  # see `pretrained`: TimeSformer's layers cut tokens by it
         return model
 
@@ -56,12 +56,23 @@ class VideoWiring(Wiring):
     def layers_name(self, model: nn.Module) -> str:
         return {"timesformer": "encoder.layer", "videomae": "encoder.layer", "vivit": "layers"}[self.config.model_type]
 
-    def states(self, units: int) -> int:
-        """Args: units: frames."""
+    def states(self, raw: int) -> int:
+        """Args: raw: frames."""
         deep, *patch = getattr(self.config, "tubelet_size", 1), getattr(self.config, "patch_size", 1)
         if isinstance(deep, (list, tuple)):  # ViViT's has all three sides of a patch
             deep, *patch = deep
-        return units // deep * _patches(self.backbone.picture, patch) + self.backbone.family.summary_token
+        return raw // deep * _patches(self.backbone.picture, patch) + self.backbone.family.summary_token
+
+    def raw_units(self, length: int) -> int:
+        return self.backbone.frames
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        return (3, *self.backbone.picture) if start is None else (self.width,)
+
+    def span(self, raw: int, frames: int | None) -> tuple[int, int]:
+        if self.backbone.pooler == "first":
+            return 0, 1
+        return int(self.backbone.family.summary_token), self.states(raw)
 
     def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
         state: Tensor = model(pixel_values=given).last_hidden_state
@@ -76,8 +87,17 @@ class FrameWiring(VideoWiring):
     def layers_name(self, model: nn.Module) -> str:
         return "encoder.layers"
 
-    def states(self, units: int) -> int:
-        return units * self.per_frame
+    def states(self, raw: int) -> int:
+        return raw * self.per_frame
+
+    def units(self, raw: int, start: int | None) -> int:
+        return raw
+
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        return super().unit_shape(start) if start is None else (self.per_frame, self.width)
+
+    def span(self, raw: int, frames: int | None) -> tuple[int, int]:
+        return 0, raw if self.backbone.pooler == "first" else raw * (self.per_frame - 1)
 
     def cost(self, units: int, start: int | None) -> int:
         return units * self.per_frame
