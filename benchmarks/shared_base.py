@@ -52,7 +52,9 @@ class Worker:
         base = {
             "shared": data.base,
             "loaded": {},
-            "copied": {"text": {n: np.array(array) for n, array in data.base["text"].items()}} if way == "copied" else {},
+            "copied": {"text": {n: np.array(array) for n, array in data.base["text"].items()}}
+            if way == "copied"
+            else {},
         }[way]
         self.run = build_run(config, replace(data, base=base), layers)
 

@@ -146,10 +146,12 @@ def _saved(name: str) -> str:
     return short.removesuffix(".weight") if short.endswith("lora_magnitude_vector.weight") else short
 
 
-def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str) -> str:
+def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str, *, modality: str = "text") -> str:
     """adapter_config.json, as text. Args: adapter: under peft's names. backbone: name of the model it belongs to."""
     modules = sorted({name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")[0] for name in adapter})
-    config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True)
+    # With a task, peft's model takes token ids; without one, whatever its base model takes.
+    task = "FEATURE_EXTRACTION" if modality == "text" else None
+    config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True, task_type=task)
     words = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
     return json.dumps(words, indent=2, sort_keys=True, default=str) + "\n"
 
@@ -165,7 +167,6 @@ def _lora_config(lora: LoraTuning, modules: list[str], **options: Any) -> Any:
         use_dora=lora.dora,
         use_rslora=lora.rslora,
         bias="none",
-        task_type="FEATURE_EXTRACTION",
         **options,
     )
 

@@ -60,7 +60,7 @@ def adapter_words(
     """adapter_config.json of each adapter, by its place in the export."""
     return {
         f"{adapter_folder(config, modality)}/adapter_config.json": peft_config(
-            adapter, config.tuned[modality].lora, str(provenance["backbones"][modality]["name"])
+            adapter, config.tuned[modality].lora, str(provenance["backbones"][modality]["name"]), modality=modality
         )
         for modality, adapter in adapters.items()
     }
