@@ -210,7 +210,8 @@ class EncodersConfig(Frozen):
 
 def is_signal(encoder: EncoderConfig) -> bool:
     """Statistics of the signal: nothing to locate, nothing to download, nothing to tune."""
-    return isinstance(encoder, _ClipEncoder) and encoder.backbone in ("melstats", "framestats")
+    own = {AudioEncoderConfig: "melstats", VideoEncoderConfig: "framestats"}
+    return encoder.backbone == own.get(type(encoder))
 
 
 EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig
