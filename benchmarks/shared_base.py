@@ -49,11 +49,12 @@ class Worker:
         from mer.training import build_run
 
         data, layers = features.training_data(config, files)
-        assert data.base is not None
         base = {
             "shared": data.base,
-            "loaded": None,
-            "copied": {name: np.array(array) for name, array in data.base.items()} if way == "copied" else None,
+            "loaded": {},
+            "copied": {"text": {n: np.array(array) for n, array in data.base["text"].items()}}
+            if way == "copied"
+            else {},
         }[way]
         self.run = build_run(config, replace(data, base=base), layers)
 

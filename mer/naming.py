@@ -26,13 +26,23 @@ _LABEL = re.compile(
 
 
 def method_name(config: TrialConfig) -> str:
-    """The loss and its own settings, as tables of results name it; of fused models also modalities and fusion, of
-    distilled ones also how."""
-    name = _loss_name(config)
+    """The loss and its own settings, as tables of results name it; also which encoders are tuned, of fused models
+    modalities and fusion, of distilled ones how."""
+    name = " ".join([_loss_name(config), *_tuned_names(config)])
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
         name = f"{letters} {_fusion_name(config)} {name}"
     return name if config.distill is None else f"{name} with {_distillation_name(config.distill)}"
+
+
+def _tuned_names(config: TrialConfig) -> list[str]:
+    """LoRA(rank=16), or full; of several modalities T-LoRA(rank=16)."""
+    several = len(config.encoders.present) > 1
+    return [
+        (f"{MODALITIES[modality]}-" if several else "")
+        + (_call("LoRA", {"rank": encoder.lora.rank}) if encoder.mode == "lora" else "full")
+        for modality, encoder in config.tuned.items()
+    ]
 
 
 def _distillation_name(distill: DistillConfig) -> str:
@@ -114,12 +124,13 @@ class Label:
 
 
 def label_of(config: TrialConfig) -> Label:
-    """The label of a configuration's checkpoint."""
+    """The label of a configuration's checkpoint; its one mode is that of the encoder that is tuned most."""
     present = config.encoders.present
+    modes = {encoder.mode for encoder in present.values()}
     return Label(
         modalities=tuple(present),
         task=config.data.label,
-        mode=next(iter(present.values())).mode,
+        mode=next(mode for mode in ("full", "lora", "frozen") if mode in modes),
         fusion=_fusion_name(config),
         backbones=tuple(encoder.backbone for encoder in present.values()),
     )

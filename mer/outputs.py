@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export import Export, is_export, read_export, trained_sha256
-from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.config import DataConfig, EncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
@@ -72,7 +72,7 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
     """
     if not is_export(encoder.backbone):
         card = describe_backbone(encoder)
-        if isinstance(encoder, TextEncoderConfig) and encoder.mode != "frozen":
+        if encoder.mode != "frozen":
             check_depth(encoder, card.layers - 1)
         return card
     export, modality = read_export(encoder.backbone), _modality_of(encoder)

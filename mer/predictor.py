@@ -28,14 +28,14 @@ from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, fingerprint, locate
 from mer.features.clip_reading import locate_clip_backbone, preprocessing_words
 from mer.features.extraction import TOKENS_PER_BATCH
-from mer.features.live import LiveClips, LiveEncoder, LiveFeatures, LiveTokens
+from mer.features.live import LiveClips, LiveClipTokens, LiveEncoder, LiveFeatures, LiveTokens
 from mer.features.progress import Progress
 from mer.features.token_table import Tokens
 from mer.features.tokens import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
-from mer.models.adapters import BACKBONE, from_peft_tensors
+from mer.models.adapters import backbone_prefix, from_peft_tensors
 from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, class_scores
-from mer.training.data import Layers
+from mer.training.data import Layers, Part
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
 _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
@@ -75,7 +75,7 @@ class LiveModel:
 
 # modality -> its features (N, L+1, D), or tokens where it is tuned, and which of the rows are there (None: all)
 Read = Mapping[str, tuple[np.ndarray | Tokens, np.ndarray | None]]
-Live = LiveEncoder | LiveTokens | LiveClips | LiveModel  # what turns texts or clips into features
+Live = LiveEncoder | LiveTokens | LiveClips | LiveClipTokens | LiveModel  # what turns texts or clips into features
 
 
 class Predictor:
@@ -84,12 +84,12 @@ class Predictor:
     def __init__(self, export: Export, encoders: Mapping[str, Live], device: str = "cpu") -> None:
         self.export, self.device = export, device
         self.encoders: dict[str, Any] = dict(encoders)  # a modality's own takes texts or clips, as `Live` says
-        tensors = export.tensors() | from_peft_tensors(export.adapter(), f"model.{BACKBONE}")
-        config, base = export.config, None
-        for tuned in self.encoders.values():
-            if isinstance(tuned, LiveTokens):  # it knows where the backbone lies now
-                config = config.model_copy(update={"encoders": EncodersConfig(text=tuned.config)})
-                base = tuned.base
+        tensors = export.tensors()
+        for modality, adapter in export.adapters().items():
+            tensors |= from_peft_tensors(adapter, f"model.{backbone_prefix(export.config, modality)}")
+        tuned = {m: live for m, live in self.encoders.items() if isinstance(live, LiveTokens | LiveClipTokens)}
+        moved = {**export.config.encoders.present, **{modality: live.config for modality, live in tuned.items()}}
+        config = export.config.model_copy(update={"encoders": EncodersConfig(**moved)})  # where backbones lie now
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
         widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
         self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
@@ -100,7 +100,7 @@ class Predictor:
                 layers=self._layers,
                 width=width,
                 classes=len(self.class_names),
-                base=base,
+                base={modality: live.base for modality, live in tuned.items()},
                 adapters=any(".lora_" in name for name in tensors),
             )
             self._model.load_state_dict(under("model", tensors))
@@ -253,11 +253,12 @@ class Predictor:
         return torch.cat(found).numpy() if found else np.empty((0, self._model.width), dtype=np.float32)
 
     def _rows(self, read: Read, dialogue_N: np.ndarray | None) -> Split:
-        parts = {}
+        parts: dict[str, Part] = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
             if isinstance(features_NLD, Tokens):
-                return self._token_rows(features_NLD, expected)
+                parts[modality] = self._token_rows(features_NLD, present_N, expected)
+                continue
             shape = (expected["hidden_states"], expected["width"])
             if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
                 raise MerError(
@@ -267,22 +268,22 @@ class Predictor:
                 )
             nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
             parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
-        first: Split = next(iter(parts.values()))
+        first = next(iter(parts.values()))
         config = self.export.config
         if config.fusion is None:
             return first
         alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
         return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
 
-    def _token_rows(self, tokens: Tokens, expected: Mapping[str, Any]) -> TokenSplit:
-        state, width = int(expected["tokens"]["hidden_state"]), int(expected["width"])
-        if tokens.values.shape[1:] != ((width,) if state else ()):
+    def _token_rows(self, tokens: Tokens, present_N: np.ndarray | None, expected: Mapping[str, Any]) -> TokenSplit:
+        state, width = expected["tokens"]["hidden_state"], int(expected["width"])
+        if state and tokens.values.shape[-1] != width:
             raise MerError(
                 self.export.folder,
                 f"tokens of shape {tokens.values.shape}",
-                allowed=f"(tokens, {width}), its hidden state {state}" if state else "(tokens,), their ids",
+                allowed=f"(tokens, {width}), its hidden state {state}",
             )
-        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), width)
+        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), width, present_N)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""
@@ -332,7 +333,9 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
     _check_versions(export, reads, preprocessing_words(encoder, place))
     if place is not None:
         _check_backbone(reads, place)
-    return LiveClips(encoder, place)
+    if encoder.mode == "frozen" or place is None:
+        return LiveClips(encoder, place)
+    return LiveClipTokens(encoder, place)
 
 
 def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:

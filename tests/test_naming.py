@@ -87,3 +87,15 @@ def test_distillation_is_part_of_a_methods_name():
         "distill": {"source": "fused", "mode": "joint", "response": "kl", "feature": "none"},
     }
     assert method_name(TrialConfig.model_validate(tree)) == "A+V Late ce with self-kd-joint-kl(temp=4, a=1)"
+
+
+def test_tuned_encoders_are_named_and_the_label_has_the_mode_of_the_most_tuned():
+    alone = config(**{"encoders.text.mode": "lora", "encoders.text.lora.rank": 8})
+    assert method_name(alone) == "ce LoRA(rank=8)" and str(label_of(alone)) == "T--EL(minilm)"
+    tree = {
+        "encoders": {"text": {}, "audio": {"backbone": "org/wavlm", "mode": "full"}, "video": {}},
+        "fusion": {"kind": "concat"},
+    }
+    fused = TrialConfig.model_validate(tree)
+    assert method_name(fused) == "T+A+V Concat ce A-full"
+    assert str(label_of(fused)).startswith("T+A+V--ET--Concat(")

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import EncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.features.backbones import locate
+from mer.features.backbones import locate, modality_of
 from mer.features.token_table import Tokens
 from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
+from mer.training.data import Part
 
 TEACHER = "teacher"  # beside the modalities in what a trial reads
 
@@ -43,10 +44,10 @@ class SharedTable:
         """How many a head can read."""
         return self.tuned_states if self.tokens is not None else self.features_NLD.shape[1]
 
-    def split(self, task: str) -> SplitArrays | TokenSplit:
+    def split(self, task: str) -> Part:
         """The arrays of one label task."""
         if self.tokens is not None:
-            return TokenSplit(self.ids, self.tokens, self.labels[task], self.features_NLD.shape[2])
+            return TokenSplit(self.ids, self.tokens, self.labels[task], self.features_NLD.shape[2], self.present_N)
         return SplitArrays(self.ids, self.features_NLD, self.labels[task], self.present_N)
 
 
@@ -60,11 +61,11 @@ class SharedFeatures:
         self._handles, self._bases = dict(handles), dict(bases or {})
 
     @classmethod
-    def put(cls, paths: list[Path], tuned: Iterable[TextEncoderConfig] = ()) -> SharedFeatures:
+    def put(cls, paths: list[Path], tuned: Iterable[EncoderConfig] = ()) -> SharedFeatures:
         """Load each cache file once and put it into the object store, and so the weights of each backbone that is
         tuned, from the lowest layer that some trial needs."""
-        lowest: dict[BackboneName, TextEncoderConfig] = {}
-        for encoder in sorted(tuned, key=lambda one: one.first_tuned):
+        lowest: dict[BackboneName, EncoderConfig] = {}
+        for encoder in sorted(tuned, key=lambda one: -1 if one.first_tuned is None else one.first_tuned):
             lowest.setdefault(_name_of(encoder), encoder)
         bases = {name: ray.put(_load_base(encoder)) for name, encoder in lowest.items()}
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)}, bases)
@@ -79,22 +80,21 @@ class SharedFeatures:
             for split in ("train", "dev")
         )
         data, layers = as_training_data(config, train, dev)
-        for encoder in config.tuned.values():
-            data = replace(data, base=ray.get(self._bases[_name_of(encoder)]))
-        return data, layers
+        base = {modality: ray.get(self._bases[_name_of(encoder)]) for modality, encoder in config.tuned.items()}
+        return replace(data, base=base), layers
 
 
-BackboneName = tuple[str, str | None]  # and revision
+BackboneName = tuple[str, str, str | None]  # modality, name, revision
 
 
 def _name_of(encoder: EncoderConfig) -> BackboneName:
-    return encoder.backbone, encoder.revision
+    return modality_of(encoder), encoder.backbone, encoder.revision
 
 
-def _load_base(encoder: TextEncoderConfig) -> dict[str, np.ndarray]:
+def _load_base(encoder: EncoderConfig) -> dict[str, np.ndarray]:
     from mer.features.partial import base_weights
 
-    return base_weights(locate(encoder, weights=True), encoder.first_tuned)
+    return base_weights(encoder, locate(encoder, weights=True), encoder.first_tuned)
 
 
 def read_table(path: Path) -> SharedTable:
@@ -146,7 +146,7 @@ def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
     if len(parts) == 1:
         return next(iter(parts.values()))
     try:
-        whole = FusedSplit({modality: part for modality, part in parts.items() if isinstance(part, SplitArrays)})
+        whole = FusedSplit(parts)
         return whole if config.dialogue.kind == "none" else replace(whole, dialogue_N=dialogue_numbers(whole.ids))
     except ValueError as fault:
         raise MerError("features", str(fault), then="extract them again from one data root") from fault

@@ -5,7 +5,8 @@
     provenance.json        which trial, data, code, machine      README.md           the model card
     dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
     backbone/              only in a bundle
-    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it
+    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it; of a
+                           model with several encoders adapter_text/, adapter_audio/, ...
 
 The folder is built beside its place and renamed, so it is whole or absent.
 """
@@ -31,8 +32,7 @@ from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_
 
 FORMAT = 1
 MANIFEST, MODEL, BACKBONE, ADAPTER = "MANIFEST.json", "model.safetensors", "backbone", "adapter"
-ADAPTER_CONFIG = f"{ADAPTER}/adapter_config.json"
-_ADAPTER_WEIGHTS = f"{ADAPTER}/adapter_model.safetensors"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MAKE = "python -m mer.export STUDY"
 
 
@@ -74,10 +74,10 @@ class Export:
         """Weights by name: `model.*`, and what its kind of prediction needs besides."""
         return load_tensors(self.folder / MODEL)[0]
 
-    def adapter(self) -> dict[str, Tensor]:
-        """Weights of the adapters, under peft's names; {} where there are none."""
-        path = self.folder / _ADAPTER_WEIGHTS
-        return load_file(path) if path.is_file() else {}
+    def adapters(self) -> dict[str, dict[str, Tensor]]:
+        """Modality -> weights of its encoder's adapters, under peft's names; {} where there are none."""
+        places = {m: self.folder / adapter_folder(self.config, m) / _ADAPTER_WEIGHTS for m in self.config.tuned}
+        return {modality: load_file(path) for modality, path in places.items() if path.is_file()}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Contents:
     Args:
         documents: further files by name, e.g. README.md: text.
         backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
-        adapter: weights of adapters, under peft's names; their adapter_config.json is among the documents.
+        adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
     """
 
     config: TrialConfig
@@ -97,7 +97,12 @@ class Contents:
     provenance: Mapping[str, Any]
     documents: Mapping[str, str] = field(default_factory=dict)
     backbone: Sequence[Path] = ()
-    adapter: Mapping[str, Tensor] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+def adapter_folder(config: TrialConfig, modality: str) -> str:
+    """Where the adapters of one encoder lie inside an export."""
+    return ADAPTER if len(config.encoders.present) == 1 else f"{ADAPTER}_{modality}"
 
 
 def is_export(place: Path | str) -> bool:
@@ -108,7 +113,7 @@ def is_export(place: Path | str) -> bool:
 def trained_sha256(folder: Path | str) -> str:
     """Of everything that was trained, as the manifest says: the model, and the adapters where there are any."""
     names = _manifest(Path(folder).expanduser())
-    ours = {name: names[name] for name in (MODEL, _ADAPTER_WEIGHTS) if name in names}
+    ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{_ADAPTER_WEIGHTS}")}
     return ours[MODEL] if len(ours) == 1 else sha256_json(ours)
 
 
@@ -156,7 +161,7 @@ def read_export(folder: Path | str) -> Export:
     """
     folder = Path(folder).expanduser()
     for name, expected in _manifest(folder).items():
-        _check(folder / name, expected)
+        _check(folder, name, expected)
     parts = {name: _json(folder / f"{name}.json") for name in ("config", "labels", "preprocessor", "provenance")}
     if parts["provenance"].get("format") != FORMAT:
         found = parts["provenance"].get("format")
@@ -190,10 +195,11 @@ def _fill(folder: Path, contents: Contents) -> None:
     for source in contents.backbone:
         (folder / BACKBONE).mkdir(exist_ok=True)
         shutil.copyfile(source, folder / BACKBONE / source.name)
-    if contents.adapter:
-        weights = {name: tensor.contiguous() for name, tensor in contents.adapter.items()}
-        save_file(weights, folder / _ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        (folder / _ADAPTER_WEIGHTS).chmod((folder / "config.json").stat().st_mode)
+    for modality, adapter in contents.adapters.items():
+        weights = {name: tensor.contiguous() for name, tensor in adapter.items()}
+        place = folder / adapter_folder(contents.config, modality) / _ADAPTER_WEIGHTS
+        save_file(weights, place, metadata={"format": "pt"})
+        place.chmod((folder / "config.json").stat().st_mode)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
@@ -231,8 +237,8 @@ def _inside(name: str) -> bool:
     return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
-def _check(path: Path, expected: str) -> None:
-    folder = path.parent.parent if path.parent.name in (BACKBONE, ADAPTER) else path.parent
+def _check(folder: Path, name: str, expected: str) -> None:
+    path = folder / name
     if not path.is_file():
         raise MerError(path, "this file of the export is missing", then=_way_out(folder))
     found = sha256_file(path)

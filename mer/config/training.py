@@ -26,11 +26,14 @@ class OptimConfig(Frozen):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.06, description="share of all steps")
     clip_norm: PositiveFloat = Field(1.0, description="largest gradient norm")
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None, description="moving average of the weights, which is scored and kept, e.g. 0.999; null: the weights are"
+    )
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What only tuned encoders read is not mentioned where it is not set."""
-        absent = {"encoder_lr", "micro_batch"}
+        """What is off is not mentioned, so that a configuration without it keeps its hash."""
+        absent = {"encoder_lr", "micro_batch", "ema_decay"}
         return {name: value for name, value in dump(self).items() if name not in absent or value is not None}
 
 

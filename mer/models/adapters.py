@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mer.config import LoraTuning
+from mer.config import LoraTuning, TrialConfig
 from mer.errors import MerError
+from mer.models.classifier import ENCODERS
 
-ENCODER = "encoder."  # of the encoder's weights among the model's
-BACKBONE = f"{ENCODER}model."  # of the backbone's, which go on as in the whole backbone
 TARGETS = {
     **dict.fromkeys(
         ("bert", "roberta", "xlm-roberta", "camembert", "electra", "data2vec-text"),
@@ -115,6 +114,12 @@ def refuse_idle(weights: Mapping[str, nn.Parameter], *, modality: str = "text") 
         )
 
 
+def backbone_prefix(config: TrialConfig, modality: str) -> str:
+    """What the names of a tuned backbone's weights begin with in the model; they go on as in the whole backbone."""
+    student = f"students.{modality}." if config.distill is not None and config.fusion is not None else ""
+    return f"{student}{ENCODERS}.{modality}.model."
+
+
 def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A model's weights, apart: adapters under peft's names, and the rest. Args: prefix: of the backbone's names."""
     adapter, rest = {}, {}
@@ -141,10 +146,12 @@ def _saved(name: str) -> str:
     return short.removesuffix(".weight") if short.endswith("lora_magnitude_vector.weight") else short
 
 
-def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str) -> str:
+def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str, *, modality: str = "text") -> str:
     """adapter_config.json, as text. Args: adapter: under peft's names. backbone: name of the model it belongs to."""
     modules = sorted({name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")[0] for name in adapter})
-    config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True)
+    # With a task, peft's model takes token ids; without one, whatever its base model takes.
+    task = "FEATURE_EXTRACTION" if modality == "text" else None
+    config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True, task_type=task)
     words = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
     return json.dumps(words, indent=2, sort_keys=True, default=str) + "\n"
 
@@ -160,7 +167,6 @@ def _lora_config(lora: LoraTuning, modules: list[str], **options: Any) -> Any:
         use_dora=lora.dora,
         use_rslora=lora.rslora,
         bias="none",
-        task_type="FEATURE_EXTRACTION",
         **options,
     )
 

@@ -5,7 +5,8 @@ Shape suffixes: N utterances, L stored layers, D encoder width, H width of h, C 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 from mer.config import HeadConfig
 
+if TYPE_CHECKING:
+    from mer.models.tuned import TunedEncoder
+
+ENCODERS = "encoders"  # of a classifier: its tuned encoders by modality, also in the names of their weights
 _CHUNK_ROWS = 2048
 _SMALLEST_SD = 1e-3  # relative to |mean| or 1: features are half precision, a smaller spread is rounding, not signal
 
@@ -75,13 +80,39 @@ class LayerMix(nn.Module):
 
 
 class Classifier(nn.Module):
-    """h and the linear classifier on it; subclasses say how features become the vector that h is made of."""
+    """h and the linear classifier on it; subclasses say how features become the vector that h is made of.
+
+    Args:
+        probe: the classifier reads detached h.
+        encoders: modality -> an encoder that is trained too, where its features are not cached. Of its weights, only
+            those that are trained are part of the state.
+    """
 
     class_centers_CH: Tensor
 
-    def __init__(self, *, probe: bool) -> None:
+    def __init__(self, *, probe: bool, encoders: Mapping[str, TunedEncoder] | None = None) -> None:
         super().__init__()
         self.probe = probe
+        self.encoders = nn.ModuleDict(dict(encoders or {}))
+
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """The encoders that are trained, by modality."""
+        return dict(self.encoders.items())
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """All but those of the encoders."""
+        return (weight for name, weight in self.named_parameters() if ENCODERS not in name.split("."))
+
+    def encoded(self, modality: str, x: Any) -> Tensor:
+        """Features (N, L, D): cached ones as they are, or what the modality's tuned encoder makes of a TokenBatch."""
+        return self.encoders[modality].pooled(x) if modality in self.encoders else x  # type: ignore[operator]
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """What `state_dict` gave. Raises: RuntimeError when a weight is missing, or is none of this model's."""
+        if wrong := sorted(self.state_dict().keys() ^ state_dict.keys()):
+            raise RuntimeError(f"{len(wrong)} weights are missing or unknown, e.g. {wrong[0]}")
+        return super().load_state_dict(state_dict, strict=False)
 
     def build_head(self, config: HeadConfig, mixed: int, classes: int) -> None:
         """Blocks from the mixed vector to h, dropout, classifier, class centres."""
@@ -127,24 +158,44 @@ class UtteranceClassifier(Classifier):
         width: encoder width D.
         classes: C.
         probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
+        encoder: one that is trained; None: features are given.
     """
 
-    def __init__(self, config: HeadConfig, *, layers: int, width: int, classes: int, probe: bool = False) -> None:
-        super().__init__(probe=probe)
+    def __init__(
+        self,
+        config: HeadConfig,
+        *,
+        layers: int,
+        width: int,
+        classes: int,
+        probe: bool = False,
+        encoder: TunedEncoder | None = None,
+    ) -> None:
+        super().__init__(probe=probe, encoders={} if encoder is None else {encoder.modality: encoder})
+        self.modality = "" if encoder is None else encoder.modality
         self.input_norm = InputNorm(config.input_norm, layers, width)
         self.layer_mix = LayerMix(config.layer_mix, layers)
         self.build_head(config, self.layer_mix.width(layers, width), classes)
 
     def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
         """Take the statistics of the input norm from the given training rows."""
-        self.input_norm.fit(split.features_NLD, layers, rows_N)
+        fit_norm(self.input_norm, split, layers, rows_N, self.tuned.get(self.modality))
 
-    def represent(self, x: Tensor, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of features (N, L, D).
+    def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
+        """h (N, H) of features (N, L, D), or of a TokenBatch where the encoder is tuned.
 
         Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
         """
-        mixed = self.layer_mix(self.input_norm(x))
+        mixed = self.layer_mix(self.input_norm(self.encoded(self.modality, x)))
         if present_N is not None:
             mixed = mixed.masked_fill(~present_N[:, None], 0.0)
         return self.blocks(self.input_dropout(mixed))
+
+
+def fit_norm(norm: InputNorm, split: Any, layers: list[int], rows_N: np.ndarray, encoder: TunedEncoder | None) -> None:
+    """Statistics of one modality's training rows; of a tuned encoder's, what it gives untrained. They stay so."""
+    if encoder is None:
+        norm.fit(split.features_NLD, layers, rows_N)
+    elif norm.kind == "standardize" and len(rows_N):
+        encoder.eval()
+        norm.fit(encoder.sample(split, rows_N), list(range(len(layers))))

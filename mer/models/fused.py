@@ -6,7 +6,7 @@ Shape suffixes: N utterances, M modalities, L stored layers, D encoder width, H 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
-from mer.models.classifier import Classifier, InputNorm, LayerMix
+from mer.models.classifier import Classifier, InputNorm, LayerMix, fit_norm
 from mer.models.dialogue import DialogueEncoder
 from mer.models.fusion import Fused, build_fusion
+
+if TYPE_CHECKING:
+    from mer.models.tuned import TunedEncoder
 
 
 class Joined(Classifier):
@@ -28,7 +31,7 @@ class Joined(Classifier):
         dialogue: how fused utterances read others of their dialogue; unless 'none', batches have a `dialogue_B`.
         widths: of the vectors, in the order text, audio, video.
         classes: C.
-        probe: as in UtteranceClassifier.
+        probe, encoders: as of Classifier.
     """
 
     def __init__(
@@ -40,8 +43,9 @@ class Joined(Classifier):
         widths: Mapping[str, int],
         classes: int,
         probe: bool,
+        encoders: Mapping[str, TunedEncoder] | None = None,
     ) -> None:
-        super().__init__(probe=probe)
+        super().__init__(probe=probe, encoders=encoders)
         self.own_loss = getattr(fusion, "own_loss", 0.0)
         self.fusion = build_fusion(fusion, widths, classes)
         self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
@@ -101,24 +105,29 @@ class FusedClassifier(Joined):
         width: Mapping[str, int],
         classes: int,
         probe: bool = False,
+        encoders: Mapping[str, TunedEncoder] | None = None,
     ) -> None:
         mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
         widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
         norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
-        super().__init__(config, fusion, dialogue, widths=widths, classes=classes, probe=probe)
+        super().__init__(config, fusion, dialogue, widths=widths, classes=classes, probe=probe, encoders=encoders)
         self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
         """Take the statistics of the input norms from the given training rows, of each modality where it is there."""
         for modality, part in split.parts.items():
             there = rows_N if part.present_N is None else rows_N[part.present_N[rows_N]]
-            self.input_norms[modality].fit(part.features_NLD, layers[modality], there)  # type: ignore[operator]
+            norm = self.input_norms[modality]
+            assert isinstance(norm, InputNorm)
+            fit_norm(norm, part, layers[modality], there, self.tuned.get(modality))
 
     def read(self, x: Any) -> dict[str, Tensor]:
         """Features at a common scale, layers mixed; a row without any modality is an average first one."""
         parts = {
-            modality: self.input_dropout(self.layer_mixes[modality](self.input_norms[modality](features)))
-            for modality, features in x.parts.items()
+            modality: self.input_dropout(
+                self.layer_mixes[modality](self.input_norms[modality](self.encoded(modality, given)))
+            )
+            for modality, given in x.parts.items()
         }
         first, nothing_B = next(iter(parts)), ~x.present_BM.any(dim=1)
         return parts | {first: parts[first].masked_fill(nothing_B[:, None], 0.0)}

@@ -41,6 +41,11 @@ class StudentsClassifier(Joined):
         super().__init__(straight, fusion, NoDialogue(), widths=widths, classes=classes, probe=probe)
         self.students = nn.ModuleDict(dict(students))
 
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """Those of the students."""
+        return {modality: encoder for m in self.students for modality, encoder in self.student(m).tuned.items()}
+
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
         """Take the statistics of each student's input norm from the training rows where its modality is there."""
         for modality, part in split.parts.items():

@@ -1,14 +1,14 @@
-"""A text encoder whose upper layers are trained, and the usual head on what it gives (methods 6).
+"""An encoder whose upper layers are trained with the head on it (methods 6): of text, sound or pictures.
 
 Weights that stay as they are, are views of the arrays they were given, which every worker of a node may share; only
 what is trained is a tensor of the model's own, and only that is saved.
 
-Shape suffixes: B rows, T tokens of the longest, D width, L hidden states that are read.
+Shape suffixes: B rows, T inputs of the longest (tokens, samples, frames), D width, L hidden states that are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,31 +21,40 @@ from mer.errors import MerError
 from mer.features.backbones import BackboneFolder, locate
 from mer.features.extraction import plan_batches
 from mer.features.partial import BaseWeights, PartialBackbone, base_weights
-from mer.models.adapters import ENCODER, add_adapters, refuse_idle
-from mer.models.classifier import UtteranceClassifier
+from mer.models.adapters import add_adapters, refuse_idle
 from mer.models.token_batch import TokenBatch
 
-_FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # tokens; what starting a forward pass costs, whatever is in it
-_TOKENS_AT_ONCE = 4096  # padding included, where no gradient is kept
+_FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states; what starting a forward pass costs, whatever is in it
+_STATES_AT_ONCE = 4096  # padding included, where no gradient is kept
 _NORM_ROWS = 512  # utterances whose mean and sd scale the head's inputs
 _CHECKED_ROWS = 4
 
 
 class TunedEncoder(PartialBackbone):
-    """From tokens to pooled hidden states (B, L, D), as a feature file would hold them.
+    """From tokens (or samples, frames, hidden states) to pooled hidden states (B, L, D), as a feature file holds them.
 
     Args:
         config: of the trial.
+        modality: whose encoder it is.
+        found: where the backbone lies.
+        base: its weights.
         reads: hidden states the head reads.
         adapters: False leaves adapters out, for weights into which they were merged.
     """
 
     def __init__(
-        self, config: TrialConfig, found: BackboneFolder, base: BaseWeights, reads: Sequence[int], *, adapters: bool
+        self,
+        config: TrialConfig,
+        modality: str,
+        found: BackboneFolder,
+        base: BaseWeights,
+        reads: Sequence[int],
+        *,
+        adapters: bool,
     ) -> None:
-        ((self.modality, own),) = config.tuned.items()
-        super().__init__(found, base, start=own.first_tuned, reads=reads)
-        self.micro_batch = config.optim.micro_batch
+        own = config.tuned[modality]
+        super().__init__(own, found, base, start=own.first_tuned, reads=reads)
+        self.modality, self.micro_batch = modality, config.optim.micro_batch
         self.autocasts = own.dtype == "bfloat16"
         frozen = own.freeze_layers
         layers = {f"{self.layers_name}.{i}": layer for i, layer in self.numbered_layers() if i >= frozen}
@@ -54,21 +63,17 @@ class TunedEncoder(PartialBackbone):
                 if isinstance(module, nn.Dropout):
                     module.p = own.tuned_dropout
         if own.mode == "lora" and adapters:
-            add_adapters(self.model, layers, own.lora)
+            add_adapters(self.model, layers, own.lora, modality=modality)
         else:
             tuned = tuple(f"{prefix}." for prefix in layers)
             full = own.mode == "full"  # what all layers read (position biases) is trained where all of them are
             other = {True: full and own.full.embeddings, False: full and frozen == 0}
             for name, _ in list(self.model.named_parameters()):
-                if name.startswith(tuned) or other[name.startswith("embeddings.")]:
+                if name.startswith(tuned) or other[name.startswith(self.below)]:
                     self._own(name)
         if own.recompute:
             self._recompute(found)
-        # Dropout is for what learns: a frozen part gives in every step what the cache would hold.
-        trained = {id(weight) for weight in self.parameters() if weight.requires_grad}
-        below = [layer for i, layer in self.numbered_layers() if i < frozen]
-        embeddings = self.model.embeddings
-        self._still = [m for m in (*below, embeddings) if not trained & {id(weight) for weight in m.parameters()}]
+        self._still = self._untrained_parts()
 
     def _own(self, name: str) -> None:
         """Give a weight memory of its own, and train it."""
@@ -87,6 +92,26 @@ class TunedEncoder(PartialBackbone):
         self.model.config.use_cache = False  # of decoders; transformers would say so itself, aloud
         self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
+    def _untrained_parts(self) -> list[nn.Module]:
+        """Largest modules without a trained weight or tuned layer in them. Dropout is for what learns: a frozen part
+        gives in every step what the cache would hold."""
+        layers = {id(layer): number for number, layer in self.numbered_layers()}
+        first = min((n for n, layer in self.numbered_layers() if _learns(layer)), default=0)
+        still: list[nn.Module] = []
+
+        def visit(module: nn.Module) -> None:
+            number = layers.get(id(module))
+            below = number is not None and number < first
+            holds_layers = any(id(part) in layers for part in module.modules() if part is not module)
+            if below or (number is None and not holds_layers and not _learns(module)):
+                still.append(module)
+            elif number is None:
+                for part in module.children():
+                    visit(part)
+
+        visit(self.model)
+        return still
+
     def train(self, mode: bool = True) -> TunedEncoder:
         super().train(mode)
         for module in getattr(self, "_still", ()):
@@ -96,6 +121,14 @@ class TunedEncoder(PartialBackbone):
     def trained(self) -> dict[str, nn.Parameter]:
         """What is trained, by name."""
         return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
+
+    def state_dict(self, *args: Any, prefix: str = "", **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """What is trained, alone."""
+        state = super().state_dict(*args, prefix=prefix, **kwargs)
+        trained = {f"{prefix}{name}" for name in self.trained()}
+        for name in [name for name in state if name.startswith(prefix) and name not in trained]:
+            del state[name]
+        return state
 
     def rates(self, rate: float, decay: float) -> dict[str, tuple[float, list[nn.Parameter]]]:
         """Groups of an optimiser: per layer its learning rate and its weights; the rest learns as the lowest layer."""
@@ -109,101 +142,96 @@ class TunedEncoder(PartialBackbone):
         groups["backbone"] = (lowest, [w for w in self.trained().values() if id(w) not in seen])
         return {name: group for name, group in groups.items() if group[1]}
 
+    # -- reading -----------------------------------------------------------------------------------------------
+
     def pooled(self, batch: TokenBatch) -> Tensor:
-        """(B, L, D) float32, row by row.
+        """(B, L, D) float32, row by row; zeros for a row that is not there.
 
         Rows of like length are read together. With a micro-batch, each such group is computed again on the way back,
         so that the activations of one group at a time are in memory; the gradient is that of the whole batch.
         """
         training = self.training and torch.is_grad_enabled()
-        if training:
-            cost = _FORWARD_COSTS.get(batch.values.device.type, 0)
-            groups = cheapest_groups(batch.lengths, self.micro_batch or len(batch.lengths), cost)
-        else:
-            groups = plan_batches(batch.lengths.tolist(), _TOKENS_AT_ONCE)
+        groups = self._groups(batch, training)
         again = training and self.micro_batch is not None and len(groups) > 1
         starts = np.concatenate([[0], np.cumsum(batch.lengths)])
         pieces = []
         for group in groups:
             padded = self._padded(batch, starts, group)
             pieces.append(checkpoint(self._read, *padded, use_reentrant=False) if again else self._read(*padded))
-        order = torch.tensor([row for group in groups for row in group], device=batch.values.device)
-        return torch.cat(pieces)[order.argsort()]
+        absent = np.flatnonzero(batch.lengths == 0).tolist()
+        pieces += [torch.zeros(len(absent), len(self.reads), self.width, device=batch.values.device)] if absent else []
+        rows = [row for group in groups for row in group] + absent
+        return torch.cat(pieces)[torch.tensor(rows, device=batch.values.device).argsort()]
+
+    def _groups(self, batch: TokenBatch, training: bool) -> list[list[int]]:
+        """Rows of the batch that are read together."""
+        there = np.flatnonzero(batch.lengths)
+        lengths = batch.lengths[there]
+        costs = np.array([self.cost(int(length)) for length in lengths], dtype=np.int64)
+        most = (self.micro_batch or len(there)) if training else max(1, _STATES_AT_ONCE // max(costs, default=1))
+        if self.equal_lengths:
+            alike = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+            found = [rows[at : at + most].tolist() for rows in alike for at in range(0, len(rows), most)]
+        elif training:
+            found = cheapest_groups(costs, most, _FORWARD_COSTS.get(batch.values.device.type, 0))
+        else:
+            found = plan_batches(costs.tolist(), _STATES_AT_ONCE)
+        return [there[group].tolist() for group in found]
 
     def _padded(self, batch: TokenBatch, starts: np.ndarray, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (B, T) or (B, T, D), which of them are real (B, T), and the pooler's weights (B, T)."""
+        """Inputs (B, T, ...), which are real (B, T), and the hidden states [start, end) of the pooler (B, 2)."""
         values, device = batch.values, batch.values.device
         rows, longest = np.array(group), int(max(batch.lengths[row] for row in group))
         place_T = np.arange(longest)
         real = place_T < batch.lengths[rows, None]
         index = torch.from_numpy(np.where(real, starts[rows, None] + place_T, 0)).to(device)
-        spans = batch.spans[rows]
-        inside = (place_T >= spans[:, :1]) & (place_T < spans[:, 1:])
-        weights_BT = torch.from_numpy((inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)).to(device)
         real_BT = torch.from_numpy(real).to(device)
         given = values[index]
-        fill = real_BT if given.ndim == 2 else real_BT[..., None]
-        given = torch.where(fill, given, self.pad if given.ndim == 2 else 0)
-        return given, real_BT.long(), weights_BT
+        are_ids = not given.is_floating_point()
+        fill = real_BT.reshape(*real_BT.shape, *(1 for _ in given.shape[2:]))
+        given = torch.where(fill, given, self.pad if are_ids else 0)
+        spans_B2 = torch.from_numpy(batch.spans[rows].astype(np.int64)).to(device)
+        return given.long() if are_ids else given.float(), real_BT.long(), spans_B2
 
-    def _read(self, given: Tensor, real_BT: Tensor, weights_BT: Tensor) -> Tensor:
+    def _read(self, given: Tensor, real_BT: Tensor, spans_B2: Tensor) -> Tensor:
         with torch.autocast(given.device.type, torch.bfloat16, enabled=self.autocasts):
-            states = self(given.long() if given.ndim == 2 else given.float(), real_BT)
+            states = self(given, real_BT)
+        place_T = torch.arange(states[0].shape[1], device=given.device)
+        inside_BT = ((place_T >= spans_B2[:, :1]) & (place_T < spans_B2[:, 1:])).float()
+        weights_BT = inside_BT / inside_BT.sum(dim=1, keepdim=True)
         return torch.stack([(weights_BT[:, None] @ state.float())[:, 0] for state in states], dim=1)
 
-
-class TunedClassifier(UtteranceClassifier):
-    """A TunedEncoder and the head of one modality. Its state is what is trained: not the backbone's frozen weights.
-
-    Args: encoder: of the trial. classes: C.
-    """
-
-    def __init__(self, config: TrialConfig, encoder: TunedEncoder, classes: int) -> None:
-        probe = config.loss.classification.probe
-        super().__init__(config.head, layers=len(encoder.reads), width=encoder.width, classes=classes, probe=probe)
-        self.encoder = encoder
-
-    def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of a TokenBatch."""
-        return super().represent(self.encoder.pooled(x), present_N)
+    # -- before training ---------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
-        """Mean and sd of what the untrained encoder gives for some of the training rows; they stay as they are."""
-        if self.input_norm.kind != "standardize":
-            return
-        self.eval()
+    def sample(self, split: Any, rows_N: np.ndarray) -> np.ndarray:
+        """(n, L, D) of some of the given training rows: by their mean and sd the head's inputs are scaled."""
         some_N = rows_N[:: max(1, len(rows_N) // _NORM_ROWS)][:_NORM_ROWS]
-        batch, _ = split.batch(some_N, layers, str(next(self.parameters()).device))
-        self.input_norm.fit(self.encoder.pooled(batch).cpu().numpy(), list(range(len(layers))))
+        rows = split.chunk_rows
+        pieces = [self._of_rows(split, some_N[at : at + rows]) for at in range(0, len(some_N), rows)]
+        return torch.cat(pieces).cpu().numpy()
 
-    def refuse_idle(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
+    def refuse_idle(self, split: Any, rows_N: np.ndarray) -> None:
         """One backward pass of a few rows. Raises: MerError when a weight that is to be trained gets no gradient."""
-        self.eval()
-        batch, _ = split.batch(rows_N[:_CHECKED_ROWS], layers, str(next(self.parameters()).device))
-        pooled = self.encoder.pooled(batch)
+        pooled = self._of_rows(split, rows_N[:_CHECKED_ROWS])
         uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)  # a sum of squares, or a plain
         (pooled * uneven_D).sum().backward()  # sum, would be constant after a layer norm
-        refuse_idle(self.encoder.trained())
+        refuse_idle(self.trained(), modality=self.modality)
         self.zero_grad(set_to_none=True)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Head and trained weights of the encoder."""
-        trained = {f"{ENCODER}{name}" for name in self.encoder.trained()}
-        state = super().state_dict(*args, **kwargs)
-        return {name: t for name, t in state.items() if not name.startswith(ENCODER) or name in trained}
+    def _of_rows(self, split: Any, rows_N: np.ndarray) -> Tensor:
+        batch, _ = split.batch(rows_N, [], str(next(self.parameters()).device))
+        return self.pooled(batch)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """What `state_dict` gave. Raises: RuntimeError when a weight is missing, or is none of this model's."""
-        if wrong := sorted(self.state_dict().keys() ^ state_dict.keys()):
-            raise RuntimeError(f"{len(wrong)} weights are missing or unknown, e.g. {wrong[0]}")
-        return super().load_state_dict(state_dict, strict=False)
+
+def _learns(module: nn.Module) -> bool:
+    return any(weight.requires_grad for weight in module.parameters())
 
 
 def cheapest_groups(lengths: np.ndarray, most_rows: int, forward_cost: int) -> list[list[int]]:
     """Rows sorted by length and cut into groups of at most `most_rows`, where padding and forward passes cost least.
 
-    Args: forward_cost: of one more group, in tokens.
+    Args: forward_cost: of one more group, in hidden states.
     """
     order = np.argsort(lengths, kind="stable")
     longest = lengths[order]
@@ -221,17 +249,17 @@ def cheapest_groups(lengths: np.ndarray, most_rows: int, forward_cost: int) -> l
     return groups[::-1]
 
 
-def build_tuned(
-    config: TrialConfig, layers: Sequence[int], classes: int, base: BaseWeights | None, *, adapters: bool = True
-) -> TunedClassifier:
-    """The untrained model of a configuration with one tuned encoder. Draws random numbers.
+def build_encoder(
+    config: TrialConfig, modality: str, reads: Sequence[int], base: BaseWeights | None, *, adapters: bool
+) -> TunedEncoder:
+    """The untrained encoder of one modality. Draws random numbers.
 
     Args:
-        layers: hidden states the head reads.
+        reads: hidden states the head reads.
         base: weights of the backbone; None: they are read from its folder.
     Raises: MerError when the backbone is not to be had, or cannot be tuned.
     """
-    ((_, own),) = config.tuned.items()
+    own = config.tuned[modality]
     found = locate(own, weights=base is None)
-    weights = base_weights(found, own.first_tuned) if base is None else base
-    return TunedClassifier(config, TunedEncoder(config, found, weights, layers, adapters=adapters), classes)
+    weights = base_weights(own, found, own.first_tuned) if base is None else base
+    return TunedEncoder(config, modality, found, weights, reads, adapters=adapters)

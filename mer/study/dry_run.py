@@ -6,6 +6,7 @@ import os
 import random
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.checkpoints.export import read_export
-from mer.config import EncoderConfig, TrialConfig
-from mer.data import load_corpus
-from mer.features import BackboneCard
+from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.data import Corpus, load_corpus
+from mer.data.media import MediaFault, clip_path
+from mer.errors import MerError
+from mer.features.backbones import locate, modality_of
+from mer.features.live import LiveClipTokens, LiveTokens
 from mer.features.room import refuse_no_room
-from mer.features.token_table import Tokens, bytes_of
+from mer.features.token_table import Tokens
 from mer.outputs import describe_encoder, width_of
 from mer.study.check import RandomDraw
-from mer.study.feature_plan import SPLITS, check_plan, settings_of, tuned_texts
+from mer.study.feature_plan import SPLITS, check_plan, settings_of, tuned_encoders
 from mer.study.spec import StudySpec
 from mer.study.words import short, short_names
 from mer.training import build_run
@@ -31,7 +35,8 @@ from trainables.shared_features import TEACHER, SharedTable, as_training_data
 _CONFIGS = 20
 _TURNS = 10  # utterances of a dialogue, about as in MELD
 _TIMED_ROWS = 1024
-_TUNED_ROWS, _TUNED_TOKENS = 32, 16  # a tuned encoder is slow, and its texts are about so long
+_TUNED_ROWS, _CLIPS = 32, 8  # a tuned encoder is slow, one of clips more so
+_DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
 
@@ -45,8 +50,12 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     }
     corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
-    feature_bytes = sum(_bytes_per_row(encoder) for encoder in settings.values()) * sum(rows.values())
-    refuse_no_room(list(tuned_texts(configs).values()), SPLITS, cache)
+    tuned = tuned_encoders(configs)
+    refuse_no_room(list(tuned.values()), SPLITS, cache)
+    examples = {setting: _example(encoder, corpus) for setting, (_, encoder) in tuned.items()}
+    feature_bytes = sum(
+        _bytes_per_row(encoder, examples.get(setting)) * sum(rows.values()) for setting, encoder in settings.items()
+    )
 
     rng = random.Random(spec.sampler.seed)
     drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
@@ -62,7 +71,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         except ValueError as fault:  # such a trial would count as failed
             table.add_row(f"refused: {fault}", "", "")
             continue
-        weights, epoch_s = _try_model(config, rows["train"], rows["dev"], len(corpus.label_names[config.data.label]))
+        weights, epoch_s = _try_model(config, rows, len(corpus.label_names[config.data.label]), examples)
         seconds.append(epoch_s)
         words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
@@ -84,31 +93,54 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     console.print("dry run: nothing was written")
 
 
-def _bytes_per_row(encoder: EncoderConfig) -> int:
+def _bytes_per_row(encoder: EncoderConfig, example: Tokens | None) -> int:
+    if example is not None:
+        return example.values.nbytes // max(1, len(example))
     card = describe_encoder(encoder)
-    if encoder.mode != "frozen":
-        return bytes_of(_TUNED_TOKENS, 1, card.width if encoder.first_tuned else 0)
     return card.layers * card.width * 2
 
 
-def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int) -> tuple[int, float]:
-    """Build the model of one configuration and time an epoch on random features. Returns (weights, seconds/epoch)."""
+def _example(encoder: EncoderConfig, corpus: Corpus) -> Tokens:
+    """What a tuned encoder reads of some utterances of dev. Raises: MerError when none of these can be read."""
+    found = locate(encoder, weights=True)
+    if isinstance(encoder, TextEncoderConfig):
+        tokens = LiveTokens(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
+    else:
+        clips = [_clip(corpus.root, getattr(utterance, modality_of(encoder))) for utterance in corpus.utterances("dev")]
+        live = LiveClipTokens(encoder, found).encode(clips[:_CLIPS])
+        assert live.present_N is not None
+        if not live.present_N.any():
+            raise MerError(corpus.root, f"none of its first clips can be read: {next(iter(live.faults.values()))}")
+        tokens = live.features_NLD.gather(np.flatnonzero(live.present_N))
+    assert isinstance(tokens, Tokens)
+    return tokens
+
+
+def _try_model(
+    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[str, Tokens]
+) -> tuple[int, float]:
+    """Build the model of one configuration and time an epoch: on random features, or on `examples` of what a tuned
+    encoder reads. Returns (weights, seconds/epoch)."""
     rng = np.random.default_rng(0)
-    count = min(train_rows, _TUNED_ROWS if config.tuned else _TIMED_ROWS)
+    count = min(
+        rows["train"], (_TUNED_ROWS if list(config.tuned) == ["text"] else _CLIPS) if config.tuned else _TIMED_ROWS
+    )
     ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
     labels = rng.integers(0, classes, count)
     names = tuple(f"class{index}" for index in range(classes))
 
-    def table(encoder: EncoderConfig) -> SharedTable:
-        card = describe_encoder(encoder)
+    def table(modality: str, encoder: EncoderConfig) -> SharedTable:
+        card, task = describe_encoder(encoder), config.data.label
         if encoder.mode != "frozen":
-            return _tuned_table(encoder, card, ids, {config.data.label: labels}, {config.data.label: names}, rng)
+            example = examples[settings_of(config)[modality]]
+            tokens = example.gather(np.arange(count) % len(example))
+            pooled = np.empty((count, 0, card.width), dtype=np.float16)
+            return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, tokens, card.layers)
         features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
         words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
-        task = config.data.label
         return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)
 
-    tables = {modality: table(encoder) for modality, encoder in config.encoders.present.items()}
+    tables = {modality: table(modality, encoder) for modality, encoder in config.encoders.present.items()}
     if config.distill is not None and config.distill.teacher is not None:
         width = width_of(read_export(config.distill.teacher))
         h_NK, logits_NC = (rng.standard_normal((count, n), dtype=np.float32) for n in (width, classes))
@@ -120,23 +152,11 @@ def _try_model(config: TrialConfig, train_rows: int, dev_rows: int, classes: int
     run.train_epoch()
     elapsed = time.perf_counter() - started
     weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()] if p.requires_grad)
-    return weights, elapsed * (train_rows + dev_rows / 3) / (count * 4 / 3)
+    return weights, elapsed * (rows["train"] + rows["dev"] / 3) / (count * 4 / 3)
 
 
-def _tuned_table(
-    encoder: EncoderConfig,
-    card: BackboneCard,
-    ids: tuple[str, ...],
-    labels: dict[str, np.ndarray],
-    names: dict[str, tuple[str, ...]],
-    rng: np.random.Generator,
-) -> SharedTable:
-    """Random texts of the usual length: ids, or hidden states."""
-    count = len(ids) * _TUNED_TOKENS
-    if encoder.first_tuned:
-        values = rng.standard_normal((count, card.width), dtype=np.float32).astype(np.float16)
-    else:
-        values = rng.integers(5, 100, count).astype(np.int32)
-    tokens = Tokens.join(np.split(values, len(ids)), [(0, _TUNED_TOKENS)] * len(ids))
-    pooled = np.empty((len(ids), 0, card.width), dtype=np.float16)
-    return SharedTable(ids, pooled, labels, names, {}, None, tokens=tokens, tuned_states=card.layers)
+def _clip(root: Path, relative: str | None) -> Path | MediaFault:
+    try:
+        return clip_path(root, relative) if relative else MediaFault("the dataset has no such clip")
+    except MediaFault as fault:
+        return fault

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mer.checkpoints.export import ADAPTER_CONFIG, is_export, trained_sha256
+from mer.checkpoints.export import adapter_folder, is_export, trained_sha256
 from mer.checkpoints.tensors import under
 from mer.config import TrialConfig, is_signal
 from mer.errors import MerError
 from mer.features import FeatureTable
 from mer.features.backbones import locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
-from mer.models.adapters import peft_config
+from mer.models.adapters import backbone_prefix, peft_config, peft_tensors
 from mer.predictor import WORDS
 from mer.study.model_card import is_sample
 from mer.study.record import StudyRecord
@@ -42,12 +42,28 @@ def prediction_weights(trained: Trained, dev: FeatureTable) -> dict[str, Tensor]
     return kept | extra
 
 
-def adapter_words(config: TrialConfig, adapter: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> dict[str, str]:
-    """adapter_config.json, where there are adapters."""
-    if not adapter:
-        return {}
-    ((_, encoder),) = config.tuned.items()
-    return {ADAPTER_CONFIG: peft_config(adapter, encoder.lora, str(provenance["backbone"]["name"]))}
+def split_adapters(
+    config: TrialConfig, weights: Mapping[str, Tensor]
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """A model's weights, apart: modality -> its adapters under peft's names, and the rest."""
+    adapters: dict[str, dict[str, Tensor]] = {}
+    rest = dict(weights)
+    for modality in config.tuned:
+        own, rest = peft_tensors(rest, f"model.{backbone_prefix(config, modality)}")
+        adapters |= {modality: own} if own else {}
+    return adapters, rest
+
+
+def adapter_words(
+    config: TrialConfig, adapters: Mapping[str, Mapping[str, Tensor]], provenance: Mapping[str, Any]
+) -> dict[str, str]:
+    """adapter_config.json of each adapter, by its place in the export."""
+    return {
+        f"{adapter_folder(config, modality)}/adapter_config.json": peft_config(
+            adapter, config.tuned[modality].lora, str(provenance["backbones"][modality]["name"]), modality=modality
+        )
+        for modality, adapter in adapters.items()
+    }
 
 
 def preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Any]:

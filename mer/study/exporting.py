@@ -16,7 +16,6 @@ from mer.config import DataConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
-from mer.models.adapters import BACKBONE, peft_tensors
 from mer.outputs import ensure_encoder
 from mer.predictor import open_predictor
 from mer.study.artifacts import per_class_csv, predictions_csv
@@ -27,6 +26,7 @@ from mer.study.export_parts import (
     preprocessor,
     provenance_of,
     read_json_or_nothing,
+    split_adapters,
 )
 from mer.study.feature_plan import settings_of
 from mer.study.merging import merged
@@ -185,14 +185,14 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
     )
     weights = prediction_weights(trained, dev)
     if options.merge:
-        weights = merged(trained.config, weights, len(trained.class_names), dev.hidden_states)
-    adapter, weights = peft_tensors(weights, f"model.{BACKBONE}")
+        weights = merged(trained, weights, tables)
+    adapters, weights = split_adapters(trained.config, weights)
     title = f"{record.name} {standing.number:05d}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
     contents = Contents(
         config=trained.config,
         class_names=trained.class_names,
         tensors=weights,
-        adapter=adapter,
+        adapters=adapters,
         preprocessor=preprocessor(trained.config, tables),
         provenance=provenance,
         documents={
@@ -200,7 +200,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
             "per_class.csv": per_class_csv(scores),
             "dev_predictions.csv": predictions_csv(scores, dev.ids),
             "confusion.svg": confusion_svg(scores.confusion_CC, scores.class_names, title),
-            **adapter_words(trained.config, adapter, provenance),
+            **adapter_words(trained.config, adapters, provenance),
         },
         backbone=backbone_files(trained.config) if options.bundle else (),
     )

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.checkpoints.export import is_export, read_export
-from mer.config import TUNING_KEYS, DataConfig, EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import TUNING_KEYS, DataConfig, EncoderConfig, TrialConfig
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.features.ensure import Ensured
@@ -41,7 +41,7 @@ class FeaturePlan:
     files: dict[str, dict[str, Path]]
     encoded: int
     seconds: float
-    tuned: tuple[TextEncoderConfig, ...] = ()
+    tuned: tuple[EncoderConfig, ...] = ()
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
         """Modality (and TEACHER) -> split -> file for one trial."""
@@ -59,7 +59,7 @@ class FeaturePlan:
 
     def shared_bytes(self) -> int:
         """What all trials read, and so lies in the object store."""
-        backbones = {(encoder.backbone, encoder.revision): encoder for encoder in self.tuned}
+        backbones = {(type(one), one.backbone, one.revision): one for one in self.tuned}
         return sum(path.stat().st_size for path in self.paths()) + sum(map(weights_bytes, backbones.values()))
 
 
@@ -141,7 +141,7 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
 
 def _reading_keys(spec: StudySpec) -> list[str]:
     """Searched keys of encoders, but for those that only say how one is trained."""
-    idle = (".lora.", ".full.", ".tuned_dropout.", ".recompute.")
+    idle = (".lora.", ".full.layer_decay.", ".lr.", ".tuned_dropout.", ".recompute.")
     names = [name for name in spec.space.params if name.startswith("encoders.")]
     return [name for name in names if not any(part in f"{name}." for part in idle)]
 
@@ -186,7 +186,7 @@ def ensure_plan(
     files: dict[str, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     configs = check_plan(spec)
-    tuned = tuned_texts(configs)
+    tuned = tuned_encoders(configs)
     refuse_no_room(list(tuned.values()), SPLITS, cache)
     for config in configs:
         # the teacher first: it may be refused, which nobody should learn after hours of reading clips
@@ -203,11 +203,10 @@ def ensure_plan(
     return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned.values()))
 
 
-def tuned_texts(configs: Sequence[TrialConfig]) -> dict[str, tuple[DataConfig, TextEncoderConfig]]:
-    """The text encoders that are trained, one for each setting that has files of its own."""
+def tuned_encoders(configs: Sequence[TrialConfig]) -> dict[str, tuple[DataConfig, EncoderConfig]]:
+    """The encoders that are trained, one for each setting that has files of its own."""
     return {
         settings_of(config)[modality]: (config.data, encoder)
         for config in configs
         for modality, encoder in config.tuned.items()
-        if isinstance(encoder, TextEncoderConfig)
     }

@@ -71,8 +71,8 @@ def model_card(facts: CardFacts) -> str:
     modality = " and ".join(config.encoders.present)
     dataset = "sample" if facts.provenance["sample_corpus"] else config.data.dataset
     data = _DATA_NAMES[dataset]
-    backbones = facts.provenance.get("backbones") or {modality: facts.provenance["backbone"]}
-    named = ", ".join(f"`{backbone['name']}`" for backbone in backbones.values())
+    backbones = facts.provenance["backbones"]
+    names = {name: f"`{backbone['name']}`" for name, backbone in backbones.items()}
     licences = "\n* ".join(_backbone_licence(str(one["name"]), facts.bundled) for one in backbones.values())
     objective = facts.provenance["objective"][0]
     metric = objective["metric"]
@@ -81,7 +81,7 @@ def model_card(facts: CardFacts) -> str:
         f"Predicts the {task} of an utterance{'' if dataset == 'ravdess' else ' in a conversation'} from its "
         f"{modality}: one of "
         f"{', '.join(facts.scores.class_names)}. Trained on {data} by `mer`; "
-        f"{_method(config)} on {_encoders(config, named)}, "
+        f"{_method(config)} on {_encoders(config, names)}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
         f"Method `{method_name(config)}`, label `{label_of(config)}`.",
         "## Use",
@@ -117,12 +117,15 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _encoders(config: TrialConfig, named: str) -> str:
-    """frozen features of `minilm`; the layers above 3 of `minilm`, tuned by LoRA of rank 16."""
-    for encoder in config.tuned.values():
-        above = f"the layers above {encoder.freeze_layers} of {named}" if encoder.freeze_layers else named
-        return f"{above}, tuned {f'by LoRA of rank {encoder.lora.rank}' if encoder.mode == 'lora' else 'in full'}"
-    return f"frozen features of {named}"
+def _encoders(config: TrialConfig, names: Mapping[str, str]) -> str:
+    """the layers above 3 of `minilm`, tuned by LoRA of rank 16 and frozen features of `melstats`"""
+    said = []
+    for modality, encoder in config.tuned.items():
+        above = f"the layers above {encoder.freeze_layers} of " if encoder.freeze_layers else ""
+        how = f"by LoRA of rank {encoder.lora.rank}" if encoder.mode == "lora" else "in full"
+        said.append(f"{above}{names[modality]}, tuned {how}")
+    frozen = [names[modality] for modality in config.encoders.present if modality not in config.tuned]
+    return " and ".join(said + ([f"frozen features of {', '.join(frozen)}"] if frozen else []))
 
 
 def _method(config: TrialConfig) -> str:

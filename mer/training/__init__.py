@@ -39,14 +39,15 @@ __all__ = [
 
 
 def build_run(config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> TrainingRun:
-    """The run that a configuration asks for: with a teacher where it has `distill`, with its encoder where that is
-    tuned."""
+    """The run that a configuration asks for: with a teacher where it has `distill`, with its encoders where some of
+    them are tuned."""
+    kind: type[TrainingRun] = TrainingRun
+    if config.distill is not None:
+        from mer.training.distillation import DistillationRun
+
+        kind = DistillationRun
     if config.tuned:
-        from mer.training.tuning import TuningRun
+        from mer.training.tuning import TunedDistillationRun, TuningRun
 
-        return TuningRun(config, data, layers, device)
-    if config.distill is None:
-        return TrainingRun(config, data, layers, device)
-    from mer.training.distillation import DistillationRun
-
-    return DistillationRun(config, data, layers, device)
+        kind = TuningRun if config.distill is None else TunedDistillationRun
+    return kind(config, data, layers, device)

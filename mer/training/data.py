@@ -14,6 +14,7 @@ from mer.features.token_table import Tokens
 from mer.models.token_batch import TokenBatch
 
 CHUNK_ROWS = 2048
+_CHUNK_BYTES = 2**28  # of what a tuned encoder reads, which may be pixels
 Chunk = tuple[Any, Tensor | None]  # features (n, L, D) and which of the rows are there (None: all); or FusedBatch, None
 
 
@@ -39,6 +40,11 @@ class SplitArrays:
         return int(self.features_NLD.shape[2])
 
     @property
+    def chunk_rows(self) -> int:
+        """Rows that are read at once where no gradient is kept."""
+        return CHUNK_ROWS
+
+    @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows that are there."""
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
@@ -57,13 +63,57 @@ class SplitArrays:
             yield self.batch(rows, layers, device)[0], present
 
 
+@dataclass(frozen=True)
+class TokenSplit:
+    """One split as a tuned encoder reads it. Used as `SplitArrays` is."""
+
+    ids: tuple[str, ...]
+    tokens: Tokens
+    labels_N: np.ndarray
+    width: int  # of the encoder
+    present_N: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows that are read at once where no gradient is kept."""
+        values = self.tokens.values
+        per_input = values.itemsize * int(np.prod(values.shape[1:]))
+        return int(np.clip(_CHUNK_BYTES // (per_input * max(1, self.tokens.lengths.max(initial=1))), 1, CHUNK_ROWS))
+
+    @property
+    def present_rows(self) -> np.ndarray:
+        """Numbers of the rows that are there."""
+        return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
+
+    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[TokenBatch, Tensor]:
+        """Copies of the given rows, and their labels (B,). `layers` says nothing here: the encoder knows them."""
+        some = self.tokens.gather(rows)
+        batch = TokenBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
+        return batch, torch.from_numpy(self.labels_N[rows]).to(device)
+
+    def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[Chunk]:
+        """All rows in order, so many at a time that memory stays small."""
+        for start in range(0, len(self), self.chunk_rows):
+            rows = np.arange(start, min(start + self.chunk_rows, len(self)))
+            present = None if self.present_N is None else torch.tensor(self.present_N[rows], device=device)
+            yield self.batch(rows, layers, device)[0], present
+
+
+Part = SplitArrays | TokenSplit  # of one modality
+
+
 class FusedBatch(NamedTuple):
     """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order.
+
+    Of a tuned encoder's modality, a TokenBatch.
 
     `dialogue_B` numbers their dialogues (int64); None where the split does not tell.
     """
 
-    parts: dict[str, Tensor]
+    parts: dict[str, Any]
     present_BM: Tensor
     dialogue_B: Tensor | None = None
 
@@ -79,7 +129,7 @@ class FusedSplit:
             cut, and its rows of which nothing is there stay in it.
     """
 
-    parts: dict[str, SplitArrays]
+    parts: Mapping[str, Part]
     dropped: frozenset[str] = frozenset()
     dialogue_N: np.ndarray | None = None
 
@@ -108,6 +158,11 @@ class FusedSplit:
         return {modality: part.width for modality, part in self.parts.items()}
 
     @property
+    def chunk_rows(self) -> int:
+        """Rows that are read at once where no gradient is kept."""
+        return min(part.chunk_rows for part in self.parts.values())
+
+    @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows of which at least one modality is there."""
         return np.flatnonzero(self._present(np.arange(len(self))).any(axis=1))
@@ -116,15 +171,17 @@ class FusedSplit:
         """Copies of the given rows, and their labels (B,)."""
         gathered = {name: part.batch(rows, layers[name], device) for name, part in self.parts.items()}
         labels = next(iter(gathered.values()))[1]
+        given: dict[str, Any] = {name: x for name, (x, _) in gathered.items()}
+        given |= {name: x.emptied() for name, x in given.items() if name in self.dropped and isinstance(x, TokenBatch)}
         present = torch.from_numpy(self._present(rows)).to(device)
         dialogue = None if self.dialogue_N is None else torch.from_numpy(self.dialogue_N[rows]).to(device)
-        return FusedBatch({name: features for name, (features, _) in gathered.items()}, present, dialogue), labels
+        return FusedBatch(given, present, dialogue), labels
 
     def chunks(self, layers: dict[str, list[int]], device: str = "cpu") -> Iterator[tuple[FusedBatch, None]]:
         """All rows in order, so many at a time that memory stays small; a dialogue is in the chunk it begins in."""
         rows_N = np.arange(len(self))
         firsts = rows_N if self.dialogue_N is None else np.unique(self.dialogue_N, return_index=True)[1]
-        starts = firsts[np.unique(firsts // CHUNK_ROWS, return_index=True)[1]]
+        starts = firsts[np.unique(firsts // self.chunk_rows, return_index=True)[1]]
         for rows in np.split(rows_N, starts[1:]):
             yield self.batch(rows, layers, device)[0], None
 
@@ -153,35 +210,6 @@ class TeacherOutputs:
     present_N: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class TokenSplit:
-    """One split as a tuned encoder reads it. Used as `SplitArrays` is; every row is there."""
-
-    ids: tuple[str, ...]
-    tokens: Tokens
-    labels_N: np.ndarray
-    width: int  # of the encoder
-    present_N: None = None
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-    @property
-    def present_rows(self) -> np.ndarray:
-        return np.arange(len(self))
-
-    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[TokenBatch, Tensor]:
-        """Copies of the given rows, and their labels (B,). `layers` says nothing here: the encoder knows them."""
-        some = self.tokens.gather(rows)
-        batch = TokenBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
-        return batch, torch.from_numpy(self.labels_N[rows]).to(device)
-
-    def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[tuple[TokenBatch, None]]:
-        """All rows in order, so many at a time that memory stays small."""
-        for start in range(0, len(self), CHUNK_ROWS):
-            yield self.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), layers, device)[0], None
-
-
 Split = SplitArrays | FusedSplit | TokenSplit
 Layers = Any  # hidden states that are read: list[int], or of several modalities dict[str, list[int]]
 
@@ -194,7 +222,8 @@ class TrainingData:
         class_names: C names in the order of the labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
         teacher: "train" and "dev" -> what the teacher says of it; {} without one.
-        base: weights of the backbone that is tuned, shared by all trials; None: a trial reads its own from the folder.
+        base: modality -> weights of its backbone, where that is tuned, shared by all trials; without them a trial reads
+            its own from the folder.
     """
 
     train: Split
@@ -202,4 +231,9 @@ class TrainingData:
     class_names: tuple[str, ...]
     label_text_CLD: np.ndarray | None = None
     teacher: Mapping[str, TeacherOutputs] = field(default_factory=dict)
-    base: Mapping[str, np.ndarray] | None = None
+    base: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+
+def part_of(split: Split, modality: str) -> Part:
+    """The arrays of one modality."""
+    return split.parts[modality] if isinstance(split, FusedSplit) else split

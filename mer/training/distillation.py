@@ -7,7 +7,7 @@ gradient norm, and its own best epoch, the merged run gives each of them the ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from mer.losses import (
 )
 from mer.models import UtteranceClassifier
 from mer.models.students import StudentsClassifier
-from mer.training.data import FusedSplit, Layers, Split, SplitArrays, TrainingData
+from mer.training.data import FusedSplit, Layers, Part, Split, TrainingData
 from mer.training.metrics import Scores
 from mer.training.run import Best, Row, TrainingRun
 from mer.training.scoring import class_scores
@@ -85,9 +85,9 @@ class DistillationRun(TrainingRun):
     def _student_answer(self, modality: str, rows_B: np.ndarray) -> Outputs:
         """One student's outputs for rows it can read, with what the teacher says of them."""
         part = self._parts(self.data.train)[modality]
-        x_BLD, _ = part.batch(rows_B, self._layers_of(modality), self.device)
+        x, _ = part.batch(rows_B, self._layers_of(modality), self.device)
         with self.streams.use(modality):
-            h_BH, logits_BC = self._student(modality)(x_BLD)
+            h_BH, logits_BC = self._student(modality)(x)
         return Outputs(h_BH, logits_BC, lesson=self._lesson(rows_B))
 
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
@@ -139,11 +139,8 @@ class DistillationRun(TrainingRun):
     def _layers_of(self, modality: str) -> list[int]:
         return self.layers[modality] if self._merged else self.layers
 
-    def _parts(self, split: Split) -> dict[str, SplitArrays]:
-        if isinstance(split, FusedSplit):
-            return split.parts
-        assert isinstance(split, SplitArrays)  # students read cached features
-        return {self.modalities[0]: split}
+    def _parts(self, split: Split) -> Mapping[str, Part]:
+        return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
 
     def _trainable_rows(self) -> np.ndarray:
         super()._trainable_rows()  # refuses a split without a single readable row
@@ -172,7 +169,7 @@ class DistillationRun(TrainingRun):
         for modality in self.modalities:
             rate = self.distill.student(modality).head_lr or usual
             objective = self._objective_of(modality)
-            groups[modality] = (rate, self._student(modality).parameters())
+            groups[modality] = (rate, self._student(modality).head_parameters())
             groups |= {f"{modality}_{name}": (rate, own) for name, own in objective.parameter_groups().items()}
         if self._merged:
             rest = [p for name, p in self.model.named_parameters() if not name.startswith("students.")]
@@ -243,5 +240,5 @@ class DistillationRun(TrainingRun):
         }
 
 
-def _present(part: SplitArrays, rows_B: np.ndarray) -> np.ndarray:
+def _present(part: Part, rows_B: np.ndarray) -> np.ndarray:
     return np.ones(len(rows_B), dtype=bool) if part.present_N is None else part.present_N[rows_B]

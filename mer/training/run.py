@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from mer.errors import MerError, TrialFailed
 from mer.files import sha256_json
 from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
+from mer.training.averaging import WeightAverage
 from mer.training.batches import DialogueBatches, batches_of_rows
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
 from mer.training.metrics import Scores
@@ -79,6 +81,8 @@ class TrainingRun:
         self.model.to(device)
         self.objective.to(device)
         self.optimizer = build_optimizer(config, self._parameter_groups())
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
         steps_per_epoch = math.ceil(len(self._train_rows_N) * share / config.optim.batch_size)
@@ -94,16 +98,17 @@ class TrainingRun:
         started = time.perf_counter()
         with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
             losses = [self._step(rows_B) for rows_B in self._begin_epoch()]
-            scores = self.evaluate(self.data.dev)
-        row = {
-            "epoch": float(self.epoch + 1),
-            **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
-            **self._further_scores(scores),
-            **_means(losses),
-            "learning_rate": self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"],  # anchors come last
-        }
-        row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
-        self._keep_if_best(row, scores)
+            with self._averaged():
+                scores = self.evaluate(self.data.dev)
+                row = {
+                    "epoch": float(self.epoch + 1),
+                    **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
+                    **self._further_scores(scores),
+                    **_means(losses),
+                    "learning_rate": self._shown_rate(),
+                }
+                row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
+                self._keep_if_best(row, scores)
         self.history.append(row)
         self.epoch += 1
         return row
@@ -125,6 +130,8 @@ class TrainingRun:
             grad_norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip_norm)
             values[name] = self._finite(name.replace("grad_norm", "gradient norm"), grad_norm)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         self.objective.after_step(outputs, y_B)
         self.step_count += 1
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
@@ -178,6 +185,10 @@ class TrainingRun:
         assert anchors is not None
         self.objective.begin_stage_two(anchors)
 
+    def _shown_rate(self) -> float:
+        rate: float = self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"]  # anchors come last
+        return rate
+
     # -- scores ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -226,10 +237,13 @@ class TrainingRun:
     def load_weights(self, tensors: dict[str, Tensor]) -> None:
         self.model.load_state_dict(under("model", tensors))
         self.objective.load_state_dict(under("objective", tensors))
+        if self.average is not None:
+            self.average.restart()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """A copy of everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
         tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
+        tensors |= clone(prefixed("average", self.average.tensors())) if self.average is not None else {}
         card = {
             "epoch": self.epoch,
             "step_count": self.step_count,
@@ -253,6 +267,8 @@ class TrainingRun:
             raise MerError("checkpoint", "it was written by another configuration", then="start with --fresh")
         self.load_weights(tensors)
         load_optimizer_tensors(self.optimizer, under("optimizer", tensors))
+        if self.average is not None:
+            self.average.load(under("average", tensors))
         self.epoch, self.step_count = card["epoch"], card["step_count"]
         self.history, self.best_row = list(card["history"]), card["best_row"]
         self.best_tensors = clone(under("best", tensors))
@@ -262,6 +278,10 @@ class TrainingRun:
     def config_sha256(self) -> str:
         """Identity of the configuration; where the data lie does not matter, what they hold is checked elsewhere."""
         return sha256_json(self.config.model_dump(mode="json", exclude={"data": {"root"}}))
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Dev is scored with the average of the weights, where there is one."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def _keep_if_best(self, row: Row, scores: Scores) -> None:
         metric, sign = self.config.training.metric, 1.0 if self.config.training.mode == "max" else -1.0
@@ -327,7 +347,7 @@ class TrainingRun:
         rate, contrastive = self.config.optim.head_lr, self.config.loss.contrastive
         rates = {"anchors": contrastive.stage_two_lr} if isinstance(contrastive, EACLConfig) else {}
         own = self.objective.parameter_groups()
-        return {"head": (rate, self.model.parameters())} | {n: (rates.get(n, rate), own[n]) for n in own}
+        return {"head": (rate, self.model.head_parameters())} | {n: (rates.get(n, rate), own[n]) for n in own}
 
     def _clipped_together(self) -> dict[str, list[nn.Parameter]]:
         """The name of a gradient norm -> the parameters that it is the norm of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from mer.models.students import StudentsClassifier
 from mer.training.data import Chunk, Layers
 from mer.training.seeding import seeded
 
+if TYPE_CHECKING:
+    from mer.models.tuned import TunedEncoder
+
 _CENTER_TEMPERATURE = 0.1
 
 
@@ -26,7 +29,7 @@ def build_model(
     layers: Layers,
     width: int | dict[str, int],
     classes: int,
-    base: Mapping[str, np.ndarray] | None = None,
+    base: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     adapters: bool = True,
 ) -> Any:
     """The untrained model of a configuration. Draws random numbers; of students, each from a stream of its own.
@@ -34,33 +37,48 @@ def build_model(
     Args:
         layers: which hidden states are read: a list, or of several modalities a dict of lists.
         width: of the encoder, or of every encoder.
-        base: weights of the backbone that is tuned; None: they are read from its folder.
+        base: modality -> weights of its backbone, where that is tuned; without them they are read from its folder.
         adapters: False for weights into which adapters were merged.
     """
-    if config.tuned:
-        from mer.models.tuned import build_tuned
+    probe, given = config.loss.classification.probe, base or {}
 
-        return build_tuned(config, layers, classes, base, adapters=adapters)
-    probe = config.loss.classification.probe
+    def tuned(modality: str, layers: list[int]) -> TunedEncoder | None:
+        if modality not in config.tuned:
+            return None
+        from mer.models.tuned import build_encoder
 
-    def alone(layers: list[int], width: int) -> UtteranceClassifier:
-        return UtteranceClassifier(config.head, layers=len(layers), width=width, classes=classes, probe=probe)
+        return build_encoder(config, modality, layers, given.get(modality), adapters=adapters)
+
+    def alone(modality: str, layers: list[int], width: int) -> UtteranceClassifier:
+        encoder = tuned(modality, layers)
+        return UtteranceClassifier(
+            config.head, layers=len(layers), width=width, classes=classes, probe=probe, encoder=encoder
+        )
 
     if config.fusion is None:
         assert isinstance(width, int)
+        modality = next(iter(config.encoders.present), "")  # none where features are just given
         if config.distill is None:
-            return alone(layers, width)
-        with seeded(config.seed, "initialisation", config.encoders.only[0]):
-            return alone(layers, width)
+            return alone(modality, layers, width)
+        with seeded(config.seed, "initialisation", modality):
+            return alone(modality, layers, width)
     assert isinstance(width, dict)
     if config.distill is None:
-        counts = {modality: len(chosen) for modality, chosen in layers.items()}
-        parts = (config.head, config.fusion, config.dialogue)
-        return FusedClassifier(*parts, layers=counts, width=width, classes=classes, probe=probe)
+        found = {modality: tuned(modality, layers[modality]) for modality in layers}
+        return FusedClassifier(
+            config.head,
+            config.fusion,
+            config.dialogue,
+            layers={modality: len(chosen) for modality, chosen in layers.items()},
+            width=width,
+            classes=classes,
+            probe=probe,
+            encoders={modality: encoder for modality, encoder in found.items() if encoder is not None},
+        )
     students = {}
     for modality in layers:
         with seeded(config.seed, "initialisation", modality):
-            students[modality] = alone(layers[modality], width[modality])
+            students[modality] = alone(modality, layers[modality], width[modality])
     with seeded(config.seed, "initialisation", "fusion"):
         return StudentsClassifier(config.head, config.fusion, students=students, classes=classes, probe=probe)
 

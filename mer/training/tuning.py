@@ -1,4 +1,4 @@
-"""Trials that train the encoder too: adapters or weights above the frozen layers, with the head (methods 6)."""
+"""Trials that train encoders too: adapters or weights above the frozen layers, with the heads (methods 6)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from torch import Tensor, nn
 
 from mer.config import TrialConfig
 from mer.errors import TrialFailed
-from mer.models.adapters import ENCODER
-from mer.models.tuned import TunedClassifier
-from mer.training.data import Layers, TokenSplit, TrainingData
+from mer.training.data import Layers, TokenSplit, TrainingData, part_of
+from mer.training.distillation import DistillationRun
 from mer.training.run import Row, TrainingRun
 
 
 class TuningRun(TrainingRun):
-    """A TrainingRun whose model holds its encoder. Checkpoints hold what is trained, never the backbone.
+    """A TrainingRun whose model holds encoders. Checkpoints hold what is trained, never the backbones.
 
     Raises: MerError when a weight that is to be trained gets no gradient.
     """
 
-    model: TunedClassifier
-
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
         self.retried_from: int | None = None  # rows of a forward pass that did not fit into memory
         super().__init__(config, data, layers, device)
-        self.model.refuse_idle(data.train, layers, self._train_rows_N)
+        self.model.eval()
+        for modality, encoder in self.model.tuned.items():
+            part = part_of(data.train, modality)
+            if len(part.present_rows):
+                encoder.refuse_idle(part, part.present_rows)
 
     # -- memory ------------------------------------------------------------------------------------------------
 
@@ -37,8 +38,7 @@ class TuningRun(TrainingRun):
 
         Raises: TrialFailed when that does not fit either.
         """
-        encoder = self.model.encoder
-        rows = min(encoder.micro_batch or len(rows_B), len(rows_B))
+        rows = min(self._micro_batch or len(rows_B), len(rows_B))
         try:
             return super()._step(rows_B)
         except RuntimeError as fault:  # torch.OutOfMemoryError is one; on the CPU it is a plain one
@@ -46,51 +46,73 @@ class TuningRun(TrainingRun):
                 raise
             if self.retried_from is not None or rows == 1:
                 raise TrialFailed(self._memory_words(rows, rows_B)) from fault
-        self.retried_from, encoder.micro_batch = rows, rows // 2
+        self.retried_from = rows
+        self._read_at_once(rows // 2)
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return self._step(rows_B)
 
+    @property
+    def _micro_batch(self) -> int | None:
+        """Rows per forward pass, the same for all encoders; None: a whole batch."""
+        encoder = next(iter(self.model.tuned.values()))
+        rows: int | None = encoder.micro_batch
+        return rows
+
+    def _read_at_once(self, rows: int | None) -> None:
+        for encoder in self.model.tuned.values():
+            encoder.micro_batch = rows
+
     def _memory_words(self, rows: int, rows_B: np.ndarray) -> str:
-        assert isinstance(self.data.train, TokenSplit)
-        tokens = int(self.data.train.tokens.lengths[rows_B].max())
-        found = f"out of memory with {rows} rows of up to {tokens} tokens per forward pass"
+        longest, modality = 0, ""
+        for name, encoder in self.model.tuned.items():
+            part = part_of(self.data.train, name)
+            assert isinstance(part, TokenSplit)
+            states = encoder.cost(int(part.tokens.lengths[rows_B].max()))
+            longest, modality = max((longest, modality), (states, name))
+        found = f"out of memory with {rows} rows of up to {longest} tokens of {modality} per forward pass"
         if self.retried_from is not None:
             found += f", after {self.retried_from}"
         if torch.cuda.is_available():
             free, total = torch.cuda.mem_get_info()
             found += f" ({free / 2**30:.1f} of {total / 2**30:.1f} GiB free)"
-        return f"{found}: set optim.micro_batch lower, encoders.text.recompute: true, or freeze more layers"
+        return f"{found}: set optim.micro_batch lower, encoders.{modality}.recompute: true, or freeze more layers"
 
     def _further_scores(self, scores: Any) -> Row:
         """Rows per forward pass, where memory made them fewer than the configuration says."""
         row = super()._further_scores(scores)
-        return row if self.retried_from is None else row | {"micro_batch": float(self.model.encoder.micro_batch or 0)}
+        return row if self.retried_from is None else row | {"micro_batch": float(self._micro_batch or 0)}
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _build_model(self) -> TunedClassifier:
+    def _build_model(self) -> Any:
         return super()._build_model().to(self.device)  # at once: the norm's statistics are a pass of the encoder
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
-        """The head and the objective as ever; the encoder's layers, in mode full the lower the slower."""
+        """Heads and objectives as ever; of each encoder its layers, in mode full the lower the slower."""
         groups = super()._parameter_groups()
-        rate, _ = groups["head"]
-        groups["head"] = (rate, [p for name, p in self.model.named_parameters() if not name.startswith(ENCODER)])
-        ((_, own),) = self.config.tuned.items()
-        decay = own.full.layer_decay if own.mode == "full" else 1.0
-        return groups | dict(self.model.encoder.rates(self.config.encoder_lr, decay))
+        for modality, encoder in self.model.tuned.items():
+            own = self.config.tuned[modality]
+            decay = own.full.layer_decay if own.mode == "full" else 1.0
+            rates = encoder.rates(self.config.encoder_lr(modality), decay)
+            groups |= {f"{modality}_{name}": group for name, group in rates.items()}
+        return groups
 
     # -- state -------------------------------------------------------------------------------------------------
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, card = super().state()
-        return tensors, card | {"retried_from": self.retried_from, "micro_batch": self.model.encoder.micro_batch}
+        return tensors, card | {"retried_from": self.retried_from, "micro_batch": self._micro_batch}
 
     def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         super().load_state(tensors, card)
-        self.retried_from, self.model.encoder.micro_batch = card["retried_from"], card["micro_batch"]
+        self.retried_from = card["retried_from"]
+        self._read_at_once(card["micro_batch"])
+
+
+class TunedDistillationRun(TuningRun, DistillationRun):
+    """A DistillationRun whose students hold encoders."""
 
 
 def _is_memory(fault: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,22 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
+from open_study import begin_study, quiet
 
-from mer.checkpoints import save_tensors
 from mer.checkpoints.export import Export, read_export
-from mer.config import TrialConfig
 from mer.data.sample import write_sample
-from mer.features import load_features, select_layers
-from mer.files import write_json, write_text
-from mer.study.artifacts import write_artifacts
 from mer.study.exporting import Exported, Options, export_study
-from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.feature_plan import FeaturePlan
 from mer.study.ledger import Ledger
-from mer.study.load import load_spec
 from mer.study.record import StudyRecord, read_record
 from mer.study.spec import StudySpec
-from mer.training import SplitArrays, TrainingData, TrainingRun
+from mer.training import TrainingRun
 
 SPACE = """study: small
 trainable: text
@@ -81,68 +74,25 @@ class Made:
         return Ledger(self.folder, self.spec)
 
 
-def quiet() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
 def make_study(place: Path) -> Made:
     """Seven trials: three kinds of prediction, one failed, one stopped early, one without weights, one running."""
     torch.set_num_threads(1)
     write_sample(place / "corpus", dialogues_per_split={"train": 8, "dev": 5})
-    space = place / "space.yaml"
-    space.write_text(SPACE.replace("CORPUS", str(place / "corpus")))
-    spec, cache, folder = load_spec(space), place / "features", place / "studies" / "small"
-    plan = ensure_plan(spec, cache, progress=False)
-    folder.mkdir(parents=True)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
-    made = Made(place, folder, cache, spec, plan, {})
+    study = begin_study(SPACE.replace("CORPUS", str(place / "corpus")), place)
+    made = Made(place, study.folder, study.cache, study.spec, study.plan, {})
     for number in (HEAD, CENTER, ANCHOR, FAILED, CUT, BARE, RUNNING):
-        assignment = ledger.next_assignment()
-        assert assignment is not None and assignment.number == number
+        run = study.next_run()
         if number == RUNNING:
             break
         if number == FAILED:
-            ledger.end(number, "error", best=None, reason="RuntimeError: out of luck")
+            study.ledger.end(number, "error", best=None, reason="RuntimeError: out of luck")
             continue
-        run = made.runs[number] = train(spec.trial_config(assignment.params), plan)
-        write_trial(folder, number, run)
-        ledger.end(number, "cut" if number == CUT else "finished", best=run.best_row)
-    (folder / "trials/00005/best.safetensors").unlink()
+        while not run.finished:
+            run.train_epoch()
+        made.runs[number] = run
+        study.end(number, run, "cut" if number == CUT else "finished")
+    (study.folder / "trials/00005/best.safetensors").unlink()
     return made
-
-
-def train(config: TrialConfig, plan: FeaturePlan) -> TrainingRun:
-    paths = plan.of(config)["text"]
-    train_table, dev = load_features(Path(paths["train"])), load_features(Path(paths["dev"]))
-    task = config.data.label
-    data = TrainingData(
-        SplitArrays(train_table.ids, train_table.features, train_table.labels[task]),
-        SplitArrays(dev.ids, dev.features, dev.labels[task]),
-        dev.label_names[task],
-        train_table.label_text[task],
-    )
-    assert config.encoders.text is not None
-    run = TrainingRun(config, data, select_layers(config.encoders.text.layers, dev.features.shape[1]))
-    while not run.finished:
-        run.train_epoch()
-    return run
-
-
-def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
-    """What trainables.base and the tracker leave of a trial."""
-    assert run.best_row is not None
-    trial = folder / "trials" / f"{number:05d}"
-    config, best = run.config.model_dump(mode="json"), run.best_row
-    names = list(run.data.class_names)
-    card = {"number": number, "epoch": best["epoch"], "row": best, "config": config, "class_names": names}
-    save_tensors(trial / "best.safetensors", run.best_state(), card)
-    dev = run.data.dev
-    write_artifacts(trial, title="small", config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N)
-    write_json(trial / "artifacts/environment.json", {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})
 
 
 @pytest.fixture(scope="session")

@@ -8,25 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from export_helpers import CENTER, HEAD, Made, quiet, write_trial
+from export_helpers import CENTER, HEAD, Made
+from open_study import begin_study, quiet
 
 import mer
-from mer.checkpoints import save_tensors
 from mer.checkpoints.export import Export
 from mer.config import DataConfig, TrialConfig
 from mer.data import load_corpus
 from mer.data.sample import write_sample
 from mer.errors import MerError
 from mer.features import load_features
-from mer.files import write_json, write_text
+from mer.files import write_json
 from mer.outputs import ensure_outputs
 from mer.study.exporting import Options, export_study
-from mer.study.feature_plan import ensure_config, ensure_plan, ensure_teacher
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
+from mer.study.feature_plan import ensure_config, ensure_teacher
 from mer.study.record import read_record
 from mer.training import build_run
-from trainables.base import best_file
 from trainables.shared_features import as_training_data, read_table
 
 TEXT = "text: {backbone: minilm, layers: [2, -1], pooler: target, speaker: name, context: {past: 2}}"
@@ -58,30 +55,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(space: str, place: Path, cache: Path) -> Path:
     """A study of one trial, as driver and worker leave it."""
-    (place / "space.yaml").write_text(space)
-    spec = load_spec(place / "space.yaml")
-    plan = ensure_plan(spec, cache, progress=False)
-    folder = place / "studies" / spec.study
-    folder.mkdir(parents=True)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    assignment = ledger.next_assignment()
-    assert assignment is not None
-    config = spec.trial_config(assignment.params)
-    files = plan.of(config)
-    tables = {s: {name: read_table(Path(of[s])) for name, of in files.items()} for s in ("train", "dev")}
-    run = build_run(config, *as_training_data(config, tables["train"], tables["dev"]))
-    while not run.finished:
-        run.train_epoch()
-    write_trial(folder, 0, run)
-    for name, best in run.bests().items():
-        card: dict[str, Any] = {"number": 0, "epoch": best.row["epoch"], "row": best.row}
-        card |= {"config": best.config.model_dump(mode="json"), "class_names": list(run.data.class_names)}
-        save_tensors(folder / "trials/00000" / best_file(name), best.tensors, card)
-    ledger.end(0, "finished", best=run.best_row)
-    return folder
+    study = begin_study(space, place, cache)
+    study.train_next()
+    return study.folder
 
 
 @pytest.fixture(scope="module")

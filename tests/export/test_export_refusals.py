@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from export_helpers import BARE, FAILED, HEAD, RUNNING, Made, quiet
+from export_helpers import BARE, FAILED, HEAD, RUNNING, Made
+from open_study import quiet
 from typer.testing import CliRunner
 
 import mer

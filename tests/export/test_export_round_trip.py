@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from export_helpers import ANCHOR, BARE, CENTER, CUT, HEAD, Made, quiet
+from export_helpers import ANCHOR, BARE, CENTER, CUT, HEAD, Made
+from open_study import quiet
 
 import mer
 from mer.checkpoints import load_tensors, save_tensors

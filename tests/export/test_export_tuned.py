@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export_helpers import quiet, write_trial
+from open_study import OpenStudy, begin_study
 
 import mer
 from mer.checkpoints.export import read_export
@@ -18,16 +18,8 @@ from mer.data import load_corpus
 from mer.data.sample import write_sample
 from mer.errors import MerError
 from mer.features import load_features
-from mer.files import write_json, write_text
 from mer.outputs import ensure_outputs
-from mer.study.exporting import Options, export_study
-from mer.study.feature_plan import ensure_plan
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.record import read_record
 from mer.study.verification import verify_trial
-from mer.training import build_run
-from trainables.shared_features import as_training_data, read_table
 
 SPACE = """study: tuned
 trainable: text
@@ -54,15 +46,20 @@ SPLIT, LIVE, FULL = range(3)
 
 @dataclass(frozen=True)
 class Tuned:
-    folder: Path
-    cache: Path
+    study: OpenStudy
     corpus: Path
     files: dict[int, dict[str, str]]
 
+    @property
+    def folder(self) -> Path:
+        return self.study.folder
+
+    @property
+    def cache(self) -> Path:
+        return self.study.cache
+
     def export(self, out: Path, trial: int, **options):
-        return export_study(
-            read_record(self.folder), Options(out=out, cache=self.cache, trial=trial, **options), quiet()
-        )[0]
+        return self.study.export(out, trial, **options)
 
 
 @pytest.fixture(scope="module")
@@ -70,25 +67,9 @@ def tuned(tmp_path_factory) -> Tuned:
     torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("tuned")
     write_sample(place / "corpus", dialogues_per_split={"train": 4, "dev": 3})
-    (place / "space.yaml").write_text(SPACE.replace("CORPUS", str(place / "corpus")))
-    spec, cache, folder = load_spec(place / "space.yaml"), place / "features", place / "studies" / "tuned"
-    plan = ensure_plan(spec, cache, progress=False)
-    folder.mkdir(parents=True)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
-    files = {}
-    for number in (SPLIT, LIVE, FULL):
-        config = spec.trial_config(ledger.next_assignment().params)
-        files[number] = plan.of(config)["text"]
-        train, dev = ({"text": read_table(Path(files[number][split]))} for split in ("train", "dev"))
-        run = build_run(config, *as_training_data(config, train, dev))
-        run.train_epoch()
-        write_trial(folder, number, run)
-        ledger.end(number, "finished", best=run.best_row)
-    return Tuned(folder, cache, place / "corpus", files)
+    study = begin_study(SPACE.replace("CORPUS", str(place / "corpus")), place)
+    runs = {number: study.train_next(number) for number in (SPLIT, LIVE, FULL)}
+    return Tuned(study, place / "corpus", {number: study.plan.of(run.config)["text"] for number, run in runs.items()})
 
 
 def test_one_file_for_each_layer_that_training_starts_from(tuned):
@@ -128,7 +109,7 @@ def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
 
     tuned.export(tmp_path / "model", number)
     export = read_export(tmp_path / "model")
-    assert not any(name.startswith("model.encoder.") for name in export.tensors())
+    assert not any(name.startswith("model.encoders.") for name in export.tensors())
     words = json.loads((tmp_path / "model/adapter/adapter_config.json").read_text())
     assert words["base_model_name_or_path"] == "minilm" and words["peft_type"] == "LORA"
     encoder = export.config.encoders.text
@@ -157,7 +138,7 @@ def test_a_merged_export_needs_no_adapter(tuned, tmp_path):
     assert 0 < done.largest_difference <= 1e-4
     assert not (tmp_path / "merged/adapter").exists()
     names = read_export(tmp_path / "merged").tensors()
-    assert "model.encoder.model.encoder.layer.4.attention.self.query.weight" in names
+    assert "model.encoders.text.model.encoder.layer.4.attention.self.query.weight" in names
     assert not any("lora" in name or "layer.3." in name for name in names)
     one, other = (mer.load(tmp_path / name).predict(["Oh my God!", "I am so sad."]) for name in ("plain", "merged"))
     for a, b in zip(one, other, strict=True):

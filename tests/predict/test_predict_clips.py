@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export_helpers import quiet, write_trial
+from open_study import begin_study
 
 import mer
 from mer import console
@@ -24,15 +24,9 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.clip_reading import locate_clip_backbone
 from mer.features.live import LiveClips
-from mer.files import write_json, write_text
 from mer.predict import app
-from mer.study.exporting import Options, export_study
-from mer.study.feature_plan import FeaturePlan, ensure_plan
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.record import read_record
+from mer.study.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun
-from trainables.shared_features import as_training_data, read_table
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
@@ -88,32 +82,13 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
     clip(corpus, "audio", "dev", MISSING).unlink()
     clip(corpus, "audio", "train", 3).unlink()
     backbone = save_backbone("wav2vec2_layer", place / "tiny")
-    space = place / "space.yaml"
-    space.write_text(SPACE.replace("CORPUS", str(corpus)).replace("BACKBONE", str(backbone.folder)))
-    spec, folder = load_spec(space), place / "studies" / "heard"
-    plan = ensure_plan(spec, place / "features", progress=False)
-    folder.mkdir(parents=True)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
-    made = Heard(corpus, plan, [], [])
+    study = begin_study(SPACE.replace("CORPUS", str(corpus)).replace("BACKBONE", str(backbone.folder)), place)
+    made = Heard(corpus, study.plan, [], [])
     for number in (SIGNAL, PRETRAINED):
-        assignment = ledger.next_assignment()
-        assert assignment is not None and assignment.number == number
-        config = spec.trial_config(assignment.params)
-        tables = [read_table(Path(plan.of(config)["audio"][split])) for split in ("train", "dev")]
-        run = TrainingRun(config, *as_training_data(config, *({"audio": table} for table in tables)))
-        while not run.finished:
-            run.train_epoch()
-        write_trial(folder, number, run)
-        ledger.end(number, "finished", best=run.best_row)
+        run = study.train_next(number)
         run.load_weights({name: tensor for name, tensor in run.best_state().items() if name != "dev_logits"})
         made.runs.append(run)
-    for number in (SIGNAL, PRETRAINED):
-        options = Options(out=place / f"export{number}", cache=place / "features", trial=number)
-        made.exports.append(export_study(read_record(folder), options, quiet())[0].export)
+    made.exports += [study.export(place / f"export{number}", number).export for number in (SIGNAL, PRETRAINED)]
     return made
 
 

@@ -11,23 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export_helpers import quiet, write_trial
+from open_study import begin_study
 
 import mer
 from mer.checkpoints.export import Export
 from mer.data.inputs import Inputs, from_csv
 from mer.data.types import Dialogue
 from mer.features import load_features
-from mer.files import write_json, write_text
 from mer.predict import Request, run
 from mer.predictor import Predictor, as_dialogue
-from mer.study.exporting import Options, export_study
-from mer.study.feature_plan import FeaturePlan, ensure_plan
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.record import read_record
+from mer.study.feature_plan import FeaturePlan
 from mer.training import FusedSplit, TrainingRun
-from trainables.shared_features import as_training_data, read_table
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
@@ -87,31 +81,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     place = tmp_path_factory.mktemp("told")
     corpus = write_meld(place / "corpus", {"train": 14, "dev": DEV}, video=False)
     clip(corpus, "audio", "dev", MISSING).unlink()
-    space = place / "space.yaml"
-    space.write_text(SPACE.replace("CORPUS", str(corpus)))
-    spec, folder = load_spec(space), place / "studies" / "told"
-    plan = ensure_plan(spec, place / "features", progress=False)
-    folder.mkdir(parents=True)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
-    made = Told(corpus, plan, [], [])
+    study = begin_study(SPACE.replace("CORPUS", str(corpus)), place)
+    made = Told(corpus, study.plan, [], [])
     for number in TRIALS:
-        assignment = ledger.next_assignment()
-        assert assignment is not None and assignment.number == number
-        config = spec.trial_config(assignment.params)
-        paths = plan.of(config)
-        train, dev = ({m: read_table(Path(of[split])) for m, of in paths.items()} for split in ("train", "dev"))
-        trial = TrainingRun(config, *as_training_data(config, train, dev))
-        while not trial.finished:
-            trial.train_epoch()
-        write_trial(folder, number, trial)
-        ledger.end(number, "finished", best=trial.best_row)
+        trial = study.train_next(number)
+        trial.load_weights({name: tensor for name, tensor in trial.best_state().items() if name != "dev_logits"})
         made.runs.append(trial)
-        options = Options(out=place / f"export{number}", cache=place / "features", trial=number)
-        made.exports.append(export_study(read_record(folder), options, quiet())[0].export)
+    made.exports += [study.export(place / f"export{number}", number).export for number in TRIALS]
     return made
 
 

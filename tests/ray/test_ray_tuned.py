@@ -1,4 +1,4 @@
-"""Trials that tune an encoder, in real workers: shared weights stay as they are, a kill costs nothing."""
+"""Trials that tune encoders, in real workers: shared weights stay as they are, a kill costs nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from audio_backbones import save_backbone
 from conftest_ray import Workshop, histories, wait_until
 
 from mer.checkpoints import load_tensors
@@ -21,14 +22,17 @@ pytestmark = pytest.mark.ray
 
 SPACE = """
 study: tuned
-trainable: text
+trainable: fusion
 budget: {trials: 2, epochs: 4}
 sampler: {kind: random, seed: 3}
 scheduler: {kind: none}
 resources: {cpu: 1, workers: 1}
 fixed:
   data: {root: CORPUS}
-  encoders: {text: {backbone: minilm, mode: lora, freeze_layers: 4, lora: {rank: 4}}}
+  encoders:
+    text: {backbone: minilm, mode: lora, freeze_layers: 4, lora: {rank: 4}}
+    audio: {backbone: BACKBONE, mode: lora, freeze_layers: 1, lora: {rank: 4}}
+  fusion: {kind: concat, width: 16, modality_dropout: 0.2}
   optim: {batch_size: 8}
 params:
   optim.encoder_lr: {float: [1e-4, 1e-2], log: true}
@@ -38,8 +42,10 @@ params:
 @pytest.fixture(scope="module")
 def tuning(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     home = tmp_path_factory.mktemp("tuning")
-    write_sample(home / "corpus", dialogues_per_split={"train": 12, "dev": 3})
-    (home / "space.yaml").write_text(SPACE.replace("CORPUS", str(home / "corpus")))
+    write_sample(home / "corpus", dialogues_per_split={"train": 12, "dev": 3}, modalities=("text", "audio"))
+    backbone = save_backbone("wavlm", home / "tiny")
+    space = SPACE.replace("CORPUS", str(home / "corpus")).replace("BACKBONE", str(backbone.folder))
+    (home / "space.yaml").write_text(space)
     return Workshop(home, home / "space.yaml", home / "features")
 
 
@@ -55,8 +61,9 @@ def test_a_study_killed_in_a_trial_goes_on_to_the_same_numbers(tuning: Workshop,
     process.communicate(timeout=60)
     tensors, card = load_tensors(last)
     assert 0 < card["epoch"] < 4, "the kill came too late to mean anything"
-    encoder = [name for name in tensors if name.startswith("model.encoder.")]
-    assert encoder and all(".lora_" in name for name in encoder), "a checkpoint holds what is trained"
+    for modality in ("text", "audio"):
+        encoder = [name for name in tensors if name.startswith(f"model.encoders.{modality}.")]
+        assert encoder and all(".lora_" in name for name in encoder), "a checkpoint holds what is trained"
     tuning.run(killed, "--resume")
     assert histories(killed / "tuned") == histories(whole / "tuned")
     assert all(len(rows) == 4 for rows in histories(whole / "tuned").values())
@@ -83,20 +90,20 @@ def test_workers_map_one_copy_of_the_weights_and_never_write_to_it(tuning: Works
         data, layers = features.training_data(config, {"text": files})
         run = build_run(config, data, layers)
         run.train_epoch()
-        assert data.base is not None
-        places = {array.__array_interface__["data"][0] for array in data.base.values()}
-        mapped = sum(weight.data_ptr() in places for weight in run.model.encoder.parameters())
-        return [array.flags.writeable for array in data.base.values()], mapped
+        base = data.base["text"]
+        places = {array.__array_interface__["data"][0] for array in base.values()}
+        mapped = sum(weight.data_ptr() in places for weight in run.model.tuned["text"].parameters())
+        return [array.flags.writeable for array in base.values()], mapped
 
     start_ray(None, 200 * 2**20)
     try:
         features = SharedFeatures.put(list(paths.values()), [encoder])
         files = {split: str(path) for split, path in paths.items()}
-        expected = base_weights(locate(encoder, weights=True), 4)
+        expected = base_weights(encoder, locate(encoder, weights=True), 4)
         for writeable, mapped in ray.get([train.remote(features, files) for _ in range(2)]):
             assert not any(writeable) and mapped == len(expected)
-        stored = features.training_data(config, {"text": files})[0].base
-        assert stored is not None and stored.keys() == expected.keys()
+        stored = features.training_data(config, {"text": files})[0].base["text"]
+        assert stored.keys() == expected.keys()
         assert all(np.array_equal(stored[name], array) for name, array in expected.items())
     finally:
         ray.shutdown()

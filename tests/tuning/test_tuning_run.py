@@ -89,16 +89,16 @@ def test_with_a_micro_batch_dropout_is_the_same_on_the_way_back(lab):
 def test_training_leaves_shared_arrays_alone(lab, settings):
     config = lab.config(**settings)
     data, layers = lab.training_data(config)
-    before = checksum(data.base), checksum({"values": data.train.tokens.values})
+    before = checksum(data.base["text"]), checksum({"values": data.train.tokens.values})
     run = build_run(config, data, layers)
-    start = {name: weight.detach().clone() for name, weight in run.model.encoder.trained().items()}
+    start = {name: weight.detach().clone() for name, weight in run.model.tuned["text"].trained().items()}
     while not run.finished:
         run.train_epoch()
-    assert (checksum(data.base), checksum({"values": data.train.tokens.values})) == before
-    moved = [name for name, weight in run.model.encoder.trained().items() if not torch.equal(weight, start[name])]
+    assert (checksum(data.base["text"]), checksum({"values": data.train.tokens.values})) == before
+    moved = [name for name, weight in run.model.tuned["text"].trained().items() if not torch.equal(weight, start[name])]
     assert len(moved) == len(start)
-    shared = {array.__array_interface__["data"][0] for array in data.base.values()}
-    for weight in run.model.encoder.parameters():
+    shared = {array.__array_interface__["data"][0] for array in data.base["text"].values()}
+    for weight in run.model.tuned["text"].parameters():
         assert (weight.data_ptr() in shared) == (not weight.requires_grad)
 
 
@@ -106,7 +106,7 @@ def test_two_runs_use_one_base(lab):
     config = lab.config()
     data, layers = lab.training_data(config)
     places = [
-        {w.data_ptr() for w in build_run(config, data, layers).model.encoder.parameters() if not w.requires_grad}
+        {w.data_ptr() for w in build_run(config, data, layers).model.tuned["text"].parameters() if not w.requires_grad}
         for _ in range(2)
     ]
     assert places[0] == places[1] and len(places[0]) > 10
@@ -121,22 +121,22 @@ def test_nothing_is_kept_of_what_is_frozen(lab):
     assert len(run.optimizer.state) == len(trained)
     names = run.weights()
     assert any("layer.2.attention.self.query.lora_A" in name for name in names)
-    assert not any("base_layer" in name or "layer.1." in name for name in names if name.startswith("model.encoder."))
+    assert not any("base_layer" in name or "layer.1." in name for name in names if name.startswith("model.encoders."))
 
 
 def test_the_lower_the_slower(lab):
     run = lab.run(depth=4, mode="full", freeze_layers=1, full={"layer_decay": 0.5}, optim={"encoder_lr": 0.08})
     rates = {group["name"]: group["base_lr"] for group in run.optimizer.param_groups}
     assert {name: rate for name, rate in rates.items() if "no_decay" not in name} == pytest.approx(
-        {"head": 0.01, "layer_03": 0.08, "layer_02": 0.04, "layer_01": 0.02}
+        {"head": 0.01, "text_layer_03": 0.08, "text_layer_02": 0.04, "text_layer_01": 0.02}
     )
     lora = lab.run(depth=4, optim={"encoder_lr": 0.08})
-    assert {g["base_lr"] for g in lora.optimizer.param_groups if g["name"].startswith("layer")} == {0.08}
+    assert {g["base_lr"] for g in lora.optimizer.param_groups if g["name"].startswith("text_layer")} == {0.08}
 
 
 def test_embeddings_are_trained_on_request_only(lab):
     def trained(**settings):
-        return [name for name in lab.run(mode="full", **settings).model.encoder.trained() if "embeddings" in name]
+        return [name for name in lab.run(mode="full", **settings).model.tuned["text"].trained() if "embeddings" in name]
 
     assert trained() == []
     assert "model.embeddings.word_embeddings.weight" in trained(full={"embeddings": True})
@@ -145,14 +145,14 @@ def test_embeddings_are_trained_on_request_only(lab):
 def test_dropout_is_for_what_learns(lab):
     run = lab.run(depth=4, freeze_layers=2, split_cache=False)
     run.model.train()
-    layers = dict(run.model.encoder.numbered_layers())
+    layers = dict(run.model.tuned["text"].numbered_layers())
     assert [layers[i].training for i in range(4)] == [False, False, True, True]
-    assert not run.model.encoder.model.embeddings.training
+    assert not run.model.tuned["text"].model.embeddings.training
     given = run.data.train.batch(np.arange(6), run.layers)[0]
     with torch.no_grad():
-        assert not torch.equal(run.model.encoder.pooled(given), run.model.encoder.pooled(given))
+        assert not torch.equal(run.model.tuned["text"].pooled(given), run.model.tuned["text"].pooled(given))
         run.model.eval()
-        assert torch.equal(run.model.encoder.pooled(given), run.model.encoder.pooled(given))
+        assert torch.equal(run.model.tuned["text"].pooled(given), run.model.tuned["text"].pooled(given))
 
 
 def test_scores_do_not_depend_on_who_is_read_beside(lab):
@@ -192,16 +192,16 @@ def test_resume_equals_uninterrupted(lab, settings, tmp_path):
 
 def short_of_memory(run: TuningRun, monkeypatch, most_rows: int) -> list[int]:
     """As if more rows at once did not fit; returns the list that notes how many were read."""
-    read, usual = [], run.model.encoder._read
+    read, usual = [], run.model.tuned["text"]._read
 
-    def limited(given, real_BT, weights_BT):
+    def limited(given, real_BT, spans_B2):
         if run.model.training:
             read.append(len(given))
             if len(given) > most_rows:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
-        return usual(given, real_BT, weights_BT)
+        return usual(given, real_BT, spans_B2)
 
-    monkeypatch.setattr(run.model.encoder, "_read", limited)
+    monkeypatch.setattr(run.model.tuned["text"], "_read", limited)
     return read
 
 
@@ -216,19 +216,21 @@ def test_out_of_memory_is_tried_once_with_half_the_rows(lab, monkeypatch, tmp_pa
     save_tensors(tmp_path / "run.safetensors", *run.state())
     resumed = lab.run(**STILL)
     resumed.load_state(*load_tensors(tmp_path / "run.safetensors"))
-    assert resumed.model.encoder.micro_batch == 4 and resumed.retried_from == 8
+    assert resumed.model.tuned["text"].micro_batch == 4 and resumed.retried_from == 8
 
 
 def test_out_of_memory_twice_fails_the_trial_with_figures(lab, monkeypatch):
     run = lab.run()
     short_of_memory(run, monkeypatch, most_rows=2)
-    with pytest.raises(TrialFailed, match=r"out of memory with 4 rows of up to \d+ tokens per forward pass, after 8"):
+    with pytest.raises(
+        TrialFailed, match=r"out of memory with 4 rows of up to \d+ tokens of text per forward pass, after 8"
+    ):
         run.train_epoch()
 
 
 def test_other_faults_are_not_taken_for_memory(lab, monkeypatch):
     run = lab.run()
-    monkeypatch.setattr(run.model.encoder, "_read", lambda *_: torch.zeros(2, 3) @ torch.zeros(2, 3))
+    monkeypatch.setattr(run.model.tuned["text"], "_read", lambda *_: torch.zeros(2, 3) @ torch.zeros(2, 3))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         run._step(np.arange(8))
 

@@ -45,7 +45,8 @@ class Lab:
         train, dev = ({name: read_table(path) for name, path in paths[split].items()} for split in SPLITS)
         data, layers = as_training_data(config, train, dev)
         ((_, encoder),) = config.tuned.items()
-        shared = read_only(base_weights(locate(encoder, weights=True), encoder.first_tuned)) if base else None
+        found = locate(encoder, weights=True)
+        shared = {"text": read_only(base_weights(encoder, found, encoder.first_tuned))} if base else {}
         return replace(data, base=shared), layers
 
     def run(self, **settings: Any) -> TuningRun:

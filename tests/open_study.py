@@ -1,0 +1,91 @@
+"""A study whose trials are trained in the test's own process, on disk as a driver and its workers leave it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mer.checkpoints import save_tensors
+from mer.files import write_json, write_text
+from mer.study.artifacts import write_artifacts
+from mer.study.exporting import Exported, Options, export_study
+from mer.study.feature_plan import FeaturePlan, ensure_plan
+from mer.study.ledger import Ledger
+from mer.study.load import load_spec
+from mer.study.record import read_record
+from mer.study.spec import StudySpec
+from mer.training import TrainingRun, build_run
+from trainables.base import best_file
+from trainables.shared_features import as_training_data, read_table
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """Begun, with its features extracted."""
+
+    spec: StudySpec
+    plan: FeaturePlan
+    folder: Path
+    cache: Path
+    ledger: Ledger
+
+    def next_run(self) -> TrainingRun:
+        """The next trial, untrained."""
+        assignment = self.ledger.next_assignment()
+        assert assignment is not None
+        config = self.spec.trial_config(assignment.params)
+        files = self.plan.of(config)
+        train, dev = ({m: read_table(Path(of[split])) for m, of in files.items()} for split in ("train", "dev"))
+        return build_run(config, *as_training_data(config, train, dev))
+
+    def train_next(self, number: int = 0) -> TrainingRun:
+        """The next trial, whose number is known, trained and ended."""
+        run = self.next_run()
+        while not run.finished:
+            run.train_epoch()
+        self.end(number, run)
+        return run
+
+    def end(self, number: int, run: TrainingRun, outcome: Any = "finished") -> None:
+        write_trial(self.folder, number, run)
+        self.ledger.end(number, outcome, best=run.best_row)
+
+    def export(self, out: Path, trial: int = 0, **options: Any) -> Exported:
+        chosen = Options(out=out, cache=self.cache, trial=trial, **options)
+        return export_study(read_record(self.folder), chosen, quiet())[0]
+
+
+def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy:
+    """Args: space: YAML. place: gets the file, studies/, and features/ where no other `cache` is given."""
+    (place / "space.yaml").write_text(space)
+    spec = load_spec(place / "space.yaml")
+    kept = cache or place / "features"
+    plan = ensure_plan(spec, kept, progress=False)
+    folder = place / "studies" / spec.study
+    folder.mkdir(parents=True)
+    ledger = Ledger(folder, spec)
+    ledger.check_features(folder, plan.names())
+    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_text(folder / "code.diff", "\n")
+    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
+    return OpenStudy(spec, plan, folder, kept, ledger)
+
+
+def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
+    """What trainables.base and the tracker leave of a trial."""
+    trial = folder / "trials" / f"{number:05d}"
+    for name, best in run.bests().items():
+        card: dict[str, Any] = {"number": number, "epoch": best.row["epoch"], "row": best.row}
+        card |= {"config": best.config.model_dump(mode="json"), "class_names": list(run.data.class_names)}
+        save_tensors(trial / best_file(name), best.tensors, card)
+    dev, config = run.data.dev, run.config.model_dump(mode="json")
+    write_artifacts(trial, title="small", config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N)
+    write_json(trial / "artifacts/environment.json", {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})

@@ -1,0 +1,184 @@
+"""Tuned encoders inside a fusion and a distillation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from several import Several
+from tuning_lab import checksum
+
+from mer.checkpoints import load_tensors, save_tensors
+from mer.config import student_config
+from mer.training import TrainingRun, build_run
+from mer.training.distillation import DistillationRun
+
+FUSED = {"fusion__kind": "concat", "fusion__width": 16, "fusion__modality_dropout": 0.2}
+TAUGHT = {"distill__teacher": "exports/t", "distill__warmup_steps": 4, "fusion__kind": "concat", "fusion__width": 16}
+ALL = ("text", "audio", "video")
+
+
+@pytest.fixture(scope="module")
+def several(backbone, tmp_path_factory):
+    return Several(backbone("roberta", 2), tmp_path_factory.mktemp("backbones"))
+
+
+def made(several: Several, *modalities: str, **dotted) -> TrainingRun:
+    config = several.config(*modalities, **dotted)
+    return build_run(config, *several.data(config, taught=config.distill is not None))
+
+
+def trained(run: TrainingRun) -> TrainingRun:
+    while not run.finished:
+        run.train_epoch()
+    return run
+
+
+def told(run: TrainingRun) -> list[dict[str, float]]:
+    return [{n: v for n, v in row.items() if n not in ("seconds", "timestamp_ms")} for row in run.history]
+
+
+def test_every_encoder_of_a_fusion_learns_and_nothing_shared_is_written(several):
+    config = several.config(*ALL, **FUSED)
+    data, layers = several.data(config)
+    before = {modality: checksum(base) for modality, base in data.base.items()}
+    run = build_run(config, data, layers)
+    start = {m: {n: w.detach().clone() for n, w in e.trained().items()} for m, e in run.model.tuned.items()}
+    assert list(start) == list(ALL) and all(start.values())
+    trained(run)
+    for modality, encoder in run.model.tuned.items():
+        still = [name for name, weight in encoder.trained().items() if torch.equal(weight, start[modality][name])]
+        assert not still, (modality, still)
+    assert {modality: checksum(base) for modality, base in data.base.items()} == before
+    assert {f"dev_weighted_f1_without_{modality}" for modality in ALL} <= run.history[-1].keys()
+
+
+def test_state_holds_what_is_trained_and_nothing_of_the_backbones(several):
+    run = made(several, *ALL, **FUSED)
+    names = [name for name in run.weights() if ".encoders." in name]
+    trained_ones = {f"model.encoders.{m}.{n}" for m, e in run.model.tuned.items() for n in e.trained()}
+    assert set(names) == trained_ones and len(names) == len(trained_ones)
+    state = dict(run.model.state_dict())
+    del state[next(name for name in state if name.startswith("encoders.audio."))]
+    with pytest.raises(RuntimeError, match=r"1 weights are missing or unknown, e\.g\. encoders\.audio\."):
+        run.model.load_state_dict(state)
+
+
+def test_every_encoder_has_its_own_rate(several):
+    run = made(several, *ALL, **FUSED, encoders__video__full__layer_decay=0.5)
+    rates = {group["name"]: group["base_lr"] for group in run.optimizer.param_groups}
+    wanted = {
+        "head": 0.01,
+        "text_layer_01": 0.005,
+        "text_layer_00": 0.005,
+        "audio_layer_02": 0.002,
+        "audio_layer_01": 0.002,
+    }
+    wanted |= {"video_layer_02": 0.005}
+    assert {name: rate for name, rate in rates.items() if "no_decay" not in name} == pytest.approx(wanted)
+
+
+def test_one_tuned_encoder_beside_frozen_ones(several):
+    frozen = {"encoders__video__mode": "frozen", "encoders__video__freeze_layers": None}
+    run = made(several, *ALL, **FUSED, **frozen, encoders__text__mode="full", encoders__text__layers=[1, 2])
+    assert list(run.model.tuned) == ["text", "audio"]
+    assert run.train_epoch()["train_loss"] > 0
+
+
+@pytest.mark.parametrize("kind", ["fused", "taught", "joint", "dialogue"])
+def test_resume_equals_uninterrupted(several, kind, tmp_path):
+    settings = {
+        "fused": FUSED,
+        "taught": TAUGHT,
+        "joint": {**TAUGHT, "distill__mode": "joint", "optim__ema_decay": 0.9},
+        "dialogue": {**FUSED, "dialogue__kind": "gru"},
+    }[kind]
+    modalities = ("text", "audio")
+    if kind == "dialogue":
+        config = several.config(*modalities, **settings)
+        data, layers = several.data(config)
+        for split in (data.train, data.dev):
+            object.__setattr__(split, "dialogue_N", np.arange(len(split)) // 6)
+        build = lambda: build_run(config, data, layers)  # noqa: E731
+    else:
+        build = lambda: made(several, *modalities, **settings)  # noqa: E731
+    whole = build()
+    whole.train_epoch()
+    save_tensors(tmp_path / "state.safetensors", *whole.state())
+    trained(whole)
+    resumed = build()
+    resumed.load_state(*load_tensors(tmp_path / "state.safetensors"))
+    trained(resumed)
+    assert told(resumed) == told(whole)
+    for name, tensor in whole.state()[0].items():
+        assert torch.equal(resumed.state()[0][name], tensor), name
+
+
+@pytest.mark.parametrize("modality", ALL)
+def test_a_tuned_student_of_a_merged_run_has_the_bits_of_its_own_run(several, modality):
+    together = made(several, *ALL, **TAUGHT)
+    assert isinstance(together, DistillationRun)
+    own = student_config(together.config, modality)
+    alone = build_run(own, *several.data(own, taught=True))
+    for _ in range(together.config.training.epochs):
+        row, said = together.train_epoch(), alone.train_epoch()
+        assert row[f"dev_weighted_f1_{modality}"] == said["dev_weighted_f1"]
+        assert row[f"train_grad_norm_{modality}"] == said["train_grad_norm"]
+        student = together.model.student(modality).state_dict()
+        assert student.keys() == alone.model.state_dict().keys()
+        for name, weight in alone.model.state_dict().items():
+            assert torch.equal(student[name], weight), name
+    best = together.student_bests[modality]
+    assert best.row["epoch"] == alone.best_row["epoch"]
+    assert any(f"encoders.{modality}." in name for name in best.tensors)
+
+
+def test_out_of_memory_halves_what_every_encoder_reads_at_once(several, monkeypatch):
+    run = made(several, *ALL, **FUSED)
+    video, read = run.model.tuned["video"], []
+    usual = video._read
+
+    def limited(given, *others):
+        if run.model.training:
+            read.append(len(given))
+            if len(given) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return usual(given, *others)
+
+    monkeypatch.setattr(video, "_read", limited)
+    assert run.train_epoch()["micro_batch"] == 4
+    assert {encoder.micro_batch for encoder in run.model.tuned.values()} == {4} and max(read[1:]) <= 4
+
+
+def test_a_modality_that_is_left_out_is_not_read(several, monkeypatch):
+    run = made(several, *ALL, **FUSED)
+    run.model.eval()
+    read: list[str] = []
+    for modality, encoder in run.model.tuned.items():
+        usual = encoder._read
+        monkeypatch.setattr(
+            encoder, "_read", lambda *given, usual=usual, modality=modality: (read.append(modality), usual(*given))[1]
+        )
+    from dataclasses import replace
+
+    run.predict(replace(run.data.dev, dropped=frozenset({"text"})))
+    assert set(read) == {"audio", "video"}
+
+
+def test_an_absent_clip_is_an_average_one_and_reaches_no_weight(several):
+    run = made(several, "audio")
+    split = run.data.train
+    absent = np.flatnonzero(~split.present_N)[:3]
+    assert len(absent) == 3
+    run.model.eval()
+    batch, _ = split.batch(np.concatenate([absent, split.present_rows[:2]]), [])
+    there = torch.tensor([False] * 3 + [True] * 2)
+    h_BH = run.model.represent(batch, there)
+    average = run.model.blocks(torch.zeros(1, 2 * 24))
+    torch.testing.assert_close(h_BH[:3], average.expand(3, -1))
+    assert not torch.allclose(h_BH[3], average[0])
+
+
+def test_statistics_cannot_be_tuned(several):
+    with pytest.raises(ValueError, match="melstats has no weights to tune, set mode: frozen"):
+        several.config("audio", encoders__audio__backbone="melstats")
