@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import audio_backbones
 import numpy as np
 import torch
+import video_backbones
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, VideoEncoderConfig
 from mer.features import audio, video
@@ -16,11 +17,6 @@ from mer.features.backbones import BackboneFolder
 from mer.features.clips import LoadedClip
 from mer.features.partial import PartialBackbone, base_weights
 from mer.features.wiring import clip_wiring
-
-sys.path.append(str(Path(__file__).parents[1] / "features"))
-
-import audio_backbones
-import video_backbones
 
 FAMILIES = (*audio_backbones.FAMILIES, *video_backbones.FAMILIES)
 SPEECH = audio_backbones.WAVE_FAMILIES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from mer.features.clip_token_reading import ClipTokenReading
 from mer.features.live import LiveClipTokens
 from mer.features.partial import PartialBackbone
 
-from clip_corpus import clip, write_meld  # isort: skip (clip_lab says where it is)
+sys.path.append(str(Path(__file__).parents[1] / "features"))
+
+from clip_corpus import clip, write_meld
 
 ROWS = {"train": 7, "dev": 3}
 TUNED = {"mode": "lora", "layers": "last"}

@@ -204,7 +204,7 @@ def test_merged_weights_and_peft_alone_give_the_same(lab, family, tmp_path):
         save_file(
             {name: tensor.contiguous() for name, tensor in adapter.items()}, tmp_path / "adapter_model.safetensors"
         )
-        (tmp_path / "adapter_config.json").write_text(peft_config(adapter, lora, "a name"))
+        (tmp_path / "adapter_config.json").write_text(peft_config(adapter, lora, "a name", modality="audio"))
         whole = lab.part(family, None, [2, 3])
         whole.model = PeftModel.from_pretrained(whole.model, tmp_path).get_base_model().eval()
         raw, _, _ = lab.clips(family)
