@@ -53,7 +53,8 @@ class ClipTokenReading(ClipReading):
         return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
     def bytes_for(self, prepared: Prepared) -> int:
-        """What the file will take, from the headers of the clips: decodes nothing."""
+        """What the file will take, from the headers of the clips: decodes nothing. Where one says nothing, the clip
+        counts as the longest."""
         assert self.found is not None
         wiring = clip_wiring(self.config, self.found)
         lengths, _ = probe_clips(prepared.rows, open_reader(self.config, self.found))

@@ -66,6 +66,8 @@ class SpeechWiring(ClipWiring):
 
     def load(self) -> nn.Module:
         model: nn.Module = load_speech_model(self.found, self.backbone)
+        if hasattr(model, "masked_spec_embed"):  # stands for masked frames, which nobody masks here
+            del model.masked_spec_embed
         return model
 
     def layers_name(self, model: nn.Module) -> str:
