@@ -39,7 +39,7 @@ from mer.study.trained import Trained, read_trained
 from mer.study.words import show
 from mer.training.metrics import Scores
 from trainables.base import BEST
-from trainables.shared_features import TEACHER
+from trainables.shared_features import TEACHER, layers_of
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
 MERGED_TOLERANCE = 1e-4  # ... x (W + BA) for x W + x A B
@@ -185,7 +185,10 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
     )
     weights = prediction_weights(trained, dev)
     if options.merge:
-        weights = merged(trained, weights, tables)
+        layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
+        widths = {modality: table.features.shape[2] for modality, table in tables.items()}
+        width = widths if trained.config.fusion is not None else dev.features.shape[2]
+        weights = merged(trained.config, weights, layers=layers, width=width, classes=len(trained.class_names))
     adapters, weights = split_adapters(trained.config, weights)
     title = f"{record.name} {standing.number:05d}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
     contents = Contents(

@@ -7,30 +7,30 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mer.checkpoints.tensors import prefixed, under
+from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.features import FeatureTable
 from mer.models.adapters import backbone_prefix, merge_adapters
-from mer.study.trained import Trained
-from mer.training import build_model
-from trainables.shared_features import layers_of
+from mer.training import Layers, build_model
 
 
-def merged(trained: Trained, tensors: Mapping[str, Tensor], tables: Mapping[str, FeatureTable]) -> dict[str, Tensor]:
+def merged(
+    config: TrialConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    layers: Layers,
+    width: int | dict[str, int],
+    classes: int,
+) -> dict[str, Tensor]:
     """The weights of a trial with adapters, as those of one whose layers were trained: all layers above the frozen
     ones, and the rest as it is.
 
-    Args: tables: of dev, by modality.
+    Args: layers, width, classes: as of `build_model`.
     Raises: MerError when the trial has no adapters.
     """
-    config = trained.config
     adapted_ones = [modality for modality, encoder in config.tuned.items() if encoder.mode == "lora"]
     if not adapted_ones:
         modes = ", ".join(dict.fromkeys(encoder.mode for encoder in config.encoders.present.values()))
         raise MerError("--merge", f"there is nothing to merge: the encoder's mode is {modes}", allowed="mode: lora")
-    layers = layers_of(config, {modality: table.hidden_states for modality, table in tables.items()})
-    widths = {modality: table.features.shape[2] for modality, table in tables.items()}
-    width = widths if config.fusion is not None else next(iter(widths.values()))
-    classes = len(trained.class_names)
     adapted, plain = (
         build_model(config, layers=layers, width=width, classes=classes, adapters=adapters)
         for adapters in (True, False)

@@ -21,6 +21,7 @@ from mer.training.seeding import derive_seed, seeded
 __all__ = [
     "FusedBatch",
     "FusedSplit",
+    "Layers",
     "Row",
     "Scores",
     "Split",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,6 +23,7 @@ from mer.models.adapters import (
 from mer.study.merging import merged
 from mer.training.tuning import TuningRun
 
+BACKBONE = "encoders.text.model."  # what the names of its weights begin with
 EXPECTED = {
     "bert": {"query", "key", "value", "dense"},
     "roberta": {"query", "key", "value", "dense"},
@@ -141,21 +140,21 @@ def test_peft_alone_loads_the_adapter_on_the_base_model(lab, family, kind, tmp_p
 def test_merged_weights_give_the_same_scores(lab, family, kind):
     run = noisy(lab, family=family, depth=3, freeze_layers=1, lora={"rank": 3, **KINDS[kind]})
     weights = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
-    trained = SimpleNamespace(config=run.config, class_names=run.data.class_names)
-    tables = {"text": SimpleNamespace(hidden_states=4, features=np.empty((0, 0, 32)))}
-    plain = merged(trained, weights, tables)
+    plain = merged(run.config, weights, layers=run.layers, width=run.data.train.width, classes=7)
     assert not any("lora" in name for name in plain)
     from mer.checkpoints.tensors import under
     from mer.training import build_model
 
-    model = build_model(run.config, layers=run.layers, width=0, classes=7, adapters=False)
+    model = build_model(run.config, layers=run.layers, width=run.data.train.width, classes=7, adapters=False)
     model.load_state_dict(under("model", plain))
     run.model.eval()
     model.eval()
     batch = run.data.dev.batch(torch.arange(8).numpy(), run.layers)[0]
     with torch.no_grad():
         expected, found = run.model(batch)[1], model(batch)[1]
-        untrained = build_model(run.config, layers=run.layers, width=0, classes=7, adapters=False).eval()
+        untrained = build_model(
+            run.config, layers=run.layers, width=run.data.train.width, classes=7, adapters=False
+        ).eval()
         untrained.load_state_dict(
             {**under("model", plain), **{n: t for n, t in untrained.state_dict().items() if n.startswith(prefix(run))}}
         )
@@ -167,4 +166,4 @@ def test_merged_weights_give_the_same_scores(lab, family, kind):
 def test_only_adapters_can_be_merged(lab, mode):
     config = lab.config(mode=mode) if mode == "full" else lab.config(mode=mode, optim={"encoder_lr": None})
     with pytest.raises(MerError, match=f"there is nothing to merge: the encoder's mode is {mode}"):
-        merged(SimpleNamespace(config=config), {}, {})
+        merged(config, {}, layers=[2], width=32, classes=7)
