@@ -148,14 +148,14 @@ def test_merged_weights_give_the_same_scores(lab, family, kind):
     from mer.checkpoints.tensors import under
     from mer.training import build_model
 
-    model = build_model(run.config, layers=run.layers, width=0, classes=7, adapters=False)
+    model = build_model(run.config, layers=run.layers, width=32, classes=7, adapters=False)
     model.load_state_dict(under("model", plain))
     run.model.eval()
     model.eval()
     batch = run.data.dev.batch(torch.arange(8).numpy(), run.layers)[0]
     with torch.no_grad():
         expected, found = run.model(batch)[1], model(batch)[1]
-        untrained = build_model(run.config, layers=run.layers, width=0, classes=7, adapters=False).eval()
+        untrained = build_model(run.config, layers=run.layers, width=32, classes=7, adapters=False).eval()
         untrained.load_state_dict(
             {**under("model", plain), **{n: t for n, t in untrained.state_dict().items() if n.startswith(prefix(run))}}
         )
