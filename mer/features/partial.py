@@ -59,6 +59,8 @@ class PartialBackbone(nn.Module):
         if start is not None:
             wiring.enter(self.model, layers, start)
         self.model.set_submodule(self.layers_name, layers)
+        if self.stop < self.depth:
+            wiring.leave(self.model)
         self.pad = int(getattr(self.model.config, "pad_token_id", None) or 0)  # masked out, so any valid id does
         self.model.requires_grad_(False)
         self._take(found, base)

@@ -20,6 +20,7 @@ class TextWiring(Wiring):
     """Any family with one list of layers above its embeddings."""
 
     encoder: TextEncoderConfig
+    above = ("final_norm", "norm")
 
     @cached_property
     def config(self) -> Any:

@@ -56,12 +56,14 @@ class Wiring:
         depth, width: layers, and numbers per hidden state.
         equal_lengths: rows of unlike length may not share a batch of raw input, since padding changes the result.
         below: names of the modules that come before the layers, each with a '.' behind it.
+        above: names of norms behind them, which a family may have.
     """
 
     depth: int
     width: int
     equal_lengths = False
     below: tuple[str, ...] = ("embeddings.",)
+    above: tuple[str, ...] = ()
 
     def __init__(self, encoder: EncoderConfig, found: BackboneFolder) -> None:
         self.encoder, self.found = encoder, found
@@ -103,6 +105,13 @@ class Wiring:
         """Make the model take hidden state `start`."""
         for name in self.below:
             model.set_submodule(name.removesuffix("."), Given())
+
+    def leave(self, model: nn.Module) -> None:
+        """Without what comes after the layers: where the last hidden state is not read, it would never learn."""
+        there = dict(model.named_modules())
+        for name in self.above:
+            if name in there:
+                model.set_submodule(name, nn.Identity())
 
     def unfold(self, state: Tensor, rows: int) -> Tensor:
         """What a layer gives, as whoever goes on from there is given it: one entry per row."""

@@ -17,6 +17,7 @@ from mer.errors import MerError
 from mer.features import clip_extraction, clip_states, ensure_features, load_features
 from mer.features import room as rooms
 from mer.features.audio import pretrained
+from mer.features.backbones import modality_of
 from mer.features.cache import verify_features
 from mer.features.clip_reading import ClipReading
 from mer.features.clip_token_reading import ClipTokenReading
@@ -122,6 +123,19 @@ def test_live_rows_are_the_cached_ones(lab, family, frozen, root, tmp_path):
     assert live.base.keys() == lab.base(family).keys()
     nothing = live.encode([MediaFault("never recorded")])
     assert len(nothing.features_NLD) == 1 and nothing.features_NLD.fault(nothing.present_N) == ""
+
+
+@pytest.mark.parametrize("family", ["wavlm_layer", "hubert", "whisper", "clip", "videomae"])
+def test_clips_that_share_a_batch_change_nothing(lab, family, whole_root):
+    """As on a GPU; where padding would change the result, clips of equal length alone are read together."""
+    config = lab.config(family, freeze_layers=1, **TUNED)
+    modality = modality_of(config)
+    states = clip_states.ClipStates(config, lab.found(family))
+    rows = [states._raw(states.reader.load(clip(whole_root, modality, "train", row))) for row in (0, 1, 5, 0)]
+    for one, row in zip(states._states(rows), rows, strict=True):
+        (alone,) = states._states([row])
+        assert one.span == alone.span and one.values.shape == alone.values.shape
+        np.testing.assert_allclose(one.values, alone.values, atol=5e-5)
 
 
 def test_trials_share_a_file_unless_they_read_something_else(lab, whole_root, tmp_path):

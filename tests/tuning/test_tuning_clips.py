@@ -149,6 +149,23 @@ def test_bfloat16_is_close(lab):
     np.testing.assert_allclose(found, expected[0], atol=1e-3 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("start", "stop"), [(None, 2), (0, DEPTH)])
+def test_every_weight_of_a_part_learns(lab, family, start, stop):
+    """As with mode full: a weight that the hidden states do not depend on would be refused."""
+    raw, _, _ = lab.clips(family)
+    whole = lab.part(family, start, [stop])
+    for name, weight in list(whole.model.named_parameters()):
+        owner, _, leaf = name.rpartition(".")
+        whole.model.get_submodule(owner).register_parameter(leaf, nn.Parameter(weight.detach().clone()))
+    with torch.no_grad():
+        (given,) = lab.part(family, None, [0]).unreduced(raw[0][None], real(raw[0][None])) if start == 0 else [None]
+    given = raw[0][None] if given is None else given
+    (state,) = whole(given, real(given))
+    (state.float() * torch.linspace(-1, 1, state.shape[-1])).mean(1).sum().backward()
+    assert [name for name, weight in whole.model.named_parameters() if weight.grad is None] == []
+
+
 # ---- adapters
 
 

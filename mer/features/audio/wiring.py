@@ -43,7 +43,9 @@ class SpeechWiring(ClipWiring):
         self.equal_lengths = not masks_padding(self.config)
         stem = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.", "encoder.dropout.")
         # Large models norm behind their layers, the others before them.
-        self.below = stem if getattr(self.config, "do_stable_layer_norm", False) else (*stem, "encoder.layer_norm.")
+        stable = getattr(self.config, "do_stable_layer_norm", False)
+        self.below = stem if stable else (*stem, "encoder.layer_norm.")
+        self.above = ("encoder.layer_norm",) if stable else ()
 
     @cached_property
     def config(self) -> Any:
@@ -156,7 +158,7 @@ class WhisperWiring(SpeechWiring):
     def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
         super().__init__(encoder, found)
         self.equal_lengths = False  # they are equal
-        self.below = ("conv1.", "conv2.", "embed_positions.")
+        self.below, self.above = ("conv1.", "conv2.", "embed_positions."), ("layer_norm",)
 
     def skeleton(self) -> nn.Module:
         model: Any = super().skeleton()

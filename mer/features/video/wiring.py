@@ -27,6 +27,8 @@ def video_wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> ClipWiri
 class VideoWiring(ClipWiring):
     """TimeSformer, VideoMAE, ViViT: pixels (B, F, 3, H, W), the same number of frames for every clip."""
 
+    above = ("layernorm",)
+
     def __init__(self, encoder: VideoEncoderConfig, found: BackboneFolder) -> None:
         super().__init__(encoder, found)
         self.backbone = resolve(encoder, found)
@@ -83,6 +85,17 @@ class FrameWiring(VideoWiring):
     """CLIP's vision part reads each frame alone: pixels (B, F, 3, H, W), hidden states (B, F, N, D)."""
 
     below = ("embeddings.", "pre_layrnorm.")
+    above = ("post_layernorm",)  # of pooled states: the last hidden state is before it
+
+    def skeleton(self) -> nn.Module:
+        model = super().skeleton()
+        self.leave(model)
+        return model
+
+    def load(self) -> nn.Module:
+        model = super().load()
+        self.leave(model)
+        return model
 
     def layers_name(self, model: nn.Module) -> str:
         return "encoder.layers"
