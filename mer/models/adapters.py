@@ -85,7 +85,7 @@ def target_modules(
             f"{family!r} reads the weights of {', '.join(never)} and never calls these layers: adapters there would "
             "get no gradient",
             allowed=f"{', '.join(TARGETS[family])}, or 'auto'",
-            then="or train the attention itself with mode: full",
+            then="choose others, or train the attention itself with mode: full",
         )
     return chosen
 

@@ -59,9 +59,8 @@ class TunedEncoder(PartialBackbone):
         frozen = own.freeze_layers
         layers = {f"{self.layers_name}.{i}": layer for i, layer in self.numbered_layers() if i >= frozen}
         if own.tuned_dropout is not None:
-            for module in (module for layer in layers.values() for module in layer.modules()):
-                if isinstance(module, nn.Dropout):
-                    module.p = own.tuned_dropout
+            for layer in layers.values():
+                _set_dropout(layer, own.tuned_dropout)
         if own.mode == "lora" and adapters:
             add_adapters(self.model, layers, own.lora, modality=modality)
         else:
@@ -90,6 +89,8 @@ class TunedEncoder(PartialBackbone):
                 then="set it to false, and optim.micro_batch to fewer rows: it saves memory in the same way",
             )
         self.model.config.use_cache = False  # of decoders; transformers would say so itself, aloud
+        # It would make the embeddings' output require a gradient, and so the way back run through what is frozen.
+        self.model.enable_input_require_grads = lambda: None
         self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def _untrained_parts(self) -> list[nn.Module]:
@@ -222,6 +223,19 @@ class TunedEncoder(PartialBackbone):
     def _of_rows(self, split: Any, rows_N: np.ndarray) -> Tensor:
         batch, _ = split.batch(rows_N, [], str(next(self.parameters()).device))
         return self.pooled(batch)
+
+
+_DROPOUTS = ("dropout", "activation_dropout", "attention_dropout", "dropout_prob")
+
+
+def _set_dropout(layer: nn.Module, rate: float) -> None:
+    """Of a layer's dropout modules, and of the rates that families keep as plain numbers and hand to functions."""
+    for module in layer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name in _DROPOUTS:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
 
 
 def _learns(module: nn.Module) -> bool:

@@ -71,7 +71,11 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         except ValueError as fault:  # such a trial would count as failed
             table.add_row(f"refused: {fault}", "", "")
             continue
-        weights, epoch_s = _try_model(config, rows, len(corpus.label_names[config.data.label]), examples)
+        try:
+            weights, epoch_s = _try_model(config, rows, len(corpus.label_names[config.data.label]), examples)
+        except MerError as fault:  # so would this one: adapters that would not learn, too little left to train
+            table.add_row(f"refused: {fault.found}", "", "")
+            continue
         seconds.append(epoch_s)
         words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")

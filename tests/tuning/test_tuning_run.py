@@ -62,6 +62,21 @@ def test_saving_memory_changes_no_gradient(lab, settings, loss):
         torch.testing.assert_close(saving[name], gradient, rtol=1e-4, atol=atol, msg=name)
 
 
+@pytest.mark.parametrize("split", [True, False], ids=["cached", "live"])
+@pytest.mark.parametrize("mode", ["lora", "full"])
+def test_recomputing_stops_at_the_frozen_layers(lab, mode, split):
+    """transformers would make the output of the embeddings require a gradient, which may not even be there."""
+    where = {"mode": mode, "depth": 3, "freeze_layers": 1, "split_cache": split, "tuned_dropout": 0.0}
+    where |= {"head": {"dropout": 0.0}} | ({"lora": {"dropout": 0.0}} if mode == "lora" else {})
+    saving = lab.run(**where, recompute=True)
+    needed = []
+    for number, layer in saving.model.tuned["text"].numbered_layers():
+        layer.register_forward_pre_hook(lambda _, args, number=number: needed.append((number, args[0].requires_grad)))
+    usual, found = gradients(lab.run(**where)), gradients(saving)
+    assert all(torch.allclose(found[name], usual[name], rtol=1e-4, atol=1e-6) for name in usual)
+    assert not any(grad for number, grad in needed if number <= 1) and dict(needed)[2]
+
+
 def test_with_a_micro_batch_dropout_is_the_same_on_the_way_back(lab):
     """The forward pass that is repeated must draw what it drew: else its gradient is of another function."""
     run = lab.run(optim={"micro_batch": 4}, tuned_dropout=0.5, head={"dropout": 0.0})

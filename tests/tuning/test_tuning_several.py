@@ -179,6 +179,19 @@ def test_an_absent_clip_is_an_average_one_and_reaches_no_weight(several):
     assert not torch.allclose(h_BH[3], average[0])
 
 
+@pytest.mark.parametrize(("rate", "moves"), [(0.0, False), (0.5, True)])
+@pytest.mark.parametrize("modality", ["audio", "video"])
+def test_tuned_dropout_is_every_dropout_of_the_tuned_layers(several, modality, rate, moves):
+    """Also of those that keep their rate as a number."""
+    settings = {f"encoders__{modality}__mode": "full", f"encoders__{modality}__tuned_dropout": rate}
+    run = made(several, modality, **settings)
+    encoder = run.model.tuned[modality].train()
+    batch, _ = run.data.train.batch(run.data.train.present_rows[:4], [])
+    with torch.no_grad():
+        one, other = encoder.pooled(batch), encoder.pooled(batch)
+    assert torch.equal(one, other) != moves
+
+
 def test_statistics_cannot_be_tuned(several):
     with pytest.raises(ValueError, match="melstats has no weights to tune, set mode: frozen"):
         several.config("audio", encoders__audio__backbone="melstats")
