@@ -19,7 +19,7 @@ from ray import tune
 
 from mer.checkpoints import load_tensors, save_tensors
 from mer.config import TrialConfig
-from mer.errors import TrialFailed
+from mer.errors import MerError, TrialFailed
 from mer.training import TrainingRun
 from trainables.shared_features import SharedFeatures
 
@@ -59,6 +59,8 @@ class MerTrainable(tune.Trainable):
             return {"report": self._advance()}
         except TrialFailed as failure:
             return {"report": self._failure("nonfinite", str(failure))}
+        except MerError as failure:  # in the user's words already; one line, for tables
+            return {"report": self._failure("error", "; ".join(map(str.strip, failure.message.splitlines())))}
         except OSError as failure:
             if failure.errno not in _DISK_FAULTS:
                 return {"report": self._failure("error", f"{type(failure).__name__}: {failure}")}

@@ -22,7 +22,7 @@ from mer.features.backbones import BackboneFolder, locate
 from mer.features.extraction import plan_batches
 from mer.features.partial import BaseWeights, PartialBackbone, base_weights
 from mer.models.adapters import add_adapters, refuse_idle
-from mer.models.token_batch import TokenBatch
+from mer.models.token_batch import TokenBatch, cheapest_groups
 
 _FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states; what starting a forward pass costs, whatever is in it
 _STATES_AT_ONCE = 4096  # padding included, where no gradient is kept
@@ -240,27 +240,6 @@ def _set_dropout(layer: nn.Module, rate: float) -> None:
 
 def _learns(module: nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters())
-
-
-def cheapest_groups(lengths: np.ndarray, most_rows: int, forward_cost: int) -> list[list[int]]:
-    """Rows sorted by length and cut into groups of at most `most_rows`, where padding and forward passes cost least.
-
-    Args: forward_cost: of one more group, in hidden states.
-    """
-    order = np.argsort(lengths, kind="stable")
-    longest = lengths[order]
-    best, cut = [0.0], [0]
-    for end in range(1, len(order) + 1):
-        starts = range(max(0, end - most_rows), end)
-        costs = [best[start] + (end - start) * int(longest[end - 1]) + forward_cost for start in starts]
-        least = int(np.argmin(costs))
-        best.append(costs[least])
-        cut.append(starts[least])
-    groups, end = [], len(order)
-    while end:
-        groups.append(order[cut[end] : end].tolist())
-        end = cut[end]
-    return groups[::-1]
 
 
 def build_encoder(

@@ -206,7 +206,8 @@ def test_a_broken_checkpoint_is_an_error_with_the_way_out(tmp_path):
     actor(slot(tmp_path)).step()
     (tmp_path / "00000" / LAST).write_bytes(b"broken")
     report = actor(slot(tmp_path)).step()["report"]
-    assert report["outcome"] == "error" and "next: delete this file" in report["reason"]
+    assert report["outcome"] == "error" and "; next: delete this file" in report["reason"]
+    assert "\n" not in report["reason"] and "MerError" not in report["reason"], "one line, in the user's words"
 
 
 def test_a_nonfinite_loss_keeps_what_was_learned(tmp_path):

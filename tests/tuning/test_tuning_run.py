@@ -11,7 +11,7 @@ from tuning_lab import checksum, step_losses
 
 from mer.checkpoints import load_tensors, save_tensors
 from mer.errors import MerError, TrialFailed
-from mer.models.tuned import cheapest_groups
+from mer.models.token_batch import cheapest_groups
 from mer.training import build_run
 from mer.training.tuning import TuningRun
 
