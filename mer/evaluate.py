@@ -26,6 +26,7 @@ def evaluate(
     top_k: Annotated[int, typer.Option(min=1, help="how many trials --top-k-from re-trains")] = 5,
     data_root: Annotated[str | None, typer.Option(help="where the data are, if not where the export says")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="seeds at once [default: as many as fit]")] = None,
+    gpu: Annotated[float, typer.Option(min=0.0, help="GPUs per seed, e.g. 1 or 0.5; test is scored on one too")] = 0.0,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
@@ -36,25 +37,26 @@ def evaluate(
     from rich.console import Console
 
     from mer.study.runner import Options
+    from mer.study.spec import Resources
 
     numbers = parse_seeds(seeds)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
-    options = Options(studies, cache, address=address, command=_typed())
+    options, resources = Options(studies, cache, address=address, command=_typed()), Resources(workers=workers, gpu=gpu)
     if top_k_from is not None and (export is not None or against):
         raise MerError("--top-k-from", "re-ranks the trials of a study: an export has no place beside it")
     if top_k_from is not None:
         from mer.study.rerank import rerank
 
-        rerank(top_k_from, top_k, numbers, options, console, data_root=data_root, workers=workers)
+        rerank(top_k_from, top_k, numbers, options, console, data_root=data_root, resources=resources)
         return
     if export is None:
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
     from mer.study.evaluate_exports import evaluate_exports
 
     exports = [export, *(against or [])]
-    evaluate_exports(exports, numbers, options, console, data_root=data_root, workers=workers, dev_only=dev_only)
+    evaluate_exports(exports, numbers, options, console, data_root=data_root, resources=resources, dev_only=dev_only)
 
 
 def _typed() -> str:

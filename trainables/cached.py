@@ -1,4 +1,5 @@
-"""Trials on cached features of frozen encoders: text, audio, video, any of them fused, and students of a teacher."""
+"""Trials on cached features: of text, audio, video, any of them fused, and students of a teacher. Of an encoder that is
+tuned, what it reads is cached."""
 
 from __future__ import annotations
 

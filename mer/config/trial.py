@@ -161,5 +161,9 @@ def student_config(config: TrialConfig, modality: str) -> TrialConfig:
     With `distill.mode: parallel` it gives the very weights that the merged run gives this student.
     """
     assert config.distill is not None
-    encoders = EncodersConfig.model_validate({modality: config.encoders.present[modality]})
-    return config.model_copy(update={"encoders": encoders, "fusion": None})
+    encoder = config.encoders.present[modality]
+    encoders = EncodersConfig.model_validate({modality: encoder})
+    of_tuned = {"encoder_lr": None, "micro_batch": None} if encoder.mode == "frozen" else {}
+    optim = config.optim.model_copy(update=of_tuned)
+    alone = config.model_copy(update={"encoders": encoders, "fusion": None, "optim": optim})
+    return TrialConfig.model_validate(alone.model_dump())

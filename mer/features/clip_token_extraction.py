@@ -84,11 +84,12 @@ def read_tokens(rows: Sequence[ClipRow], states: ClipStates, width: int, step: S
 def _encode_shards(
     states: ClipStates, rows: Sequence[ClipRow], shards: Mapping[int, Shard]
 ) -> Iterator[tuple[int, TokenShard]]:
+    what = "the input" if states.start is None else f"hidden state {states.start}"
     absent = Ragged(np.empty((0, *states.unit_shape), np.float16), (0, 0))
 
     def encode(batch: list[int], good: dict[int, LoadedClip]) -> list[Ragged]:
         made = dict(zip(good, states.encode(list(good.values())), strict=True))
-        made = {row: Ragged(_stored(one.values), one.span) for row, one in made.items()}
+        made = {row: Ragged(_stored(one.values, f"{what} of {rows[row].id}"), one.span) for row, one in made.items()}
         return [made.get(row, absent) for row in batch]
 
     for number, pieces, faults, notes in read_shards(states, rows, shards.items(), encode):
@@ -97,8 +98,8 @@ def _encode_shards(
         yield number, TokenShard(tokens, faults, notes)
 
 
-def _stored(values: np.ndarray) -> np.ndarray:
-    return as_stored(values.reshape(len(values), 1, -1)).reshape(values.shape)
+def _stored(values: np.ndarray, name: str) -> np.ndarray:
+    return as_stored(values.reshape(len(values), 1, -1), name).reshape(values.shape)
 
 
 def _read_shard(path: Path) -> TokenShard:

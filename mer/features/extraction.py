@@ -100,14 +100,20 @@ def encode_batches(batches: list[list[int]], distinct: Sequence[TokenInput], enc
         yield as_stored(encode([distinct[i] for i in batch]))
 
 
-def as_stored(values_BLD: np.ndarray) -> np.ndarray:
-    """float16, or float32 where float16 would overflow. Raises: MerError when a value is not finite."""
+def as_stored(values_BLD: np.ndarray, name: str = "") -> np.ndarray:
+    """float16, or float32 where float16 would overflow.
+
+    Args: name: of what this is, where it is not the hidden states of a backbone.
+    Raises: MerError when a value is not finite.
+    """
     highest = float(np.abs(values_BLD).max())
     if not np.isfinite(highest):
         layers = sorted({int(layer) for layer in np.argwhere(~np.isfinite(values_BLD))[:, 1]})
         raise MerError(
             "feature extraction",
-            f"the backbone gives NaN or infinity in hidden states {layers}",
+            f"there is NaN or infinity in {name}"
+            if name
+            else f"the backbone gives NaN or infinity in hidden states {layers}",
             then="set the encoder's dtype to float32, or choose another backbone",
         )
     return values_BLD.astype(np.float16) if highest <= FLOAT16_MAX else values_BLD

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mer.features.clip_token_reading import ClipTokenReading
 
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
-_LENGTH = {"text": "context.max_tokens", "audio": "max_seconds", "video": "frames"}  # what makes a row long
+_SECOND = 16_000  # samples
 _STORE_SHARE = 1.2  # what the object store takes for each byte that is put into it
 
 
@@ -28,7 +28,10 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
     Tables that are there are counted as they are; for those that are not, texts are tokenised and counted, and headers
     of clips are read. While a table is made, its shards lie on the disk too; of clips, it is put together there.
     """
-    new, making, held, largest = 0, 0, 0, (0, "", "")
+    if not wanted:
+        return
+    new, making, held = 0, 0, 0
+    sizes: list[tuple[int, str, EncoderConfig]] = []
     for data, encoder in wanted:
         reading = _reading(encoder, cache)
         corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
@@ -39,9 +42,10 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             held += size
             if not there:
                 new, making = new + size, max(making, size if modality_of(encoder) == "text" else 2 * size)
-            largest = max(largest, (size, modality_of(encoder), f"{split} {_from(encoder)} takes {_gb(size)}"))
+            sizes.append((size, split, encoder))
     bases = {(e.backbone, e.revision): weights_bytes(e) for _, e in wanted}
     store = int(_STORE_SHARE * (held + sum(bases.values())))
+    size, split, encoder = max(sizes, key=lambda one: one[0])
     for need, place, what in (
         (new + making, cache, "cached tokens"),
         (store, SHARED_MEMORY, "cached tokens and weights"),
@@ -51,10 +55,8 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             raise MerError(
                 place,
                 f"{what} of {len(wanted)} encoder settings would take {_gb(need)} here, {_gb(free)} are free "
-                f"(the largest: {largest[1]}, {largest[2]})",
-                then=f"set encoders.{largest[1]}.split_cache: false (frozen layers then run in every step), a smaller "
-                f"encoders.{largest[1]}.{_LENGTH[largest[1]]}, or search fewer values of "
-                f"encoders.{largest[1]}.freeze_layers",
+                f"(the largest: {modality_of(encoder)}, {split} {_from(encoder)} takes {_gb(size)})",
+                then=_ways_out(encoder),
             )
 
 
@@ -64,6 +66,22 @@ def _reading(encoder: EncoderConfig, cache: Path) -> TokenReading | ClipTokenRea
     from mer.features.clip_token_reading import ClipTokenReading
 
     return ClipTokenReading(encoder, cache)
+
+
+def _ways_out(encoder: EncoderConfig) -> str:
+    """What would make the largest table smaller."""
+    where, smaller = f"encoders.{modality_of(encoder)}", encoder.first_tuned is not None
+    length = "context.max_tokens"
+    if not isinstance(encoder, TextEncoderConfig):
+        from mer.features.wiring import clip_wiring
+
+        wiring = clip_wiring(encoder, locate(encoder, weights=False))
+        raw, length = wiring.raw_units(_SECOND), wiring.length_key
+        now, live = (wiring.units(raw, at) * math.prod(wiring.unit_shape(at)) for at in (encoder.first_tuned, None))
+        smaller = live < now
+    ways = [f"set {where}.split_cache: false (frozen layers then run in every step)"] if smaller else []
+    ways += [f"a smaller {where}.{length}"] if length else []
+    return ", or ".join([*ways, f"search fewer values of {where}.freeze_layers"])
 
 
 def _from(encoder: EncoderConfig) -> str:

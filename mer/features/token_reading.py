@@ -145,7 +145,7 @@ class TokenStates:
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
             (states_BTD,) = lower(ids_BT.to(self.device), real_BT.to(self.device))
         flat_TD = states_BTD[real_BT.bool().to(self.device)].float().cpu().numpy()
-        return as_stored(flat_TD[:, None])[:, 0]
+        return as_stored(flat_TD[:, None], f"hidden state {self.start}")[:, 0]
 
     def _load(self) -> Any:
         import torch

@@ -124,7 +124,13 @@ class Wiring:
 
 
 class ClipWiring(Wiring):
-    """What there is to know of clips besides."""
+    """What there is to know of clips besides.
+
+    Attributes:
+        length_key: of the encoder, the setting that makes a row long; "" where all are equally long.
+    """
+
+    length_key = ""
 
     def raw_units(self, length: int) -> int:
         """Units of raw input of a clip. Args: length: as its encoder's `probe` says it."""

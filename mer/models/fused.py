@@ -79,7 +79,7 @@ class Joined(Classifier):
         return h_NH, self.classify(h_NH) if self._last.logits_BC is None else self._last.logits_BC
 
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        last = self._last
+        last, self._last = self._last, None  # its graph is held by nobody when memory runs short later on
         if last is None:
             return {}, {}
         losses = dict(last.losses)

@@ -117,6 +117,9 @@ class TunedEncoder(PartialBackbone):
         super().train(mode)
         for module in getattr(self, "_still", ()):
             module.eval()
+        for module in self.modules():  # running sums are no weights: they stay those of the backbone
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
         return self
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -207,16 +210,20 @@ class TunedEncoder(PartialBackbone):
     @torch.no_grad()
     def sample(self, split: Any, rows_N: np.ndarray) -> np.ndarray:
         """(n, L, D) of some of the given training rows: by their mean and sd the head's inputs are scaled."""
-        some_N = rows_N[:: max(1, len(rows_N) // _NORM_ROWS)][:_NORM_ROWS]
+        some_N = rows_N[:: len(rows_N) // _NORM_ROWS][:_NORM_ROWS] if len(rows_N) >= 2 * _NORM_ROWS else rows_N
         rows = split.chunk_rows
         pieces = [self._of_rows(split, some_N[at : at + rows]) for at in range(0, len(some_N), rows)]
         return torch.cat(pieces).cpu().numpy()
 
     def refuse_idle(self, split: Any, rows_N: np.ndarray) -> None:
-        """One backward pass of a few rows. Raises: MerError when a weight that is to be trained gets no gradient."""
-        pooled = self._of_rows(split, rows_N[:_CHECKED_ROWS])
-        uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)  # a sum of squares, or a plain
-        (pooled * uneven_D).sum().backward()  # sum, would be constant after a layer norm
+        """A backward pass of a few rows, one by one: no more memory than a step of training needs.
+
+        Raises: MerError when a weight that is to be trained gets no gradient.
+        """
+        for row in rows_N[:_CHECKED_ROWS]:
+            pooled = self._of_rows(split, np.array([row]))
+            uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)  # a sum of squares, or a
+            (pooled * uneven_D).sum().backward()  # plain sum, would be constant after a layer norm
         refuse_idle(self.trained(), modality=self.modality)
         self.zero_grad(set_to_none=True)
 

@@ -18,6 +18,7 @@ from mer.study.evaluation_report import Evaluated, Judged, compare, print_result
 from mer.study.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.runner import Options
 from mer.study.seed_record import log_test_scores
+from mer.study.spec import Resources
 
 
 def evaluate_exports(
@@ -27,7 +28,7 @@ def evaluate_exports(
     console: Console,
     *,
     data_root: str | None = None,
-    workers: int | None = None,
+    resources: Resources | None = None,
     dev_only: bool = False,
 ) -> list[Evaluated]:
     """Train every export's configuration once per seed, score each on test once, compare the first with the others.
@@ -35,6 +36,7 @@ def evaluate_exports(
     Args: dev_only: stop before test, and say what dev says.
     Writes `results.json`, `.md` and `.csv` into each seeds study's folder. Raises: MerError.
     """
+    given = resources or Resources()
     read = [read_export(folder) for folder in exports]
     studies = [
         SeedStudy(folder.name, with_root(one.config, data_root)) for folder, one in zip(exports, read, strict=True)
@@ -49,7 +51,7 @@ def evaluate_exports(
     folders = []
     for study in studies:
         console.print(f"{study.name}: {method_name(study.config)}, seeds {' '.join(map(str, seeds))}")
-        folders.append(train_seeds(study, seeds, options, console, workers))
+        folders.append(train_seeds(study, seeds, options, console, given))
     for study, folder in zip(studies, folders, strict=True):
         seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
     if dev_only:
@@ -58,7 +60,7 @@ def evaluate_exports(
     done: list[Evaluated] = []
     for path, study, folder in zip(exports, studies, folders, strict=True):
         results = seed_results(folder, study.study, seeds)
-        test, names = evaluate_on_test(results, study.config, options.cache)
+        test, names = evaluate_on_test(results, study.config, options.cache, device=given.device)
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
         done.append(Evaluated(study.name, str(path), study.config, results, test, names))

@@ -68,7 +68,7 @@ class SeedStudy:
         method = method_name(self.config).split("(")[0].replace("+", "").replace(" ", "-")
         return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
 
-    def spec(self, seeds: Sequence[int], known: Sequence[int], workers: int | None) -> StudySpec:
+    def spec(self, seeds: Sequence[int], known: Sequence[int], resources: Resources) -> StudySpec:
         """A study that tries exactly these seeds, after those it knows already."""
         reserved = {*RESERVED, "seed"}
         wanted = list(dict.fromkeys([*known, *seeds]))
@@ -81,7 +81,7 @@ class SeedStudy:
             budget=Budget(trials=len(wanted), epochs=training.epochs),
             sampler=Sampler(kind="random"),
             scheduler=Scheduler(kind="none"),
-            resources=Resources(workers=workers),
+            resources=resources,
             fixed={k: v for k, v in flatten(self.config.model_dump(mode="json")).items() if k not in reserved},
             params={"seed": IntParam.model_validate({"int": [0, _LARGEST_SEED]})},
             points=tuple({"seed": seed} for seed in wanted),
@@ -89,7 +89,7 @@ class SeedStudy:
 
 
 def train_seeds(
-    study: SeedStudy, seeds: Sequence[int], options: Options, console: Console, workers: int | None
+    study: SeedStudy, seeds: Sequence[int], options: Options, console: Console, resources: Resources
 ) -> Path:
     """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
     folder = options.studies / study.study
@@ -102,7 +102,7 @@ def train_seeds(
         command=options.command,
         quiet=True,
     )
-    run_study(study.spec(seeds, known, workers), again, console)
+    run_study(study.spec(seeds, known, resources), again, console)
     return folder
 
 
@@ -140,7 +140,9 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
     return results
 
 
-def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: Path) -> tuple[Split, list[str]]:
+def evaluate_on_test(
+    results: Sequence[SeedResult], config: TrialConfig, cache: Path, *, device: str = "cpu"
+) -> tuple[Split, list[str]]:
     """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
 
     The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
@@ -155,7 +157,7 @@ def evaluate_on_test(results: Sequence[SeedResult], config: TrialConfig, cache: 
         if result.test is not None:
             _same_features(result, test_name)
             continue
-        run = build_run(config.model_copy(update={"seed": result.seed}), data, layers)
+        run = build_run(config.model_copy(update={"seed": result.seed}), data, layers, device)
         best = result.folder / "best.safetensors"
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)

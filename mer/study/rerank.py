@@ -19,6 +19,7 @@ from mer.statistics import Summary, describe
 from mer.study.evaluation import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.record import find_study, read_record
 from mer.study.runner import Options
+from mer.study.spec import Resources
 from mer.study.words import show
 
 
@@ -40,7 +41,7 @@ def rerank(
     console: Console,
     *,
     data_root: str | None = None,
-    workers: int | None = None,
+    resources: Resources | None = None,
 ) -> Candidate:
     """Re-train, print the table, say how to export the winner. Test is not touched. Raises: MerError."""
     record = read_record(find_study(str(study), options.studies))
@@ -56,7 +57,7 @@ def rerank(
         config = with_root(_config_of(folder, trial.number), data_root)
         console.print(f"trial {trial.number}: {method_name(config)}, seeds {' '.join(map(str, seeds))}")
         repeats = SeedStudy(f"{folder.name}-{trial.number}", config)
-        trained = train_seeds(repeats, seeds, options, console, workers)
+        trained = train_seeds(repeats, seeds, options, console, resources or Resources())
         metric = config.training.metric
         values = [result.dev[metric] for result in seed_results(trained, repeats.study, seeds)]
         candidates.append(Candidate(trial.number, trial.best[metric], config, describe(values)))

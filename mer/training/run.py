@@ -118,7 +118,7 @@ class TrainingRun:
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
         outputs, y_B = self._answer(rows_B)
         if outputs is None:  # nothing of these rows can be read
-            self.step_count += 1
+            self._count_step()
             return {}
         loss, parts = self.objective(outputs, y_B)
         further, monitors = self.model.auxiliary(y_B)
@@ -130,12 +130,15 @@ class TrainingRun:
             grad_norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip_norm)
             values[name] = self._finite(name.replace("grad_norm", "gradient norm"), grad_norm)
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update()
         self.objective.after_step(outputs, y_B)
-        self.step_count += 1
+        self._count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in monitors.items()}
+
+    def _count_step(self) -> None:
+        self.step_count += 1
+        if self.average is not None:
+            self.average.update()
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         """What the model says of the given training rows, and the labels of those that it could read."""
@@ -184,6 +187,8 @@ class TrainingRun:
         anchors = self._anchors()
         assert anchors is not None
         self.objective.begin_stage_two(anchors)
+        if self.average is not None:
+            self.average.restart()
 
     def _shown_rate(self) -> float:
         rate: float = self.optimizer.param_groups[-1 if self._in_stage_two else 0]["lr"]  # anchors come last
@@ -237,8 +242,6 @@ class TrainingRun:
     def load_weights(self, tensors: dict[str, Tensor]) -> None:
         self.model.load_state_dict(under("model", tensors))
         self.objective.load_state_dict(under("objective", tensors))
-        if self.average is not None:
-            self.average.restart()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """A copy of everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""

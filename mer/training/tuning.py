@@ -116,5 +116,5 @@ class TunedDistillationRun(TuningRun, DistillationRun):
 
 
 def _is_memory(fault: BaseException) -> bool:
-    words = ("not enough memory", "can't allocate memory")  # of the CPU's allocator
+    words = ("not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # of the CPU's allocator, of cuBLAS
     return isinstance(fault, torch.OutOfMemoryError) or any(word in str(fault) for word in words)

@@ -35,6 +35,7 @@ class SpeechWiring(ClipWiring):
     """wav2vec2, HuBERT, WavLM, data2vec-audio: samples (B, S)."""
 
     encoder: AudioEncoderConfig
+    length_key = "max_seconds"
 
     def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
         super().__init__(encoder, found)
@@ -157,7 +158,7 @@ class WhisperWiring(SpeechWiring):
 
     def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
         super().__init__(encoder, found)
-        self.equal_lengths = False  # they are equal
+        self.equal_lengths, self.length_key = False, ""  # they are equal
         self.below, self.above = ("conv1.", "conv2.", "embed_positions."), ("layer_norm",)
 
     def skeleton(self) -> nn.Module:

@@ -33,6 +33,7 @@ class VideoWiring(ClipWiring):
         super().__init__(encoder, found)
         self.backbone = resolve(encoder, found)
         self.depth, self.width = self.backbone.layers - 1, self.backbone.width
+        self.length_key = "" if self.backbone.family.fixed_frames else "frames"
 
     @cached_property
     def config(self) -> Any:
