@@ -142,9 +142,8 @@ class ModelReading:
         read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
         present_N: np.ndarray = np.any([table.present for table in tables.values()], axis=0)
         dialogue_N = dialogue_numbers(prepared.ids)
-        h_NH = predictor.representations(read, dialogue_N)
+        h_NH, logits_NC = predictor.outputs(read, dialogue_N)
         h_NH[~present_N] = 0.0
-        logits_NC = predictor.scores(read, dialogue_N)
         step(len(prepared.ids), len(prepared.ids))
         self.encoded += len(prepared.ids)
         return Extracted(h_NH[:, None], len(prepared.ids), present_N=present_N, logits_NC=logits_NC)

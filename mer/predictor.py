@@ -34,7 +34,7 @@ from mer.features.token_table import Tokens
 from mer.features.tokens import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
 from mer.models.adapters import backbone_prefix, from_peft_tensors
-from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, class_scores
+from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, outputs_of
 from mer.training.data import Layers, Part
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
@@ -239,18 +239,20 @@ class Predictor:
         Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
             each row is a dialogue of its own.
         """
-        rows = self._rows(read, dialogue_N)
-        if not len(rows):
-            return np.empty((0, len(self.class_names)), dtype=np.float32)
-        chunks = rows.chunks(self._layers, self.device)
-        return class_scores(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+        return self.outputs(read, dialogue_N)[1]
 
-    @torch.no_grad()
     def representations(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
         """h (N, H) float32, what the classifier reads; arguments as of `scores`."""
-        chunks = self._rows(read, dialogue_N).chunks(self._layers, self.device)
-        found = [self._model.represent(*chunk).float().cpu() for chunk in chunks]
-        return torch.cat(found).numpy() if found else np.empty((0, self._model.width), dtype=np.float32)
+        return self.outputs(read, dialogue_N)[0]
+
+    def outputs(self, read: Read, dialogue_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """`representations` and `scores`, in one pass."""
+        rows = self._rows(read, dialogue_N)
+        if not len(rows):
+            nothing = np.empty((0, self._model.width), dtype=np.float32)
+            return nothing, np.empty((0, len(self.class_names)), dtype=np.float32)
+        chunks = rows.chunks(self._layers, self.device)
+        return outputs_of(self.export.config, self._model, self._objective, self._words_CLD, chunks)
 
     def _rows(self, read: Read, dialogue_N: np.ndarray | None) -> Split:
         parts: dict[str, Part] = {}

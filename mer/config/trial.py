@@ -70,7 +70,7 @@ class TrialConfig(Frozen):
             )
         if self.training.prediction != "head":
             raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
-        if self.distill.feature != "none" and self.head.hidden == 0:
+        if self.distill.feature != "none" and self._some_h_is_fixed:
             raise ValueError(
                 "distill.feature acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more"
             )
@@ -98,6 +98,14 @@ class TrialConfig(Frozen):
             if getattr(optim, name) is not None:
                 raise ValueError(f"optim.{name} is of a tuned encoder, and encoders.*.mode is 'frozen': remove it")
         return self
+
+    @property
+    def _some_h_is_fixed(self) -> bool:
+        """Whether some h that a loss acts on is made of nothing that learns. Every student of a distillation has its
+        own."""
+        apart = self.distill is not None
+        frozen = len(self.tuned) < len(self.encoders.present) if apart else not self.tuned
+        return self.head.hidden == 0 and frozen
 
     def encoder_lr(self, modality: str) -> float:
         """Learning rate of a tuned encoder. Raises: KeyError when it is none."""
@@ -131,7 +139,7 @@ class TrialConfig(Frozen):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         contrastive = self.loss.contrastive
-        if contrastive.kind != "none" and self.head.hidden == 0 and not self.tuned:
+        if contrastive.kind != "none" and self._some_h_is_fixed:
             raise ValueError(
                 f"loss.contrastive.kind '{contrastive.kind}' acts on h, which a frozen encoder cannot change: "
                 "head.hidden must be 1 or more"

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.checkpoints.export import read_export
-from mer.config import EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig, TrialConfig
 from mer.data import Corpus, load_corpus
-from mer.data.media import MediaFault, clip_path
 from mer.errors import MerError
-from mer.features.backbones import locate, modality_of
+from mer.features.backbones import locate
+from mer.features.clip_token_reading import ClipTokenReading
 from mer.features.live import LiveClipTokens, LiveTokens
 from mer.features.room import refuse_no_room
 from mer.features.token_table import Tokens
@@ -41,7 +41,8 @@ _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measure
 
 
 def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
-    """Print what the study would do. Raises MerError for what it would trip over. Writes nothing."""
+    """Print what the study would do. Raises MerError for what it would trip over. Writes nothing
+    but hashes of files, where encoders are tuned."""
     configs = check_plan(spec)
     settings = {
         settings_of(config)[modality]: encoder
@@ -52,7 +53,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     tuned = tuned_encoders(configs)
     refuse_no_room(list(tuned.values()), SPLITS, cache)
-    examples = {setting: _example(encoder, corpus) for setting, (_, encoder) in tuned.items()}
+    examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
     feature_bytes = sum(
         _bytes_per_row(encoder, examples.get(setting)) * sum(rows.values()) for setting, encoder in settings.items()
     )
@@ -94,7 +95,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         f"time:      at most {most / 60:.0f} min for {spec.budget.trials} trials x {spec.budget.epochs} epochs "
         f"({spec.scheduler.kind} stops some early); encoding missing features comes on top"
     )
-    console.print("dry run: nothing was written")
+    console.print("dry run: nothing was encoded, trained or recorded")
 
 
 def _bytes_per_row(encoder: EncoderConfig, example: Tokens | None) -> int:
@@ -104,14 +105,14 @@ def _bytes_per_row(encoder: EncoderConfig, example: Tokens | None) -> int:
     return card.layers * card.width * 2
 
 
-def _example(encoder: EncoderConfig, corpus: Corpus) -> Tokens:
+def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Tokens:
     """What a tuned encoder reads of some utterances of dev. Raises: MerError when none of these can be read."""
     found = locate(encoder, weights=True)
     if isinstance(encoder, TextEncoderConfig):
         tokens = LiveTokens(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
     else:
-        clips = [_clip(corpus.root, getattr(utterance, modality_of(encoder))) for utterance in corpus.utterances("dev")]
-        live = LiveClipTokens(encoder, found).encode(clips[:_CLIPS])
+        rows = ClipTokenReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
+        live = LiveClipTokens(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
         assert live.present_N is not None
         if not live.present_N.any():
             raise MerError(corpus.root, f"none of its first clips can be read: {next(iter(live.faults.values()))}")
@@ -157,10 +158,3 @@ def _try_model(
     elapsed = time.perf_counter() - started
     weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()] if p.requires_grad)
     return weights, elapsed * (rows["train"] + rows["dev"] / 3) / (count * 4 / 3)
-
-
-def _clip(root: Path, relative: str | None) -> Path | MediaFault:
-    try:
-        return clip_path(root, relative) if relative else MediaFault("the dataset has no such clip")
-    except MediaFault as fault:
-        return fault

@@ -15,7 +15,7 @@ from mer.training.data import (
 )
 from mer.training.metrics import Scores, majority_scores
 from mer.training.run import Row, TrainingRun
-from mer.training.scoring import build_model, class_scores
+from mer.training.scoring import build_model, class_scores, outputs_of
 from mer.training.seeding import derive_seed, seeded
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "class_scores",
     "derive_seed",
     "majority_scores",
+    "outputs_of",
     "seeded",
 ]
 

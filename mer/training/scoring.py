@@ -91,7 +91,19 @@ def class_scores(
     words_CLD: Tensor | None,
     chunks: Iterable[Chunk],
 ) -> np.ndarray:
-    """Class scores (N, C) float32 in eval mode, by the configured kind of prediction.
+    """Class scores (N, C) float32: `outputs_of`, without h."""
+    return outputs_of(config, model, objective, words_CLD, chunks)[1]
+
+
+@torch.no_grad()
+def outputs_of(
+    config: TrialConfig,
+    model: Classifier,
+    objective: Objective | None,
+    words_CLD: Tensor | None,
+    chunks: Iterable[Chunk],
+) -> tuple[np.ndarray, np.ndarray]:
+    """h (N, H) and class scores (N, C), float32, in eval mode, by the configured kind of prediction.
 
     Args:
         objective: read by 'nearest_anchor' only.
@@ -104,13 +116,14 @@ def class_scores(
         assert objective is not None
         objective.eval()
         anchors = model.represent(words_CLD) if words_CLD is not None else None
-    scores = []
+    scores, representations = [], []
     for x_NLD, present_N in chunks:
         h, logits = model(x_NLD, present_N)
+        representations.append(h.float().cpu())
         if kind == "nearest_center":
             logits = model.center_scores(h, _CENTER_TEMPERATURE)
         elif kind == "nearest_anchor":
             assert objective is not None
             logits = objective.anchor_scores(Outputs(h, logits, anchors))
         scores.append(logits.float().cpu())
-    return torch.cat(scores).numpy()
+    return torch.cat(representations).numpy(), torch.cat(scores).numpy()

@@ -114,7 +114,7 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
     assert f"data:      {count['train']} train and {count['dev']} dev utterances in {root}" in text
     assert "20 configurations of small" in text and "head_lr=0.001  hidden=32" in text
     assert "1 encoder settings" in text and "for 4 trials x 6 epochs" in text
-    assert text.endswith("dry run: nothing was written\n")
+    assert text.endswith("dry run: nothing was encoded, trained or recorded\n")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import audio_backbones
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from tuning_lab import checksum
 
 from mer.checkpoints import load_tensors, save_tensors
 from mer.config import student_config
+from mer.models.tuned import build_encoder
 from mer.training import TrainingRun, build_run
 from mer.training.distillation import DistillationRun
 
@@ -114,9 +116,11 @@ def test_resume_equals_uninterrupted(several, kind, tmp_path):
         assert torch.equal(resumed.state()[0][name], tensor), name
 
 
+@pytest.mark.parametrize("average", [None, 0.9], ids=["weights", "averaged"])
 @pytest.mark.parametrize("modality", ALL)
-def test_a_tuned_student_of_a_merged_run_has_the_bits_of_its_own_run(several, modality):
-    together = made(several, *ALL, **TAUGHT)
+def test_a_tuned_student_of_a_merged_run_has_the_bits_of_its_own_run(several, modality, average):
+    """With small batches, of which some have no clip of a student."""
+    together = made(several, *ALL, **TAUGHT, optim__ema_decay=average, optim__batch_size=2)
     assert isinstance(together, DistillationRun)
     own = student_config(together.config, modality)
     alone = build_run(own, *several.data(own, taught=True))
@@ -148,6 +152,56 @@ def test_out_of_memory_halves_what_every_encoder_reads_at_once(several, monkeypa
     monkeypatch.setattr(video, "_read", limited)
     assert run.train_epoch()["micro_batch"] == 4
     assert {encoder.micro_batch for encoder in run.model.tuned.values()} == {4} and max(read[1:]) <= 4
+
+
+def test_a_retry_does_not_keep_what_the_failed_step_computed(several, monkeypatch):
+    """The fault comes on the way back, where memory is at its highest."""
+    import weakref
+
+    run = made(several, "text", "video", **FUSED)
+    kept: list[weakref.ref[torch.Tensor]] = []
+    alive_at_retry: list[int] = []
+    usual = run.model.join
+
+    def join(parts, *others):
+        if not kept:
+            kept.extend(weakref.ref(part) for part in parts.values())
+        return usual(parts, *others)
+
+    def backward(loss, *_, **__):
+        monkeypatch.undo()
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    video = run.model.tuned["video"]
+    read = video._read
+
+    def noting(*given):
+        if kept and not alive_at_retry:
+            alive_at_retry.append(sum(one() is not None for one in kept))
+        return read(*given)
+
+    run._begin_epoch()
+    run.model.join, video._read = join, noting
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+    run._step(run._train_rows_N[:8])
+    assert run.retried_from == 8 and alive_at_retry == [0]
+
+
+def test_a_frozen_student_beside_a_tuned_one_is_a_trial_of_its_own(several):
+    frozen = {"encoders__audio__mode": "frozen", "encoders__audio__freeze_layers": None, "encoders__audio__lr": None}
+    together = several.config("text", "audio", **TAUGHT, **frozen, optim__micro_batch=4)
+    own = student_config(together, "audio")
+    assert own.optim.micro_batch is None and own.optim.encoder_lr is None
+    assert type(own).model_validate(own.model_dump()) == own
+    assert student_config(together, "text").optim.micro_batch == 4
+
+
+def test_hidden_may_be_0_where_every_students_h_can_change(several):
+    several.config("text", **{k: v for k, v in TAUGHT.items() if "fusion" not in k}, head__hidden=0)
+    several.config("text", "audio", **TAUGHT, head__hidden=0)
+    frozen = {"encoders__audio__mode": "frozen", "encoders__audio__freeze_layers": None, "encoders__audio__lr": None}
+    with pytest.raises(ValueError, match="which a frozen encoder cannot change"):
+        several.config("text", "audio", **TAUGHT, **frozen, head__hidden=0)
 
 
 def test_a_modality_that_is_left_out_is_not_read(several, monkeypatch):
@@ -190,6 +244,18 @@ def test_tuned_dropout_is_every_dropout_of_the_tuned_layers(several, modality, r
     with torch.no_grad():
         one, other = encoder.pooled(batch), encoder.pooled(batch)
     assert torch.equal(one, other) != moves
+
+
+def test_running_sums_stay_those_of_the_backbone(several, tmp_path):
+    """They are no weights and in no checkpoint: moved by training, they would be lost with it."""
+    audio_backbones.save_backbone("hubert", tmp_path / "hubert", conv_pos_batch_norm=True)
+    full = {"mode": "full", "full__embeddings": True, "freeze_layers": None, "backbone": str(tmp_path / "hubert")}
+    config = several.config("audio", **{f"encoders__audio__{name}": value for name, value in full.items()})
+    encoder = build_encoder(config, "audio", [3], None, adapters=True).train()
+    sums = {name: buffer.clone() for name, buffer in encoder.named_buffers() if "running" in name}
+    assert sums and "model.encoder.pos_conv_embed.batch_norm.weight" in encoder.trained()
+    encoder(torch.randn(2, 1600), torch.ones(2, 1600, dtype=torch.long))
+    assert all(torch.equal(buffer, sums[name]) for name, buffer in encoder.named_buffers() if name in sums)
 
 
 def test_statistics_cannot_be_tuned(several):
