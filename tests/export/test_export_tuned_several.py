@@ -12,6 +12,7 @@ import pytest
 import torch
 import video_backbones
 from open_study import OpenStudy, begin_study
+from text_backbones import backbone, data, meld_root
 
 import mer
 from mer.checkpoints.export import read_export
@@ -22,6 +23,7 @@ from mer.errors import MerError
 from mer.features import load_features
 from mer.study.verification import verify_trial
 
+__all__ = ["backbone", "data", "meld_root"]
 FUSED = """study: tuned-tav
 trainable: fusion
 budget: {trials: 1, epochs: 2}
@@ -166,3 +168,29 @@ def test_tuned_students_of_a_tuned_teacher(made: Made, tmp_path: Path):
     heard = mer.load(tmp_path / "audio").predict_clips(made.clips("audio"), masked=True)
     assert [bool(one.fault) for one in heard].count(True) == 1
     assert mer.load(tmp_path / "text").predict(["Oh my God!"])[0].label
+
+
+def test_the_shipped_recipe_fits_together(made: Made, backbone, tmp_path: Path):
+    """meld_tav_lora.yaml with tiny models of its families: its first point trains an epoch, and is exported."""
+    for name, family in (("wavlm", "wavlm"), ("videomae", "videomae")):
+        save = audio_backbones.save_backbone if name == "wavlm" else video_backbones.save_backbone
+        save(family, tmp_path / name)
+    space = (Path(__file__).parents[2] / "search_spaces/meld_tav_lora.yaml").read_text()
+    small = {
+        "backbone: roberta-large": f"backbone: {backbone('roberta', 3)}",
+        "microsoft/wavlm-base-plus": str(tmp_path / "wavlm"),
+        "MCG-NJU/videomae-base-finetuned-kinetics": str(tmp_path / "videomae"),
+        "datasets/MELD": str(made.corpus),
+        "freeze_layers: 12": "freeze_layers: 1",
+        "choice: [0, 6]": "choice: [0, 1]",
+        "epochs: 9": "epochs: 1",
+    }
+    for theirs, ours in small.items():
+        assert theirs in space
+        space = space.replace(theirs, ours)
+    study = begin_study(space, tmp_path)
+    run = study.train_next()
+    assert list(run.model.tuned) == ["text", "audio"] and run.model.tuned["audio"].autocasts
+    done = study.export(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").glob("adapter_*")} == {"adapter_text", "adapter_audio"}
+    assert done.largest_difference <= 2e-2
