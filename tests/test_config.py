@@ -54,12 +54,8 @@ SPCL, EACL = {"loss__contrastive__kind": "spcl"}, {"loss__contrastive__kind": "e
 FUSED = {"encoders__text": {}, "encoders__audio": {}, "fusion__kind": "concat"}
 TUNED = {"encoders__text": {"mode": "lora"}}
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"encoders__audio": {"mode": "lora"}}, "encoders.audio.mode 'lora': only text encoders can be tuned so far"),
-    (
-        {"encoders__text": {"mode": "full"}, "encoders__audio": {}, "fusion__kind": "concat"},
-        "encoders.text.mode 'full' beside other encoders is not possible yet: tune it alone, export it",
-    ),
-    (TUNED | {"distill__teacher": "exports/x"}, "encoders.text.mode 'lora' of a distillation is not possible yet"),
+    ({"encoders__audio": {"mode": "lora"}}, "encoders.audio.mode 'lora': melstats has no weights to tune"),
+    ({"encoders__video": {"mode": "full"}}, "encoders.video.mode 'full': framestats has no weights to tune"),
     (TUNED | {"loss__contrastive__kind": "eacl"}, "loss.contrastive.kind 'eacl' reads the label words, which are not"),
     (
         TUNED | {"loss__classification__probe": True},
@@ -259,6 +255,24 @@ def test_a_tuned_configuration_says_what_its_mode_reads(mode):
     assert mode in dump["encoders"]["text"] and {"lora": "full", "full": "lora"}[mode] not in dump["encoders"]["text"]
     assert TrialConfig.model_validate(dump) == config
     assert TrialConfig.model_validate(nest(flatten(dump))) == config
-    assert config.encoder_lr == {"lora": 5e-4, "full": 2e-5}[mode]
-    assert build(encoders__text={"mode": mode}, optim__encoder_lr=1e-3).encoder_lr == 1e-3
+    assert config.encoder_lr("text") == {"lora": 5e-4, "full": 2e-5}[mode]
+    assert build(encoders__text={"mode": mode}, optim__encoder_lr=1e-3).encoder_lr("text") == 1e-3
+    assert build(encoders__text={"mode": mode, "lr": 2e-3}, optim__encoder_lr=1e-3).encoder_lr("text") == 2e-3
     assert config.encoders.text is not None and config.encoders.text.first_tuned == 2
+
+
+@pytest.mark.parametrize(
+    ("modality", "settings", "start"),
+    [
+        ("text", {}, None),
+        ("text", {"freeze_layers": 2, "split_cache": False}, None),
+        ("audio", {}, 0),
+        ("audio", {"freeze_layers": 3}, 3),
+        ("audio", {"split_cache": False}, None),
+        ("video", {"mode": "full", "full": {"embeddings": True}}, None),
+    ],
+)
+def test_what_is_cached_of_a_tuned_encoder(modality, settings, start):
+    """Token ids as they are; sound and pictures as the first layer reads them, unless what makes that is trained."""
+    config = build(**{f"encoders__{modality}": {"backbone": "org/model", "mode": "lora", **settings}})
+    assert config.encoders.present[modality].first_tuned == start

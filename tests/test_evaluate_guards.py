@@ -10,6 +10,7 @@ from mer.config import TrialConfig, nest
 from mer.errors import MerError
 from mer.files import write_json
 from mer.study.evaluation import TEST, SeedResult, SeedStudy, _same_features
+from mer.study.spec import Resources
 
 
 def config(**keys: object) -> TrialConfig:
@@ -34,7 +35,7 @@ def test_equal_configurations_share_their_seeds_study() -> None:
 
 
 def test_the_seeds_study_tries_known_seeds_first_and_each_once() -> None:
-    spec = SeedStudy("a", config()).spec([42, 0, 7], known=[0, 42], workers=None)
+    spec = SeedStudy("a", config()).spec([42, 0, 7], known=[0, 42], resources=Resources(gpu=0.5))
     assert [point["seed"] for point in spec.points] == [0, 42, 7]
     assert spec.budget.trials == 3 and spec.scheduler.kind == "none"
-    assert spec.trial_config({"seed": 7}).seed == 7
+    assert spec.trial_config({"seed": 7}).seed == 7 and spec.resources.gpu == 0.5

@@ -173,5 +173,4 @@ def student_config(config: TrialConfig, modality: str) -> TrialConfig:
     encoders = EncodersConfig.model_validate({modality: encoder})
     of_tuned = {"encoder_lr": None, "micro_batch": None} if encoder.mode == "frozen" else {}
     optim = config.optim.model_copy(update=of_tuned)
-    alone = config.model_copy(update={"encoders": encoders, "fusion": None, "optim": optim})
-    return TrialConfig.model_validate(alone.model_dump())
+    return config.model_copy(update={"encoders": encoders, "fusion": None, "optim": optim})
