@@ -259,7 +259,7 @@ class Predictor:
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
             if isinstance(features_NLD, Tokens):
-                parts[modality] = self._token_rows(features_NLD, present_N, expected)
+                parts[modality] = self._token_rows(features_NLD, present_N, modality)
                 continue
             shape = (expected["hidden_states"], expected["width"])
             if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
@@ -277,15 +277,16 @@ class Predictor:
         alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
         return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
 
-    def _token_rows(self, tokens: Tokens, present_N: np.ndarray | None, expected: Mapping[str, Any]) -> TokenSplit:
-        state, width = expected["tokens"]["hidden_state"], int(expected["width"])
-        if state and tokens.values.shape[-1] != width:
+    def _token_rows(self, tokens: Tokens, present_N: np.ndarray | None, modality: str) -> TokenSplit:
+        encoder = self._model.tuned[modality]
+        if tokens.values.shape[1:] != encoder.unit_shape:
+            what = "its input" if encoder.start is None else f"its hidden state {encoder.start}"
             raise MerError(
                 self.export.folder,
                 f"tokens of shape {tokens.values.shape}",
-                allowed=f"(tokens, {width}), its hidden state {state}",
+                allowed=f"({', '.join(['tokens', *map(str, encoder.unit_shape)])}), {what}",
             )
-        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), width, present_N)
+        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), encoder.width, present_N)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""

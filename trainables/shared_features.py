@@ -17,7 +17,7 @@ from mer.config import EncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.features.backbones import locate, modality_of
+from mer.features.backbones import BackboneKey, backbone_key, locate
 from mer.features.token_table import Tokens
 from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 from mer.training.data import Part
@@ -56,7 +56,7 @@ class SharedFeatures:
     backbones that are tuned. Small enough to pickle."""
 
     def __init__(
-        self, handles: Mapping[str, ray.ObjectRef], bases: Mapping[BackboneName, ray.ObjectRef] | None = None
+        self, handles: Mapping[str, ray.ObjectRef], bases: Mapping[BackboneKey, ray.ObjectRef] | None = None
     ) -> None:
         self._handles, self._bases = dict(handles), dict(bases or {})
 
@@ -64,9 +64,9 @@ class SharedFeatures:
     def put(cls, paths: list[Path], tuned: Iterable[EncoderConfig] = ()) -> SharedFeatures:
         """Load each cache file once and put it into the object store, and so the weights of each backbone that is
         tuned, from the lowest layer that some trial needs."""
-        lowest: dict[BackboneName, EncoderConfig] = {}
+        lowest: dict[BackboneKey, EncoderConfig] = {}
         for encoder in sorted(tuned, key=lambda one: -1 if one.first_tuned is None else one.first_tuned):
-            lowest.setdefault(_name_of(encoder), encoder)
+            lowest.setdefault(backbone_key(encoder), encoder)
         bases = {name: ray.put(_load_base(encoder)) for name, encoder in lowest.items()}
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)}, bases)
 
@@ -80,15 +80,8 @@ class SharedFeatures:
             for split in ("train", "dev")
         )
         data, layers = as_training_data(config, train, dev)
-        base = {modality: ray.get(self._bases[_name_of(encoder)]) for modality, encoder in config.tuned.items()}
+        base = {modality: ray.get(self._bases[backbone_key(encoder)]) for modality, encoder in config.tuned.items()}
         return replace(data, base=base), layers
-
-
-BackboneName = tuple[str, str, str | None]  # modality, name, revision
-
-
-def _name_of(encoder: EncoderConfig) -> BackboneName:
-    return modality_of(encoder), encoder.backbone, encoder.revision
 
 
 def _load_base(encoder: EncoderConfig) -> dict[str, np.ndarray]:

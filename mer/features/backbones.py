@@ -75,6 +75,14 @@ class Fingerprint:
     config: str
 
 
+BackboneKey = tuple[str, str, str | None]  # modality, name, revision
+
+
+def backbone_key(encoder: EncoderConfig) -> BackboneKey:
+    """Encoders of one key use the same weights."""
+    return modality_of(encoder), encoder.backbone, encoder.revision
+
+
 def modality_of(encoder: EncoderConfig) -> str:
     """'text', 'audio' or 'video'."""
     return {"TextEncoderConfig": "text", "AudioEncoderConfig": "audio"}.get(type(encoder).__name__, "video")

@@ -85,6 +85,11 @@ class PartialBackbone(nn.Module):
         assert isinstance(layers, LayersBetween)
         return layers.numbered()
 
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """Of one of the units it is given."""
+        return self._wiring.unit_shape(self.start)
+
     def cost(self, length: int) -> int:
         """Roughly how many hidden states a row of so many given units has."""
         return self._wiring.cost(length, self.start)

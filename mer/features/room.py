@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
 from mer.errors import MerError
-from mer.features.backbones import locate, modality_of, weight_files
+from mer.features.backbones import backbone_key, locate, modality_of, weight_files
 from mer.features.token_reading import TokenReading
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             if not there:
                 new, making = new + size, max(making, size if modality_of(encoder) == "text" else 2 * size)
             sizes.append((size, split, encoder))
-    bases = {(e.backbone, e.revision): weights_bytes(e) for _, e in wanted}
-    store = int(_STORE_SHARE * (held + sum(bases.values())))
+    store = int(_STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
     size, split, encoder = max(sizes, key=lambda one: one[0])
     for need, place, what in (
         (new + making, cache, "cached tokens"),
@@ -86,6 +85,12 @@ def _ways_out(encoder: EncoderConfig) -> str:
 
 def _from(encoder: EncoderConfig) -> str:
     return "of raw input" if encoder.first_tuned is None else f"after layer {encoder.first_tuned}"
+
+
+def shared_weights_bytes(encoders: Iterable[EncoderConfig]) -> int:
+    """`weights_bytes` of all their backbones, each once."""
+    distinct = {backbone_key(encoder): encoder for encoder in encoders}
+    return sum(map(weights_bytes, distinct.values()))
 
 
 def weights_bytes(encoder: EncoderConfig) -> int:

@@ -96,6 +96,10 @@ class Wiring:
         """Hidden states of a row that is given so many units at hidden state `start`."""
         return self.states(units) if start is None else units
 
+    def unit_shape(self, start: int | None) -> tuple[int, ...]:
+        """Of one unit at hidden state `start` (None: of raw input)."""
+        return () if start is None else (self.width,)
+
     def needed_above(self, start: int) -> tuple[str, ...]:
         """Prefixes of weights that lie below hidden state `start` and are read above it all the same."""
         del start
@@ -134,10 +138,6 @@ class ClipWiring(Wiring):
 
     def raw_units(self, length: int) -> int:
         """Units of raw input of a clip. Args: length: as its encoder's `probe` says it."""
-        raise NotImplementedError
-
-    def unit_shape(self, start: int | None) -> tuple[int, ...]:
-        """Of one unit at hidden state `start` (None: of raw input)."""
         raise NotImplementedError
 
     def span(self, raw: int, frames: int | None) -> tuple[int, int]:

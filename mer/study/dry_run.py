@@ -41,8 +41,10 @@ _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measure
 
 
 def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
-    """Print what the study would do. Raises MerError for what it would trip over. Writes nothing
-    but hashes of files, where encoders are tuned."""
+    """Print what the study would do. Writes nothing, but hashes of files where encoders are tuned.
+
+    Raises: MerError for what it would trip over.
+    """
     configs = check_plan(spec)
     settings = {
         settings_of(config)[modality]: encoder

@@ -16,7 +16,7 @@ from mer.errors import MerError
 from mer.features import select_layers
 from mer.features.ensure import Ensured
 from mer.features.reading import Spread
-from mer.features.room import refuse_no_room, weights_bytes
+from mer.features.room import refuse_no_room, shared_weights_bytes
 from mer.outputs import describe_encoder, ensure_encoder, ensure_outputs
 from mer.study.spec import StudySpec
 from mer.study.teaching import check_teacher, refuse_other_data
@@ -59,8 +59,7 @@ class FeaturePlan:
 
     def shared_bytes(self) -> int:
         """What all trials read, and so lies in the object store."""
-        backbones = {(type(one), one.backbone, one.revision): one for one in self.tuned}
-        return sum(path.stat().st_size for path in self.paths()) + sum(map(weights_bytes, backbones.values()))
+        return sum(path.stat().st_size for path in self.paths()) + shared_weights_bytes(self.tuned)
 
 
 def settings_of(config: TrialConfig) -> dict[str, str]:

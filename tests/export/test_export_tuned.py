@@ -165,6 +165,11 @@ def test_tokens_of_another_layer_are_refused(tuned, tmp_path):
     ids = load_features(Path(tuned.files[LIVE]["dev"])).tokens
     with pytest.raises(MerError, match=r"tokens of shape \(\d+,\)"):
         mer.load(tmp_path / "model").logits(ids)
+    tuned.export(tmp_path / "live", LIVE)
+    states = load_features(Path(tuned.files[SPLIT]["dev"])).tokens
+    with pytest.raises(MerError, match=r"tokens of shape \(\d+, 384\)") as refused:
+        mer.load(tmp_path / "live").logits(states)
+    assert "(tokens), its input" in refused.value.message
 
 
 def test_a_bundle_brings_its_backbone(tuned, tmp_path, monkeypatch):

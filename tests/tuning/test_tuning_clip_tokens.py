@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from clip_lab import DEPTH, ClipLab
+from tuning_lab import interrupted_after
 
 from mer.config import DataConfig
 from mer.data.media import MediaFault
@@ -159,18 +160,8 @@ def test_an_interrupted_extraction_goes_on(lab, whole_root, tmp_path, monkeypatc
     monkeypatch.setattr(clip_extraction, "SHARD_CLIPS", 2)
     monkeypatch.setattr(pretrained.AudioReader, "batch_length", 16_000)
     config = lab.config("hubert", freeze_layers=1, **TUNED)
-    usual, calls = clip_states.ClipStates.encode, []
-
-    def failing(self, clips):
-        calls.append(len(clips))
-        if sum(calls) > 4:
-            raise KeyboardInterrupt
-        return usual(self, clips)
-
-    monkeypatch.setattr(clip_states.ClipStates, "encode", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(monkeypatch, clip_states.ClipStates, "encode", 4):
         ensured(config, whole_root, tmp_path / "killed")
-    monkeypatch.setattr(clip_states.ClipStates, "encode", usual)
     done, _ = ensured(config, whole_root, tmp_path / "killed")
     assert 0 < done.encoded < ROWS["train"]
     whole, _ = ensured(config, whole_root, tmp_path / "whole")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from text_backbones import LINES
-from tuning_lab import Lab
+from tuning_lab import Lab, interrupted_after
 
 from mer.errors import MerError
 from mer.features import ensure_features, load_features, tensors
@@ -97,19 +97,8 @@ def test_an_interrupted_extraction_goes_on(lab, monkeypatch):
 
     monkeypatch.setattr(extraction, "SHARD_ROWS", 4)
     monkeypatch.setattr(extraction, "TOKENS_PER_BATCH", 64)
-    usual = token_reading.TokenStates._encode
-    calls = []
-
-    def failing(self, batch):
-        calls.append(len(batch))
-        if sum(calls) > 9:
-            raise KeyboardInterrupt
-        return usual(self, batch)
-
-    monkeypatch.setattr(token_reading.TokenStates, "_encode", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(monkeypatch, token_reading.TokenStates, "_encode", 9):
         ensured(lab, freeze_layers=1)
-    monkeypatch.setattr(token_reading.TokenStates, "_encode", usual)
     _, done = ensured(lab, freeze_layers=1)
     assert 0 < done.encoded < DISTINCT
     other = Lab(lab.backbone, lab.data, lab.cache / "elsewhere")

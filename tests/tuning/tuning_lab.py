@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from mer.config import DataConfig, TrialConfig
@@ -57,6 +59,23 @@ class Lab:
 
     def found(self, family: str, depth: int = 2) -> BackboneFolder:
         return BackboneFolder(family, self.backbone(family, depth))
+
+
+@contextmanager
+def interrupted_after(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, items: int) -> Iterator[None]:
+    """Inside, `method` (self, some items) is cut off by Ctrl-C once it was given more than `items` in all."""
+    usual, given = getattr(owner, method), []
+
+    def failing(self: Any, some: Any) -> Any:
+        given.append(len(some))
+        if sum(given) > items:
+            raise KeyboardInterrupt
+        return usual(self, some)
+
+    monkeypatch.setattr(owner, method, failing)
+    with pytest.raises(KeyboardInterrupt):
+        yield
+    monkeypatch.setattr(owner, method, usual)
 
 
 def read_only(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -84,9 +84,6 @@ class SpeechWiring(ClipWiring):
     def raw_units(self, length: int) -> int:
         return max(length, MIN_SAMPLES)
 
-    def unit_shape(self, start: int | None) -> tuple[int, ...]:
-        return () if start is None else (self.width,)
-
     def span(self, raw: int, frames: int | None) -> tuple[int, int]:
         return 0, 1 if self.encoder.pooler == "first" else frames or self.states(raw)
 
