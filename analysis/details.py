@@ -15,7 +15,7 @@ from analysis.plots import bars, matrix
 from analysis.sections import ROWS, Part
 from analysis.stores import Study, plain
 from analysis.tables import Table, show
-from mer.study.words import short_names
+from mer.study.show.words import short_names
 
 
 def _percent(value: float) -> str:

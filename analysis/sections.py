@@ -10,7 +10,7 @@ from analysis.pages import Section, endings_key, note, paragraph, say, tiles
 from analysis.plots import SERIES
 from analysis.stores import Study, plain
 from analysis.tables import Table, clock, gap, show, words
-from mer.study.words import short_names
+from mer.study.show.words import short_names
 
 _BASELINE = "baseline_majority"
 _COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_loss", "dev_ece")

@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export_folder import read_export
 from mer.config import DataConfig, TrialConfig, student_config
 from mer.data import Dialogue, load_corpus
 from mer.losses import Lesson
-from mer.outputs import ensure_outputs
+from mer.model_outputs import ensure_outputs
 from mer.predictor import Predictor, open_predictor
-from mer.study.feature_plan import ensure_config
+from mer.study.preflight.feature_plan import ensure_config
 from mer.training import TrainingData, TrainingRun, build_run
 from mer.training.distillation import DistillationRun
 from trainables.shared_features import SharedTable, as_training_data, read_table

@@ -1,4 +1,4 @@
-"""Throughput of feature extraction: `mer.features.clip_extraction` against a loop over the clips.
+"""Throughput of feature extraction: `mer.features.from_clips.extraction` against a loop over the clips.
 
     python -m benchmarks.extraction [--clips 120] [--pairs 5] [--only melstats,wav2vec2]
 
@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, VideoEncoderConfig
-from mer.features.backbones import BackboneFolder
-from mer.features.clip_extraction import extract_clips
-from mer.features.clip_reading import open_clip_encoder
-from mer.features.clips import ClipEncoder
+from mer.features.backbone.clip_encoder import ClipEncoder
+from mer.features.backbone.files import BackboneFolder
+from mer.features.from_clips.extraction import extract_clips
+from mer.features.from_clips.pooled import open_clip_encoder
 from mer.features.reading import ClipRow
 
 RATE_HZ, FPS, PICTURE = 16000, 25, (320, 240)

@@ -62,7 +62,7 @@ class StandIn:
 
     def load(self, path: Path) -> object:
         from mer.data.media.audio import read_audio
-        from mer.features.clips import LoadedClip
+        from mer.features.backbone.clip_encoder import LoadedClip
 
         return LoadedClip(read_audio(path, max_seconds=20).samples)
 
@@ -78,7 +78,7 @@ def extract(root: Path, cache: Path, encoder: str, answer: Connection) -> None:
     import torch  # noqa: F401 - an import is no memory of the extraction
     import transformers  # noqa: F401
 
-    import mer.features.clip_reading as clip_reading
+    import mer.features.from_clips.pooled as clip_reading
     from mer.config import AudioEncoderConfig, DataConfig
     from mer.features.audio.melstats import MelStats
     from mer.features.ensure import ensure_features

@@ -17,7 +17,7 @@ import torch
 
 from mer.config import TrialConfig
 from mer.console import quiet_libraries
-from mer.study.feature_plan import SPLITS, ensure_config
+from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import build_run
 from mer.training.tuning import TuningRun
 from trainables.shared_features import as_training_data, read_table

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from mer.config import TrialConfig, flatten, nest
-from mer.study.feature_plan import SPLITS, ensure_config
+from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import FusedSplit, Scores, TrainingData, TrainingRun
 from mer.training.data import Layers
 from trainables.shared_features import as_training_data, read_table

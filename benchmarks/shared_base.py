@@ -21,9 +21,9 @@ import ray
 from benchmarks.shared_memory import memory_mib
 from mer.config import TrialConfig
 from mer.console import quiet_libraries
-from mer.features.room import weights_bytes
-from mer.study.cluster import start_ray
-from mer.study.feature_plan import SPLITS, ensure_config
+from mer.features.disk_space import weights_bytes
+from mer.study.cluster.trials import start_ray
+from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from trainables.shared_features import SharedFeatures
 
 WAYS = ("shared", "loaded", "copied")

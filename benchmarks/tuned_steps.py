@@ -35,7 +35,7 @@ from mer.config import TrialConfig
 from mer.console import quiet_libraries
 from mer.errors import TrialFailed
 from mer.features import ensure_features, load_features
-from mer.features.backbones import locate
+from mer.features.backbone.files import locate
 from mer.features.partial import base_weights
 from mer.training import TokenSplit, TrainingData, build_run
 from mer.training.tuning import TuningRun

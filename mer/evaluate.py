@@ -37,7 +37,7 @@ def evaluate(
     from rich.console import Console
 
     from mer.study.runner import Options
-    from mer.study.spec import Resources
+    from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)
     console = Console(highlight=False)
@@ -47,13 +47,13 @@ def evaluate(
     if top_k_from is not None and (export is not None or against):
         raise MerError("--top-k-from", "re-ranks the trials of a study: an export has no place beside it")
     if top_k_from is not None:
-        from mer.study.rerank import rerank
+        from mer.study.evaluate.rerank import rerank
 
         rerank(top_k_from, top_k, numbers, options, console, data_root=data_root, resources=resources)
         return
     if export is None:
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
-    from mer.study.evaluate_exports import evaluate_exports
+    from mer.study.evaluate.exports import evaluate_exports
 
     exports = [export, *(against or [])]
     evaluate_exports(exports, numbers, options, console, data_root=data_root, resources=resources, dev_only=dev_only)

@@ -11,8 +11,8 @@ import typer
 from mer.cli_app import Debug, launch
 
 if TYPE_CHECKING:
-    from mer.study.feature_plan import FeaturePlan
-    from mer.study.spec import StudySpec
+    from mer.study.preflight.feature_plan import FeaturePlan
+    from mer.study.space.spec import StudySpec
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -40,7 +40,7 @@ def extract(
     Run again after an interruption: it goes on where it was. With --address and without --workers, as many processes
     as the cluster has room for. Texts are read by this process: they are quick.
     """
-    from mer.study.load import load_spec
+    from mer.study.space.load import load_spec
 
     plan = _ensure(load_spec(space, overrides or ()), cache, workers, address)
     for path in plan.paths():
@@ -55,11 +55,11 @@ def extract(
 
 
 def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | None) -> FeaturePlan:
-    from mer.study.feature_plan import ensure_plan
+    from mer.study.preflight.feature_plan import ensure_plan
 
     if workers is None and address is None:
         return ensure_plan(spec, cache)
-    from mer.study.spread import RaySpread
+    from mer.study.cluster.clip_workers import RaySpread
 
     with RaySpread(workers, address) as spread:
         return ensure_plan(spec, cache, spread=spread)

@@ -22,7 +22,7 @@ from mer.errors import MerError
 from mer.files import write_text
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
-    from mer.checkpoints.export import Export
+    from mer.checkpoints.export_folder import Export
     from mer.predictor import Prediction
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -74,7 +74,7 @@ class Request:
 
 def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
-    from mer.checkpoints.export import read_export
+    from mer.checkpoints.export_folder import read_export
     from mer.predictor import open_predictor
 
     export = read_export(request.export)

@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer.checkpoints.export import MODEL, Export, is_export, read_export, trained_sha256
+from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
 from mer.checkpoints.tensors import under
 from mer.config import EncoderConfig, EncodersConfig, TextEncoderConfig
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import NORMALISATION_VERSION, normalise
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, fingerprint, locate
-from mer.features.clip_reading import locate_clip_backbone, preprocessing_words
-from mer.features.extraction import TOKENS_PER_BATCH
+from mer.features.backbone.files import BackboneFolder, fingerprint, locate
+from mer.features.cache.sequences import Tokens
+from mer.features.cache.shards import TOKENS_PER_BATCH
+from mer.features.from_clips.pooled import locate_clip_backbone, preprocessing_words
 from mer.features.live import LiveClips, LiveClipTokens, LiveEncoder, LiveFeatures, LiveTokens
-from mer.features.progress import Progress
-from mer.features.token_table import Tokens
-from mer.features.tokens import PREPROCESSING_VERSION
+from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
 from mer.models.adapters import backbone_prefix, from_peft_tensors
+from mer.progress import Progress
 from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, outputs_of
 from mer.training.data import Layers, Part
 

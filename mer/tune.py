@@ -47,18 +47,18 @@ def tune(
     if not console.is_terminal:  # a file or a pipe has no width: do not fold tables at 80 columns
         console = Console(highlight=False, width=160)
     if keys:
-        from mer.study.schema import print_keys
+        from mer.study.space.schema import print_keys
 
         print_keys(console)
         return
     if space is None:
         raise typer.BadParameter("which search space? e.g. python -m mer.tune search_spaces/quickstart.yaml")
-    from mer.study.load import load_spec
+    from mer.study.space.load import load_spec
 
     parts = {"budget.trials": trials, "budget.hours": hours, "resources.workers": workers}
     spec = load_spec(space, overrides or (), parts)
     if dry_run:
-        from mer.study.dry_run import dry_run as rehearse
+        from mer.study.preflight.dry_run import dry_run as rehearse
 
         rehearse(spec, cache, console)
         return

@@ -23,8 +23,8 @@ def verify(
     debug: Debug = False,
 ) -> None:
     """Train a trial again from its provenance. Exit code 0 when every number comes back, 1 when one does not."""
-    from mer.study.record import find_study
-    from mer.study.verification import verify_trial
+    from mer.study.evaluate.verify_trial import verify_trial
+    from mer.study.folder.read_study import find_study
 
     folder = find_study(str(study), studies)
     found = verify_trial(folder, trial, cache, data_root)

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from mer.data.media.audio import SAMPLE_RATE_HZ
-from mer.features.backbones import BackboneFolder
+from mer.features.backbone.files import BackboneFolder
 
 WAVE_FAMILIES = ("wav2vec2_group", "wav2vec2_layer", "hubert", "hubert_layer", "data2vec", "wavlm", "wavlm_layer")
 FAMILIES = (*WAVE_FAMILIES, "whisper")

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from mer.checkpoints import save_tensors
 from mer.files import write_json, write_text
-from mer.study.artifacts import write_artifacts
-from mer.study.exporting import Exported, Options, export_study
-from mer.study.feature_plan import FeaturePlan, ensure_plan
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.record import read_record
-from mer.study.spec import StudySpec
+from mer.study.export.write import Exported, Options, export_study
+from mer.study.folder.artifacts import write_artifacts
+from mer.study.folder.read_study import read_record
+from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
+from mer.study.search.ledger import Ledger
+from mer.study.space.load import load_spec
+from mer.study.space.spec import StudySpec
 from mer.training import TrainingRun, build_run
 from trainables.base import best_file
 from trainables.shared_features import as_training_data, read_table

@@ -9,8 +9,8 @@ import pytest
 from mer.config import TrialConfig, nest
 from mer.errors import MerError
 from mer.files import write_json
-from mer.study.evaluation import TEST, SeedResult, SeedStudy, _same_features
-from mer.study.spec import Resources
+from mer.study.evaluate.seeds import TEST, SeedResult, SeedStudy, _same_features
+from mer.study.space.spec import Resources
 
 
 def config(**keys: object) -> TrialConfig:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mer.features.backbones import BackboneFolder
+from mer.features.backbone.files import BackboneFolder
 
 PICTURE, FRAMES = 32, 4
 FAMILIES = ("timesformer", "videomae", "vivit", "clip", "clip_vision")

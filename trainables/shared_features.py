@@ -17,8 +17,8 @@ from mer.config import EncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
-from mer.features.backbones import BackboneKey, backbone_key, locate
-from mer.features.token_table import Tokens
+from mer.features.backbone.files import BackboneKey, backbone_key, locate
+from mer.features.cache.sequences import Tokens
 from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 from mer.training.data import Part
 

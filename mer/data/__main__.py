@@ -10,18 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.cli_app import Debug, launch
-from mer.data.asr import Recogniser
-from mer.data.check import SplitSummary, check
-from mer.data.check_media import check_media
-from mer.data.check_report import media_lines, media_table, next_step
+from mer.data.check.media import check_media
+from mer.data.check.report import media_lines, media_table, next_step
+from mer.data.check.summary import SplitSummary, check
 from mer.data.fetch import get_meld
-from mer.data.placing import Link
-from mer.data.prepare import LOG, default_workers, prepare
-from mer.data.prepare_report import fault_lines, summary_lines
+from mer.data.prepare.from_archive import LOG, default_workers, prepare
+from mer.data.prepare.placing import Link
+from mer.data.prepare.report import fault_lines, summary_lines
 from mer.data.progress import counting
 from mer.data.registry import load_corpus, present_splits
-from mer.data.sample import default_processes, write_sample
-from mer.data.transcribe import transcribe_corpus
+from mer.data.sample.corpus import default_processes, write_sample
+from mer.data.transcribe.corpus import transcribe_corpus
+from mer.data.transcribe.recogniser import Recogniser
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 

@@ -7,7 +7,7 @@ import http.client
 import urllib.request
 from pathlib import Path
 
-from mer.data.meld import MELD
+from mer.data.readers.meld import MELD
 from mer.errors import MerError
 from mer.files import atomic_path, sha256_file
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mer.data.csv_rows import Row, parse_rows, raise_faults, read_rows
-from mer.data.meld import meld_clips
-from mer.data.reader import SPLITS
+from mer.data.readers.csv_dataset import SPLITS
+from mer.data.readers.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.readers.meld import meld_clips
 from mer.data.text import normalise, repair_c1
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mer.data.emorynlp import EMORYNLP
-from mer.data.meld import MELD
-from mer.data.ravdess import RAVDESS
-from mer.data.reader import SPLITS, Reader
+from mer.data.readers.csv_dataset import SPLITS, Reader
+from mer.data.readers.emorynlp import EMORYNLP
+from mer.data.readers.meld import MELD
+from mer.data.readers.ravdess import RAVDESS
 from mer.data.types import Corpus
 from mer.errors import MerError, did_you_mean
 

@@ -9,11 +9,11 @@
 Importing this imports neither torch nor transformers.
 """
 
-from mer.features.backbones import BackboneCard, describe_backbone
-from mer.features.cache import FeatureTable, load_features
+from mer.features.backbone.files import BackboneCard, describe_backbone
+from mer.features.backbone.layers import select_layers
+from mer.features.cache.feature_file import FeatureTable, load_features
 from mer.features.ensure import Ensured, ensure_features
-from mer.features.layers import select_layers
-from mer.features.request import FeatureRequest
+from mer.features.from_text.request import FeatureRequest
 
 __all__ = [
     "BackboneCard",

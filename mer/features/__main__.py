@@ -23,7 +23,7 @@ from mer.config import (
 )
 from mer.console import EXIT_FAULT
 from mer.errors import MerError
-from mer.features.upkeep import Entry, collect, entries, masked_rows, verify
+from mer.features.cache.upkeep import Entry, collect, entries, masked_rows, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The cache of extracted features.")
 Cache = Annotated[Path, typer.Option("--cache", help="folder of the feature files")]

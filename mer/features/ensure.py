@@ -16,12 +16,12 @@ from filelock import FileLock, Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
-from mer.features.cache import check_header, file_name, touch, write_features
-from mer.features.progress import Progress, Step, reporting
+from mer.features.cache.feature_file import check_header, file_name, touch, write_features
+from mer.features.from_text.pooled import TextReading
+from mer.features.from_text.request import key_of
+from mer.features.from_text.sequences import TokenReading
 from mer.features.reading import ClipRow, Extracted, Prepared, Reading, Spread
-from mer.features.request import key_of
-from mer.features.text_reading import TextReading
-from mer.features.token_reading import TokenReading
+from mer.progress import Progress, Step, reporting
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def ensure_features(
 def _reading(encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None) -> Reading:
     if isinstance(encoder, TextEncoderConfig):
         return TextReading(encoder, cache) if encoder.mode == "frozen" else TokenReading(encoder, cache)
-    from mer.features.clip_reading import ClipReading
-    from mer.features.clip_token_reading import ClipTokenReading
+    from mer.features.from_clips.pooled import ClipReading
+    from mer.features.from_clips.sequences import ClipTokenReading
 
     kind = ClipReading if encoder.mode == "frozen" else ClipTokenReading
     return kind(encoder, cache, progress=False if callable(progress) else progress, spread=spread)

@@ -13,17 +13,17 @@ import numpy as np
 from mer.config import ClipEncoderConfig, TextEncoderConfig
 from mer.data import Dialogue, Window, windows
 from mer.data.media import MediaFault
-from mer.features.backbones import BackboneFolder, modality_of
-from mer.features.clips import ClipEncoder
-from mer.features.extraction import TOKENS_PER_BATCH, encode_batches, plan_batches
-from mer.features.progress import Progress, reporting
+from mer.features.backbone.clip_encoder import ClipEncoder
+from mer.features.backbone.files import BackboneFolder, modality_of
+from mer.features.cache.shards import TOKENS_PER_BATCH, encode_batches, plan_batches
+from mer.features.from_text.sequences import TokenStates, turn_tokenizer
 from mer.features.reading import ClipRow, Extracted
-from mer.features.token_reading import TokenStates, turn_tokenizer
-from mer.features.tokens import TokenInput, TurnTokenizer
+from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
+from mer.progress import Progress, reporting
 
 if TYPE_CHECKING:
-    from mer.features.clip_states import ClipStates
-    from mer.features.encoder import Encoder
+    from mer.features.from_clips.states import ClipStates
+    from mer.features.text.pretrained import Encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,9 @@ class LiveEncoder:
 
     def _load(self) -> tuple[Encoder, TurnTokenizer]:
         if self._loaded is None:
-            from mer.features.encoder import Encoder  # torch and transformers: seconds, so only when there is text
+            from mer.features.text.pretrained import (
+                Encoder,  # torch and transformers: seconds, so only when there is text
+            )
 
             encoder = Encoder(self.found, self.config.dtype)
             tokenizer = encoder.turn_tokenizer(
@@ -85,7 +87,7 @@ class LiveEncoder:
 
 
 class LiveTokens:
-    """What a tuned encoder reads, of dialogues that belong to no dataset: as `mer.features.token_reading` caches it.
+    """What a tuned encoder reads, of dialogues that belong to no dataset: as `mer.features.from_text.sequences` caches it.
 
     Args:
         config: how the encoder reads.
@@ -155,8 +157,8 @@ class LiveClips:
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
-        from mer.features.clip_extraction import read_clips
-        from mer.features.clip_reading import open_clip_encoder
+        from mer.features.from_clips.extraction import read_clips
+        from mer.features.from_clips.pooled import open_clip_encoder
 
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
         with reporting(progress, f"reading {self.modality}", "clips") as step:
@@ -165,7 +167,7 @@ class LiveClips:
 
 
 class LiveClipTokens:
-    """What a tuned encoder reads of media files that belong to no dataset: as `mer.features.clip_token_reading` caches
+    """What a tuned encoder reads of media files that belong to no dataset: as `mer.features.from_clips.sequences` caches
     it.
 
     Args:
@@ -187,8 +189,8 @@ class LiveClipTokens:
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Tokens of every clip, in the place of features; the row of one that cannot be read is empty."""
-        from mer.features.clip_states import ClipStates
-        from mer.features.clip_token_extraction import read_tokens
+        from mer.features.from_clips.sequence_extraction import read_tokens
+        from mer.features.from_clips.states import ClipStates
 
         base = self.base if self.config.first_tuned is not None else None
         states = self._states = self._states or ClipStates(self.config, self.found, base)
@@ -206,7 +208,7 @@ def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:
 
 def _told(paths: Sequence[Path | MediaFault], done: Extracted, features: Any) -> LiveFeatures:
     """What was read, with faults and notes by path."""
-    from mer.features.clip_extraction import VANISHED
+    from mer.features.from_clips.extraction import VANISHED
 
     faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
     by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]

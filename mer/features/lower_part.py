@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mer.config import EncoderConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, modality_of
+from mer.features.backbone.files import BackboneFolder, modality_of
 from mer.features.partial import BaseWeights, PartialBackbone, base_weights
 
 _COMPOSITION = 1e-3  # of the largest value: the lower and the upper part against the whole

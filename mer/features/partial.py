@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from mer.config import EncoderConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder
-from mer.features.wiring import LayersBetween, wiring_of
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.wiring import LayersBetween, wiring_of
 
 BaseWeights = Mapping[str, np.ndarray]  # by name in the whole model; may lie in shared memory: never written to
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
-from mer.features.progress import Step
-from mer.features.request import key_of
-from mer.features.token_table import Tokens
+from mer.features.cache.sequences import Tokens
+from mer.features.from_text.request import key_of
+from mer.progress import Step
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, locate
-from mer.features.extraction import plan_batches
+from mer.features.backbone.files import BackboneFolder, locate
+from mer.features.cache.shards import plan_batches
 from mer.features.partial import BaseWeights, PartialBackbone, base_weights
 from mer.models.adapters import add_adapters, refuse_idle
 from mer.models.token_batch import TokenBatch, cheapest_groups

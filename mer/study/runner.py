@@ -18,20 +18,20 @@ from mer.checkpoints import Store as ModelStore
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
-from mer.study.cluster import refuse_silent, run_trials
-from mer.study.display import Display
-from mer.study.engine import StudyEngine
-from mer.study.environment import code_diff, describe_environment
-from mer.study.feature_plan import FeaturePlan, check_plan, ensure_plan
-from mer.study.folder import claim_folder, forget_empty_folder
-from mer.study.ledger import Ledger
-from mer.study.lock import study_lock
-from mer.study.policies import build_policy
-from mer.study.results import Results
-from mer.study.spec import StudySpec
-from mer.study.stopping import StopSignal
-from mer.study.tracker import DevSplit, Store, Tracker
-from mer.study.weights import WeightKeeper
+from mer.study.cluster.trials import refuse_silent, run_trials
+from mer.study.folder.claim import claim_folder, forget_empty_folder
+from mer.study.folder.environment import code_diff, describe_environment
+from mer.study.folder.lock import study_lock
+from mer.study.folder.weight_retention import WeightKeeper
+from mer.study.preflight.feature_plan import FeaturePlan, check_plan, ensure_plan
+from mer.study.search.early_stopping import build_policy
+from mer.study.search.engine import StudyEngine
+from mer.study.search.ledger import Ledger
+from mer.study.search.stop_request import StopSignal
+from mer.study.show.leaderboard import Results
+from mer.study.show.live_table import Display
+from mer.study.space.spec import StudySpec
+from mer.study.tracking.tracker import DevSplit, Store, Tracker
 from mer.training.metrics import majority_scores
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.features.token_table import Tokens
+from mer.features.cache.sequences import Tokens
 from mer.models.token_batch import TokenBatch
 
 CHUNK_ROWS = 2048

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mer.study.artifacts import history_csv, per_class_csv, predictions_csv
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.spec import StudySpec
+from mer.study.folder.artifacts import history_csv, per_class_csv, predictions_csv
+from mer.study.search.ledger import Ledger
+from mer.study.space.load import load_spec
+from mer.study.space.spec import StudySpec
 from mer.training import Scores
 
 NAMES = ("neutral", "joy", "anger")

@@ -11,9 +11,9 @@ from media_files import truncate, write_flac, write_video
 from meld_files import meld_csv
 
 from mer.data import load_corpus
-from mer.data.check_media import Clip, MediaSummary, check_media, worst
-from mer.data.check_report import media_lines, next_step
-from mer.data.prepare import prepare
+from mer.data.check.media import Clip, MediaSummary, check_media, worst
+from mer.data.check.report import media_lines, next_step
+from mer.data.prepare.from_archive import prepare
 
 
 def summaries(root: Path, *, dataset: str = "meld", deep: bool = False) -> dict[str, MediaSummary]:
@@ -77,7 +77,7 @@ def test_the_worst_come_first_with_their_reasons(media, monkeypatch):
     lines = media_lines(list(summaries(media, deep=True).values()), deep=True)
     assert "  train/dia0_utt3 audio unreadable: 0 bytes" in lines
     assert "  dev/dia0_utt0 audio absent, video absent: no such file" in lines
-    monkeypatch.setattr("mer.data.check_report.SHOWN", len(lines) - 2)
+    monkeypatch.setattr("mer.data.check.report.SHOWN", len(lines) - 2)
     assert media_lines(list(summaries(media, deep=True).values()), deep=True) == [*lines[:-2], "  and 2 more"]
     assert all("headers" not in line for line in lines)
 

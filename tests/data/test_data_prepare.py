@@ -14,10 +14,10 @@ from media_files import truncate, write_video
 from meld_files import meld_csv
 
 from mer.data import load_corpus
-from mer.data.manifest import MANIFEST, read_manifest
-from mer.data.placing import place
-from mer.data.prepare import prepare
-from mer.data.prepare_report import fault_lines, summary_lines
+from mer.data.prepare.from_archive import prepare
+from mer.data.prepare.manifest import MANIFEST, read_manifest
+from mer.data.prepare.placing import place
+from mer.data.prepare.report import fault_lines, summary_lines
 from mer.errors import MerError
 from mer.files import sha256_file
 
@@ -328,7 +328,7 @@ def test_two_runs_at_once_do_not_mix(archive, tmp_path):
 
 
 def test_a_disk_that_refuses_is_one_message(archive, tmp_path, typed, monkeypatch):
-    import mer.data.prepare as module
+    import mer.data.prepare.from_archive as module
 
     def refuse(path, samples):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

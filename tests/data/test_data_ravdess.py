@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mer.data import load_corpus
-from mer.data.check import check
-from mer.data.labels import RAVDESS_EMOTIONS
+from mer.data.check.summary import check
 from mer.data.media import MediaFault, clip_path
-from mer.data.ravdess import read_codes
+from mer.data.readers.labels import RAVDESS_EMOTIONS
+from mer.data.readers.ravdess import read_codes
 from mer.data.registry import present_splits
 from mer.errors import MerError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mer.data import load_corpus
-from mer.data.reader import interval_s, seconds
+from mer.data.readers.csv_dataset import interval_s, seconds
 
 EMORY_HEADER = "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_Time,End_Time"
 

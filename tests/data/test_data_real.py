@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from mer.data import load_corpus, windows
-from mer.data.check import check
-from mer.data.labels import SENTIMENT_OF_EMOTION
+from mer.data.check.summary import check
+from mer.data.readers.labels import SENTIMENT_OF_EMOTION
 
 pytestmark = pytest.mark.real
 SPLITS = ("train", "dev", "test")

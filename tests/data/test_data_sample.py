@@ -15,11 +15,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import f1_score
 from sklearn.naive_bayes import MultinomialNB
 
-from mer.data import load_corpus, sample_plan
-from mer.data.labels import SENTIMENT_OF_EMOTION
-from mer.data.sample import write_sample
-from mer.data.sample_plan import EMOTION_SHARES, MODALITIES, SHOWN, generator, plan
-from mer.data.sample_text import LINES, words
+from mer.data import load_corpus
+from mer.data.readers.labels import SENTIMENT_OF_EMOTION
+from mer.data.sample import plan as sample_plan
+from mer.data.sample.corpus import write_sample
+from mer.data.sample.plan import EMOTION_SHARES, MODALITIES, SHOWN, generator, plan
+from mer.data.sample.text import LINES, words
 from mer.errors import MerError
 
 SMALL = {"train": 6, "dev": 3}

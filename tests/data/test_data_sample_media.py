@@ -16,9 +16,9 @@ from mer.config import AudioEncoderConfig, VideoEncoderConfig
 from mer.data import load_corpus
 from mer.data.media.audio import read_audio
 from mer.data.media.video import read_frames
-from mer.data.prepare import prepare
-from mer.data.sample import write_sample
-from mer.data.sample_plan import MODALITIES, plan
+from mer.data.prepare.from_archive import prepare
+from mer.data.sample.corpus import write_sample
+from mer.data.sample.plan import MODALITIES, plan
 from mer.features.audio import open_encoder as open_audio
 from mer.features.video import open_encoder as open_video
 

@@ -19,10 +19,10 @@ from media_files import truncate, write_flac, write_video
 from meld_files import meld_csv
 
 import mer.data.__main__ as commands
-from mer.data.asr import Recogniser
 from mer.data.registry import load_corpus
-from mer.data.transcribe import TranscriptCache, transcribe_corpus
-from mer.data.word_errors import word_errors, words
+from mer.data.transcribe.corpus import TranscriptCache, transcribe_corpus
+from mer.data.transcribe.recogniser import Recogniser
+from mer.data.transcribe.word_errors import word_errors, words
 from mer.errors import MerError
 
 CPU = Recogniser(device="cpu")
@@ -421,6 +421,6 @@ def test_command(root, tmp_path, monkeypatch, capsys):
 
 def test_importing_it_loads_no_heavy_library():
     heavy = "{'torch', 'soundfile', 'av', 'faster_whisper'}"
-    code = f"import sys, mer.data.transcribe; sys.exit({heavy} & set(sys.modules) or 0)"
+    code = f"import sys, mer.data.transcribe.corpus; sys.exit({heavy} & set(sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

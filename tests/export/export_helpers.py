@@ -11,13 +11,13 @@ import pytest
 import torch
 from open_study import begin_study, quiet
 
-from mer.checkpoints.export import Export, read_export
-from mer.data.sample import write_sample
-from mer.study.exporting import Exported, Options, export_study
-from mer.study.feature_plan import FeaturePlan
-from mer.study.ledger import Ledger
-from mer.study.record import StudyRecord, read_record
-from mer.study.spec import StudySpec
+from mer.checkpoints.export_folder import Export, read_export
+from mer.data.sample.corpus import write_sample
+from mer.study.export.write import Exported, Options, export_study
+from mer.study.folder.read_study import StudyRecord, read_record
+from mer.study.preflight.feature_plan import FeaturePlan
+from mer.study.search.ledger import Ledger
+from mer.study.space.spec import StudySpec
 from mer.training import TrainingRun
 
 SPACE = """study: small

@@ -12,17 +12,17 @@ from export_helpers import CENTER, HEAD, Made
 from open_study import begin_study, quiet
 
 import mer
-from mer.checkpoints.export import Export
+from mer.checkpoints.export_folder import Export
 from mer.config import DataConfig, TrialConfig
 from mer.data import load_corpus
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json
-from mer.outputs import ensure_outputs
-from mer.study.exporting import Options, export_study
-from mer.study.feature_plan import ensure_config, ensure_teacher
-from mer.study.record import read_record
+from mer.model_outputs import ensure_outputs
+from mer.study.export.write import Options, export_study
+from mer.study.folder.read_study import read_record
+from mer.study.preflight.feature_plan import ensure_config, ensure_teacher
 from mer.training import build_run
 from trainables.shared_features import as_training_data, read_table
 
@@ -266,7 +266,7 @@ def test_a_teacher_of_another_context(exported: Export, corpus: Path, small_stud
 
 @pytest.mark.parametrize("by", ["text", "dialogue"])
 def test_a_teacher_that_sees_the_future(exported: Export, corpus: Path, monkeypatch: pytest.MonkeyPatch, by: str):
-    from mer.study import teaching as module
+    from mer.study.preflight import teacher as module
 
     tree: dict[str, Any] = {"encoders": exported.config.encoders.model_dump()}
     if by == "text":
@@ -296,7 +296,7 @@ def test_a_teacher_that_is_not_there(corpus: Path, small_study: Made):
 
 def test_adapters_are_part_of_what_was_trained(tmp_path: Path):
     """Equal heads on different adapters are different models: caches and chains go by this hash."""
-    from mer.checkpoints.export import trained_sha256
+    from mer.checkpoints.export_folder import trained_sha256
 
     def manifest(name: str, **hashes: str) -> str:
         (tmp_path / name).mkdir()

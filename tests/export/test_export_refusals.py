@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 import mer
 from mer import console
 from mer.checkpoints import load_tensors, save_tensors
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.export import app
-from mer.study.exporting import Options, export_study
-from mer.study.ledger import Ledger
-from mer.study.lock import live_owner, study_lock
-from mer.study.record import find_study, read_record
+from mer.study.export.write import Options, export_study
+from mer.study.folder.lock import live_owner, study_lock
+from mer.study.folder.read_study import find_study, read_record
+from mer.study.search.ledger import Ledger
 
 
 def refusal(call, *arguments, **options) -> str:
@@ -204,8 +204,8 @@ def test_exports_of_another_version(export_copy: Path):
 
 def test_another_backbone(export_copy: Path, tmp_path):
     from mer.config import TextEncoderConfig
-    from mer.features.backbones import MINILM_SHA256, locate
-    from mer.features.backbones import weight_files as weights
+    from mer.features.backbone.files import MINILM_SHA256, locate
+    from mer.features.backbone.files import weight_files as weights
 
     folder = locate(TextEncoderConfig(), weights=True).folder
     other = shutil.copytree(folder, tmp_path / "other")

@@ -16,10 +16,10 @@ from open_study import quiet
 
 import mer
 from mer.checkpoints import load_tensors, save_tensors
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.features import load_features
-from mer.study.exporting import Options, export_study
+from mer.study.export.write import Options, export_study
 from mer.training.metrics import Scores
 
 WITHOUT = """
@@ -136,7 +136,7 @@ def test_the_card_says_what_matters(exported, small_study: Made):
 
 
 def test_the_card_of_real_meld_names_its_licences():
-    from mer.study.model_card import _DATA_LICENCES, _backbone_licence
+    from mer.study.export.model_card import _DATA_LICENCES, _backbone_licence
 
     assert "research use" in _DATA_LICENCES["meld"] and "GPL-3.0" in _DATA_LICENCES["meld"]
     assert "copyrighted" in _DATA_LICENCES["meld"]
@@ -156,7 +156,7 @@ def test_an_export_that_does_not_repeat_its_scores_is_not_written(study_copy: Ma
 
 def test_a_bundle_carries_and_uses_its_backbone(small_study: Made, tmp_path, monkeypatch):
     folder = small_study.export(tmp_path / "model", trial=HEAD, bundle=True).export.folder
-    monkeypatch.setattr("mer.features.backbones.MINILM_PACKAGE", "no_such_package")
+    monkeypatch.setattr("mer.features.backbone.files.MINILM_PACKAGE", "no_such_package")
     found = mer.load(folder)
     assert found.encoders["text"].found.folder == folder / "backbone"
     assert found.predict(["I know."])[0].label in found.class_names

@@ -12,14 +12,14 @@ import torch
 from open_study import OpenStudy, begin_study
 
 import mer
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export_folder import read_export
 from mer.config import DataConfig, TrialConfig
 from mer.data import load_corpus
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
 from mer.features import load_features
-from mer.outputs import ensure_outputs
-from mer.study.verification import verify_trial
+from mer.model_outputs import ensure_outputs
+from mer.study.evaluate.verify_trial import verify_trial
 
 SPACE = """study: tuned
 trainable: text
@@ -103,9 +103,9 @@ def test_the_scores_come_back_from_the_cache_and_from_live_texts(tuned, tmp_path
 def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
     from peft import PeftModel
 
-    from mer.features.backbones import locate
-    from mer.features.encoder import load_text_model
-    from mer.features.token_reading import TokenReading, turn_tokenizer
+    from mer.features.backbone.files import locate
+    from mer.features.from_text.sequences import TokenReading, turn_tokenizer
+    from mer.features.text.pretrained import load_text_model
 
     tuned.export(tmp_path / "model", number)
     export = read_export(tmp_path / "model")
@@ -173,7 +173,7 @@ def test_tokens_of_another_layer_are_refused(tuned, tmp_path):
 
 
 def test_a_bundle_brings_its_backbone(tuned, tmp_path, monkeypatch):
-    from mer.features import backbones
+    from mer.features.backbone import files as backbones
 
     tuned.export(tmp_path / "model", SPLIT, bundle=True)
     expected = mer.load(tmp_path / "model").predict(["Hi!"])[0].probabilities
@@ -194,7 +194,7 @@ def test_a_tuned_export_is_a_teacher_and_a_frozen_encoder(tuned, tmp_path):
     assert table.features.shape[1:] == (1, 24)
     dev = load_features(Path(tuned.files[SPLIT]["dev"]))
     np.testing.assert_allclose(table.logits, mer.load(tmp_path / "model").logits(dev.tokens), atol=1e-5)
-    from mer.outputs import describe_encoder
+    from mer.model_outputs import describe_encoder
 
     def text(**settings):
         config = TrialConfig.model_validate({"encoders": {"text": {"backbone": str(tmp_path / "model"), **settings}}})

@@ -15,13 +15,13 @@ from open_study import OpenStudy, begin_study
 from text_backbones import backbone, data, meld_root
 
 import mer
-from mer.checkpoints.export import read_export
+from mer.checkpoints.export_folder import read_export
 from mer.data import load_corpus
 from mer.data.media import MediaFault
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
 from mer.features import load_features
-from mer.study.verification import verify_trial
+from mer.study.evaluate.verify_trial import verify_trial
 
 __all__ = ["backbone", "data", "meld_root"]
 FUSED = """study: tuned-tav

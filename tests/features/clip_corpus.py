@@ -14,7 +14,7 @@ import soundfile
 
 from mer.data.media import MediaAbsent
 from mer.data.media.demux import require_content
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
 

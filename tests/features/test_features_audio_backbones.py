@@ -20,7 +20,7 @@ from mer.config import AudioEncoderConfig
 from mer.data.media.faults import MediaAbsent, MediaFault
 from mer.errors import MerError
 from mer.features import audio
-from mer.features.backbones import BackboneFolder
+from mer.features.backbone.files import BackboneFolder
 
 SECONDS = (0.7, 1.5, 1.5, 0.05, 1.1, 2.0)  # two of equal length, none sorted
 
@@ -242,7 +242,7 @@ def test_describe_imports_no_torch(speech_backbone):
     code = (
         "import sys; from pathlib import Path; from mer.features import audio;"
         "from mer.config import AudioEncoderConfig;"
-        "from mer.features.backbones import BackboneFolder; config = AudioEncoderConfig();"
+        "from mer.features.backbone.files import BackboneFolder; config = AudioEncoderConfig();"
         f"found = BackboneFolder('w', Path({str(folder)!r}));"
         "print([audio.describe(config, f).layers for f in (found, None)], audio.preprocessing_words(config, None));"
         "assert not {'torch', 'torchaudio', 'transformers', 'soundfile', 'av'} & set(sys.modules), sys.modules.keys()"

@@ -11,8 +11,8 @@ import pytest
 
 from mer.config import DataConfig, TextEncoderConfig
 from mer.errors import MerError
-from mer.features import backbones as backbones_module
 from mer.features import describe_backbone, ensure_features
+from mer.features.backbone import files as backbones_module
 
 
 def test_describe_reads_config_only(backbone: Any, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_bfloat16_is_close(data: DataConfig, encoder_config: Any, tmp_path: Path
 
 def test_the_models_own_limit_counts(data: DataConfig, encoder_config: Any, backbone: Any) -> None:
     """130 positions, two of which RoBERTa never uses: 128 tokens, whatever max_tokens says."""
-    from mer.features.encoder import Encoder
+    from mer.features.text.pretrained import Encoder
 
     encoder = Encoder(backbones_module.locate(encoder_config(), weights=True), "float32")
     assert encoder.limit == 128

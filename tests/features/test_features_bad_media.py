@@ -15,8 +15,8 @@ from media_files import truncate
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig
 from mer.features import ensure_features, load_features
 from mer.features.audio.melstats import MelStats
-from mer.features.cache import FeatureTable
-from mer.features.clip_extraction import VANISHED
+from mer.features.cache.feature_file import FeatureTable
+from mer.features.from_clips.extraction import VANISHED
 
 # a header that promises no sample: rate, channels, bits and length are 16000, 1, 16 and 0
 EMPTY_FLAC = b"fLaC" + bytes([0x80, 0, 0, 34, 16, 0, 16, 0, *[0] * 6, 0x03, 0xE8, 0x00, 0xF0, *[0] * 20])
@@ -287,7 +287,7 @@ def test_a_file_removed_between_hashing_and_probing(
         return probe(self, path)
 
     monkeypatch.setattr(MelStats, "probe", removing)
-    monkeypatch.setattr("mer.features.clip_extraction._threads", lambda: 1)
+    monkeypatch.setattr("mer.features.from_clips.extraction._threads", lambda: 1)
     table, encoded = dev(meld, tmp_path)
     assert encoded == 4 and table.card["masked"] == {"dev/dia0_utt0": VANISHED}
     assert dev(meld, tmp_path)[1] == 0

@@ -11,10 +11,11 @@ import pytest
 
 from mer.config import DataConfig
 from mer.errors import MerError
-from mer.features import FeatureRequest, ensure_features, load_features, select_layers, tensors
-from mer.features.backbones import BackboneFolder, Fingerprint
-from mer.features.cache import verify_features
-from mer.features.request import content_hash, key_of
+from mer.features import FeatureRequest, ensure_features, load_features, select_layers
+from mer.features.backbone.files import BackboneFolder, Fingerprint
+from mer.features.cache import tensors
+from mer.features.cache.feature_file import verify_features
+from mer.features.from_text.request import content_hash, key_of
 
 SEVEN = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
 
@@ -60,7 +61,7 @@ def test_rows_ids_labels_and_anchors(dev_file: Any, backbone: Any) -> None:
 
 
 def test_the_second_call_encodes_nothing_and_needs_no_torch(dev_file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mer.features.encoder", None)  # importing it would fail
+    monkeypatch.setitem(__import__("sys").modules, "mer.features.text.pretrained", None)  # importing it would fail
     again = dev_file[1]()
     assert again.encoded == 0 and again.paths == {"dev": dev_file[0]}
 
@@ -108,14 +109,14 @@ def test_every_ingredient_changes_the_key(
     keys["content"] = _key(request(), hashes, "2")
     keys["name"] = _key(request(), hashes, "1", name="B")
     keys["revision"] = _key(request(), hashes, "1", revision="abc")
-    versions = ("mer.features.request.PREPROCESSING_VERSION", "mer.features.request.FORMAT_VERSION",
-                "mer.features.request.STORAGE", "mer.data.text.NORMALISATION_VERSION")  # fmt: skip
+    versions = ("mer.features.from_text.request.PREPROCESSING_VERSION", "mer.features.from_text.request.FORMAT_VERSION",
+                "mer.features.from_text.request.STORAGE", "mer.data.text.NORMALISATION_VERSION")  # fmt: skip
     for version in versions:
         with monkeypatch.context() as patch:
             patch.setattr(version, 99)
             keys[version] = _key(request(), hashes, "1")
     with monkeypatch.context() as patch:
-        patch.setattr("mer.features.request.PROMPT", "Then {speaker} is")
+        patch.setattr("mer.features.from_text.request.PROMPT", "Then {speaker} is")
         keys["template"] = _key(request(prompt=True), hashes, "1")
     assert len(set(keys.values())) == len(keys), "two of these share a key"
 
@@ -222,7 +223,7 @@ def test_sidecar_says_it_in_words_and_decides_nothing(dev_file: Any) -> None:
 
 
 def test_weights_are_hashed_once(dev_file: Any, monkeypatch: pytest.MonkeyPatch, encoder_config: Any) -> None:
-    from mer.features import backbones
+    from mer.features.backbone import files as backbones
 
     hashed: list[str] = []
     real = backbones.sha256_file

@@ -24,9 +24,11 @@ from clip_corpus import ROWS, StandIn, clip, clip_id, voice, write_csv, write_me
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig
 from mer.data import Corpus, Dialogue, Utterance, load_corpus
 from mer.errors import MerError
-from mer.features import clip_extraction, clip_reading, ensure_features, load_features
-from mer.features.ahead import ahead_of
-from mer.features.clip_reading import ClipReading
+from mer.features import ensure_features, load_features
+from mer.features.from_clips import extraction as clip_extraction
+from mer.features.from_clips import pooled as clip_reading
+from mer.features.from_clips.decode_ahead import ahead_of
+from mer.features.from_clips.pooled import ClipReading
 from mer.features.live import LiveClips
 
 AUDIO = {f"audio-{family}": family for family in (*audio_backbones.FAMILIES, "melstats")}
@@ -562,7 +564,7 @@ def test_as_many_threads_as_this_process_has_processors(two_processors: None) ->
     """A worker of Ray has one, whatever its machine has."""
     import torch
 
-    from mer.study.spread import ShardReader
+    from mer.study.cluster.clip_workers import ShardReader
 
     assert clip_extraction._threads() == 2
     torch.set_num_threads(64)

@@ -72,7 +72,7 @@ def test_list_is_quick_and_verify_ends_with_2_on_a_bad_file(cache: Path) -> None
         text=True,
     )
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
-    assert done.returncode == 0 and "mer.features.upkeep" in imported
+    assert done.returncode == 0 and "mer.features.cache.upkeep" in imported
     assert not imported & {"torch", "transformers", "sklearn", "ray", "optuna", "mlflow"}
 
     bad = files(cache)[0]

@@ -15,9 +15,10 @@ import pytest
 from mer.config import DataConfig
 from mer.data import load_corpus, windows
 from mer.errors import MerError
-from mer.features import ensure_features, extraction, load_features
-from mer.features.extraction import extract, plan_batches, plan_shards
-from mer.features.tokens import TokenInput
+from mer.features import ensure_features, load_features
+from mer.features.cache import shards as extraction
+from mer.features.cache.shards import extract, plan_batches, plan_shards
+from mer.features.text.turn_tokenizer import TokenInput
 
 FAMILIES = ["roberta", "bert", "mpnet", "deberta", "modernbert"]
 
@@ -214,7 +215,7 @@ def test_real_meld_dev_with_minilm(tmp_path: Path, real_data: Callable[[str], Pa
     from transformers import AutoModel, AutoTokenizer
 
     from mer.config import TextEncoderConfig
-    from mer.features.backbones import locate
+    from mer.features.backbone.files import locate
 
     root, config = real_data("meld"), TextEncoderConfig()
     done = ensure_features(DataConfig(root=str(root)), config, ["dev"], cache=tmp_path, progress=False)

@@ -15,7 +15,7 @@ from mer.config import VideoEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
 from mer.errors import MerError
 from mer.features import video
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.video.framestats import FRAMES, NAMES, FrameStats, statistics
 
 SIZE = (96, 72)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mer.errors import MerError
-from mer.features.tokens import TurnTokenizer
+from mer.features.text.turn_tokenizer import TurnTokenizer
 
 TURNS = ("What do you mean, you lost the keys?", "I know.", "No, I was not there when it happened.", "Okay.")
 FAMILIES = ["roberta", "bert", "deberta"]

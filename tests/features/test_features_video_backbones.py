@@ -16,8 +16,8 @@ from mer.config import VideoEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
 from mer.errors import MerError
 from mer.features import video
-from mer.features.backbones import BackboneFolder, describe_backbone, fingerprint, locate
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.files import BackboneFolder, describe_backbone, fingerprint, locate
 from mer.features.video.families import FAMILIES as KNOWN
 from mer.features.video.preprocessing import Preprocessing, read_preprocessing
 from mer.features.video.pretrained import VideoEncoder

@@ -17,15 +17,15 @@ from open_study import begin_study
 
 import mer
 from mer import console
-from mer.checkpoints.export import Export
+from mer.checkpoints.export_folder import Export
 from mer.config import AudioEncoderConfig
 from mer.data.media import MediaFault
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
-from mer.features.clip_reading import locate_clip_backbone
+from mer.features.from_clips.pooled import locate_clip_backbone
 from mer.features.live import LiveClips
 from mer.predict import app
-from mer.study.feature_plan import FeaturePlan
+from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))

@@ -14,13 +14,13 @@ import torch
 from open_study import begin_study
 
 import mer
-from mer.checkpoints.export import Export
+from mer.checkpoints.export_folder import Export
 from mer.data.inputs import Inputs, from_csv
 from mer.data.types import Dialogue
 from mer.features import load_features
 from mer.predict import Request, run
 from mer.predictor import Predictor, as_dialogue
-from mer.study.feature_plan import FeaturePlan
+from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import FusedSplit, TrainingRun
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mer.config import DataConfig, TextEncoderConfig
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 from mer.features import ensure_features
 
 SPACE = """

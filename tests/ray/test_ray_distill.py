@@ -9,7 +9,7 @@ import pytest
 from conftest_ray import Commands, histories, records, wait_until
 
 from mer.checkpoints import load_tensors
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 
 pytestmark = pytest.mark.ray
 

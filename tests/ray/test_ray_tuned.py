@@ -12,11 +12,11 @@ from conftest_ray import Workshop, histories, wait_until
 
 from mer.checkpoints import load_tensors
 from mer.config import TrialConfig
-from mer.data.sample import write_sample
-from mer.features.backbones import locate
+from mer.data.sample.corpus import write_sample
+from mer.features.backbone.files import locate
 from mer.features.partial import base_weights
-from mer.study.cluster import start_ray
-from mer.study.feature_plan import SPLITS, ensure_config
+from mer.study.cluster.trials import start_ray
+from mer.study.preflight.feature_plan import SPLITS, ensure_config
 
 pytestmark = pytest.mark.ray
 

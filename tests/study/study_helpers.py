@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from mer.errors import MerError
-from mer.study.ledger import Ledger
-from mer.study.load import load_spec
-from mer.study.reports import Assignment, Report, Row
-from mer.study.spec import StudySpec
+from mer.study.search.ledger import Ledger
+from mer.study.search.reports import Assignment, Report, Row
+from mer.study.space.load import load_spec
+from mer.study.space.spec import StudySpec
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 

@@ -14,11 +14,11 @@ from sklearn.metrics import precision_recall_fscore_support
 from study_helpers import make_spec, row
 
 from mer.checkpoints import save_tensors
-from mer.data.sample import write_sample
+from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
-from mer.study.artifacts import history_csv, per_class_csv, predictions_csv, read_history, write_artifacts
-from mer.study.dry_run import dry_run
-from mer.study.pictures import confusion_svg
+from mer.study.folder.artifacts import history_csv, per_class_csv, predictions_csv, read_history, write_artifacts
+from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.preflight.dry_run import dry_run
 from mer.training.metrics import Scores
 
 NAMES = ("joy", 'a<b> & "c"', "never")

@@ -19,15 +19,15 @@ from mer.config import HeadConfig, TrialConfig, nest
 from mer.errors import MerError
 from mer.files import write_text
 from mer.statistics import describe
-from mer.study import evaluate_exports as command
-from mer.study.artifacts import predictions_csv
-from mer.study.dev_report import report_dev
-from mer.study.dry_run import dry_run
-from mer.study.evaluation import SeedResult, SeedStudy
-from mer.study.feature_plan import check_plan, ensure_plan, reachable_configs, settings_of
-from mer.study.load import load_spec
+from mer.study.evaluate import exports as command
+from mer.study.evaluate.report_on_dev import report_dev
+from mer.study.evaluate.seeds import SeedResult, SeedStudy
+from mer.study.folder.artifacts import predictions_csv
+from mer.study.preflight.dry_run import dry_run
+from mer.study.preflight.feature_plan import check_plan, ensure_plan, reachable_configs, settings_of
 from mer.study.runner import Options
-from mer.study.spec import StudySpec
+from mer.study.space.load import load_spec
+from mer.study.space.spec import StudySpec
 from mer.training import Scores
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))

@@ -8,8 +8,8 @@ import pytest
 from study_helpers import make_spec, open_ledger, report, row
 
 from mer.errors import MerError
-from mer.study.engine import StudyEngine
-from mer.study.policies import build_policy
+from mer.study.search.early_stopping import build_policy
+from mer.study.search.engine import StudyEngine
 
 ASHA = ("{kind: none}", "{kind: asha, grace_epochs: 2, reduction: 2}")
 

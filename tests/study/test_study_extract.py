@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from mer.config import AudioEncoderConfig
 from mer.errors import MerError
 from mer.extract import app
-from mer.features.backbones import Fingerprint
-from mer.features.clip_extraction import VANISHED
+from mer.features.backbone.files import Fingerprint
+from mer.features.from_clips.extraction import VANISHED
 from mer.features.reading import ClipRow, ShardResult
-from mer.study import spread
-from mer.study.spread import RaySpread, ShardReader
+from mer.study.cluster import clip_workers as spread
+from mer.study.cluster.clip_workers import RaySpread, ShardReader
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 

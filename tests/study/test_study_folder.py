@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mer.errors import MerError
-from mer.study import environment
-from mer.study.folder import claim_folder, forget_empty_folder
-from mer.study.lock import study_lock
+from mer.study.folder import environment
+from mer.study.folder.claim import claim_folder, forget_empty_folder
+from mer.study.folder.lock import study_lock
 
 COMMAND = "python -m mer.tune space.yaml"
 
@@ -94,7 +94,7 @@ def test_an_empty_folder_is_forgotten_and_a_full_one_is_not(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from mer.study.lock import study_lock
+from mer.study.folder.lock import study_lock
 with study_lock(Path(sys.argv[1]), "s"):
     print("held", flush=True)
     time.sleep(60)

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from study_helpers import make_spec, open_ledger, row, score_of
 
 from mer.errors import MerError
-from mer.study.ledger import Ledger, params_of, readable_journal
+from mer.study.search.ledger import Ledger, params_of, readable_journal
 
 MIXED = (
     (
@@ -286,7 +286,7 @@ DRIVER = """
     sys.path.insert(0, {helpers!r})
     from pathlib import Path
     from study_helpers import open_ledger, row, score_of
-    from mer.study.load import load_spec
+    from mer.study.space.load import load_spec
     spec = load_spec(Path({space!r}), ["budget.trials=100000"])
     ledger = open_ledger(Path({folder!r}), spec)
     while assignment := ledger.next_assignment():

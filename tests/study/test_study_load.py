@@ -6,7 +6,7 @@ import pytest
 from study_helpers import SMALL, make_spec, message, write_space
 
 from mer.errors import Faults, MerError
-from mer.study.load import load_spec
+from mer.study.space.load import load_spec
 
 LR = "{float: [1e-4, 1e-2], log: true}"
 METRICS = "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_loss, dev_ece, dev_f1_<class>"

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from mer.study.policies import MedianStopping, NoStopping, SuccessiveHalving, build_policy
-from mer.study.spec import Budget, Scheduler
+from mer.study.search.early_stopping import MedianStopping, NoStopping, SuccessiveHalving, build_policy
+from mer.study.space.spec import Budget, Scheduler
 
 NAN = math.nan
 

@@ -8,8 +8,8 @@ import pytest
 from study_helpers import make_spec
 
 from mer.errors import MerError
-from mer.study.feature_plan import reachable_configs
-from mer.study.tracker import Store
+from mer.study.preflight.feature_plan import reachable_configs
+from mer.study.tracking.tracker import Store
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import torch
 from study_helpers import SMALL, make_spec, message, open_ledger, report, row, write_space
 
 from mer.checkpoints import Store, load_tensors, save_tensors
-from mer.study.artifacts import write_artifacts
-from mer.study.engine import StudyEngine
-from mer.study.folder import claim_folder
-from mer.study.load import load_spec
-from mer.study.policies import build_policy
-from mer.study.weights import WeightKeeper
+from mer.study.folder.artifacts import write_artifacts
+from mer.study.folder.claim import claim_folder
+from mer.study.folder.weight_retention import WeightKeeper
+from mer.study.search.early_stopping import build_policy
+from mer.study.search.engine import StudyEngine
+from mer.study.space.load import load_spec
 
 NAMES = ["joy", "anger"]
 LABELS = torch.tensor([0, 1, 1]).numpy()
@@ -203,7 +203,7 @@ def test_keep_weights_may_change_between_runs(tmp_path):
 
 def test_a_disk_that_fills_is_said_once_with_the_way_out(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("mer.study.weights.shutil.disk_usage", lambda _: usage(0, 0, 10_000))
+    monkeypatch.setattr("mer.study.folder.weight_retention.shutil.disk_usage", lambda _: usage(0, 0, 10_000))
     study = Study(tmp_path)
     study.end(0, 0.1)
     assert study.said == []

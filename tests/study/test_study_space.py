@@ -10,11 +10,11 @@ import pytest
 from study_helpers import SPACES
 
 from mer.config import TrialConfig
-from mer.study.check import RandomDraw
-from mer.study.load import load_spec
-from mer.study.schema import schema_text
-from mer.study.space import ChoiceParam, FloatParam, IntParam, SearchSpace, decode, encode
-from mer.study.yaml_file import read_yaml
+from mer.study.space.check import RandomDraw
+from mer.study.space.load import load_spec
+from mer.study.space.params import ChoiceParam, FloatParam, IntParam, SearchSpace, decode, encode
+from mer.study.space.schema import schema_text
+from mer.study.space.yaml_file import read_yaml
 
 SHIPPED = sorted(SPACES.glob("*.yaml"))
 

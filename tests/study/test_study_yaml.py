@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mer.errors import Faults, MerError
-from mer.study.yaml_file import parse_value, read_yaml
+from mer.study.space.yaml_file import parse_value, read_yaml
 
 
 def parsed(tmp_path, text):

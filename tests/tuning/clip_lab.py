@@ -13,10 +13,10 @@ import video_backbones
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, VideoEncoderConfig
 from mer.features import audio, video
-from mer.features.backbones import BackboneFolder
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.wiring import clip_wiring
 from mer.features.partial import PartialBackbone, base_weights
-from mer.features.wiring import clip_wiring
 
 FAMILIES = (*audio_backbones.FAMILIES, *video_backbones.FAMILIES)
 SPEECH = audio_backbones.WAVE_FAMILIES

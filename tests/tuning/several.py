@@ -10,9 +10,9 @@ import numpy as np
 import video_backbones
 
 from mer.config import TrialConfig, nest
-from mer.features.backbones import locate
+from mer.features.backbone.files import locate
+from mer.features.cache.sequences import Tokens
 from mer.features.partial import base_weights
-from mer.features.token_table import Tokens
 from mer.training import FusedSplit, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 
 CLASSES, ROWS = ("neutral", "joy", "anger"), {"train": 48, "dev": 20}

@@ -11,7 +11,7 @@ from tuning_lab import Lab
 
 from mer.config import LoraTuning
 from mer.errors import MerError
-from mer.features.encoder import load_text_model
+from mer.features.text.pretrained import load_text_model
 from mer.models.adapters import (
     backbone_prefix,
     from_peft_tensors,
@@ -20,7 +20,7 @@ from mer.models.adapters import (
     refuse_idle,
     target_modules,
 )
-from mer.study.merging import merged
+from mer.study.export.merge_adapters import merged
 from mer.training.tuning import TuningRun
 
 BACKBONE = "encoders.text.model."  # what the names of its weights begin with

@@ -15,13 +15,15 @@ from tuning_lab import interrupted_after
 from mer.config import DataConfig
 from mer.data.media import MediaFault
 from mer.errors import MerError
-from mer.features import clip_extraction, clip_states, ensure_features, load_features
-from mer.features import room as rooms
+from mer.features import disk_space as rooms
+from mer.features import ensure_features, load_features
 from mer.features.audio import pretrained
-from mer.features.backbones import modality_of
-from mer.features.cache import verify_features
-from mer.features.clip_reading import ClipReading
-from mer.features.clip_token_reading import ClipTokenReading
+from mer.features.backbone.files import modality_of
+from mer.features.cache.feature_file import verify_features
+from mer.features.from_clips import extraction as clip_extraction
+from mer.features.from_clips import states as clip_states
+from mer.features.from_clips.pooled import ClipReading
+from mer.features.from_clips.sequences import ClipTokenReading
 from mer.features.live import LiveClipTokens
 from mer.features.partial import PartialBackbone
 

@@ -8,9 +8,9 @@ from tuning_lab import checksum, read_only
 
 from mer.config import TextEncoderConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder
-from mer.features.encoder import load_text_model
+from mer.features.backbone.files import BackboneFolder
 from mer.features.partial import PartialBackbone, base_weights
+from mer.features.text.pretrained import load_text_model
 
 TEXT = TextEncoderConfig()
 FAMILIES = ["bert", "roberta", "mpnet", "deberta", "modernbert"]

@@ -9,13 +9,14 @@ from text_backbones import LINES
 from tuning_lab import Lab, interrupted_after
 
 from mer.errors import MerError
-from mer.features import ensure_features, load_features, tensors
-from mer.features import room as rooms
-from mer.features.cache import verify_features
-from mer.features.encoder import load_text_model
-from mer.features.token_reading import TokenReading, turn_tokenizer
-from mer.features.token_table import Tokens
-from mer.study.feature_plan import settings_of
+from mer.features import disk_space as rooms
+from mer.features import ensure_features, load_features
+from mer.features.cache import tensors
+from mer.features.cache.feature_file import verify_features
+from mer.features.cache.sequences import Tokens
+from mer.features.from_text.sequences import TokenReading, turn_tokenizer
+from mer.features.text.pretrained import load_text_model
+from mer.study.preflight.feature_plan import settings_of
 
 DISTINCT = len(set(LINES))  # of the texts of the training split, which has each line twice
 
@@ -93,7 +94,8 @@ def test_made_once_whole_and_verified(lab):
 
 
 def test_an_interrupted_extraction_goes_on(lab, monkeypatch):
-    from mer.features import extraction, token_reading
+    from mer.features.cache import shards as extraction
+    from mer.features.from_text import sequences as token_reading
 
     monkeypatch.setattr(extraction, "SHARD_ROWS", 4)
     monkeypatch.setattr(extraction, "TOKENS_PER_BATCH", 64)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from mer.config import DataConfig, TrialConfig
-from mer.features.backbones import BackboneFolder, locate
+from mer.features.backbone.files import BackboneFolder, locate
 from mer.features.partial import base_weights
-from mer.study.feature_plan import SPLITS, ensure_config
+from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import TrainingData, build_run
 from mer.training.tuning import TuningRun
 from trainables.shared_features import as_training_data, read_table

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from mer.config import AudioEncoderConfig
 from mer.data.media.demux import SAMPLE_RATE_HZ
 from mer.features.audio.families import POOLER, resolve
-from mer.features.backbones import BackboneCard, BackboneFolder
+from mer.features.backbone.files import BackboneCard, BackboneFolder
 
 if TYPE_CHECKING:
-    from mer.features.clips import ClipEncoder
+    from mer.features.backbone.clip_encoder import ClipEncoder
 
 SIGNAL = "melstats"
 PREPROCESSING_VERSION = 1  # of pretrained backbones; raise it when what one is given changes

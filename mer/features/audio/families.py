@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, read_config
+from mer.features.backbone.files import BackboneFolder, read_config
 
 POOLER = "mean"  # of 'auto': frame 0 of a speech encoder is no summary of the others
 

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from mer.config import AudioEncoderConfig
 from mer.data.media.audio import SAMPLE_RATE_HZ, audio_length
 from mer.features.audio.sound import hear
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
 
 VERSION = 1  # raise it when a number changes: it is part of the key of cached features
 BATCH_SECONDS = 300  # of sound; the work is done by `load`, so a batch is only the step in which progress is told

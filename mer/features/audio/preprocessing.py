@@ -15,8 +15,8 @@ import numpy as np
 from mer.data.media.audio import MIN_SAMPLES, SAMPLE_RATE_HZ
 from mer.errors import MerError
 from mer.features.audio.families import AudioBackbone
-from mer.features.backbones import BackboneFolder
-from mer.features.loading import quiet, refusing
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.loading import quiet, refusing
 
 FILE = "preprocessor_config.json"
 

@@ -20,9 +20,9 @@ from mer.errors import MerError
 from mer.features.audio.families import KNOWN, POOLER, AudioBackbone, resolve
 from mer.features.audio.preprocessing import Preprocessing, SpeechInput
 from mer.features.audio.sound import hear
-from mer.features.backbones import BackboneFolder
-from mer.features.clips import LoadedClip
-from mer.features.loading import quiet, refusing, require_whole
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.loading import quiet, refusing, require_whole
 
 # 16 clips of 5 s (on a CPU each runs alone, see `SideBySide`). What a batch costs is the first convolution: 512
 # channels at 3.2 kHz in float32 are 0.5 GB for these 80 s, and three such arrays live at once. Whisper, whose clips all

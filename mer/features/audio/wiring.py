@@ -1,4 +1,4 @@
-"""Speech backbones in parts: see `mer.features.wiring`.
+"""Speech backbones in parts: see `mer.features.backbone.wiring`.
 
 Shapes: B clips, S samples, T hidden states, M mel bands, D width.
 """
@@ -21,9 +21,9 @@ from mer.features.audio.pretrained import (
     masks_padding,
     speech_config,
 )
-from mer.features.backbones import BackboneFolder
-from mer.features.loading import refusing
-from mer.features.wiring import ClipWiring, Given, LayersBetween, no_weights
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.loading import refusing
+from mer.features.backbone.wiring import ClipWiring, Given, LayersBetween, no_weights
 
 
 def speech_wiring(encoder: AudioEncoderConfig, found: BackboneFolder) -> ClipWiring:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mer.config import VideoEncoderConfig
-from mer.features.backbones import BackboneCard, BackboneFolder
+from mer.features.backbone.files import BackboneCard, BackboneFolder
 from mer.features.video.faces import model_file
 from mer.features.video.families import resolve
 from mer.files import sha256_file
 
 if TYPE_CHECKING:
-    from mer.features.clips import ClipEncoder
+    from mer.features.backbone.clip_encoder import ClipEncoder
 
 SIGNAL = "framestats"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mer.config import VideoEncoderConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder, read_config
+from mer.features.backbone.files import BackboneFolder, read_config
 
 Pooler = Literal["mean", "first"]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from mer.config import VideoEncoderConfig
-from mer.features.clips import LoadedClip
+from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.video.frames import FrameReader
 
 VERSION = 1  # raise it when numbers change

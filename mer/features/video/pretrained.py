@@ -14,9 +14,9 @@ import torch
 
 from mer.config import VideoEncoderConfig
 from mer.errors import MerError
-from mer.features.backbones import BackboneFolder
-from mer.features.clips import LoadedClip
-from mer.features.loading import quiet, refusing, require_whole
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.loading import quiet, refusing, require_whole
 from mer.features.video.families import KNOWN, VideoBackbone, resolve
 from mer.features.video.frames import FrameReader
 from mer.features.video.preprocessing import read_preprocessing

@@ -1,4 +1,4 @@
-"""Video backbones in parts: see `mer.features.wiring`.
+"""Video backbones in parts: see `mer.features.backbone.wiring`.
 
 Shapes: B clips, F frames, N tokens of a clip (of a frame, for CLIP), D width.
 """
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import VideoEncoderConfig
-from mer.features.backbones import BackboneFolder
-from mer.features.loading import refusing
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.loading import refusing
+from mer.features.backbone.wiring import ClipWiring, no_weights
 from mer.features.video.families import KNOWN, resolve
 from mer.features.video.pretrained import load_video_model
-from mer.features.wiring import ClipWiring, no_weights
 
 
 def video_wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> ClipWiring:

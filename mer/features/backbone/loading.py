@@ -1,0 +1,58 @@
+"""Loading pretrained weights with transformers: quietly, and whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from mer.errors import MerError
+from mer.features.backbone.files import BackboneFolder
+
+
+@contextlib.contextmanager
+def refusing(found: BackboneFolder, *, allowed: str, offline: str) -> Iterator[None]:
+    """What transformers raises over a folder it cannot use becomes one MerError.
+
+    Args: allowed: what would have loaded, in words. offline: the backbone of this modality that needs no hub.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (
+        OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError, SafetensorError,
+    ) as fault:  # fmt: skip
+        raise MerError(
+            found.folder,
+            f"backbone {found.name!r} cannot be loaded: {' '.join(str(fault).split())[:400]}",
+            allowed=allowed,
+            then=f"fetch the folder again, or choose another backbone ({offline} needs no hub)",
+        ) from fault
+
+
+def require_whole(found: BackboneFolder, model: object, missing: Iterable[str]) -> None:
+    """Raises: MerError when weights that decide the output were not in the checkpoint."""
+    if names := sorted(missing):
+        raise MerError(
+            found.folder,
+            f"{len(names)} weights of {type(model).__name__} are not in the checkpoint, e.g. {names[0]}: "
+            "they would be random",
+            allowed="a checkpoint of the whole encoder",
+            then="fetch the folder again, or choose another backbone",
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers draws a bar and a table for every load; what matters in them is checked by `require_whole`."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,221 @@
+"""The feature file: what is in it, how it is written, and what is checked before anyone believes it.
+
+Tensors (N utterances, L+1 hidden states, D width, C classes):
+    features             (N, L+1, D)  float16, or float32 where float16 would overflow
+    ids                  (bytes,)     uint8, UTF-8, one id per line
+    labels.<task>        (N,)         int64
+    label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
+    present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
+    logits               (N, C)       float32, class scores; of the outputs of a whole model (modality "model") only
+    tokens.*             see `token_table`: of encoders that are tuned (modality "tokens") only; there L+1 is 0
+The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
+repeats the words for people, with when, how long and on which machine; nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mer.errors import MerError
+from mer.features.cache import tensors
+from mer.features.cache.sequences import Tokens
+from mer.features.cache.tensors import THE_WAY_OUT
+from mer.features.from_text.request import FORMAT_VERSION, key_of
+from mer.files import write_json
+
+KEY_LENGTH = 12  # of the key in a file name; the header has all of it
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """One split, in memory. Row i of every array is the utterance `ids[i]`.
+
+    Args:
+        features: (N, L+1, D) float16 (float32 where a value exceeds float16).
+        ids: N utterance ids.
+        labels: per task, int64 (N,), indices into `label_names[task]`.
+        label_names: per task, C names.
+        label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4);
+            empty for audio and video.
+        present: (N,) bool: whether the row is there; a masked row is zero.
+        card: the sidecar's words.
+        key: SHA-256 of all ingredients.
+        logits: (N, C) float32 class scores, of a whole model's outputs; else None.
+        tokens: what a tuned encoder reads; else None.
+    """
+
+    features: np.ndarray
+    ids: tuple[str, ...]
+    labels: dict[str, np.ndarray]
+    label_names: dict[str, tuple[str, ...]]
+    label_text: dict[str, np.ndarray]
+    present: np.ndarray
+    card: dict[str, Any]
+    key: str
+    logits: np.ndarray | None = None
+    tokens: Tokens | None = None
+
+    @property
+    def hidden_states(self) -> int:
+        """Hidden states that a head can read: those that are stored, or those that the tuned encoder makes."""
+        return self.features.shape[1] if self.tokens is None else int(self.card["ingredients"]["tokens"]["of"])
+
+    @property
+    def inputs(self) -> np.ndarray | Tokens:
+        """What a model reads."""
+        return self.features if self.tokens is None else self.tokens
+
+
+def file_name(split: str, key: str) -> str:
+    return f"{split}-{key[:KEY_LENGTH]}.safetensors"
+
+
+def write_features(
+    path: Path,
+    *,
+    ingredients: Mapping[str, Any],
+    features: np.ndarray,
+    ids: tuple[str, ...],
+    labels: Mapping[str, np.ndarray],
+    label_names: Mapping[str, tuple[str, ...]],
+    label_text: Mapping[str, np.ndarray],
+    circumstances: Mapping[str, Any],
+    present: np.ndarray | None = None,
+    logits: np.ndarray | None = None,
+    tokens: Tokens | None = None,
+) -> None:
+    """Write the file and its sidecar. The file comes last: where it is, everything is.
+
+    Args:
+        present: None: every row is there.
+        circumstances: when, how long, where; they go to the sidecar only, so that equal features are equal bytes.
+    """
+    arrays = {"features": features, "ids": np.frombuffer("\n".join(ids).encode(), dtype=np.uint8)}
+    arrays |= {f"labels.{task}": values.astype(np.int64) for task, values in labels.items()}
+    arrays |= {f"label_text.{task}": values.astype(np.float32) for task, values in label_text.items()}
+    if present is not None:
+        arrays["present"] = present.astype(np.uint8)
+    if logits is not None:
+        arrays["logits"] = logits.astype(np.float32)
+    if tokens is not None:
+        arrays |= tokens.arrays()
+    header = {
+        "key": key_of(ingredients),
+        "ingredients": ingredients,
+        "label_names": {task: list(names) for task, names in label_names.items()},
+    }
+    rows, layers, width = features.shape
+    stored = {"rows": rows, "hidden_states": layers, "width": width, "dtype": str(features.dtype)}
+    write_json(path.with_suffix(".json"), {**header, "stored": stored, **circumstances})
+    tensors.write(path, arrays, header)
+
+
+def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
+    """Everything that can be checked without reading the tensors; a millisecond or two.
+
+    Args: expected_key: what the caller computed from its own configuration and data.
+    Returns: the header, with 'shapes'.
+    Raises: MerError naming the file, what was found, and the way out.
+    """
+    header = tensors.read_header(path)
+    try:
+        key, ingredients, names, shapes = (header[k] for k in ("key", "ingredients", "label_names", "shapes"))
+        rows, layers, width = shapes["features"]
+        made_as = ingredients["format"]
+        split = ingredients["split"]
+    except (KeyError, TypeError, ValueError) as fault:
+        raise MerError(path, f"not a feature file: {fault} is missing from it", then=THE_WAY_OUT) from fault
+    if made_as != FORMAT_VERSION:
+        raise MerError(path, f"format {made_as}", allowed=f"format {FORMAT_VERSION}", then=THE_WAY_OUT)
+    if key_of(ingredients) != key:
+        raise MerError(path, f"its key {key[:12]} is not the hash of its ingredients: it was altered", then=THE_WAY_OUT)
+    if path.name != file_name(split, key):
+        raise MerError(path, f"holds {file_name(split, key)}: it was renamed or copied over another", then=THE_WAY_OUT)
+    if expected_key is not None and key != expected_key:
+        raise MerError(path, f"was made from other ingredients: key {key}", allowed=expected_key, then=THE_WAY_OUT)
+    for task, classes in names.items():
+        wanted: dict[str, tuple[int, ...]] = {f"labels.{task}": (rows,)}
+        if ingredients["modality"] == "text":
+            wanted[f"label_text.{task}"] = (len(classes), layers, width)
+        else:
+            wanted["present"] = (rows,)
+        for tensor, shape in wanted.items():
+            if shapes.get(tensor) != shape:
+                raise MerError(path, f"{tensor} is {shapes.get(tensor)}", allowed=f"{shape}", then=THE_WAY_OUT)
+    if ingredients["modality"] == "tokens" and shapes.get("tokens.spans") != (rows, 2):
+        raise MerError(path, "it has no tokens", then=THE_WAY_OUT)
+    if ingredients["modality"] == "model" and len(shapes.get("logits", ())) != 2:
+        raise MerError(path, "it has no class scores (logits)", then=THE_WAY_OUT)
+    return header
+
+
+def load_features(path: Path) -> FeatureTable:
+    """Read a file that `ensure_features` gave.
+
+    Checks that it is whole, its key is the hash of its ingredients, shapes agree, labels are in range and every number
+    is finite; the checksum of the content is left to `python -m mer.features verify`.
+    Raises: MerError naming the file, what was found, and the way out.
+    """
+    return _load(path, checksum=False)
+
+
+def verify_features(path: Path) -> FeatureTable:
+    """`load_features`, and the checksum of every byte."""
+    return _load(path, checksum=True)
+
+
+def touch(path: Path) -> None:
+    """Note that a file is in use, for `gc --older-than`: its time of change is its time of last use."""
+    with contextlib.suppress(OSError):  # a cache that others own may be read-only
+        os.utime(path)
+
+
+def _load(path: Path, *, checksum: bool) -> FeatureTable:
+    path = Path(path)
+    header = check_header(path)
+    arrays = tensors.read(path)
+    if checksum and tensors.checksum(arrays) != header.get("content_sha256"):
+        raise MerError(path, "its content does not match its checksum: bytes were altered", then=THE_WAY_OUT)
+    features = arrays["features"]
+    try:
+        ids = tuple(arrays["ids"].tobytes().decode().split("\n"))
+    except (KeyError, UnicodeDecodeError) as fault:
+        raise MerError(path, "its utterance ids cannot be read", then=THE_WAY_OUT) from fault
+    if len(ids) != len(features):
+        raise MerError(path, f"{len(ids)} ids for {len(features)} rows", then=THE_WAY_OUT)
+    label_names = {task: tuple(names) for task, names in header["label_names"].items()}
+    labels = {task: arrays[f"labels.{task}"] for task in label_names}
+    label_text = {task: arrays[name] for task in label_names if (name := f"label_text.{task}") in arrays}
+    present = arrays["present"].astype(bool) if "present" in arrays else np.ones(len(ids), dtype=bool)
+    for task, values in labels.items():
+        if len(values) and not 0 <= values.min() <= values.max() < len(label_names[task]):
+            raise MerError(path, f"labels.{task} go outside their {len(label_names[task])} names", then=THE_WAY_OUT)
+    logits = arrays.get("logits")
+    said = {} if logits is None else {"logits": logits}
+    for name, array in {"features": features, **{f"label_text.{t}": a for t, a in label_text.items()}, **said}.items():
+        if not np.isfinite(array).all():
+            raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
+    tokens = Tokens.from_arrays(arrays)
+    if tokens is not None and (reason := tokens.fault(present)):
+        raise MerError(path, reason, then=THE_WAY_OUT)
+    if not checksum:
+        touch(path)
+    card = _card(path, header)
+    return FeatureTable(features, ids, labels, label_names, label_text, present, card, header["key"], logits, tokens)
+
+
+def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """The sidecar, if it is there and of this file; else the same words from the header."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if card.get("key") == header["key"]:
+            return dict(card)
+    return {name: header[name] for name in ("key", "ingredients", "label_names")}

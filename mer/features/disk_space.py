@@ -1,0 +1,116 @@
+"""Is there room for what tuned encoders read? Asked before anything is encoded, and answered with figures."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.data import load_corpus
+from mer.errors import MerError
+from mer.features.backbone.files import backbone_key, locate, modality_of, weight_files
+from mer.features.from_text.sequences import TokenReading
+
+if TYPE_CHECKING:
+    from mer.features.from_clips.sequences import ClipTokenReading
+
+SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
+_SECOND = 16_000  # samples
+_STORE_SHARE = 1.2  # what the object store takes for each byte that is put into it
+
+
+def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: Sequence[str], cache: Path) -> None:
+    """Raises: MerError when the token tables of these encoders do not fit on the disk, or into shared memory.
+
+    Tables that are there are counted as they are; for those that are not, texts are tokenised and counted, and headers
+    of clips are read. While a table is made, its shards lie on the disk too; of clips, it is put together there.
+    """
+    if not wanted:
+        return
+    new, making, held = 0, 0, 0
+    sizes: list[tuple[int, str, EncoderConfig]] = []
+    for data, encoder in wanted:
+        reading = _reading(encoder, cache)
+        corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
+        for split in splits:
+            prepared = reading.prepare(corpus, data, split, cache)
+            there = prepared.path.exists()
+            size = prepared.path.stat().st_size if there else reading.bytes_for(prepared)
+            held += size
+            if not there:
+                new, making = new + size, max(making, size if modality_of(encoder) == "text" else 2 * size)
+            sizes.append((size, split, encoder))
+    store = int(_STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
+    size, split, encoder = max(sizes, key=lambda one: one[0])
+    for need, place, what in (
+        (new + making, cache, "cached tokens"),
+        (store, SHARED_MEMORY, "cached tokens and weights"),
+    ):
+        free = free_bytes(place)
+        if free is not None and need > free:
+            raise MerError(
+                place,
+                f"{what} of {len(wanted)} encoder settings would take {_gb(need)} here, {_gb(free)} are free "
+                f"(the largest: {modality_of(encoder)}, {split} {_from(encoder)} takes {_gb(size)})",
+                then=_ways_out(encoder),
+            )
+
+
+def _reading(encoder: EncoderConfig, cache: Path) -> TokenReading | ClipTokenReading:
+    if isinstance(encoder, TextEncoderConfig):
+        return TokenReading(encoder, cache)
+    from mer.features.from_clips.sequences import ClipTokenReading
+
+    return ClipTokenReading(encoder, cache)
+
+
+def _ways_out(encoder: EncoderConfig) -> str:
+    """What would make the largest table smaller."""
+    where, smaller = f"encoders.{modality_of(encoder)}", encoder.first_tuned is not None
+    length = "context.max_tokens"
+    if not isinstance(encoder, TextEncoderConfig):
+        from mer.features.backbone.wiring import clip_wiring
+
+        wiring = clip_wiring(encoder, locate(encoder, weights=False))
+        raw, length = wiring.raw_units(_SECOND), wiring.length_key
+        now, live = (wiring.units(raw, at) * math.prod(wiring.unit_shape(at)) for at in (encoder.first_tuned, None))
+        smaller = live < now
+    ways = [f"set {where}.split_cache: false (frozen layers then run in every step)"] if smaller else []
+    ways += [f"a smaller {where}.{length}"] if length else []
+    return ", or ".join([*ways, f"search fewer values of {where}.freeze_layers"])
+
+
+def _from(encoder: EncoderConfig) -> str:
+    return "of raw input" if encoder.first_tuned is None else f"after layer {encoder.first_tuned}"
+
+
+def shared_weights_bytes(encoders: Iterable[EncoderConfig]) -> int:
+    """`weights_bytes` of all their backbones, each once."""
+    distinct = {backbone_key(encoder): encoder for encoder in encoders}
+    return sum(map(weights_bytes, distinct.values()))
+
+
+def weights_bytes(encoder: EncoderConfig) -> int:
+    """What the backbone's weights take as float32, by the headers of its files."""
+    from safetensors import safe_open
+
+    numbers = 0
+    for file in weight_files(locate(encoder, weights=True).folder):
+        with safe_open(file, framework="np") as opened:
+            numbers += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
+    return 4 * numbers
+
+
+def free_bytes(place: Path) -> int | None:
+    """Free space where `place` is, or will be; None when there is no such file system."""
+    existing = next((folder for folder in (place, *place.resolve().parents) if folder.exists()), None)
+    if existing is None or (place == SHARED_MEMORY and existing != place):
+        return None
+    return shutil.disk_usage(existing).free
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

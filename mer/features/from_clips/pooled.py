@@ -1,0 +1,202 @@
+"""Audio and video: clips on disk to pooled hidden states, or to statistics of the signal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig, is_signal
+from mer.data import Corpus, Utterance
+from mer.data.media import MediaFault, clip_path
+from mer.errors import MerError
+from mer.features import audio, video
+from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
+from mer.features.backbone.files import (
+    BackboneFolder,
+    Fingerprint,
+    describe_backbone,
+    fingerprint,
+    locate,
+    modality_of,
+)
+from mer.features.backbone.hash_memo import HashMemo
+from mer.features.cache.feature_file import file_name
+from mer.features.from_clips.extraction import VANISHED, extract_clips
+from mer.features.from_text.request import FORMAT_VERSION, STORAGE, key_of, labels_hash
+from mer.features.reading import ClipRow, Extracted, Prepared, Spread
+from mer.progress import Progress, Step, reporting
+
+NO_WEIGHTS = Fingerprint("", "", "")
+_ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT` says what is there"
+
+
+def open_clip_encoder(config: ClipEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
+    """Load the backbone. Raises: MerError when the folder cannot be loaded whole."""
+    encoder = (
+        audio.open_encoder(config, found)
+        if isinstance(config, AudioEncoderConfig)
+        else video.open_encoder(config, found)
+    )
+    on_cpu = str(getattr(encoder, "device", "")) == "cpu"  # statistics have no device: their `load` does all already
+    return SideBySide(encoder) if on_cpu else encoder
+
+
+def locate_clip_backbone(config: ClipEncoderConfig) -> BackboneFolder | None:
+    """Where the backbone lies; None for signal statistics. Raises: MerError when it is not to be had."""
+    return None if is_signal(config) else locate(config, weights=True)
+
+
+def preprocessing_words(config: ClipEncoderConfig, found: BackboneFolder | None) -> dict[str, Any]:
+    """What happens to a clip before the backbone; a part of the key."""
+    if isinstance(config, AudioEncoderConfig):
+        return audio.preprocessing_words(config, found)
+    return video.preprocessing_words(config, found)
+
+
+class ClipReading:
+    """Raises: MerError when the backbone is not to be had."""
+
+    def __init__(
+        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
+    ) -> None:
+        self.config, self.progress, self.spread = config, progress, spread
+        self.modality = modality_of(config)
+        self.card = describe_backbone(config)
+        self.found = locate_clip_backbone(config)
+        self.hashes = fingerprint(self.found, cache) if self.found else NO_WEIGHTS
+        self.name = self.card.name
+        self.slug, self.device = self.name.replace("/", "--"), ""
+        self.unit = "clips"
+        self._encoder: ClipEncoder | None = None
+
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+        utterances = corpus.utterances(split)
+        rows = self._rows(corpus, utterances, split, cache)
+        labels = {task: corpus.labels(split, task) for task in corpus.label_names}
+        ingredients = self._ingredients(corpus, split, rows, labels)
+        path = cache / data.dataset / self.modality / self.slug / file_name(split, key_of(ingredients))
+        return Prepared(split, tuple(row.id for row in rows), labels, corpus.label_names, rows, ingredients, path)
+
+    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+        encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
+        self.device = str(getattr(encoder, "device", "cpu"))
+        done = extract_clips(
+            prepared.rows, self.config, encoder, parts=parts, key=prepared.key, step=step, spread=self.spread
+        )
+        return self._as_read(prepared, done)
+
+    def _as_read(self, prepared: Prepared, done: Extracted) -> Extracted:
+        """Where a file went away, the content that was hashed is not the content that was read: say so in the key, or
+        the masked rows would be taken for those of the files, should they come back."""
+        if VANISHED not in done.faults.values():
+            return done
+        read = [ClipRow(r.id, r.path, None if done.faults.get(r.id) == VANISHED else r.sha256) for r in prepared.rows]
+        content = clips_hash(read, prepared.labels, prepared.label_names)
+        return replace(done, ingredients={**prepared.ingredients, "content_sha256": content})
+
+    def _rows(self, corpus: Corpus, utterances: Sequence[Utterance], split: str, cache: Path) -> list[ClipRow]:
+        """Where every clip is and what is in it. Raises: MerError when not a single clip is there."""
+        placed = [self._place(corpus.root, utterance) for utterance in utterances]
+        files = [path for path in placed if isinstance(path, Path)]
+        if not files:
+            first = self._relative(next(iter(utterances)))
+            if not first:
+                raise MerError(
+                    f"encoders.{self.modality}",
+                    f"the dataset {corpus.name} has no {self.modality} clips",
+                    then=f"leave encoders.{self.modality} out, or choose another data.dataset",
+                )
+            raise MerError(
+                corpus.root,
+                f"no {self.modality} clip of split {split!r} is there: looked for {first} and "
+                f"{len(utterances) - 1} more ({self._why(placed)})",
+                allowed=_ALLOWED,
+                then="MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
+                "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample",
+            )
+        memo = HashMemo(cache / "clips.json")
+        told = self.progress if memo.is_new(files) else False
+        with reporting(told, f"hashing {self.modality} clips of {split}", unit="clips") as step:
+            hashes = dict(zip(files, memo.sha256_all(files, step, os.cpu_count() or 1), strict=True))
+        memo.save()
+        rows = []
+        for utterance, place in zip(utterances, placed, strict=True):
+            if isinstance(place, str):
+                rows.append(ClipRow(utterance.id, None, None, place))
+            else:
+                sha256 = hashes[place]
+                rows.append(ClipRow(utterance.id, place, sha256, "" if sha256 else "cannot be read"))
+        return rows
+
+    def _place(self, root: Path, utterance: Utterance) -> Path | str:
+        """The clip, or why there is none."""
+        relative = self._relative(utterance)
+        if not relative:
+            return "the dataset has no such clip"
+        try:
+            return _crop(root, relative) if self._reads_crops else clip_path(root, relative)
+        except MediaFault as fault:
+            return str(fault)
+
+    @property
+    def _reads_crops(self) -> bool:
+        return isinstance(self.config, VideoEncoderConfig) and self.config.crops is not None
+
+    def _relative(self, utterance: Utterance) -> str | None:
+        relative = utterance.audio if self.modality == "audio" else utterance.video
+        if relative and isinstance(self.config, VideoEncoderConfig) and self.config.crops:
+            return str(PurePosixPath(self.config.crops, *PurePosixPath(relative).parts[1:]))
+        return relative
+
+    def _ingredients(
+        self, corpus: Corpus, split: str, rows: Sequence[ClipRow], labels: dict[str, np.ndarray]
+    ) -> dict[str, Any]:
+        return {
+            "format": FORMAT_VERSION,
+            "modality": self.modality,
+            "dataset": corpus.name,
+            "split": split,
+            "backbone": {
+                "name": self.name,
+                "revision": self.card.revision,
+                "weights_sha256": self.hashes.weights,
+                "tokenizer_sha256": self.hashes.tokenizer,
+                "config_sha256": self.hashes.config,
+                "dtype": self.config.dtype,
+            },
+            "input": preprocessing_words(self.config, self.found),
+            "pooler": self.card.pooler if self.config.pooler == "auto" or self.found is None else self.config.pooler,
+            "storage": STORAGE,
+            "content_sha256": clips_hash(rows, labels, corpus.label_names),
+        }
+
+    @staticmethod
+    def _why(placed: Sequence[Path | str]) -> str:
+        return str(next((place for place in placed if isinstance(place, str)), "")) or "unreadable"
+
+
+def clips_hash(rows: Sequence[ClipRow], labels: dict[str, np.ndarray], label_names: Any) -> str:
+    """SHA-256 of ids, the content of every clip, labels and label names, in row order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.id, row.sha256]).encode() + b"\n")
+    digest.update(labels_hash(labels, label_names).encode())
+    return digest.hexdigest()
+
+
+def _crop(root: Path, relative: str) -> Path:
+    """A cropped clip: a video of the same name, or a folder of pictures without its suffix."""
+    try:
+        return clip_path(root, relative)
+    except MediaFault:
+        folder = root / PurePosixPath(relative).with_suffix("")
+        if ".." not in PurePosixPath(relative).parts and folder.is_dir():
+            return folder
+        raise

@@ -1,0 +1,147 @@
+"""Clips for an encoder that is tuned: read in the batches and shards of `clip_extraction`, kept as ragged rows.
+
+Suffixes: N clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.cache import tensors
+from mer.features.cache.sequences import Tokens
+from mer.features.cache.shards import as_stored
+from mer.features.from_clips.extraction import (
+    clips_in,
+    is_finished,
+    on_disk,
+    plan_clips,
+    read_shards,
+    shard_file,
+)
+from mer.features.from_clips.states import ClipStates, Ragged
+from mer.features.reading import ClipRow, Extracted, Shard
+from mer.files import sha256_json
+from mer.progress import Step
+
+
+@dataclass(frozen=True, eq=False)
+class TokenShard:
+    """A shard's clips, in its order; a masked clip's row is empty."""
+
+    tokens: Tokens
+    faults: dict[str, str]
+    notes: dict[str, str]
+
+
+def extract_tokens(
+    rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step
+) -> Extracted:
+    """Read every clip that can be read, taking over the whole shards that an interrupted run left in `parts`.
+
+    Args: width: of the encoder's hidden states.
+    Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
+    """
+    shards, faults = plan_clips(rows, states)
+    plan = sha256_json([key, list(shards.values())])
+    todo = {
+        number: shard
+        for number, shard in shards.items()
+        if not is_finished(shard_file(parts, number), plan, shard, "tokens.spans")
+    }
+    done, total = clips_in(shards) - clips_in(todo), clips_in(shards)
+    encoded = 0
+    step(done, total)
+    for number, made in _encode_shards(states, rows, todo):
+        lengths = made.tokens.lengths.tolist()
+        said = {"plan": plan, "faults": made.faults, "notes": made.notes, "lengths": lengths}
+        tensors.write(shard_file(parts, number), made.tokens.arrays(), said)
+        encoded += len(lengths) - len(made.faults)
+        done += len(lengths)
+        step(done, total)
+    lengths = {number: tensors.read_header(shard_file(parts, number))["lengths"] for number in shards}
+    results = ((number, _read_shard(shard_file(parts, number))) for number in shards)
+    allocate = partial(on_disk, parts)
+    return replace(_assemble(rows, states, width, shards, lengths, results, faults, allocate), encoded=encoded)
+
+
+def read_tokens(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:
+    """`extract_tokens` without a place for shards: for clips that belong to no dataset."""
+    shards, faults = plan_clips(rows, states)
+    step(0, clips_in(shards))
+    results = dict(_encode_shards(states, rows, shards))
+    step(clips_in(shards), clips_in(shards))
+    lengths = {number: result.tokens.lengths.tolist() for number, result in results.items()}
+    return _assemble(rows, states, width, shards, lengths, results.items(), faults, np.zeros)
+
+
+def _encode_shards(
+    states: ClipStates, rows: Sequence[ClipRow], shards: Mapping[int, Shard]
+) -> Iterator[tuple[int, TokenShard]]:
+    what = "the input" if states.start is None else f"hidden state {states.start}"
+    absent = Ragged(np.empty((0, *states.unit_shape), np.float16), (0, 0))
+
+    def encode(batch: list[int], good: dict[int, LoadedClip]) -> list[Ragged]:
+        made = dict(zip(good, states.encode(list(good.values())), strict=True))
+        made = {row: Ragged(_stored(one.values, f"{what} of {rows[row].id}"), one.span) for row, one in made.items()}
+        return [made.get(row, absent) for row in batch]
+
+    for number, pieces, faults, notes in read_shards(states, rows, shards.items(), encode):
+        ragged = list(chain.from_iterable(pieces))
+        tokens = Tokens.join([one.values for one in ragged], [one.span for one in ragged])
+        yield number, TokenShard(tokens, faults, notes)
+
+
+def _stored(values: np.ndarray, name: str) -> np.ndarray:
+    return as_stored(values.reshape(len(values), 1, -1), name).reshape(values.shape)
+
+
+def _read_shard(path: Path) -> TokenShard:
+    header = tensors.read_header(path)
+    tokens = Tokens.from_arrays(tensors.read(path))
+    assert tokens is not None
+    return TokenShard(tokens, header["faults"], header["notes"])
+
+
+def _assemble(
+    rows: Sequence[ClipRow],
+    states: ClipStates,
+    width: int,
+    shards: Mapping[int, Shard],
+    lengths: Mapping[int, Sequence[int]],
+    results: Iterable[tuple[int, TokenShard]],
+    faults: Mapping[str, str],
+    allocate: Callable[[tuple[int, ...], type], np.ndarray],
+) -> Extracted:
+    """Put every row in its place; besides the table one shard is in memory at a time."""
+    lengths_N = np.zeros(len(rows), dtype=np.int64)
+    for number, shard in shards.items():
+        lengths_N[list(chain.from_iterable(shard))] = lengths[number]
+    offsets = np.concatenate([[0], np.cumsum(lengths_N)])
+    shape = (int(offsets[-1]), *states.unit_shape)
+    values = allocate(shape, np.float16) if shape[0] else np.empty(shape, np.float16)
+    spans = np.zeros((len(rows), 2), dtype=np.int32)
+    said, notes, encoded = dict(faults), dict[str, str](), 0
+    for number, result in results:
+        if result.tokens.values.dtype == np.float32 != values.dtype:
+            wide = allocate(shape, np.float32)
+            wide[:] = values
+            values = wide
+        starts = result.tokens.offsets
+        for place, row in enumerate(chain.from_iterable(shards[number])):
+            values[offsets[row] : offsets[row + 1]] = result.tokens.values[starts[place] : starts[place + 1]]
+            spans[row] = result.tokens.spans[place]
+        said |= result.faults
+        notes |= result.notes
+        encoded += len(result.tokens) - len(result.faults)
+    present_N = np.array([row.id not in said for row in rows], dtype=bool)
+    pooled = np.empty((len(rows), 0, width), dtype=np.float16)  # pooled where the encoder is tuned
+    return Extracted(
+        pooled, encoded, present_N=present_N, faults=said, notes=notes, tokens=Tokens(values, offsets, spans)
+    )

@@ -1,0 +1,69 @@
+"""Clips for an encoder that is tuned: raw input, or hidden states after its frozen layers, cached for all trials."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from mer.config import ClipEncoderConfig, DataConfig
+from mer.data import Corpus
+from mer.features.backbone.wiring import clip_wiring
+from mer.features.cache.feature_file import file_name
+from mer.features.cache.sequences import bytes_of
+from mer.features.from_clips.extraction import probe_clips
+from mer.features.from_clips.pooled import ClipReading
+from mer.features.from_clips.sequence_extraction import extract_tokens
+from mer.features.from_clips.states import ClipStates, open_reader
+from mer.features.from_text.request import key_of
+from mer.features.from_text.sequences import TOKEN_FORMAT, check_depth
+from mer.features.reading import Extracted, Prepared, Spread
+from mer.progress import Progress, Step
+
+
+class ClipTokenReading(ClipReading):
+    """A `mer.features.reading.Reading`. `spread` is not used: hidden states of every frame are too much to send.
+
+    Raises: MerError when the backbone is not to be had, or has too few layers.
+    """
+
+    def __init__(
+        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
+    ) -> None:
+        del spread
+        super().__init__(config, cache, progress=progress)
+        check_depth(config, self.card.layers - 1)
+        self.start = config.first_tuned
+        self._states: ClipStates | None = None
+
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+        usual = super().prepare(corpus, data, split, cache)
+        ingredients = {
+            **usual.ingredients,
+            "modality": "tokens",
+            "tokens": {
+                "format": TOKEN_FORMAT,
+                "hidden_state": self.start,
+                "of": self.card.layers,
+                "width": self.card.width,
+            },
+        }
+        if self.start is None:  # raw input: no arithmetic in it
+            ingredients["backbone"] = {**usual.ingredients["backbone"], "dtype": "float16"}
+        path = cache / data.dataset / "tokens" / self.slug / file_name(split, key_of(ingredients))
+        return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+
+    def bytes_for(self, prepared: Prepared) -> int:
+        """What the file will take, from the headers of the clips: decodes nothing. Where one says nothing, the clip
+        counts as the longest."""
+        assert self.found is not None
+        wiring = clip_wiring(self.config, self.found)
+        lengths, _ = probe_clips(prepared.rows, open_reader(self.config, self.found))
+        units = sum(wiring.units(wiring.raw_units(length), self.start) for length in lengths.values())
+        return bytes_of(units, len(prepared.rows), math.prod(wiring.unit_shape(self.start)))
+
+    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+        assert self.found is not None
+        states = self._states = self._states or ClipStates(self.config, self.found)
+        self.device = states.device
+        done = extract_tokens(prepared.rows, states, self.card.width, parts=parts, key=prepared.key, step=step)
+        return self._as_read(prepared, done)

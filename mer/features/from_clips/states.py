@@ -1,0 +1,118 @@
+"""What a tuned encoder of sound or pictures reads of a clip: raw input, or what its frozen first layers make of it.
+
+Shapes: B clips, T units (samples, mel frames, pictures, or hidden states).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mer.config import AudioEncoderConfig, ClipEncoderConfig
+from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.wiring import clip_wiring
+
+if TYPE_CHECKING:
+    from mer.features.audio.pretrained import AudioReader
+    from mer.features.partial import BaseWeights
+    from mer.features.video.pretrained import VideoReader
+
+_EXAMPLE_SAMPLES = 8000  # of sound where clips have no fixed length
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """A row of a table of tokens: float32 (T, ...), and the hidden states [start, end) that are pooled in the end."""
+
+    values: np.ndarray
+    span: tuple[int, int]
+
+
+class ClipStates:
+    """Reads clips, and runs the frozen first layers on the GPU if there is one. On a CPU each clip runs alone, in the
+    thread that loaded it (see `mer.features.backbone.clip_encoder.SideBySide`).
+
+    Args: base: weights, if they are at hand; else they are read from the folder, if there is a layer to run.
+    Raises: MerError when the preprocessing does not fit, weights are missing, or the family's layers do not compose.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder, base: BaseWeights | None = None) -> None:
+        import torch
+
+        self.config, self.start = config, config.first_tuned
+        self.reader, self.wiring = open_reader(config, found), clip_wiring(config, found)
+        self.batch_length, self.probe = self.reader.batch_length, self.reader.probe
+        self.unit_shape = self.wiring.unit_shape(self.start)
+        self.device, self._lower = "cpu", None
+        if self.start is not None:
+            from mer.features.lower_part import lower_part
+
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+            noise = torch.Generator().manual_seed(0)
+            shape = (1, self.wiring.raw_units(_EXAMPLE_SAMPLES), *self.wiring.unit_shape(None))
+            example = torch.randn(shape, generator=noise)
+            self._lower = lower_part(config, found, base, self.start, example).to(self.device)
+
+    def load(self, path: Path) -> LoadedClip:
+        """A clip whose `inputs` are Ragged. Raises: MediaFault when it cannot be used."""
+        clip = self.reader.load(path)
+        row = self._raw(clip)
+        return LoadedClip(self._states([row])[0] if self._lower and self.device == "cpu" else row, clip.notes)
+
+    def encode(self, clips: Sequence[LoadedClip]) -> list[Ragged]:
+        """Rows of the table."""
+        rows = [clip.inputs for clip in clips]
+        return self._states(rows) if self._lower and self.device != "cpu" else rows
+
+    def _raw(self, clip: LoadedClip) -> Ragged:
+        from mer.features.audio.preprocessing import SpeechInput
+
+        if not isinstance(clip.inputs, SpeechInput):
+            values, frames = clip.inputs.numpy(), None
+        else:  # log-mels with the frames first
+            values, frames = clip.inputs.values.T, clip.inputs.frames
+        return Ragged(values, self.wiring.span(len(values), frames))
+
+    def _states(self, rows: Sequence[Ragged]) -> list[Ragged]:
+        """What the frozen layers give for clips whose input is raw."""
+        assert self._lower is not None
+        groups: dict[int, list[int]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            groups[len(row.values) if self._lower.equal_lengths else 0].append(place)
+        done: dict[int, Ragged] = {}
+        for group in groups.values():
+            states = self._run([rows[place].values for place in group])
+            done |= {p: Ragged(state, rows[p].span) for p, state in zip(group, states, strict=True)}
+        return [done[place] for place in range(len(rows))]
+
+    def _run(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import torch
+
+        assert self._lower is not None
+        given = torch.zeros(len(raw), max(map(len, raw)), *raw[0].shape[1:])
+        real_BT = torch.zeros(given.shape[:2], dtype=torch.long)
+        for place, values in enumerate(raw):
+            given[place, : len(values)] = torch.from_numpy(np.ascontiguousarray(values))
+            real_BT[place, : len(values)] = 1
+        bfloat16 = self.config.dtype == "bfloat16"
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+            (states,) = self._lower.unreduced(given.to(self.device), real_BT.to(self.device))
+        cut = [state[: self.wiring.units(len(values), self.start)] for state, values in zip(states, raw, strict=True)]
+        return [state.float().cpu().numpy() for state in cut]
+
+
+def open_reader(config: ClipEncoderConfig, found: BackboneFolder) -> AudioReader | VideoReader:
+    """What reads files for this backbone, without its weights. Raises: MerError when its preprocessing does not fit."""
+    if isinstance(config, AudioEncoderConfig):
+        from mer.features.audio.pretrained import AudioReader
+
+        return AudioReader(config, found)
+    from mer.features.video.pretrained import VideoReader
+
+    return VideoReader(config, found)

@@ -1,0 +1,188 @@
+"""Text for an encoder that is tuned: tokens, or what its frozen first layers make of them, cached once for all trials.
+
+The frozen layers run in eval mode, each distinct text once; their hidden states are kept for every token, since the
+layers above attend to all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.data import Corpus
+from mer.errors import MerError
+from mer.features.backbone.files import BackboneFolder, describe_backbone, modality_of
+from mer.features.cache.feature_file import file_name
+from mer.features.cache.sequences import Tokens, bytes_of
+from mer.features.from_text.pooled import TextReading
+from mer.features.from_text.request import key_of
+from mer.features.reading import Extracted, Prepared
+from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
+from mer.progress import Step
+
+if TYPE_CHECKING:
+    from mer.features.partial import BaseWeights
+
+TOKEN_FORMAT = 1  # raise it when the layout of a token table changes
+_CHECKED_TEXTS = 8
+
+
+class TokenReading(TextReading):
+    """A `mer.features.reading.Reading`. Raises: MerError when the backbone is not to be had, or has too few layers."""
+
+    def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
+        super().__init__(config, cache)
+        check_depth(config, describe_backbone(config).layers - 1)
+        self.start = config.first_tuned
+        self._states: TokenStates | None = None
+
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+        usual = super().prepare(corpus, data, split, cache)
+        card = describe_backbone(self.config)
+        ingredients = {
+            **usual.ingredients,
+            "modality": "tokens",
+            "tokens": {"format": TOKEN_FORMAT, "hidden_state": self.start or 0, "of": card.layers, "width": card.width},
+        }
+        if self.start is None:  # token ids: no arithmetic in them
+            ingredients["backbone"] = {**usual.ingredients["backbone"], "dtype": "int32"}
+        path = cache / data.dataset / "tokens" / self.slug / file_name(split, key_of(ingredients))
+        return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+
+    def bytes_for(self, prepared: Prepared) -> int:
+        """What the file will take: tokenises everything, encodes nothing."""
+        inputs = self._inputs(prepared)
+        width = describe_backbone(self.config).width if self.start else 0
+        return bytes_of(sum(len(item.ids) for item in inputs), len(inputs), width)
+
+    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+        inputs = self._inputs(prepared)
+        states = self._states = self._states or TokenStates(self.found, self.config)
+        self.device = states.device
+        tokens, encoded = states.extract(inputs, parts=parts, key=prepared.key, step=step)
+        card = describe_backbone(self.config)
+        pooled = np.empty((len(inputs), 0, card.width), dtype=np.float16)  # pooled where the encoder is tuned
+        return Extracted(pooled, encoded, present_N=np.ones(len(inputs), dtype=bool), tokens=tokens)
+
+    def _inputs(self, prepared: Prepared) -> list[TokenInput]:
+        tokenizer = turn_tokenizer(self.found, self.config)
+        return [tokenizer.window(window) for window in prepared.rows]
+
+
+class TokenStates:
+    """The frozen first layers of a tuned encoder, on the GPU if there is one.
+
+    Args: base: weights, if they are at hand; they are read from the folder when first needed.
+    """
+
+    def __init__(self, found: BackboneFolder, config: TextEncoderConfig, base: BaseWeights | None = None) -> None:
+        import torch
+
+        self.found, self.config, self.start = found, config, config.first_tuned
+        self.device = "cuda" if self.start and torch.cuda.is_available() else "cpu"
+        self._base, self._lower = base, None
+
+    def extract(self, inputs: Sequence[TokenInput], *, parts: Path, key: str, step: Step) -> tuple[Tokens, int]:
+        """All inputs as a table, and how many texts were encoded just now; whole shards in `parts` are taken over.
+
+        Raises: MerError when a hidden state is not finite, or the family's layers do not compose.
+        """
+        from mer.features.cache.shards import SHARD_ROWS, TOKENS_PER_BATCH, plan_batches, plan_shards, shard_of
+
+        if self.start is None:
+            step(len(inputs), len(inputs))
+            return self.table(inputs), len(inputs)
+        distinct = list(dict.fromkeys(inputs))
+        batches = plan_batches([len(item.ids) for item in distinct], TOKENS_PER_BATCH)
+        blocks: list[np.ndarray] = []
+        done = encoded = 0
+        for number, shard in enumerate(plan_shards(batches, SHARD_ROWS)):
+            some = [distinct[i] for i in itertools.chain.from_iterable(shard)]
+            count = sum(len(item.ids) for item in some)
+            block, is_new = shard_of(
+                parts / f"{number:05d}.safetensors",
+                [key, batches],
+                count,
+                lambda: np.concatenate([self._encode([distinct[i] for i in batch]) for batch in shard]),  # noqa: B023
+            )
+            encoded += len(some) if is_new else 0
+            blocks.append(block)
+            done += len(some)
+            step(done, len(distinct))
+        return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks), encoded
+
+    def table(self, inputs: Sequence[TokenInput], tokens_per_batch: int = 0) -> Tokens:
+        """All inputs as a table, in memory. Args: tokens_per_batch: read at once, padding included; 0: as `extract`."""
+        from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
+
+        if self.start is None:
+            rows = [np.array(item.ids, dtype=np.int32) for item in inputs]
+            return Tokens.join(rows, [(item.start, item.end) for item in inputs])
+        distinct = list(dict.fromkeys(inputs))
+        batches = plan_batches([len(item.ids) for item in distinct], tokens_per_batch or TOKENS_PER_BATCH)
+        blocks = [self._encode([distinct[i] for i in batch]) for batch in batches]
+        return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks)
+
+    def _encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
+        """Hidden states of all tokens of inputs of similar length, one after another, rounded as they are stored."""
+        import torch
+
+        from mer.features.cache.shards import as_stored
+
+        lower = self._lower = self._lower or self._load()
+        longest = max(len(item.ids) for item in batch)
+        ids_BT = torch.full((len(batch), longest), lower.pad, dtype=torch.long)
+        real_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+        for row, item in enumerate(batch):
+            ids_BT[row, : len(item.ids)] = torch.tensor(item.ids)
+            real_BT[row, : len(item.ids)] = 1
+        bfloat16 = self.config.dtype == "bfloat16"
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+            (states_BTD,) = lower(ids_BT.to(self.device), real_BT.to(self.device))
+        flat_TD = states_BTD[real_BT.bool().to(self.device)].float().cpu().numpy()
+        return as_stored(flat_TD[:, None], f"hidden state {self.start}")[:, 0]
+
+    def _load(self) -> Any:
+        import torch
+
+        from mer.features.lower_part import lower_part
+
+        assert self.start is not None
+        example = torch.arange(5, 5 + _CHECKED_TEXTS)[None]
+        return lower_part(self.config, self.found, self._base, self.start, example).to(self.device)
+
+
+def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Tokens:
+    """The table of `inputs` from the states of the distinct ones, one after another in the order they were read."""
+    ends = np.cumsum([len(item.ids) for item in read])
+    flat = np.concatenate(blocks)  # widens to float32 when one block had to
+    place = {item: slice(end - len(item.ids), end) for item, end in zip(read, ends, strict=True)}
+    return Tokens.join([flat[place[item]] for item in inputs], [(item.start, item.end) for item in inputs])
+
+
+def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:
+    """The tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
+    from mer.features.text.pretrained import load_tokenizer, token_limit
+
+    tokenizer = load_tokenizer(found)
+    limit = min(config.context.max_tokens, token_limit(found, tokenizer))
+    return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
+
+
+def check_depth(config: EncoderConfig, depth: int) -> None:
+    """Raises: MerError when no layer would be left to tune, or the head reads one that is not."""
+    from mer.features.backbone.layers import select_layers
+
+    reads = select_layers(config.layers, depth + 1)
+    if min(reads) <= config.freeze_layers:
+        allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"
+        raise MerError(
+            f"encoders.{modality_of(config)}.layers",
+            f"the head reads hidden state {min(reads)}, which is not tuned: freeze_layers is {config.freeze_layers}",
+            allowed=allowed if config.freeze_layers < depth else f"freeze_layers below {depth}, the number of layers",
+        )

@@ -1,0 +1,151 @@
+"""A loaded backbone: token ids in, pooled hidden states of every layer out.
+
+Shapes: B inputs, T tokens, L transformer layers (L+1 hidden states), D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.errors import MerError
+from mer.features.backbone.files import BackboneFolder, read_config
+from mer.features.backbone.loading import quiet, refusing, require_whole
+from mer.features.from_text.request import Dtype
+from mer.features.text.turn_tokenizer import Pooler, TokenInput, TurnTokenizer
+
+# These count positions from the padding id on, so that many rows of their position table are never used.
+OFFSET_POSITIONS = {
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "mpnet",
+    "longformer",
+}
+NO_LIMIT = 1_000_000  # tokenizers without a limit say 1e30
+
+
+class Encoder:
+    """A frozen backbone and its tokenizer, on the GPU if there is one.
+
+    Args:
+        found: where it lies.
+        dtype: arithmetic of the backbone; pooling is always float32.
+    Raises: MerError when the folder cannot be loaded whole, or needs code of its own.
+    """
+
+    def __init__(self, found: BackboneFolder, dtype: Dtype) -> None:
+        self.name = found.name
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = load_tokenizer(found)
+        self.model = load_text_model(found, getattr(torch, dtype)).eval().requires_grad_(False).to(self.device)
+        self.limit = token_limit(found, self.tokenizer)
+        self.vocabulary = int(self.model.get_input_embeddings().num_embeddings)
+        self.pad = self.tokenizer.pad_token_id or 0  # padding is masked out, so any valid id does
+
+    def turn_tokenizer(self, *, max_tokens: int, prompt: bool, pooler: Pooler) -> TurnTokenizer:
+        limit = min(max_tokens, self.limit)
+        return TurnTokenizer(self.tokenizer, limit=limit, prompt=prompt, pooler=pooler, name=self.name)
+
+    def check(self, inputs: Sequence[TokenInput]) -> None:
+        """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
+        check_ids(inputs, self.vocabulary, self.name)
+
+    @torch.inference_mode()
+    def encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
+        """Average each input's span in every hidden state.
+
+        Returns: float32 (B, L+1, D); index 0 is the embedding layer, the last is the model's last hidden state.
+        """
+        longest = max(len(item.ids) for item in batch)
+        ids_BT = torch.full((len(batch), longest), self.pad, dtype=torch.long)
+        real_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+        weights_B1T = torch.zeros(len(batch), 1, longest)
+        for row, item in enumerate(batch):
+            ids_BT[row, : len(item.ids)] = torch.tensor(item.ids)
+            real_BT[row, : len(item.ids)] = 1
+            weights_B1T[row, 0, item.start : item.end] = 1.0 / (item.end - item.start)
+        weights_B1T = weights_B1T.to(self.device)
+        out = self.model(
+            input_ids=ids_BT.to(self.device), attention_mask=real_BT.to(self.device), output_hidden_states=True
+        )
+        # Some families apply a last norm after the last of hidden_states: the model's own output is what 'last' means.
+        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in states], dim=1)
+        return pooled.cpu().numpy()
+
+
+def check_ids(inputs: Sequence[TokenInput], vocabulary: int, name: str) -> None:
+    """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
+    highest = max((max(item.ids) for item in inputs), default=0)
+    if highest >= vocabulary:
+        raise MerError(
+            f"backbone {name!r}",
+            f"its tokenizer gives token {highest}, its embedding table has {vocabulary} rows",
+            then="the folder mixes two models: fetch tokenizer and weights of the same one",
+        )
+
+
+def token_limit(found: BackboneFolder, tokenizer: Any) -> int:
+    """Most tokens that the backbone reads at once."""
+    config = read_config(found)
+    positions = config.get("max_position_embeddings") or getattr(_auto_config(found), "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions <= 0:
+        positions = NO_LIMIT
+    elif config.get("model_type") in OFFSET_POSITIONS:
+        positions -= int(_auto_config(found).pad_token_id or 0) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def _auto_config(found: BackboneFolder) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(found.folder, **_LOCAL)
+
+
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_ALLOWED = "a text encoder that transformers knows, with safetensors weights and without code of its own"
+
+
+def load_tokenizer(found: BackboneFolder) -> Any:
+    """Raises: MerError when the folder holds none that can be loaded."""
+    from transformers import AutoTokenizer
+
+    with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
+        return AutoTokenizer.from_pretrained(found.folder, **_LOCAL)
+
+
+def load_text_model(found: BackboneFolder, dtype: torch.dtype) -> Any:
+    """The whole encoder, without a pooler. Raises: MerError when it cannot be loaded, or weights are missing."""
+    from transformers import AutoConfig, AutoModel
+
+    with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
+        config = AutoConfig.from_pretrained(found.folder, **_LOCAL)
+        options = {"config": config, "dtype": dtype, **without_pooler(config), **_LOCAL}
+        model, report = AutoModel.from_pretrained(
+            found.folder, use_safetensors=True, output_loading_info=True, **options
+        )
+    require_whole(found, model, (name for name in report["missing_keys"] if not _in_a_pooler(name)))
+    return model
+
+
+def _in_a_pooler(name: str) -> bool:
+    return name.split(".")[0].endswith("pooler")
+
+
+def without_pooler(config: Any) -> dict[str, bool]:
+    """BERT's pooler is never read here; often the checkpoint has none, and it would be random."""
+    import inspect
+
+    from transformers import AutoModel
+
+    model_class = AutoModel._model_mapping.get(type(config), None)
+    if isinstance(model_class, (tuple, list)):
+        model_class = model_class[0]
+    has_one = model_class is not None and "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if has_one else {}

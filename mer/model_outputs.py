@@ -1,0 +1,174 @@
+"""What an exported model says of a dataset, cached as a backbone's features are: its h and its class scores.
+
+Two things read it: the students of a teacher (`distill.teacher`), and a model that takes another one as the frozen
+encoder of a modality (`encoders.text.backbone: exports/...`). Nobody runs the exported model in a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.checkpoints.export_folder import Export, is_export, read_export, trained_sha256
+from mer.config import DataConfig, EncoderConfig
+from mer.data import Corpus
+from mer.data.types import dialogue_numbers
+from mer.errors import MerError
+from mer.features import BackboneCard, FeatureTable, describe_backbone, ensure_features, load_features
+from mer.features.cache.feature_file import check_header, file_name
+from mer.features.ensure import Ensured
+from mer.features.from_text.request import FORMAT_VERSION, key_of, labels_hash
+from mer.features.from_text.sequences import check_depth
+from mer.features.reading import Extracted, Prepared, Spread
+from mer.files import sha256_file, sha256_json
+from mer.predictor import open_predictor
+from mer.progress import Progress, Step
+
+_OWN_KEYS = {"backbone", "mode", "layers"}
+
+
+def ensure_encoder(
+    data: DataConfig,
+    encoder: EncoderConfig,
+    splits: Sequence[str],
+    *,
+    cache: Path,
+    progress: Progress = None,
+    spread: Spread | None = None,
+) -> Ensured:
+    """`ensure_features`, also for an encoder whose backbone is an export. Raises: MerError."""
+    if not is_export(encoder.backbone):
+        return ensure_features(data, encoder, splits, cache=cache, progress=progress, spread=spread)
+    describe_encoder(encoder)
+    return ensure_outputs(encoder.backbone, data, splits, cache=cache, progress=progress, spread=spread)
+
+
+def ensure_outputs(
+    folder: str,
+    data: DataConfig,
+    splits: Sequence[str],
+    *,
+    cache: Path,
+    progress: Progress = None,
+    spread: Spread | None = None,
+) -> Ensured:
+    """The file of an export's outputs for each split, with the features that it reads made sure of first.
+
+    Raises: MerError when the export is not whole, or what it reads is not to be had.
+    """
+    reading = ModelReading(read_export(folder), data, progress=progress, spread=spread)
+    done = ensure_features(data, None, splits, cache=cache, progress=progress, reading=reading)
+    return Ensured(done.paths, done.encoded if reading.encoded else 0, done.seconds)
+
+
+def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
+    """`describe_backbone`, also for an export in an encoder's place.
+
+    Raises: MerError when the export reads something else, or the encoder says how to read, which the export decides.
+    """
+    if not is_export(encoder.backbone):
+        card = describe_backbone(encoder)
+        if encoder.mode != "frozen":
+            check_depth(encoder, card.layers - 1)
+        return card
+    export, modality = read_export(encoder.backbone), _modality_of(encoder)
+    where = f"encoders.{modality}.backbone"
+    if encoder.mode != "frozen":
+        raise MerError(
+            where, f"{encoder.backbone} is an export, whose weights stay as they are", allowed="mode: frozen"
+        )
+    if list(export.inputs) != [modality]:
+        reads = ", ".join(export.inputs)
+        raise MerError(where, f"{encoder.backbone} reads {reads}", allowed=f"an export that reads {modality} alone")
+    said = encoder.model_dump(exclude=_OWN_KEYS)
+    usual = type(encoder)().model_dump(exclude=_OWN_KEYS)
+    if other := [name for name in said if said[name] != usual[name]]:
+        raise MerError(
+            where,
+            f"{encoder.backbone} decides how it reads: {', '.join(other)} cannot be set beside it",
+            then="remove it",
+        )
+    return BackboneCard(encoder.backbone, None, None, layers=1, width=width_of(export))
+
+
+def width_of(export: Export) -> int:
+    """Numbers in its h."""
+    return int(export.tensors()["model.classifier.weight"].shape[1])
+
+
+def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, **how: Any) -> dict[str, Path]:
+    """Modality -> the file that an exported model reads of a split, extracted if it is not there. Raises: MerError."""
+    files = {}
+    for modality, encoder in export.config.encoders.present.items():
+        revision = export.inputs[modality]["backbone"].get("revision")  # the commit that was used
+        pinned = encoder.model_copy(update={"revision": revision}) if revision else encoder
+        files[modality] = ensure_encoder(data, pinned, [split], cache=cache, **how).paths[split]
+    return files
+
+
+def _modality_of(encoder: EncoderConfig) -> str:
+    from mer.features.backbone.files import modality_of
+
+    return modality_of(encoder)
+
+
+class ModelReading:
+    """A `mer.features.reading.Reading`: an exported model reads the cached features of its own encoders."""
+
+    def __init__(self, export: Export, data: DataConfig, *, progress: Progress = None, spread: Spread | None = None):
+        self.export, self.data, self.progress, self.spread = export, data, progress, spread
+        self.weights = trained_sha256(export.folder)
+        self.name = str(export.folder)
+        self.slug = f"{export.folder.name}-{self.weights[:8]}"
+        self.device, self.unit = "cpu", "utterances"
+        self.encoded = 0  # utterances that the model has read
+
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+        files = own_features(self.export, data, split, cache=cache, progress=self.progress, spread=self.spread)
+        labels = {task: corpus.labels(split, task) for task in corpus.label_names}
+        ingredients = self._ingredients(corpus, split, files, labels)
+        path = cache / data.dataset / "model" / self.slug / file_name(split, key_of(ingredients))
+        ids = tuple(utterance.id for utterance in corpus.utterances(split))
+        return Prepared(split, ids, labels, corpus.label_names, list(files.items()), ingredients, path)
+
+    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+        tables: dict[str, FeatureTable] = {modality: load_features(path) for modality, path in prepared.rows}
+        predictor = open_predictor(self.export)
+        step(0, len(prepared.ids))
+        read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
+        present_N: np.ndarray = np.any([table.present for table in tables.values()], axis=0)
+        dialogue_N = dialogue_numbers(prepared.ids)
+        h_NH, logits_NC = predictor.outputs(read, dialogue_N)
+        h_NH[~present_N] = 0.0
+        step(len(prepared.ids), len(prepared.ids))
+        self.encoded += len(prepared.ids)
+        return Extracted(h_NH[:, None], len(prepared.ids), present_N=present_N, logits_NC=logits_NC)
+
+    def _ingredients(
+        self, corpus: Corpus, split: str, files: Mapping[str, Path], labels: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """The key's: the model's bytes and the keys of what it reads, which hold backbone, context, data and all."""
+        keys = {modality: check_header(path)["key"] for modality, path in files.items()}
+        return {
+            "format": FORMAT_VERSION,
+            "modality": "model",
+            "dataset": corpus.name,
+            "split": split,
+            "backbone": {
+                "name": self.name,
+                "revision": None,
+                "weights_sha256": self.weights,
+                "tokenizer_sha256": "",
+                "config_sha256": sha256_file(self.export.folder / "config.json"),
+                "dtype": "float32",
+            },
+            "input": {"modalities": list(files), "class_names": list(self.export.class_names)},
+            "pooler": "h",
+            "storage": "float32",
+            "torch": torch.__version__.split("+")[0],
+            "content_sha256": sha256_json([keys, labels_hash(labels, corpus.label_names)]),
+        }

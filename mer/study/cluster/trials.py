@@ -1,0 +1,161 @@
+"""The engine's trials on Ray: start or join a cluster, share the features, let Tune place the trials."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mer.config import TrialConfig
+from mer.console import QUIET_ENVIRONMENT
+from mer.errors import MerError
+from mer.study.preflight.feature_plan import FeaturePlan
+from mer.study.search.engine import StudyEngine
+from mer.study.search.reports import Assignment
+from mer.study.search.stop_request import StopSignal
+from mer.study.space.spec import StudySpec
+from trainables import TRAINABLES
+
+REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
+_STORE_HEADROOM_BYTES = 128 * 2**20
+_REACH_S = 5.0
+_LOST_WORKERS = 2  # how often a trial may lose its worker before it counts as failed
+
+_TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # StopSignal listens
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints boxes even at verbose=0
+}
+
+
+def run_trials(
+    engine: StudyEngine,
+    plan: FeaturePlan,
+    folder: Path,
+    address: str | None,
+    tick: Callable[[], None],
+    stop: StopSignal,
+) -> None:
+    """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted."""
+    os.environ.update(_TUNE_ENVIRONMENT)
+    import ray
+    from ray import tune
+
+    from mer.study.cluster.tune_hooks import EngineScheduler, EngineSearcher, Heartbeat, StopWhen
+    from trainables.shared_features import SharedFeatures
+
+    spec = engine.spec
+    module, name = TRAINABLES[spec.trainable].split(":")
+    with stop.listening():
+        start_ray(address, plan.shared_bytes())
+        try:
+            trainable = getattr(importlib.import_module(module), name)
+            features = SharedFeatures.put(plan.paths(), plan.tuned)
+            resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
+            name_of = lambda trial: f"{trial.config['number']:05d}"  # noqa: E731
+            tuner = tune.Tuner(
+                tune.with_resources(tune.with_parameters(trainable, features=features), resources),
+                tune_config=tune.TuneConfig(
+                    search_alg=EngineSearcher(engine, lambda a, c: _slot(engine, plan, folder, a, c)),
+                    scheduler=EngineScheduler(engine),
+                    num_samples=-1,
+                    max_concurrent_trials=_workers(spec),
+                    reuse_actors=True,
+                    trial_name_creator=name_of,
+                    trial_dirname_creator=name_of,
+                ),
+                run_config=tune.RunConfig(
+                    name="run",
+                    storage_path=str((folder / ".ray").resolve()),
+                    verbose=0,
+                    callbacks=[Heartbeat(tick)],
+                    stop=StopWhen(lambda: stop.wanted),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    failure_config=tune.FailureConfig(max_failures=_LOST_WORKERS),
+                ),
+            )
+            with stop.listening():  # again: ray.init has put its own SIGTERM handler over ours
+                tuner.fit()
+        finally:
+            ray.shutdown()
+
+
+def _slot(
+    engine: StudyEngine, plan: FeaturePlan, folder: Path, assignment: Assignment, config: TrialConfig
+) -> dict[str, Any]:
+    """What a worker gets to know of a trial."""
+    resources = engine.spec.resources
+    return {
+        "number": assignment.number,
+        "folder": str((folder / "trials" / f"{assignment.number:05d}").resolve()),
+        "config": config.model_dump(mode="json"),
+        "features": plan.of(config),
+        "decision_epochs": engine.policy.decision_epochs(assignment.number),
+        "report_interval_s": REPORT_INTERVAL_S,
+        "threads": resources.threads,
+        "device": resources.device,
+    }
+
+
+def start_ray(address: str | None, feature_bytes: int = 0) -> None:
+    """A private Ray on this machine, or the cluster at `address`. Raises: MerError when it cannot be joined.
+
+    Args: feature_bytes: what is put into the object store for as long as Ray runs.
+    """
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    for name in ("ray.tune", "ray.train"):  # they log tracebacks of what is reported once, in words, at the end
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
+        store_bytes = int(1.2 * feature_bytes) + _STORE_HEADROOM_BYTES
+        ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **quiet)
+        return
+    try:
+        ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as fault:
+        raise _no_cluster(address, str(fault)) from fault
+
+
+def refuse_silent(address: str | None) -> None:
+    """Ray would try for minutes to reach an address at which nobody listens. Raises: MerError."""
+    host, separator, port = (address or "").rpartition(":")
+    if not separator or not port.isdigit():  # 'auto', or another form that Ray knows
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+    except OSError as fault:
+        raise _no_cluster(str(address), str(fault)) from fault
+
+
+def _no_cluster(address: str, reason: str) -> MerError:
+    return MerError(
+        f"--address {address}",
+        f"no Ray cluster answers there ({reason})",
+        allowed="the address that `ray start --head` prints, or auto on one of its nodes",
+        then="leave --address out to run on this machine; where Ray asks for a token, see docs/cluster.md",
+    )
+
+
+def _workers(spec: StudySpec) -> int:
+    """Trials at once: what the user says, else as many as the resources hold. Raises MerError when none fits."""
+    import ray
+
+    have = ray.cluster_resources()
+    fits = [have.get("CPU", 0) / spec.resources.cpu]
+    if spec.resources.gpu:
+        fits.append(have.get("GPU", 0) / spec.resources.gpu)
+    most = int(min(fits) + 1e-9)
+    if most < 1:
+        raise MerError(
+            "resources",
+            f"a trial asks for cpu {spec.resources.cpu:g} and gpu {spec.resources.gpu:g}",
+            allowed=f"at most cpu {have.get('CPU', 0):g} and gpu {have.get('GPU', 0):g} here",
+            then="set resources.cpu / resources.gpu lower, or name a cluster with --address",
+        )
+    return min(most, spec.resources.workers or most)

@@ -1,0 +1,137 @@
+"""Exports over seeds, compared with one another: first all training, then test, then statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mer.checkpoints.export_folder import Export, read_export
+from mer.data.registry import present_splits
+from mer.errors import MerError
+from mer.naming import method_name
+from mer.study.evaluate.mlflow_scores import log_test_scores
+from mer.study.evaluate.report_on_dev import judged_on_dev, report_dev
+from mer.study.evaluate.report_on_test import Evaluated, Judged, compare, print_results, results_json, write_results
+from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
+from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
+from mer.study.runner import Options
+from mer.study.space.spec import Resources
+
+
+def evaluate_exports(
+    exports: Sequence[Path],
+    seeds: Sequence[int],
+    options: Options,
+    console: Console,
+    *,
+    data_root: str | None = None,
+    resources: Resources | None = None,
+    dev_only: bool = False,
+) -> list[Evaluated]:
+    """Train every export's configuration once per seed, score each on test once, compare the first with the others.
+
+    Args: dev_only: stop before test, and say what dev says.
+    Writes `results.json`, `.md` and `.csv` into each seeds study's folder. Raises: MerError.
+    """
+    given = resources or Resources()
+    read = [read_export(folder) for folder in exports]
+    studies = [
+        SeedStudy(folder.name, with_root(one.config, data_root)) for folder, one in zip(exports, read, strict=True)
+    ]
+    if len({study.study for study in studies}) != len(studies):
+        raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
+    for export, study in zip(read, studies, strict=True):
+        _same_data(export, study, options)
+        if not dev_only:
+            _has_test(study)
+    # every seed of every configuration is trained, and its epoch chosen on dev, before the test split is opened
+    folders = []
+    for study in studies:
+        console.print(f"{study.name}: {method_name(study.config)}, seeds {' '.join(map(str, seeds))}")
+        folders.append(train_seeds(study, seeds, options, console, given))
+    for study, folder in zip(studies, folders, strict=True):
+        seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
+    if dev_only:
+        _report_dev(exports, studies, folders, seeds, options, console)
+        return []
+    done: list[Evaluated] = []
+    for path, study, folder in zip(exports, studies, folders, strict=True):
+        results = seed_results(folder, study.study, seeds)
+        test, names = evaluate_on_test(results, study.config, options.cache, device=given.device)
+        results = seed_results(folder, study.study, seeds)
+        log_test_scores(folder, study.study, options.studies, results)
+        done.append(Evaluated(study.name, str(path), study.config, results, test, names))
+    judged = [one.judged for one in done]
+    _same_utterances(judged)
+    told = [results_json(one, [], options.command) for one in done]
+    told[0]["comparisons"] = compare(judged[0], judged[1:])
+    for one, words, folder in zip(done, told, folders, strict=True):
+        write_results(folder, words)
+        print_results(console, one, words)
+    for comparison in told[0]["comparisons"]:
+        console.print(comparison["verdict"], soft_wrap=True)
+    places = ", ".join(str(folder / "results.json") for folder in folders)
+    console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
+    return done
+
+
+def _report_dev(
+    exports: Sequence[Path],
+    studies: Sequence[SeedStudy],
+    folders: Sequence[Path],
+    seeds: Sequence[int],
+    options: Options,
+    console: Console,
+) -> None:
+    results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
+    comparisons: list[dict[str, Any]] = []
+    if len(exports) > 1:
+        judged = [
+            judged_on_dev(study.name, path, found) for study, path, found in zip(studies, exports, results, strict=True)
+        ]
+        _same_utterances(judged)
+        comparisons = compare(judged[0], judged[1:])
+    for index, (study, path) in enumerate(zip(studies, exports, strict=True)):
+        told = [] if index else comparisons
+        report_dev(study, path, results[index], folders[index], options.command, console, told)
+    for comparison in comparisons:
+        console.print(f"on dev: {comparison['verdict']}", soft_wrap=True)
+
+
+def _has_test(study: SeedStudy) -> None:
+    """Before hours of training, not after: the split is looked for, not read."""
+    data = study.config.data
+    if "test" not in present_splits(data.dataset, data.root):
+        raise MerError(
+            data.root,
+            "there is no test split here",
+            then="add it, or --dev-only: the seeds are trained and dev is reported, which chose the configuration",
+        )
+
+
+def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
+    """What is here must be what the export was searched on: features are content-addressed, so names tell."""
+    then = export.provenance.get("features", {})
+    paths = ensure_config(study.config, SPLITS, options.cache)
+    other = [split for split in SPLITS if split in then and then[split] != feature_name(paths[split])]
+    if other:
+        raise MerError(
+            export.folder,
+            f"{' and '.join(other)} here are not what it was searched on (other data, or another backbone)",
+            then="bring the former data and backbone back (--data-root DIR), or search again on these",
+        )
+
+
+def _same_utterances(judged: Sequence[Judged]) -> None:
+    """Comparisons need the same utterances and labels."""
+    first = judged[0]
+    for other in judged[1:]:
+        if other.ids != first.ids or (other.labels_N != first.labels_N).any():
+            raise MerError(
+                other.export,
+                f"was evaluated on other utterances or labels than {first.export}",
+                then="compare exports of one dataset and task",
+            )

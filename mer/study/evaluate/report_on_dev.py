@@ -1,0 +1,74 @@
+"""Seed repeats without a test split: what dev says, with the warning that dev has chosen already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mer.files import write_json
+from mer.naming import label_of, method_name
+from mer.statistics import describe
+from mer.study.evaluate.report_on_test import Judged
+from mer.study.evaluate.seeds import SeedResult, SeedStudy
+from mer.study.folder.artifacts import FOLDER, read_predictions
+
+_COLUMNS = {"dev_accuracy": "accuracy", "dev_weighted_f1": "weighted-F1", "dev_macro_f1": "macro-F1", "dev_ece": "ECE"}
+_WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
+
+
+def judged_on_dev(title: str, export: Path, results: Sequence[SeedResult]) -> Judged:
+    """The seeds as a comparison reads them, from the predictions that their trials left."""
+    read = [read_predictions(result.folder / FOLDER / "dev_predictions.csv") for result in results]
+    by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
+    return Judged(title, str(export), by_seed, [logits_NC for _, _, logits_NC in read], *read[0][:2])
+
+
+def report_dev(
+    study: SeedStudy,
+    export: Path,
+    results: Sequence[SeedResult],
+    folder: Path,
+    command: str,
+    console: Console,
+    comparisons: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Print and write (`dev_results.json`) the dev scores of every seed, their mean, sd, interval and n."""
+    summary = {name: describe([result.dev[name] for result in results]) for name in _COLUMNS}
+    table = Table(title=f"{study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
+    for heading in ("method", "seed", *_COLUMNS.values(), "epoch"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    method = method_name(study.config)
+    for result in results:
+        cells = [f"{100 * result.dev[name]:.2f}" for name in _COLUMNS]
+        table.add_row(method, str(result.seed), *cells, str(result.epoch))
+    table.add_section()
+    told = list(summary.values())
+    table.add_row("mean", f"n={len(results)}", *[f"{100 * one.mean:.2f}" for one in told])
+    table.add_row("sample sd", "", *["-" if one.sd is None else f"{100 * one.sd:.2f}" for one in told])
+    intervals = [one.t_interval for one in told]
+    shown = ["-" if two is None else f"[{100 * two.low:.2f}, {100 * two.high:.2f}]" for two in intervals]
+    table.add_row("95 % over seeds (t)", "", *shown)
+    console.print(table)
+    console.print(f"note: {_WARNING}", highlight=False)
+    write_json(
+        folder / "dev_results.json",
+        {
+            "format": 1,
+            "split": "dev",
+            "note": _WARNING,
+            "method": method,
+            "label": str(label_of(study.config)),
+            "dataset": study.config.data.dataset,
+            "export": str(export),
+            "seeds": [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "trial": r.number} for r in results],
+            "summary": {name: asdict(one) for name, one in summary.items()},
+            "comparisons": list(comparisons),
+            "command": command,
+        },
+    )
+    console.print(f"written: {folder / 'dev_results.json'}", soft_wrap=True)

@@ -1,0 +1,183 @@
+"""What an evaluation prints and writes: a row per seed, mean and spread, comparisons in plain sentences."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from mer.config import TrialConfig
+from mer.files import write_json, write_text
+from mer.naming import label_of, method_name
+from mer.statistics import METRICS, describe, dialogue_bootstrap, holm, paired_by_dialogue, paired_by_seed, verdict
+from mer.study.evaluate.seeds import SeedResult, seed_report
+from mer.training import Split
+
+_PRIMARY = "weighted_f1"
+_ALSO = ("macro_f1", "ece")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One configuration's seeds on one split, as a comparison reads them.
+
+    Args:
+        title: tells it from the others in comparisons.
+        by_seed: seed -> weighted-F1.
+        logits: class scores (N, C) of every seed.
+        ids: of the utterances; they carry their dialogue.
+    """
+
+    title: str
+    export: str
+    by_seed: dict[int, float]
+    logits: list[np.ndarray]
+    ids: tuple[str, ...]
+    labels_N: np.ndarray
+
+    @property
+    def dialogues(self) -> list[str]:
+        return [utterance.rsplit("_", 1)[0] for utterance in self.ids]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One configuration's seeds, all scored on test.
+
+    Args:
+        title: tells it from the others in comparisons.
+        test: the split the scores are of; utterance ids carry their dialogue.
+    """
+
+    title: str
+    export: str
+    config: TrialConfig
+    results: list[SeedResult]
+    test: Split
+    class_names: list[str]
+
+    @property
+    def judged(self) -> Judged:
+        by_seed = {result.seed: result.test[f"test_{_PRIMARY}"] for result in self.results if result.test}
+        logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
+        return Judged(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N)
+
+    def values(self, metric: str) -> list[float]:
+        return [result.test[f"test_{metric}"] for result in self.results if result.test]
+
+
+def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str) -> dict[str, Any]:
+    """Everything about one configuration, JSON-able; `analysis.seeds` reads it."""
+    judged = one.judged
+    metrics = [*METRICS, "ece", "loss", *(f"f1_{name}" for name in one.class_names)]
+    summary = {}
+    for metric in metrics:
+        told = describe(one.values(metric))
+        bootstrap = None
+        if metric in METRICS:
+            bootstrap = dialogue_bootstrap(metric, judged.logits, judged.labels_N, judged.dialogues)
+        summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
+    return {
+        "format": 1,
+        "method": method_name(one.config),
+        "label": str(label_of(one.config)),
+        "dataset": one.config.data.dataset,
+        "task": one.config.data.label,
+        "export": one.export,
+        "seeds": seed_report(one.results),
+        "summary": summary,
+        "test_utterances": len(one.test),
+        "test_dialogues": len(set(judged.dialogues)),
+        "comparisons": comparisons,
+        "command": command,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def compare(first: Judged, others: Sequence[Judged]) -> list[dict[str, Any]]:
+    """`first` against each other one on weighted-F1, paired by seed and by dialogue, p adjusted by Holm."""
+    pairs = [
+        (
+            paired_by_seed(first.by_seed, other.by_seed),
+            paired_by_dialogue(_PRIMARY, first.logits, other.logits, first.labels_N, first.dialogues),
+        )
+        for other in others
+    ]
+    adjusted = [holm([pair[view].p for pair in pairs]) for view in (0, 1)]
+    told = []
+    for index, other in enumerate(others):
+        seeds = replace(pairs[index][0], p_adjusted=adjusted[0][index])
+        dialogues = replace(pairs[index][1], p_adjusted=adjusted[1][index])
+        sentence = verdict(first.title, other.title, seeds, dialogues)
+        told.append(
+            {"against": other.title, "seeds": asdict(seeds), "dialogues": asdict(dialogues), "verdict": sentence}
+        )
+    return told
+
+
+def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> None:
+    """The reference layout (method, seed, accuracy, weighted-F1), then mean, sd and intervals."""
+    sizes = f"{told['test_utterances']} utterances of {told['test_dialogues']} dialogues"
+    table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
+    headings = ("accuracy", "weighted-F1", "macro-F1", "ECE")
+    for heading in ("method", "seed", *headings, "epoch"):
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    columns = ("accuracy", _PRIMARY, *_ALSO)
+    for result in one.results:
+        assert result.test is not None
+        cells = [f"{100 * result.test[f'test_{name}']:.2f}" for name in columns]
+        table.add_row(told["method"], str(result.seed), *cells, str(result.epoch))
+    table.add_section()
+    summary = [told["summary"][f"test_{name}"] for name in columns]
+    table.add_row("mean", f"n={len(one.results)}", *[f"{100 * s['mean']:.2f}" for s in summary])
+    table.add_row("sample sd", "", *["-" if s["sd"] is None else f"{100 * s['sd']:.2f}" for s in summary])
+    table.add_row("95 % over seeds (t)", "", *[_interval(s["t_interval"]) for s in summary])
+    table.add_row("95 % over dialogues", "", *[_interval(s["bootstrap_interval"]) for s in summary])
+    console.print(table)
+    per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
+    console.print(f"mean F1 per class: {per_class}", highlight=False)
+    for note in {s["note"] for s in summary if s["note"]}:
+        console.print(f"note: {note}", highlight=False)
+
+
+def _sd(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "-" if bounds is None else f"[{100 * bounds[0]:.2f}, {100 * bounds[1]:.2f}]"
+
+
+def markdown(told: Sequence[dict[str, Any]]) -> str:
+    """The tables of one or more evaluations, and what follows from comparing them."""
+    lines = ["| method | seed | accuracy | weighted-F1 |", "| :--- | ---: | ---: | ---: |"]
+    for one in told:
+        for row in one["seeds"]:
+            scores = [f"{100 * row['test'][f'test_{name}']:.2f} %" for name in ("accuracy", _PRIMARY)]
+            lines.append(f"| {one['method']} | {row['seed']} | {' | '.join(scores)} |")
+        accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{_PRIMARY}"]
+        cells = [f"{100 * s['mean']:.2f} ± {_sd(s['sd'])} %" for s in (accuracy, f1)]
+        lines.append(f"| **{one['method']}, mean ± sd** | n = {f1['n']} | {' | '.join(cells)} |")
+    sentences = [comparison["verdict"] for one in told for comparison in one["comparisons"]]
+    return "\n".join([*lines, "", *[f"- {sentence}" for sentence in sentences]]).rstrip() + "\n"
+
+
+def write_results(folder: Path, told: dict[str, Any]) -> None:
+    """`results.json`, `results.md`, `results.csv` in the folder of the seeds' study."""
+    write_json(folder / "results.json", told)
+    write_text(folder / "results.md", markdown([told]))
+    stream = io.StringIO()
+    metrics = list(told["seeds"][0]["test"])
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["method", "seed", "epoch", *metrics])
+    for row in told["seeds"]:
+        writer.writerow([told["method"], row["seed"], row["epoch"], *[repr(row["test"][name]) for name in metrics]])
+    write_text(folder / "results.csv", stream.getvalue())

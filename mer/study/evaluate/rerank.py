@@ -1,0 +1,107 @@
+"""The k best trials of a study again, each over several seeds: chosen by mean dev, since one dev score is noisy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mer.checkpoints import read_card
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.files import write_json
+from mer.naming import method_name
+from mer.statistics import Summary, describe
+from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
+from mer.study.folder.read_study import find_study, read_record
+from mer.study.runner import Options
+from mer.study.show.words import show
+from mer.study.space.spec import Resources
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial of the study: its number, its single dev score there, and that score over seeds here."""
+
+    number: int
+    searched: float
+    config: TrialConfig
+    seeds: Summary
+
+
+def rerank(
+    study: Path,
+    count: int,
+    seeds: Sequence[int],
+    options: Options,
+    console: Console,
+    *,
+    data_root: str | None = None,
+    resources: Resources | None = None,
+) -> Candidate:
+    """Re-train, print the table, say how to export the winner. Test is not touched. Raises: MerError."""
+    record = read_record(find_study(str(study), options.studies))
+    folder, best = record.folder, record.ranked[:count]
+    if not best:
+        raise MerError(folder, "no trial has finished", then="go on with the study first (--resume)")
+    if record.owner:
+        console.print(f"{folder.name} is still running ({record.owner}): its best so far are re-ranked")
+    if len(best) < count:
+        console.print(f"{folder.name} has {len(best)} finished trials: re-ranking those")
+    candidates = []
+    for trial in best:
+        config = with_root(_config_of(folder, trial.number), data_root)
+        console.print(f"trial {trial.number}: {method_name(config)}, seeds {' '.join(map(str, seeds))}")
+        repeats = SeedStudy(f"{folder.name}-{trial.number}", config)
+        trained = train_seeds(repeats, seeds, options, console, resources or Resources())
+        metric = config.training.metric
+        values = [result.dev[metric] for result in seed_results(trained, repeats.study, seeds)]
+        candidates.append(Candidate(trial.number, trial.best[metric], config, describe(values)))
+    sign = 1.0 if candidates[0].config.training.mode == "max" else -1.0
+    ranked = sorted(candidates, key=lambda candidate: -sign * candidate.seeds.mean)
+    _print(ranked, folder, seeds, options, console)
+    write_json(
+        folder / "rerank.json",
+        [
+            {"trial": c.number, "searched": c.searched, "mean": c.seeds.mean, "sd": c.seeds.sd, "n": c.seeds.n}
+            for c in ranked
+        ],
+    )
+    return ranked[0]
+
+
+def _config_of(folder: Path, number: int) -> TrialConfig:
+    trial = folder / "trials" / f"{number:05d}"
+    resolved = trial / "artifacts" / "config.json"
+    data = (
+        json.loads(resolved.read_text(encoding="utf-8"))
+        if resolved.exists()
+        else read_card(trial / "best.safetensors")["config"]
+    )
+    return TrialConfig.model_validate(data)
+
+
+def _print(ranked: list[Candidate], folder: Path, seeds: Sequence[int], options: Options, console: Console) -> None:
+    metric = ranked[0].config.training.metric
+    table = Table(
+        title=f"{folder.name}: {metric} on dev over {len(seeds)} seeds", title_justify="left", box=None, pad_edge=False
+    )
+    for heading in ("trial", "mean", "sample sd", "in the search", "method"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for candidate in ranked:
+        spread = show(metric, candidate.seeds.sd)
+        cells = (show(metric, candidate.seeds.mean), spread, show(metric, candidate.searched))
+        table.add_row(str(candidate.number), *cells, method_name(candidate.config))
+    console.print(table)
+    winner = ranked[0]
+    out = f"exports/{folder.name}-{winner.number}"
+    console.print(
+        f"best by mean dev: trial {winner.number}. Next\n"
+        f"  python -m mer.export {folder} --trial {winner.number} --out {out}\n"
+        f"  python -m mer.evaluate {out} --seeds {' '.join(map(str, seeds))}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,198 @@
+"""One configuration over several seeds: trained like a study, then read once on test.
+
+The seeds are a study of their own (`eval-...` in the studies folder), whose only parameter is the seed: it resumes,
+tracks and shares features as every study does. The test split is opened after every seed has been trained and its
+epoch chosen on dev; each seed's test scores are written once and never again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from mer.checkpoints import load_tensors
+from mer.config import DataConfig, TrialConfig, flatten
+from mer.errors import MerError
+from mer.files import sha256_file, sha256_json, write_json, write_text
+from mer.naming import method_name
+from mer.study.folder.artifacts import predictions_csv, read_predictions
+from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
+from mer.study.runner import Options, run_study
+from mer.study.search.ledger import params_of, readable_journal
+from mer.study.space.keys import RESERVED
+from mer.study.space.params import IntParam
+from mer.study.space.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec
+from mer.training import Scores, Split, build_run
+from trainables.shared_features import as_split, as_training_data, read_table
+
+TEST = "test.json"
+_LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed: dev scores at the epoch that dev chose, and test scores where they were asked for."""
+
+    seed: int
+    number: int
+    epoch: int
+    dev: dict[str, float]
+    test: dict[str, float] | None
+    test_logits_NC: np.ndarray | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class SeedStudy:
+    """A configuration and the study in which its seeds are trained.
+
+    Args:
+        name: readable, e.g. the export's folder name.
+        config: its seed does not matter.
+    """
+
+    name: str
+    config: TrialConfig
+
+    @property
+    def study(self) -> str:
+        """Name of the study, by the configuration alone: equal ones share their seeds, whatever export they come from,
+        so that none is trained, or read on test, twice."""
+        identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
+        method = method_name(self.config).split("(")[0].replace("+", "").replace(" ", "-")
+        return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
+
+    def spec(self, seeds: Sequence[int], known: Sequence[int], resources: Resources) -> StudySpec:
+        """A study that tries exactly these seeds, after those it knows already."""
+        reserved = {*RESERVED, "seed"}
+        wanted = list(dict.fromkeys([*known, *seeds]))
+        training = self.config.training
+        return StudySpec(
+            study=self.study,
+            description=f"Seed repeats of {self.name}; the epoch is chosen on dev.",
+            trainable=trainable_of(self.config),
+            objective=(Objective(metric=training.metric, mode=training.mode),),
+            budget=Budget(trials=len(wanted), epochs=training.epochs),
+            sampler=Sampler(kind="random"),
+            scheduler=Scheduler(kind="none"),
+            resources=resources,
+            fixed={k: v for k, v in flatten(self.config.model_dump(mode="json")).items() if k not in reserved},
+            params={"seed": IntParam.model_validate({"int": [0, _LARGEST_SEED]})},
+            points=tuple({"seed": seed} for seed in wanted),
+        )
+
+
+def train_seeds(
+    study: SeedStudy, seeds: Sequence[int], options: Options, console: Console, resources: Resources
+) -> Path:
+    """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
+    folder = options.studies / study.study
+    known = _known_seeds(folder, study.study)
+    again = Options(
+        options.studies,
+        options.cache,
+        resume=folder.exists(),
+        address=options.address,
+        command=options.command,
+        quiet=True,
+    )
+    run_study(study.spec(seeds, known, resources), again, console)
+    return folder
+
+
+def _known_seeds(folder: Path, name: str) -> list[int]:
+    """Seeds that have a trial number, in the order of their numbers."""
+    if not (folder / "journal.log").exists():
+        return []
+    with readable_journal(folder, name) as found:
+        trials = found.get_trials()
+    # a trial that waits, or was just begun, has its seed in what it was enqueued with
+    drawn = [params_of(trial) or trial.system_attrs.get("fixed_params", {}) for trial in trials]
+    return [int(params["seed"]) for params in drawn if "seed" in params]
+
+
+def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResult]:
+    """Results of the given seeds, in that order. Raises MerError when one has failed."""
+    with readable_journal(folder, name) as found:
+        trials = {int(params_of(trial)["seed"]): trial for trial in found.get_trials() if "seed" in trial.params}
+    results = []
+    for seed in seeds:
+        ending = trials[seed].user_attrs.get("ending", {}) if seed in trials else {}
+        if ending.get("outcome") != "finished":
+            reason = ending.get("reason") or "it was not finished"
+            then = (
+                f"mend the cause, move {folder} away, then run the same command again (all its seeds are trained anew)"
+            )
+            raise MerError(f"seed {seed}", f"has no result: {reason}", then=then)
+        best, number = ending["best"], trials[seed].number
+        trial_folder = folder / "trials" / f"{number:05d}"
+        dev = {key: value for key, value in best.items() if key.startswith("dev_")}
+        recorded = json.loads((trial_folder / TEST).read_text()) if (trial_folder / TEST).exists() else None
+        logits = read_predictions(trial_folder / "test_predictions.csv")[2] if recorded else None
+        scores = recorded["metrics"] if recorded else None
+        results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, trial_folder))
+    return results
+
+
+def evaluate_on_test(
+    results: Sequence[SeedResult], config: TrialConfig, cache: Path, *, device: str = "cpu"
+) -> tuple[Split, list[str]]:
+    """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
+
+    The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
+    another test split than the one that is here now.
+    """
+    paths = ensure_config(config, (*SPLITS, "test"), cache)
+    tables = {split: {m: read_table(path) for m, path in files.items()} for split, files in paths.items()}
+    test_name = feature_name(paths["test"])
+    data, layers = as_training_data(config, tables["train"], tables["dev"])
+    test = as_split(config, tables["test"])
+    for result in results:
+        if result.test is not None:
+            _same_features(result, test_name)
+            continue
+        run = build_run(config.model_copy(update={"seed": result.seed}), data, layers, device)
+        best = result.folder / "best.safetensors"
+        tensors, _ = load_tensors(best)
+        run.load_weights(tensors)
+        scores = Scores(run.predict(test), test.labels_N, data.class_names)
+        write_text(result.folder / "test_predictions.csv", predictions_csv(scores, test.ids))
+        write_json(
+            result.folder / TEST,
+            {
+                "seed": result.seed,
+                "metrics": scores.as_metrics("test"),
+                "weights_sha256": sha256_file(best),
+                "features": test_name,
+            },
+        )
+    return test, list(data.class_names)
+
+
+def _same_features(result: SeedResult, now: str) -> None:
+    """Test scores are written once; they may not be mixed with those of other data or another backbone."""
+    then = json.loads((result.folder / TEST).read_text(encoding="utf-8"))["features"]
+    if then != now:
+        raise MerError(
+            result.folder / TEST,
+            f"these scores are of other test data or another backbone ({then}, now {now})",
+            then=f"bring the former data back, or move {result.folder.parent.parent} away and evaluate anew",
+        )
+
+
+def with_root(config: TrialConfig, root: str | None) -> TrialConfig:
+    """The configuration with the data at `root`, where it has moved."""
+    if root is None:
+        return config
+    return config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
+
+
+def seed_report(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
+    """Rows of results.json."""
+    return [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "test": r.test, "trial": r.number} for r in results]

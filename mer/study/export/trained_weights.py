@@ -1,0 +1,68 @@
+"""A trial's best epoch as its worker left it: of the whole model, or of one student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from mer.checkpoints.tensors import load_tensors
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.study.folder.read_study import StudyRecord
+from mer.study.show.leaderboard import Standing
+from trainables.base import BEST, best_file
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trial's best epoch as its worker wrote it."""
+
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    row: dict[str, float]
+    tensors: dict[str, Tensor] = field(repr=False)
+
+    @property
+    def dev_logits_NC(self) -> np.ndarray:
+        return self.tensors["dev_logits"].numpy()
+
+
+def read_trained(record: StudyRecord, standing: Standing, student: str) -> Trained:
+    """Args: student: modality, or "" for the whole model. Raises: MerError."""
+    path = record.trial_folder(standing.number) / best_file(student)
+    if student:
+        _refuse_no_student(record, standing, student, path)
+    tensors, card = load_tensors(path)
+    wanted = ("config", "class_names", "row")
+    if any(name not in card for name in wanted) or "dev_logits" not in tensors:
+        raise MerError(
+            path,
+            "written by an earlier version of mer: it does not say configuration, classes and best epoch",
+            then="run the study again with --fresh, or export with the version that made it",
+        )
+    config = TrialConfig.model_validate(card["config"])
+    return Trained(config, tuple(card["class_names"]), card["row"], tensors)
+
+
+def _refuse_no_student(record: StudyRecord, standing: Standing, student: str, path: Path) -> None:
+    """Raises: MerError when the trial has no such student, or one that could not be trained alone."""
+    where = f"--student {student}"
+    if not path.exists():
+        there = sorted(file.stem.removeprefix("best-") for file in path.parent.glob("best-*.safetensors"))
+        raise MerError(
+            where,
+            f"trial {standing.number} of {record.name} has no such student",
+            allowed=", ".join(there) or "a trial of a distillation of several encoders",
+            then="" if there else "leave --student out: the whole model is exported",
+        )
+    whole = TrialConfig.model_validate(load_tensors(path.with_name(BEST))[1]["config"])
+    if whole.distill is not None and whole.distill.mode == "joint":
+        raise MerError(
+            where,
+            "the students of a joint run learn from the fusion too: one alone could not be trained again over seeds",
+            allowed="students of distill.mode: parallel",
+            then="leave --student out: the whole model is exported",
+        )

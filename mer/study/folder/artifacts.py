@@ -1,0 +1,103 @@
+"""What a finished trial leaves for people: config, per-class table, dev predictions, confusion picture, history.
+
+Made on the driver from the trial's `best.safetensors`; the worker writes tensors only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from mer.checkpoints import read_card
+from mer.files import write_json, write_text
+from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.search.reports import Row
+from mer.training.metrics import Scores
+
+FOLDER = "artifacts"
+
+
+def write_artifacts(
+    trial_folder: Path,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    rows: list[Row],
+    ids: tuple[str, ...],
+    labels_N: np.ndarray,
+) -> Path:
+    """Write the artifacts folder of one trial and return it. Without a best epoch: config and history only."""
+    folder = trial_folder / FOLDER
+    write_json(folder / "config.json", config)
+    write_text(folder / "history.csv", history_csv(rows))
+    best = trial_folder / "best.safetensors"
+    if best.exists():
+        card = read_card(best)
+        with safe_open(best, framework="np") as file:
+            logits = file.get_tensor("dev_logits")
+        scores = Scores(logits, labels_N, tuple(card["class_names"]))
+        write_text(folder / "per_class.csv", per_class_csv(scores))
+        write_text(folder / "dev_predictions.csv", predictions_csv(scores, ids))
+        caption = f"{title}: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch {card['epoch']:.0f}"
+        write_text(folder / "confusion.svg", confusion_svg(scores.confusion_CC, scores.class_names, caption))
+    return folder
+
+
+def history_csv(rows: list[Row]) -> str:
+    """One line per epoch, full precision."""
+    header = list(dict.fromkeys(key for row in rows for key in row)) or ["epoch"]
+    return _csv(header, [[repr(float(row[key])) if key in row else "" for key in header] for row in rows])
+
+
+def read_history(trial_folder: Path) -> list[Row]:
+    """The epochs of a trial from its folder, with their first timestamps: from `last`, else from the artifacts."""
+    last, history = trial_folder / "last.safetensors", trial_folder / FOLDER / "history.csv"
+    if last.exists():
+        with safe_open(last, framework="np") as file:
+            return list(json.loads(file.metadata()["card"])["history"])
+    if history.exists():
+        with history.open(newline="", encoding="utf-8") as stream:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
+    return []
+
+
+def per_class_csv(scores: Scores) -> str:
+    rows = scores.per_class()
+    return _csv(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
+    """Utterance id, true and predicted label, then the class scores at full float32 precision."""
+    names = scores.class_names
+    header = ["id", "true", "predicted", *(f"logit_{name}" for name in names)]
+    rows = [
+        [utterance, names[true], names[predicted], *map(str, logits)]
+        for utterance, true, predicted, logits in zip(
+            ids, scores.labels_N, scores.predicted_N, scores.logits_NC, strict=True
+        )
+    ]
+    return _csv(header, rows)
+
+
+def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """What `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        header, *rows = csv.reader(stream)
+    names = [column.removeprefix("logit_") for column in header[3:]]
+    logits = np.array([[float(value) for value in row[3:]] for row in rows], dtype=np.float32)
+    return tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits
+
+
+def _csv(header: list[str], rows: list[list[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,110 @@
+"""A study read from its folder: what was asked for, how every trial ended. Writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from mer.errors import MerError, did_you_mean
+from mer.study.folder.claim import JOURNAL
+from mer.study.folder.lock import live_owner
+from mer.study.search.ledger import readable_journal
+from mer.study.show.leaderboard import Standing, standing_of
+from mer.study.space.spec import Objective
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as its journal has it.
+
+    Args:
+        folder: the study folder; its parent holds all studies.
+        generation: tells this search from earlier ones of the same name.
+        features: encoder setting (JSON) -> split -> name of the feature file.
+        standings: every trial that was handed out.
+        owner: who runs it just now, in words; None when nobody does.
+    """
+
+    folder: Path
+    name: str
+    generation: str
+    objective: tuple[Objective, ...]
+    features: dict[str, dict[str, str]]
+    standings: tuple[Standing, ...]
+    owner: str | None
+
+    @property
+    def ranked(self) -> list[Standing]:
+        """Finished trials, best first by the first objective."""
+        first = self.objective[0]
+        finished = [s for s in self.standings if s.state == "finished"]
+        return sorted(finished, key=lambda s: s.best[first.metric], reverse=first.mode == "max")
+
+    def trial_folder(self, number: int) -> Path:
+        return self.folder / "trials" / f"{number:05d}"
+
+    def find(self, number: int) -> Standing:
+        """Raises: MerError when no such trial was handed out."""
+        for standing in self.standings:
+            if standing.number == number:
+                return standing
+        known = [s.number for s in self.standings]
+        allowed = f"{min(known)} to {max(known)}" if known else "none: the study is empty"
+        raise MerError(self.folder, f"there is no trial {number}", allowed=allowed)
+
+    def failures(self) -> str:
+        """The most frequent reasons of failure, in one line each."""
+        reasons = Counter(s.reason for s in self.standings if s.state == "failed")
+        return "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+
+
+def find_study(study: str, studies: Path) -> Path:
+    """The folder of a study, by path or by name. Raises: MerError when there is none."""
+    for folder in (Path(study).expanduser(), studies / study):
+        if (folder / JOURNAL).is_file():
+            return folder.resolve()
+    for folder in (Path(study).expanduser(), studies / study):
+        if folder.is_dir():
+            raise MerError(folder, f"not a study (no {JOURNAL} in it)", allowed=_known(studies))
+    names = [path.parent.name for path in sorted(studies.glob(f"*/{JOURNAL}"))]
+    found = f"no such study, neither as a folder nor in {studies}.{did_you_mean(Path(study).name, names)}"
+    raise MerError(study, found, allowed=_known(studies), then="another folder of studies: --studies DIR")
+
+
+def read_record(folder: Path) -> StudyRecord:
+    """Read a study's journal. Raises: MerError when nothing can be read from it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        name = json.loads((folder / "space.json").read_text(encoding="utf-8"))["study"]
+    except (OSError, ValueError, LookupError):
+        name = folder.name
+    try:
+        with readable_journal(folder, name) as study:
+            attributes, trials = study.user_attrs, study.get_trials(deepcopy=False)
+            identity: dict[str, Any] = attributes["identity"]
+    except (KeyError, ValueError) as fault:
+        raise MerError(
+            folder / JOURNAL,
+            f"no study {name!r} can be read from it ({type(fault).__name__})",
+            allowed="the journal of a study made by python -m mer.tune",
+        ) from fault
+    return StudyRecord(
+        folder=folder,
+        name=name,
+        generation=str(attributes["generation"]),
+        objective=tuple(Objective.model_validate(part) for part in identity["objective"]),
+        features=attributes.get("features", {}),
+        standings=tuple(standing_of(trial) for trial in trials if trial.state != TrialState.WAITING),
+        owner=live_owner(folder.parent, name),
+    )
+
+
+def _known(studies: Path) -> str:
+    names = [path.parent.name for path in sorted(studies.glob(f"*/{JOURNAL}"))]
+    return f"in {studies}: {', '.join(names)}" if names else f"a study folder; {studies} holds none"

@@ -1,0 +1,155 @@
+"""What becomes of a trial's weights once it has ended: stored once when equal to others', or dropped.
+
+Called where a trial's artifacts have just been written (the tracker's writer thread), since nothing may be dropped
+before its predictions and pictures are on disk. Running and interrupted trials are never touched: only trials that
+the ledger calls ended come here, and those are not taken up again.
+"""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mer.checkpoints import Store
+from mer.checkpoints.header import sidecar
+from mer.errors import MerError
+from mer.study.folder.artifacts import FOLDER as ARTIFACTS
+from mer.study.search.ledger import ENDED
+from mer.study.search.reports import Outcome, Row
+from mer.study.space.spec import StudySpec
+
+_OF_RUNNING = "last.safetensors"
+_COLLECT_BYTES = 2**30  # give dropped weights back to the disk so often while a study runs
+_FREE_SHARE = 0.25  # say it aloud when the weights of a study take more than this share of what is free
+
+
+class WeightKeeper:
+    """Publishes the weights of ended trials, and drops those that `keep_weights` has no place for.
+
+    Args:
+        store: of the studies folder.
+        folder: of the study.
+        say: tells the user something, once.
+    """
+
+    def __init__(self, store: Store, spec: StudySpec, folder: Path, say: Callable[[str], None]) -> None:
+        self.store, self.spec, self.folder, self.say = store, spec, folder, say
+        self.problems: list[str] = []
+        self._ended: set[int] = set()
+        self._ranked: list[tuple[float, int]] = []  # at most keep_weights finished trials, best first
+        self._front: dict[int, tuple[float, ...]] = {}  # not dominated, when there are several objectives
+        self._stored: dict[str, int] = {}  # bytes of each distinct file
+        self._loose: dict[str, int] = {}  # ... that this study may have been the last to link to
+        self._said: set[str] = set()
+
+    def remember(self, trials: Iterable[FrozenTrial]) -> None:
+        """Rank what earlier drivers ended. Touches no file."""
+        for trial in trials:
+            if trial.state in ENDED:
+                best = trial.user_attrs.get("ending", {}).get("best")
+                self._enter(trial.number, best if trial.state == TrialState.COMPLETE else None)
+
+    def trial_ended(self, number: int, outcome: Outcome, best: Row | None) -> None:
+        """Settle a trial whose artifacts are written, and those that lost their place to it."""
+        displaced = self._enter(number, best if outcome == "finished" else None)
+        for each in (number, *displaced):
+            self._settle(each)
+        if sum(self._loose.values()) >= _COLLECT_BYTES:
+            self._collect()
+
+    def finish(self) -> None:
+        """Settle every ended trial, also of drivers that were killed before they could; free what was dropped."""
+        for number in sorted(self._ended):
+            self._settle(number)
+        self._collect()
+        if self.problems:
+            self.say(f"weights: {len(self.problems)} files stay as they are: {self.problems[0]}")
+
+    # -- who is kept ---------------------------------------------------------------------------------------------
+
+    def kept(self, number: int) -> bool:
+        """True for an ended trial whose weights stay."""
+        return self.spec.keep_weights is None or number in self._front or number in {n for _, n in self._ranked}
+
+    def _enter(self, number: int, best: Row | None) -> list[int]:
+        """Note that a trial has ended; returns the trials that lose their place."""
+        if number in self._ended:
+            return []
+        self._ended.add(number)
+        if best is None or self.spec.keep_weights is None:
+            return []
+        scores = tuple(best[o.metric] * (1 if o.mode == "max" else -1) for o in self.spec.objective)
+        bisect.insort(self._ranked, (-scores[0], number))
+        displaced = [n for _, n in self._ranked[self.spec.keep_weights :]]
+        del self._ranked[self.spec.keep_weights :]
+        if len(scores) > 1 and not any(_dominates(other, scores) for other in self._front.values()):
+            beaten = [n for n, other in self._front.items() if _dominates(scores, other)]
+            displaced += [n for n in beaten if self._front.pop(n)]
+            self._front[number] = scores
+        return [n for n in dict.fromkeys(displaced) if n != number]
+
+    # -- what happens to files -----------------------------------------------------------------------------------
+
+    def _settle(self, number: int) -> None:
+        folder = self.folder / "trials" / f"{number:05d}"
+        try:
+            for path in sorted(folder.glob("*.safetensors")):
+                if path.name == _OF_RUNNING:
+                    continue
+                if not self.kept(number):
+                    self._drop(folder, path)
+                elif not path.is_symlink():
+                    self._publish(path)
+        except (OSError, MerError) as fault:  # the weights stay where they are, whole; the study goes on
+            self.problems.append(str(fault).splitlines()[0])
+
+    def _publish(self, path: Path) -> None:
+        key = str(path)
+        if self.store.links:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # said below, in the study's own words
+                key = self.store.publish(path, split_card=True)
+        self._stored[key] = path.stat().st_size
+        self._loose.pop(key, None)
+        if not self.store.links:
+            self._once("this file system has no symlinks: equal weights of several trials are kept as copies")
+        taken, free = sum(self._stored.values()), shutil.disk_usage(self.folder).free
+        if self.spec.keep_weights is None and taken > _FREE_SHARE * free:
+            self._once(
+                f"the weights of this study take {taken / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: "
+                "keep_weights: 20 in the search space keeps those of the best 20 trials only "
+                "(also for a study that exists: --resume --set keep_weights=20)"
+            )
+
+    def _drop(self, folder: Path, path: Path) -> None:
+        if not (folder / ARTIFACTS / "confusion.svg").exists():  # written last, so all the rest is there
+            return
+        if path.is_symlink():
+            self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0
+        path.unlink()
+        sidecar(path).unlink(missing_ok=True)
+
+    def _collect(self) -> None:
+        if not self._loose:
+            return
+        try:  # at once, whatever their age: the store's lock keeps publishers out meanwhile
+            self.store.gc(grace_s=0, only=frozenset(self._loose))
+        except (OSError, MerError) as fault:
+            self.problems.append(str(fault).splitlines()[0])
+        for sha in self._loose:
+            self._stored.pop(sha, None)
+        self._loose.clear()
+
+    def _once(self, text: str) -> None:
+        if text[:40] not in self._said:
+            self._said.add(text[:40])
+            self.say(text)
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a >= b for a, b in zip(one, other, strict=True))

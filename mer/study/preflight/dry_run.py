@@ -1,0 +1,162 @@
+"""`--dry-run`: everything short of training. Samples configurations, builds each model, estimates cost and memory."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from mer.checkpoints.export_folder import read_export
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.data import Corpus, load_corpus
+from mer.errors import MerError
+from mer.features.backbone.files import locate
+from mer.features.cache.sequences import Tokens
+from mer.features.disk_space import refuse_no_room
+from mer.features.from_clips.sequences import ClipTokenReading
+from mer.features.live import LiveClipTokens, LiveTokens
+from mer.model_outputs import describe_encoder, width_of
+from mer.study.preflight.feature_plan import SPLITS, check_plan, settings_of, tuned_encoders
+from mer.study.show.words import short, short_names
+from mer.study.space.check import RandomDraw
+from mer.study.space.spec import StudySpec
+from mer.training import build_run
+from trainables.shared_features import TEACHER, SharedTable, as_training_data
+
+_CONFIGS = 20
+_TURNS = 10  # utterances of a dialogue, about as in MELD
+_TIMED_ROWS = 1024
+_TUNED_ROWS, _CLIPS = 32, 8  # a tuned encoder is slow, one of clips more so
+_DIALOGUES = 8  # of dev, whose texts say how long texts are
+_WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
+
+
+def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
+    """Print what the study would do. Writes nothing, but hashes of files where encoders are tuned.
+
+    Raises: MerError for what it would trip over.
+    """
+    configs = check_plan(spec)
+    settings = {
+        settings_of(config)[modality]: encoder
+        for config in configs
+        for modality, encoder in config.encoders.present.items()
+    }
+    corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
+    rows = {split: len(corpus.utterances(split)) for split in SPLITS}
+    tuned = tuned_encoders(configs)
+    refuse_no_room(list(tuned.values()), SPLITS, cache)
+    examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
+    feature_bytes = sum(
+        _bytes_per_row(encoder, examples.get(setting)) * sum(rows.values()) for setting, encoder in settings.items()
+    )
+
+    rng = random.Random(spec.sampler.seed)
+    drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
+    drawn += [spec.space.suggest(RandomDraw(rng)) for _ in range(max(0, _CONFIGS - len(drawn)))]
+    table = Table(title=f"{len(drawn)} configurations of {spec.study}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("parameters", "trained weights", "s/epoch"):
+        table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
+    seconds: list[float] = []
+    names = short_names(list(spec.params))
+    for params in drawn:
+        try:
+            config = spec.trial_config(params)
+        except ValueError as fault:  # such a trial would count as failed
+            table.add_row(f"refused: {fault}", "", "")
+            continue
+        try:
+            weights, epoch_s = _try_model(config, rows, len(corpus.label_names[config.data.label]), examples)
+        except MerError as fault:  # so would this one: adapters that would not learn, too little left to train
+            table.add_row(f"refused: {fault.found}", "", "")
+            continue
+        seconds.append(epoch_s)
+        words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
+        table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
+    console.print(table)
+
+    workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
+    most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
+    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {configs[0].data.root}")
+    console.print(
+        f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"
+    )
+    console.print(
+        f"memory:    about {(feature_bytes + workers * _WORKER_BYTES) / 2**30:.1f} GiB with {workers} workers"
+    )
+    console.print(
+        f"time:      at most {most / 60:.0f} min for {spec.budget.trials} trials x {spec.budget.epochs} epochs "
+        f"({spec.scheduler.kind} stops some early); encoding missing features comes on top"
+    )
+    console.print("dry run: nothing was encoded, trained or recorded")
+
+
+def _bytes_per_row(encoder: EncoderConfig, example: Tokens | None) -> int:
+    if example is not None:
+        return example.values.nbytes // max(1, len(example))
+    card = describe_encoder(encoder)
+    return card.layers * card.width * 2
+
+
+def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Tokens:
+    """What a tuned encoder reads of some utterances of dev. Raises: MerError when none of these can be read."""
+    found = locate(encoder, weights=True)
+    if isinstance(encoder, TextEncoderConfig):
+        tokens = LiveTokens(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
+    else:
+        rows = ClipTokenReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
+        live = LiveClipTokens(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
+        assert live.present_N is not None
+        if not live.present_N.any():
+            raise MerError(corpus.root, f"none of its first clips can be read: {next(iter(live.faults.values()))}")
+        tokens = live.features_NLD.gather(np.flatnonzero(live.present_N))
+    assert isinstance(tokens, Tokens)
+    return tokens
+
+
+def _try_model(
+    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[str, Tokens]
+) -> tuple[int, float]:
+    """Build the model of one configuration and time an epoch: on random features, or on `examples` of what a tuned
+    encoder reads. Returns (weights, seconds/epoch)."""
+    rng = np.random.default_rng(0)
+    count = min(
+        rows["train"], (_TUNED_ROWS if list(config.tuned) == ["text"] else _CLIPS) if config.tuned else _TIMED_ROWS
+    )
+    ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
+    labels = rng.integers(0, classes, count)
+    names = tuple(f"class{index}" for index in range(classes))
+
+    def table(modality: str, encoder: EncoderConfig) -> SharedTable:
+        card, task = describe_encoder(encoder), config.data.label
+        if encoder.mode != "frozen":
+            example = examples[settings_of(config)[modality]]
+            tokens = example.gather(np.arange(count) % len(example))
+            pooled = np.empty((count, 0, card.width), dtype=np.float16)
+            return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, tokens, card.layers)
+        features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
+        words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
+        return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)
+
+    tables = {modality: table(modality, encoder) for modality, encoder in config.encoders.present.items()}
+    if config.distill is not None and config.distill.teacher is not None:
+        width = width_of(read_export(config.distill.teacher))
+        h_NK, logits_NC = (rng.standard_normal((count, n), dtype=np.float32) for n in (width, classes))
+        tables[TEACHER] = replace(next(iter(tables.values())), features_NLD=h_NK[:, None], logits_NC=logits_NC)
+    data, layers = as_training_data(config, tables, tables)
+    torch.set_num_threads(1)
+    run = build_run(config, data, layers)
+    started = time.perf_counter()
+    run.train_epoch()
+    elapsed = time.perf_counter() - started
+    weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()] if p.requires_grad)
+    return weights, elapsed * (rows["train"] + rows["dev"] / 3) / (count * 4 / 3)

@@ -1,0 +1,167 @@
+"""The study as decisions: what runs next, what a report means, who is cut. No Ray in here.
+
+For every event the order of durable writes is: checkpoint (by the worker, before it reports), Optuna, tracker.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from optuna.trial import TrialState
+
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.study.search.early_stopping import Policy
+from mer.study.search.ledger import ENDED, Ledger
+from mer.study.search.reports import Assignment, Outcome, Report, Row
+from mer.study.space.spec import StudySpec
+
+_HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
+
+
+class Listener(Protocol):
+    """Hears what happened, in order, and must return at once (the tracker queues, the display redraws later)."""
+
+    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None: ...
+    def trial_rows(self, number: int, rows: list[Row]) -> None: ...
+    def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None: ...
+
+
+@dataclass
+class _Live:
+    """A trial that is running under this driver."""
+
+    epoch: int = 0
+    best: Row | None = None
+
+
+@dataclass
+class StudyEngine:
+    """Connects ledger, stopping policy and listeners.
+
+    Args:
+        spec: the study.
+        ledger: the search state.
+        policy: early stopping, filled from the ledger here.
+        listeners: told about every event.
+    """
+
+    spec: StudySpec
+    ledger: Ledger
+    policy: Policy
+    listeners: list[Listener] = field(default_factory=list)
+    live: dict[int, _Live] = field(default_factory=dict)
+    seconds_in_reports: list[float] = field(default_factory=list)
+    hopeless: str = ""  # why no further trial makes sense
+    blocked: str = ""  # what the machine refused, e.g. space on the disk
+
+    def __post_init__(self) -> None:
+        for trial in self.ledger.trials():
+            for epoch, value in sorted(trial.intermediate_values.items()):
+                self.policy.remember(trial.number, epoch, self._score(value))
+
+    def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
+        """What a free worker should do, or None when there is nothing left to hand out."""
+        while not self.stopped and (assignment := self.ledger.next_assignment()):
+            number, params = assignment.number, assignment.params
+            try:
+                config = self.spec.trial_config(params)
+            except ValueError as fault:  # a combination that the ranges allow but the methods do not
+                self._start(number, params, None)
+                self._end(number, "error", str(fault), [])
+                continue
+            self._start(number, params, config)
+            return assignment, config
+        return None
+
+    def _start(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
+        self.live[number] = _Live()
+        for listener in self.listeners:
+            listener.trial_started(number, params, config)
+
+    def record(self, report: Report) -> bool:
+        """Take in a report; True when the trial is over (it ended, or is cut now)."""
+        started = time.perf_counter()
+        over = report.number not in self.live or self._record(report, self.live[report.number])
+        self.seconds_in_reports.append(time.perf_counter() - started)
+        return over
+
+    def lost(self, number: int) -> None:
+        """The worker of a trial died more often than it may."""
+        if number in self.live:
+            self._end(number, "error", "its worker process was lost again and again (out of memory?)", [])
+
+    def _record(self, report: Report, live: _Live) -> bool:
+        if report.outcome == "blocked":
+            self.blocked = report.reason
+            return True
+        fresh = [row for row in report.rows if row["epoch"] > live.epoch]
+        heard: list[Row] = []
+        for row in fresh:
+            epoch = int(row["epoch"])
+            live.epoch = epoch
+            heard.append(row)
+            if not all(math.isfinite(row[objective.metric]) for objective in self.spec.objective):
+                self._end(report.number, "nonfinite", f"a score of dev is not finite at epoch {epoch}", heard)
+                return True
+            if live.best is None or self._score(row[self._metric]) > self._score(live.best[self._metric]):
+                live.best = row
+            value = live.best[self._metric]
+            is_last = report.outcome != "running" and row is fresh[-1]
+            if is_last:
+                self.policy.remember(report.number, epoch, self._score(value))
+            elif self.policy.cuts(report.number, epoch, self._score(value)):
+                reason = f"stopped by {self.spec.scheduler.kind} after epoch {epoch}"
+                self._end(report.number, "cut", reason, heard, last=(epoch, value))
+                return True
+            self.ledger.report(report.number, epoch, value)
+        if report.outcome != "running":
+            self._end(report.number, report.outcome, report.reason, heard)
+            return True
+        for listener in self.listeners:
+            listener.trial_rows(report.number, heard)
+        return False
+
+    def _end(
+        self, number: int, outcome: Outcome, reason: str, rows: list[Row], last: tuple[int, float] | None = None
+    ) -> None:
+        live = self.live.pop(number)
+        self.ledger.end(number, outcome, best=live.best, reason=reason, last=last)
+        for listener in self.listeners:
+            listener.trial_rows(number, rows)
+            listener.trial_ended(number, outcome, live.best, reason)
+        if outcome == "error":
+            self._give_up_if_hopeless(reason)
+
+    def _give_up_if_hopeless(self, reason: str) -> None:
+        ended = [trial.state for trial in self.ledger.trials() if trial.state in ENDED]
+        if len(ended) >= _HOPELESS and all(state == TrialState.FAIL for state in ended):
+            self.hopeless = reason
+
+    @property
+    def stopped(self) -> bool:
+        """True when nothing more should be handed out."""
+        return bool(self.hopeless or self.blocked)
+
+    def raise_if_stopped(self, go_on: str, start_over: str, folder: Path) -> None:
+        """`go_on` and `start_over` are the commands that do so; `folder` is the study's."""
+        if self.blocked:
+            raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {go_on}")
+        if self.hopeless:
+            raise MerError(
+                self.spec.study,
+                f"the first {_HOPELESS} trials all failed, so the study was stopped: {self.hopeless}",
+                then=f"mend the cause (tracebacks: {folder}/trials/*/traceback.txt), then start over: {start_over}",
+            )
+
+    @property
+    def _metric(self) -> str:
+        return self.spec.objective[0].metric
+
+    def _score(self, value: float) -> float:
+        """Larger is better, whatever the metric's own direction."""
+        return value if self.spec.objective[0].mode == "max" else -value

@@ -1,0 +1,285 @@
+"""The only search state: Optuna's journal in the study folder.
+
+Everything is keyed by Optuna's trial number. Writes that end a trial first leave a note (`ending`), so that a driver
+killed half-way through is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from mer.errors import MerError
+from mer.study.search.reports import Assignment, Outcome, Row
+from mer.study.search.samplers import build_sampler
+from mer.study.space.params import decode, encode
+from mer.study.space.spec import StudySpec
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+OUTCOME_STATE = {"finished": TrialState.COMPLETE, "cut": TrialState.PRUNED}
+
+
+class _HeldAlready:
+    """Optuna's file lock, not needed: the study's own lock is held. A killed driver cannot leave it behind."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+class Ledger:
+    """Asks, reports and tells, durably. One driver at a time holds the study's lock.
+
+    Args:
+        folder: the study folder.
+        spec: the study; its fingerprint must equal the one the journal began with.
+    Raises: MerError when the journal belongs to another search space.
+    """
+
+    def __init__(self, folder: Path, spec: StudySpec) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.spec = spec
+        journal = folder / "journal.log"
+        _drop_torn_line(journal)
+        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
+        _refuse_other_study(folder, storage, spec)
+        self.study = optuna.create_study(
+            study_name=spec.study,
+            storage=storage,
+            directions=["maximize" if o.mode == "max" else "minimize" for o in spec.objective],
+            load_if_exists=True,
+        )
+        self._check_identity(folder)
+        self._live: dict[int, optuna.trial.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+        self._finish_half_told()
+        self._orphans = [t.number for t in self.trials() if t.state == TrialState.RUNNING]
+        if spec.sampler.kind != "grid":
+            for point in spec.points:
+                self.study.enqueue_trial({k: encode(v) for k, v in point.items()}, skip_if_exists=True)
+
+    @property
+    def generation(self) -> str:
+        """Identity of this search among those that had the same name before (`--fresh`)."""
+        return str(self.study.user_attrs["generation"])
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def begun(self) -> int:
+        """Trials that have a number and were handed out."""
+        return sum(t.state != TrialState.WAITING for t in self.trials())
+
+    def work_left(self) -> bool:
+        """True when a trial is waiting to be run or to be gone on with."""
+        return bool(self._orphans) or self.begun() < self.most()
+
+    def most(self) -> int:
+        """Trials that the budget allows; a grid may have fewer cells."""
+        if self.spec.sampler.kind != "grid":
+            return self.spec.budget.trials
+        return sum(1 for _ in itertools.islice(self.spec.space.grid(), self.spec.budget.trials))
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def next_assignment(self) -> Assignment | None:
+        """A trial that a dead driver left behind, else a new one, else None when the budget is used up."""
+        if self._orphans:
+            number = self._orphans.pop(0)
+            frozen = self.trials()[number]
+            self._use_sampler(number)
+            trial = optuna.trial.Trial(self.study, frozen._trial_id)
+            return self._draw(trial, reported=set(frozen.intermediate_values))
+        if self.begun() >= self.spec.budget.trials:
+            return None
+        waiting = [t.number for t in self.trials() if t.state == TrialState.WAITING]
+        number = waiting[0] if waiting else len(self.trials())
+        if self.spec.sampler.kind == "grid" and not waiting:
+            cell = self._grid_cell(number)
+            if cell is None:
+                return None
+            self.study.enqueue_trial({k: encode(v) for k, v in cell.items()})
+        self._use_sampler(number)
+        return self._draw(self.study.ask(), reported=set())
+
+    def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
+        self._live[trial.number], self._reported[trial.number] = trial, reported
+        _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
+        return Assignment(trial.number, self.spec.space.suggest(_SeededTrial(self, trial)))
+
+    def _use_sampler(self, number: int, parameter: str = "") -> None:
+        self.study.sampler = build_sampler(self.spec.sampler, len(self.spec.objective), number, parameter)
+
+    def _grid_cell(self, number: int) -> dict[str, Any] | None:
+        for index, cell in enumerate(self.spec.space.grid()):
+            if index == number:
+                return cell
+        return None
+
+    # -- telling -----------------------------------------------------------------------------------------------
+
+    def report(self, number: int, epoch: int, best_so_far: float) -> None:
+        """Note the best score up to `epoch`; an epoch that is there already is left alone."""
+        if len(self.spec.objective) == 1 and epoch not in self._reported[number]:
+            self._live[number].report(best_so_far, epoch)
+            self._reported[number].add(epoch)
+
+    def end(
+        self,
+        number: int,
+        outcome: Outcome,
+        *,
+        best: Row | None,
+        reason: str = "",
+        last: tuple[int, float] | None = None,
+    ) -> None:
+        """Finish a trial: COMPLETE with its best score, PRUNED when cut, FAIL with the reason otherwise."""
+        trial = self._live[number]
+        if outcome == "finished" and best is None:
+            outcome, reason = "error", "it ended before its first epoch"
+        elif outcome == "finished" and best is not None:
+            bad = [o.metric for o in self.spec.objective if not math.isfinite(best.get(o.metric, math.nan))]
+            if bad:  # Optuna refuses NaN only after the note is written: the study could never be opened again
+                outcome, reason = "nonfinite", f"{', '.join(bad)} is not a finite number at its best epoch"
+        trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
+        self._tell(trial._trial_id, number)
+        self._live.pop(number, None)
+        self._reported.pop(number, None)
+
+    def _tell(self, trial_id: int, number: int) -> None:
+        """Carry out a noted ending; every step may have been done before."""
+        frozen = self.trials()[number]
+        ending = frozen.user_attrs["ending"]
+        state = OUTCOME_STATE.get(ending["outcome"], TrialState.FAIL)
+        if ending["last"] and len(self.spec.objective) == 1 and ending["last"][0] not in frozen.intermediate_values:
+            self.study._storage.set_trial_intermediate_value(trial_id, *ending["last"])
+        values = [ending["best"][o.metric] for o in self.spec.objective] if state == TrialState.COMPLETE else None
+        self.study.tell(number, values, state=state, skip_if_finished=True)
+
+    def _finish_half_told(self) -> None:
+        for frozen in self.trials():
+            if frozen.state == TrialState.RUNNING and "ending" in frozen.user_attrs:
+                self._tell(frozen._trial_id, frozen.number)
+
+    def check_features(self, folder: Path, features: dict[str, dict[str, str]]) -> None:
+        """Features are content-addressed: other file names mean other data or another backbone than at the start."""
+        known, now = self.study.user_attrs.get("features"), _settings(features)
+        if known is None:
+            self.study.set_user_attr("features", now)
+        elif known != now:
+            raise MerError(
+                folder,
+                "the data or the backbone are not those this study began with (its feature files have other hashes)",
+                then="bring the former data back, or start over with --fresh",
+            )
+
+    # -- identity ----------------------------------------------------------------------------------------------
+
+    def _check_identity(self, folder: Path) -> None:
+        known = self.study.user_attrs.get("identity")
+        if known is None:
+            self.study.set_user_attr("generation", uuid.uuid4().hex[:12])
+            self.study.set_user_attr("identity", self.spec.identity())
+            return
+        changes = list(_differences(known, self.spec.identity(), ""))
+        if changes:
+            raise MerError(
+                folder,
+                "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
+                allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
+                then=f"give the new search another name (--set study={self.spec.study}-2), or start over with --fresh",
+            )
+
+
+def _settings(features: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Encoder settings without the data root: data may move, as long as they stay the same."""
+    stripped = {}
+    for setting, files in features.items():
+        parts = json.loads(setting)
+        parts["data"].pop("root")
+        stripped[json.dumps(parts, sort_keys=True)] = files
+    return stripped
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Readable differences of two JSON-able trees."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new)):
+            below = f"{path}.{key}" if path else key
+            if key not in old:
+                yield f"{below}: new, {new[key]!r}"
+            elif key not in new:
+                yield f"{below}: gone, was {old[key]!r}"
+            else:
+                yield from _differences(old[key], new[key], below)
+    elif _plain(old) != _plain(new):
+        yield f"{path}: was {old!r}, now {new!r}"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+class _SeededTrial:
+    """Suggests through an Optuna trial, with the sampler re-seeded for each parameter."""
+
+    def __init__(self, ledger: Ledger, trial: optuna.trial.Trial) -> None:
+        self.ledger, self.trial = ledger, trial
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        self.ledger._use_sampler(self.trial.number, name)
+        return self.trial.suggest_float(name, low, high, log=log, step=step)
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        self.ledger._use_sampler(self.trial.number, name)
+        return self.trial.suggest_int(name, low, high, log=log, step=step)
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        self.ledger._use_sampler(self.trial.number, name)
+        return self.trial.suggest_categorical(name, choices)
+
+
+def _refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) -> None:
+    """A folder renamed by hand would begin again at trial 0, on top of the former trials' weights."""
+    names = [study.study_name for study in storage.get_all_studies()]
+    if names and spec.study not in names:
+        raise MerError(
+            folder,
+            f"holds the study {names[0]!r}, not {spec.study!r}: was the folder renamed?",
+            then="rename it back, or start over with --fresh, or name it anew with --set study=NAME",
+        )
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Cut a last line without newline: the next append would glue onto it and the journal never load again."""
+    if not journal.exists() or not (data := journal.read_bytes()) or data.endswith(b"\n"):
+        return
+    with journal.open("r+b") as stream:
+        stream.truncate(data.rfind(b"\n") + 1)
+
+
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What was drawn for a stored trial, decoded."""
+    return {key: decode(value) for key, value in trial.params.items()}
+
+
+@contextlib.contextmanager
+def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
+    """The study of `folder`, for reading only."""
+    journal = folder / "journal.log"
+    yield optuna.load_study(
+        study_name=name, storage=JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
+    )

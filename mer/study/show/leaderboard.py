@@ -1,0 +1,158 @@
+"""The end of a study: leaderboard, summary.json, what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+
+from mer.study.search.ledger import Ledger, params_of
+from mer.study.show.words import short, short_names, show
+from mer.study.space.params import Param
+from mer.study.space.spec import StudySpec
+
+_WORDS = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "interrupted",
+    TrialState.WAITING: "waiting",
+}
+_TOP = 10
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One trial's place: its best epoch's dev metrics and what was drawn for it."""
+
+    number: int
+    state: str
+    best: dict[str, float]
+    params: dict[str, Any]
+    reason: str
+
+
+class Results:
+    """What a study has found so far, read from its ledger."""
+
+    def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
+        self.spec = spec
+        trials = ledger.trials()
+        self.most = ledger.most()
+        self.counts = Counter(_WORDS[trial.state] for trial in trials)
+        self.standings = [standing_of(trial) for trial in trials if trial.state != TrialState.WAITING]
+        self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
+
+    @property
+    def ranked(self) -> list[Standing]:
+        """Finished trials, best first by the first objective; an early stopped one is no candidate."""
+        objective = self.spec.objective[0]
+        finished = [s for s in self.standings if s.state == "finished"]
+        return sorted(finished, key=lambda s: s.best[objective.metric], reverse=objective.mode == "max")
+
+    @property
+    def best(self) -> Standing | None:
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def first(self) -> Standing | None:
+        """Trial 0: the published setting, where the space has one."""
+        return next((s for s in self.standings if s.number == 0), None)
+
+    @property
+    def unfinished(self) -> int:
+        """Trials of the budget (or cells of the grid) that have not ended."""
+        ended = sum(n for word, n in self.counts.items() if word in ("finished", "stopped early", "failed"))
+        return max(0, self.most - ended)
+
+    def best_metrics(self) -> dict[str, float]:
+        """The best trial's dev metrics, named best_*."""
+        best = self.best.best if self.best else {}
+        return {f"best_{name}": value for name, value in best.items() if name.startswith("dev_")}
+
+    def summary(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON-able: counts, best, trial 0, and what the runner adds (times, places, baseline)."""
+        return {
+            "study": self.spec.study,
+            "objective": [objective.model_dump() for objective in self.spec.objective],
+            "trials": dict(self.counts),
+            "best": vars(self.best) if self.best else None,
+            "trial_0": vars(self.first) if self.first else None,
+            "pareto_front": sorted(self.pareto),
+            **extra,
+        }
+
+    def note(self, start_over: str, folder: Path) -> str:
+        """The parent run's description in MLflow: outcome, space, how to reproduce. Markdown."""
+        metric = self.spec.objective[0].metric
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
+        lines = [self.spec.description, "", f"**{counts}**", ""]
+        if self.best:
+            lines += [f"- best: trial {self.best.number}, {metric} {show(metric, self.best.best[metric])} on dev"]
+        if self.first and self.first.best:
+            lines += [f"- trial 0: {show(metric, self.first.best[metric])} ({self.first.state})"]
+        lines += ["", "| parameter | range |", "| :--- | :--- |"]
+        lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
+        again = f"python -m mer.verify {folder} --trial {self.best.number}" if self.best else ""
+        whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
+        return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
+
+    def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
+        metric = self.spec.objective[0].metric
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if word != "waiting")
+        table = Table(title=f"{self.spec.study}: {counts}", title_justify="left", box=None, pad_edge=False)
+        shown = [o.metric for o in self.spec.objective]
+        shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
+        for heading in ("trial", *(name.removeprefix("dev_") for name in shown), "epoch"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        varying = short_names(list(self.spec.params))
+        table.add_column("parameters", overflow="fold")
+        for standing in self.ranked[:_TOP]:
+            mark = "*" if standing.number in self.pareto else ""
+            drawn = "  ".join(
+                f"{name}={short(standing.params[key])}" for key, name in varying.items() if key in standing.params
+            )
+            scores = [show(name, standing.best[name]) for name in shown]
+            table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", drawn)
+        table.add_section()
+        table.add_row(
+            "majority", *[show(name, baseline.get(name)) for name in shown], "", "always the most frequent class"
+        )
+        console.print(table)
+        if self.pareto:
+            console.print("* on the Pareto front: no other trial is better in one objective and as good in the rest")
+        if self.best and self.first and self.first.best:
+            gain = self.best.best[metric] - self.first.best[metric]
+            console.print(
+                f"best: trial {self.best.number}, {metric} {show(metric, self.best.best[metric])} on dev "
+                f"({'+' if gain >= 0 else ''}{show(metric, gain)} against trial 0)",
+                highlight=False,
+            )
+        cut = [s for s in self.standings if s.state == "stopped early" and s.best]
+        if cut:
+            values = [(s.best[metric], s.number) for s in cut]
+            value, number = (max if self.spec.objective[0].mode == "max" else min)(values)
+            console.print(f"{len(cut)} stopped early, the best of them at {show(metric, value)} (trial {number})")
+        reasons = Counter(s.reason for s in self.standings if s.state == "failed")
+        for reason, count in reasons.most_common(3):
+            console.print(f"{count} failed: {reason}", highlight=False)
+
+
+def standing_of(trial: FrozenTrial) -> Standing:
+    """What the ledger says of one trial."""
+    ending = trial.user_attrs.get("ending", {})
+    return Standing(
+        trial.number, _WORDS[trial.state], ending.get("best") or {}, params_of(trial), ending.get("reason", "")
+    )
+
+
+def _range(param: Param) -> str:
+    """A parameter as its YAML says it, on one line."""
+    body = param.model_dump(by_alias=True, exclude_defaults=True)
+    return ", ".join(f"{key} {value}" for key, value in body.items()).replace("|", "/")

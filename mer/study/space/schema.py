@@ -1,0 +1,91 @@
+"""What a search space may say, for editors (JSON Schema) and for people (`--keys`). Generated from the models.
+
+python -m mer.study.schema > search_spaces/schema.json
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.markup import escape
+
+from mer.config import TrialConfig
+from mer.study.space.keys import RESERVED, known_keys, models_in
+from mer.study.space.params import PARAM_KINDS
+from mer.study.space.spec import StudySpec
+from trainables import TRAINABLES
+
+
+def search_space_schema() -> dict[str, Any]:
+    """JSON Schema of a search-space file. Keys under params are listed one by one, so editors complete them."""
+    schema = StudySpec.model_json_schema(by_alias=True)
+    properties, definitions = schema["properties"], schema["$defs"]
+    for kind, model in PARAM_KINDS.items():
+        definitions[f"{kind}_param"] = model.model_json_schema(by_alias=True)
+    parameter = {"oneOf": [{"$ref": f"#/$defs/{kind}_param"} for kind in PARAM_KINDS]}
+    searchable = sorted(known_keys() - set(RESERVED))
+    properties["trainable"]["enum"] = list(TRAINABLES)
+    properties["params"] = {
+        "type": "object",
+        "properties": dict.fromkeys(searchable, parameter),
+        "additionalProperties": False,
+    }
+    properties["points"] = {"type": "array", "items": {"type": "object", "propertyNames": {"enum": searchable}}}
+    properties["fixed"] = {"type": "object", "description": "config keys, nested or dotted"}
+    objective = definitions["Objective"]
+    properties["objective"] = {"oneOf": [objective, {"type": "array", "items": objective}]}
+    schema["title"] = "mer search space"
+    return schema
+
+
+def schema_text() -> str:
+    return json.dumps(search_space_schema(), indent=1, sort_keys=True) + "\n"
+
+
+def print_keys(console: Console) -> None:
+    """Every configuration key, its default and its meaning."""
+    for key, field in _fields(TrialConfig, ""):
+        default = (
+            "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True), default=str)
+        )
+        meaning = f"set by {RESERVED[key]}" if key in RESERVED else field.description or ""
+        details = "; ".join(part for part in (_allowed(field), meaning) if part)
+        console.print(f"[bold]{key}[/bold] = {escape(default)}", highlight=False)
+        if details:
+            console.print(f"    {escape(details)}", highlight=False)
+
+
+def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
+    rows: list[tuple[str, FieldInfo]] = []
+    for name, field in model.model_fields.items():
+        inner = models_in(field.annotation)
+        if len(inner) > 1:
+            rows += [
+                (f"{key}  ({sub.model_fields['kind'].default})", info)
+                for sub in inner
+                for key, info in _fields(sub, f"{prefix}{name}.")
+                if not key.endswith(".kind")
+            ]
+        elif inner:
+            rows += _fields(inner[0], f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", field))
+    return rows
+
+
+def _allowed(field: FieldInfo) -> str:
+    import typing
+
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(field.annotation)))
+    bounds = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    found = [
+        f"{sign} {getattr(m, name):g}" for m in field.metadata for name, sign in bounds.items() if hasattr(m, name)
+    ]
+    kind = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else ""
+    return " ".join([kind, *found]).strip()
+

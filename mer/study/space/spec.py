@@ -1,0 +1,142 @@
+"""A study as its YAML file says it: one frozen StudySpec, or every fault of the file in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SkipValidation, field_validator, model_validator
+
+from mer.config import Frozen, TrialConfig, flatten, nest
+from mer.files import sha256_json
+from mer.study.space.params import Param, SearchSpace
+
+
+class Objective(Frozen):
+    """What is searched for: a dev metric and its better direction."""
+
+    metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|loss|ece|f1_[a-z]+)$")
+    mode: Literal["max", "min"] = "max"
+
+    @model_validator(mode="after")
+    def _direction(self) -> Self:
+        wanted = "min" if self.metric in ("dev_loss", "dev_ece") else "max"
+        if self.mode != wanted:
+            raise ValueError(
+                f"{self.metric} is better when it is {'smaller' if wanted == 'min' else 'larger'}: mode {wanted}"
+            )
+        return self
+
+
+class Budget(Frozen):
+    trials: PositiveInt = 20
+    epochs: PositiveInt = 20
+    hours: PositiveFloat | None = Field(None, description="wall time of one run of the command; resumable afterwards")
+
+
+class Sampler(Frozen):
+    kind: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    startup_trials: PositiveInt = Field(10, description="random trials before tpe, gp and cmaes model the results")
+
+
+class Scheduler(Frozen):
+    kind: Literal["asha", "hyperband", "median", "none"] = "asha"
+    grace_epochs: PositiveInt = Field(3, description="no trial is stopped before this epoch")
+    reduction: Annotated[int, Field(ge=2)] = Field(3, description="one in `reduction` passes each rung")
+
+
+class Resources(Frozen):
+    """Per trial; fractions allowed."""
+
+    cpu: PositiveFloat = 1.0
+    gpu: Annotated[float, Field(ge=0)] = 0.0
+    workers: PositiveInt | None = Field(None, description="trials at once; default: as many as fit")
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch in one worker: part of what decides the last digits of a number."""
+        return max(1, int(self.cpu))
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpu else "cpu"
+
+
+class StudySpec(Frozen):
+    """One study. `params` and `points` hold dotted TrialConfig keys; `fixed` is flat as well."""
+
+    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    trainable: str
+    objective: tuple[Objective, ...] = Field((Objective(metric="dev_weighted_f1"),), min_length=1)
+    budget: Budget = Budget()
+    sampler: Sampler = Sampler()
+    scheduler: Scheduler = Scheduler()
+    resources: Resources = Resources()
+    keep_weights: PositiveInt | None = Field(
+        None,
+        description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
+        "their numbers, predictions and pictures. Default: all are kept, equal ones stored once",
+    )
+    depends_on: dict[str, str | None] = Field(
+        {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
+    )
+    fixed: dict[str, Any] = {}
+    params: SkipValidation[Mapping[str, Param]] = {}
+    points: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("depends_on", mode="before")
+    @classmethod
+    def _by_folder(cls, value: Any) -> Any:
+        """`exports/spcl`, or a list of such: the space that makes them is not said."""
+        named = [value] if isinstance(value, str) else value
+        return dict.fromkeys(named) if isinstance(named, list) else named
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if len(self.objective) > 1 and self.scheduler.kind != "none":
+            raise ValueError("scheduler: several objectives have no single score to stop by: kind must be none")
+        if len({o.metric for o in self.objective}) != len(self.objective):
+            raise ValueError("objective: each metric once")
+        if self.scheduler.kind != "none" and self.scheduler.grace_epochs > self.budget.epochs:
+            raise ValueError(
+                f"scheduler: grace_epochs {self.scheduler.grace_epochs} is above budget.epochs {self.budget.epochs}"
+            )
+        return self
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return SearchSpace(self.params, {**default_values(), **self.fixed})
+
+    def trial_config(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The resolved configuration of one trial. Raises pydantic.ValidationError when the parts do not fit."""
+        by_study = {
+            "training.epochs": self.budget.epochs,
+            "training.metric": self.objective[0].metric,
+            "training.mode": self.objective[0].mode,
+        }
+        return TrialConfig.model_validate(nest({**self.fixed, **params, **by_study}))
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change while a study goes on. Budgets of trials and hours, resources, data roots and what is
+        kept may."""
+        return {
+            "trainable": self.trainable,
+            "objective": [objective.model_dump() for objective in self.objective],
+            "epochs": self.budget.epochs,
+            "sampler": self.sampler.model_dump(),
+            "scheduler": self.scheduler.model_dump(),
+            "fixed": {key: value for key, value in sorted(self.fixed.items()) if key != "data.root"},
+            "params": self.space.signature(),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        return sha256_json(self.identity())
+
+
+def default_values() -> dict[str, Any]:
+    """Dotted defaults of TrialConfig, for conditions on keys that a file leaves out."""
+    return flatten(TrialConfig().model_dump())
