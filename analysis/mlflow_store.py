@@ -35,7 +35,7 @@ class MlflowRecord:
 
 def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any]) -> MlflowRecord:
     """The study's record in the store it was written to, else in the one beside it. Never raises."""
-    from mer.study.tracking.tracker import Store
+    from mer.study.tracking.store import Store
 
     beside = Store.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri
     candidates = list(dict.fromkeys(filter(None, [summary.get("mlflow", {}).get("uri"), beside])))
@@ -49,7 +49,7 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
 
 
 def _search(uri: str, name: str, generation: str) -> MlflowRecord:
-    from mer.study.tracking.tracker import PARENT_TAG, TAG_GENERATION, TAG_TRIAL
+    from mer.study.tracking.store import PARENT_TAG, TAG_GENERATION, TAG_TRIAL
 
     for key, value in _ONE_TRY.items():
         os.environ.setdefault(key, value)

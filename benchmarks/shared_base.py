@@ -22,7 +22,7 @@ from benchmarks.shared_memory import memory_mib
 from mer.config import TrialConfig
 from mer.console import quiet_libraries
 from mer.features.disk_space import weights_bytes
-from mer.study.cluster.trials import start_ray
+from mer.study.cluster.connect import start_ray
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from trainables.shared_features import SharedFeatures
 

@@ -45,7 +45,8 @@ def export(
 
     if trial is not None and top is not None:
         raise MerError("--trial --top", "they exclude each other", then="give one of the two")
-    from mer.study.export.write import Options, export_study
+    from mer.study.export.choose import Options
+    from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
 
     console = Console(highlight=False)

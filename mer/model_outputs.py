@@ -19,10 +19,10 @@ from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import BackboneCard, FeatureTable, describe_backbone, ensure_features, load_features
+from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import check_header, file_name
+from mer.features.cache.key import FORMAT_VERSION, key_of, labels_hash
 from mer.features.ensure import Ensured
-from mer.features.from_text.request import FORMAT_VERSION, key_of, labels_hash
-from mer.features.from_text.sequences import check_depth
 from mer.features.reading import Extracted, Prepared, Spread
 from mer.files import sha256_file, sha256_json
 from mer.predictor import open_predictor

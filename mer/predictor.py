@@ -28,11 +28,14 @@ from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
 from mer.features.cache.sequences import Tokens
 from mer.features.cache.shards import TOKENS_PER_BATCH
+from mer.features.from_clips.live import LiveClips, LiveClipTokens
 from mer.features.from_clips.pooled import locate_clip_backbone, preprocessing_words
-from mer.features.live import LiveClips, LiveClipTokens, LiveEncoder, LiveFeatures, LiveTokens
+from mer.features.from_text.live import LiveEncoder, LiveTokens
+from mer.features.reading import LiveFeatures
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
-from mer.models.adapters import backbone_prefix, from_peft_tensors
+from mer.models.adapters import from_peft_tensors
+from mer.models.weight_names import backbone_prefix
 from mer.progress import Progress
 from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, outputs_of
 from mer.training.data import Layers, Part

@@ -1,4 +1,4 @@
-"""How far an extraction is: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+"""Show how far a long job is: a bar with rate and time left on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ SPARSE_LINE_S = 10.0
 
 
 @contextlib.contextmanager
-def reporting(progress: Progress, title: str, unit: str = "texts") -> Iterator[Step]:
-    """Give a function to call with (done, total), as often as one likes."""
+def reporting(progress: Progress, title: str, unit: str = "texts", *, brief: bool = False) -> Iterator[Step]:
+    """Give a function to call with (done, total), as often as one likes.
+
+    Args:
+        progress: a function that takes the place of the bar, whether to draw one, or None to draw it.
+        title: what the line begins with.
+        unit: what is counted.
+        brief: without a terminal, print no line for a job that ends within `SPARSE_LINE_S`; clear the bar at the end.
+    """
     if callable(progress):
         yield progress
     elif progress is False:
         yield lambda done, total: None
     elif sys.stderr.isatty():
-        with _bar(title) as step:
+        with _bar(title, transient=brief) as step:
             yield step
     else:
-        yield _lines(title, unit)
+        yield _lines(title, unit, brief)
 
 
 @contextlib.contextmanager
-def _bar(title: str) -> Iterator[Step]:
+def _bar(title: str, transient: bool) -> Iterator[Step]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -38,19 +45,19 @@ def _bar(title: str) -> Iterator[Step]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=transient) as bar:
         task = bar.add_task(title, total=None, rate="")
         clock = _Clock()
         yield lambda done, total: bar.update(task, completed=done, total=total, rate=f"{clock.rate(done):.0f}/s")
 
 
-def _lines(title: str, unit: str) -> Step:
+def _lines(title: str, unit: str, brief: bool) -> Step:
     clock, last = _Clock(), [time.monotonic()]
 
     def step(done: int, total: int) -> None:
         now = time.monotonic()
         rate = clock.rate(done)
-        if done == total or now - last[0] >= SPARSE_LINE_S:
+        if (done == total and not brief) or now - last[0] >= SPARSE_LINE_S:
             last[0] = now
             left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
             print(f"{title}: {done}/{total} {unit}, {rate:.0f}/s{left}", file=sys.stderr, flush=True)

@@ -25,7 +25,7 @@ def ui(
     debug: Debug = False,
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
-    from mer.study.tracking.tracker import Store
+    from mer.study.tracking.store import Store
 
     store = Store.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
     if store.uri.startswith(("http://", "https://")):

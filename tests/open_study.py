@@ -11,7 +11,8 @@ from rich.console import Console
 
 from mer.checkpoints import save_tensors
 from mer.files import write_json, write_text
-from mer.study.export.write import Exported, Options, export_study
+from mer.study.export.choose import Options
+from mer.study.export.write import Exported, export_study
 from mer.study.folder.artifacts import write_artifacts
 from mer.study.folder.read_study import read_record
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan

@@ -17,11 +17,11 @@ from mer.data.fetch import get_meld
 from mer.data.prepare.from_archive import LOG, default_workers, prepare
 from mer.data.prepare.placing import Link
 from mer.data.prepare.report import fault_lines, summary_lines
-from mer.data.progress import counting
 from mer.data.registry import load_corpus, present_splits
 from mer.data.sample.corpus import default_processes, write_sample
 from mer.data.transcribe.corpus import transcribe_corpus
 from mer.data.transcribe.recogniser import Recogniser
+from mer.progress import reporting
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -54,7 +54,7 @@ def sample_command(
 ) -> None:
     """Generate a small corpus in MELD's shape, with voices and faces, free to use (CC0)."""
     wanted = tuple(name.strip() for name in modalities.split(",") if name.strip())
-    with counting("sample") as progress:
+    with reporting(None, "sample", "clips", brief=True) as progress:
         write_sample(
             out, seed=seed, modalities=wanted, raw=raw, workers=workers or default_processes(), progress=progress
         )
@@ -71,7 +71,7 @@ def prepare_command(
     debug: Debug = False,
 ) -> None:
     """Make a corpus of MELD's raw clips: a FLAC file and a video per utterance. Bad clips are listed, not fatal."""
-    with counting("prepare") as progress:
+    with reporting(None, "prepare", "clips", brief=True) as progress:
         prepared = prepare(raw, out, workers=workers or default_workers(), link=link, progress=progress)
     for line in summary_lines(prepared):
         print(line)
@@ -97,7 +97,7 @@ def check_command(
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(dataset, root)
     corpus = load_corpus(dataset, root, asked or ("train", "dev"))
     Console().print(_table(f"{corpus.name} in {root}", check(corpus)))
-    with counting("check") as progress:
+    with reporting(None, "check", "clips", brief=True) as progress:
         media = check_media(corpus, deep=deep, workers=workers or default_workers(), progress=progress)
     if media:
         Console().print(media_table(media))
@@ -127,7 +127,7 @@ def transcribe_command(
     recogniser = Recogniser(
         model=model, language=language, device=device, compute_type=compute_type, vad=vad, max_seconds=max_seconds
     )
-    with counting("transcribe") as progress:
+    with reporting(None, "transcribe", "clips", brief=True) as progress:
         tallies = transcribe_corpus(
             root, out, dataset=dataset, splits=asked, recogniser=recogniser, cache=cache, only_missing=only_missing,
             progress=progress,

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
+from mer.features.cache.key import key_of
 from mer.features.from_text.pooled import TextReading
-from mer.features.from_text.request import key_of
 from mer.features.from_text.sequences import TokenReading
 from mer.features.reading import ClipRow, Extracted, Prepared, Reading, Spread
 from mer.progress import Progress, Step, reporting

@@ -15,10 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.config import EncoderConfig
+from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
 from mer.errors import MerError
-from mer.features.backbone.files import BackboneFolder
-from mer.features.backbone.wiring import LayersBetween, wiring_of
+from mer.features.backbone.files import BackboneFolder, modality_of
+from mer.features.backbone.wiring import ClipWiring, LayersBetween, Wiring
+
+_COMPOSITION = 1e-3  # of the largest value: the lower and the upper part against the whole
+
 
 BaseWeights = Mapping[str, np.ndarray]  # by name in the whole model; may lie in shared memory: never written to
 
@@ -149,3 +152,50 @@ def read_only_view(array: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def lower_part(
+    encoder: EncoderConfig, found: BackboneFolder, base: BaseWeights | None, start: int, example: Tensor
+) -> PartialBackbone:
+    """From raw input to hidden state `start`, in eval mode.
+
+    Args:
+        base: weights of the whole; None: they are read from the folder.
+        example: raw input of one row, for which this part and the one above it must give what the whole gives.
+    Raises: MerError when they do not.
+    """
+    base = base_weights(encoder, found) if base is None else base
+    lower = PartialBackbone(encoder, found, base, start=None, reads=[start]).eval()
+    upper = PartialBackbone(encoder, found, base, start=start, reads=[lower.depth]).eval()
+    whole = PartialBackbone(encoder, found, base, start=None, reads=[lower.depth]).eval()
+    with torch.inference_mode():
+        (wanted,) = whole(example, torch.ones(example.shape[:2], dtype=torch.long))
+        (states,) = lower.unreduced(example, torch.ones(example.shape[:2], dtype=torch.long))
+        (reached,) = upper(states, torch.ones(states.shape[:2], dtype=torch.long))
+    if not (wanted - reached).abs().max() <= _COMPOSITION * wanted.abs().max():
+        raise MerError(
+            found.folder,
+            f"its layers above {start} do not continue what those below give",
+            then=f"set encoders.{modality_of(encoder)}.split_cache: false, and freeze_layers: 0 if that is refused too",
+        )
+    return lower
+
+
+def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
+    """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
+    if not isinstance(encoder, TextEncoderConfig):
+        return clip_wiring(encoder, found)
+    from mer.features.text.wiring import TextWiring
+
+    return TextWiring(encoder, found)
+
+
+def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
+    """`wiring_of` an encoder of media files."""
+    if isinstance(encoder, AudioEncoderConfig):
+        from mer.features.audio.wiring import speech_wiring
+
+        return speech_wiring(encoder, found)
+    from mer.features.video.wiring import video_wiring
+
+    return video_wiring(encoder, found)

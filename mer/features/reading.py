@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
+from mer.features.cache.key import key_of
 from mer.features.cache.sequences import Tokens
-from mer.features.from_text.request import key_of
+from mer.features.cache.shards import Shard
 from mer.progress import Step
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +105,27 @@ class ShardResult:
     notes: dict[str, str]
 
 
-Shard = list[list[int]]  # batches of row numbers
 # (encoder, rows, unfinished shards by number) -> finished ones, in any order
 Spread = Callable[
     [ClipEncoderConfig, Sequence[ClipRow], Iterable[tuple[int, Shard]]], Iterator[tuple[int, ShardResult]]
 ]
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFeatures:
+    """Row i belongs to the i-th utterance, dialogue after dialogue.
+
+    Args:
+        features_NLD: as a cache file holds them: float16 (float32 where a value exceeds float16); of an encoder that
+            is tuned, its tokens.
+        truncated_N: whether the utterance's own text lost tokens; lost context is not counted.
+        present_N: whether the row is there; None: all are.
+        faults: why a clip is masked, by its path as it was given.
+        notes: what had to be mended to read a clip, by its path.
+    """
+
+    features_NLD: Any
+    truncated_N: np.ndarray
+    present_N: np.ndarray | None = None
+    faults: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)

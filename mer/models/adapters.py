@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mer.config import LoraTuning, TrialConfig
+from mer.config import LoraTuning
 from mer.errors import MerError
-from mer.models.classifier import ENCODERS
 
 TARGETS = {
     **dict.fromkeys(
@@ -112,12 +111,6 @@ def refuse_idle(weights: Mapping[str, nn.Parameter], *, modality: str = "text") 
             "stay as they are, silently",
             then=f"choose other encoders.{modality}.lora.targets (its feed-forward layers always work), or mode: full",
         )
-
-
-def backbone_prefix(config: TrialConfig, modality: str) -> str:
-    """What the names of a tuned backbone's weights begin with in the model; they go on as in the whole backbone."""
-    student = f"students.{modality}." if config.distill is not None and config.fusion is not None else ""
-    return f"{student}{ENCODERS}.{modality}.model."
 
 
 def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

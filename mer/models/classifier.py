@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import HeadConfig
+from mer.models.weight_names import ENCODERS
 
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
 
-ENCODERS = "encoders"  # of a classifier: its tuned encoders by modality, also in the names of their weights
 _CHUNK_ROWS = 2048
 _SMALLEST_SD = 1e-3  # relative to |mean| or 1: features are half precision, a smaller spread is rounding, not signal
 

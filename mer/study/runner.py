@@ -18,7 +18,8 @@ from mer.checkpoints import Store as ModelStore
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
-from mer.study.cluster.trials import refuse_silent, run_trials
+from mer.study.cluster.connect import refuse_silent
+from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, forget_empty_folder
 from mer.study.folder.environment import code_diff, describe_environment
 from mer.study.folder.lock import study_lock
@@ -31,7 +32,8 @@ from mer.study.search.stop_request import StopSignal
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
-from mer.study.tracking.tracker import DevSplit, Store, Tracker
+from mer.study.tracking.store import Store
+from mer.study.tracking.tracker import DevSplit, Tracker
 from mer.training.metrics import majority_scores
 
 

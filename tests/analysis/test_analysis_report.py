@@ -258,7 +258,7 @@ def test_mlflow_tells_of_a_running_study(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from mlflow import MlflowClient
 
-    from mer.study.tracking.tracker import PARENT_TAG, TAG_GENERATION, TAG_TRIAL, Store
+    from mer.study.tracking.store import PARENT_TAG, TAG_GENERATION, TAG_TRIAL, Store
 
     folder = make_study(tmp_path, [Ending("finished"), Ending(None, epochs=2)])
     generation = Ledger(folder, write_spec(tmp_path, "small", ONE)).generation

@@ -13,7 +13,8 @@ from open_study import begin_study, quiet
 
 from mer.checkpoints.export_folder import Export, read_export
 from mer.data.sample.corpus import write_sample
-from mer.study.export.write import Exported, Options, export_study
+from mer.study.export.choose import Options
+from mer.study.export.write import Exported, export_study
 from mer.study.folder.read_study import StudyRecord, read_record
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.ledger import Ledger

@@ -20,7 +20,8 @@ from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json
 from mer.model_outputs import ensure_outputs
-from mer.study.export.write import Options, export_study
+from mer.study.export.choose import Options
+from mer.study.export.write import export_study
 from mer.study.folder.read_study import read_record
 from mer.study.preflight.feature_plan import ensure_config, ensure_teacher
 from mer.training import build_run

@@ -18,7 +18,8 @@ from mer.checkpoints import load_tensors, save_tensors
 from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.export import app
-from mer.study.export.write import Options, export_study
+from mer.study.export.choose import Options
+from mer.study.export.write import export_study
 from mer.study.folder.lock import live_owner, study_lock
 from mer.study.folder.read_study import find_study, read_record
 from mer.study.search.ledger import Ledger

@@ -8,7 +8,7 @@ import pytest
 from export_helpers import HEAD, Made
 
 from mer.study.tracking.exports import TAG_EXPORT, store_of
-from mer.study.tracking.tracker import TAG_GENERATION, TAG_TRIAL, _create_database
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, _create_database
 
 
 def test_which_store(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ from mer.checkpoints import load_tensors, save_tensors
 from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.features import load_features
-from mer.study.export.write import Options, export_study
+from mer.study.export.choose import Options
+from mer.study.export.write import export_study
 from mer.training.metrics import Scores
 
 WITHOUT = """

@@ -15,7 +15,8 @@ from mer.features import FeatureRequest, ensure_features, load_features, select_
 from mer.features.backbone.files import BackboneFolder, Fingerprint
 from mer.features.cache import tensors
 from mer.features.cache.feature_file import verify_features
-from mer.features.from_text.request import content_hash, key_of
+from mer.features.cache.key import key_of
+from mer.features.from_text.request import content_hash
 
 SEVEN = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
 

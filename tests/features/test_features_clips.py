@@ -28,8 +28,8 @@ from mer.features import ensure_features, load_features
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips import pooled as clip_reading
 from mer.features.from_clips.decode_ahead import ahead_of
+from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.live import LiveClips
 
 AUDIO = {f"audio-{family}": family for family in (*audio_backbones.FAMILIES, "melstats")}
 VIDEO = {f"video-{family}": family for family in (*video_backbones.FAMILIES, "framestats")}
@@ -301,7 +301,9 @@ KILLED = """
     sys.path.append(sys.argv[4])
     from clip_corpus import StandIn
     from mer.config import AudioEncoderConfig, DataConfig
-    from mer.features import clip_extraction, clip_reading, ensure_features
+    from mer.features import ensure_features
+    from mer.features.from_clips import extraction as clip_extraction
+    from mer.features.from_clips import pooled as clip_reading
     clip_extraction.SHARD_CLIPS, clip_extraction._threads = 3, lambda: int(sys.argv[3])
     def die(clips):
         if sum(encoder.batches) >= 8:

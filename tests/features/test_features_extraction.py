@@ -17,7 +17,8 @@ from mer.data import load_corpus, windows
 from mer.errors import MerError
 from mer.features import ensure_features, load_features
 from mer.features.cache import shards as extraction
-from mer.features.cache.shards import extract, plan_batches, plan_shards
+from mer.features.cache.shards import plan_batches, plan_shards
+from mer.features.from_text.pooled import extract
 from mer.features.text.turn_tokenizer import TokenInput
 
 FAMILIES = ["roberta", "bert", "mpnet", "deberta", "modernbert"]
@@ -173,7 +174,8 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from mer.config import DataConfig, TextEncoderConfig
-    from mer.features import ensure_features, extraction
+    from mer.features import ensure_features
+    from mer.features.cache import shards as extraction
     extraction.SHARD_ROWS, extraction.TOKENS_PER_BATCH = 3, 40
     def step(done, total):
         if done > total // 2:

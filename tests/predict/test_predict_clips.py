@@ -22,8 +22,8 @@ from mer.config import AudioEncoderConfig
 from mer.data.media import MediaFault
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
+from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import locate_clip_backbone
-from mer.features.live import LiveClips
 from mer.predict import app
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun

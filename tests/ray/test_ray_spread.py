@@ -19,10 +19,11 @@ import pytest
 from mer.config import AudioEncoderConfig, DataConfig
 from mer.errors import MerError
 from mer.features import ensure_features, load_features
+from mer.features.cache.shards import Shard
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips.extraction import encode_shards, plan_clips
 from mer.features.from_clips.pooled import locate_clip_backbone, open_clip_encoder
-from mer.features.reading import ClipRow, Shard, ShardResult
+from mer.features.reading import ClipRow, ShardResult
 from mer.study.cluster.clip_workers import RaySpread
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))

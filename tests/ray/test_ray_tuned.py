@@ -15,7 +15,7 @@ from mer.config import TrialConfig
 from mer.data.sample.corpus import write_sample
 from mer.features.backbone.files import locate
 from mer.features.partial import base_weights
-from mer.study.cluster.trials import start_ray
+from mer.study.cluster.connect import start_ray
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 
 pytestmark = pytest.mark.ray

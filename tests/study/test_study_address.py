@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mer.errors import MerError
-from mer.study.cluster.trials import refuse_silent
+from mer.study.cluster.connect import refuse_silent
 
 
 def test_nobody_listens() -> None:

@@ -9,7 +9,7 @@ from study_helpers import make_spec
 
 from mer.errors import MerError
 from mer.study.preflight.feature_plan import reachable_configs
-from mer.study.tracking.tracker import Store
+from mer.study.tracking.store import Store
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mer.study.show.words import short_names
-from mer.study.tracking.tracker import run_name
+from mer.study.show.words import run_name, short_names
 
 
 def test_keys_that_end_alike_are_told_apart():

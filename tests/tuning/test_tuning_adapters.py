@@ -12,14 +12,8 @@ from tuning_lab import Lab
 from mer.config import LoraTuning
 from mer.errors import MerError
 from mer.features.text.pretrained import load_text_model
-from mer.models.adapters import (
-    backbone_prefix,
-    from_peft_tensors,
-    peft_config,
-    peft_tensors,
-    refuse_idle,
-    target_modules,
-)
+from mer.models.adapters import from_peft_tensors, peft_config, peft_tensors, refuse_idle, target_modules
+from mer.models.weight_names import backbone_prefix
 from mer.study.export.merge_adapters import merged
 from mer.training.tuning import TuningRun
 

@@ -22,9 +22,9 @@ from mer.features.backbone.files import modality_of
 from mer.features.cache.feature_file import verify_features
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips import states as clip_states
+from mer.features.from_clips.live import LiveClipTokens
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequences import ClipTokenReading
-from mer.features.live import LiveClipTokens
 from mer.features.partial import PartialBackbone
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))

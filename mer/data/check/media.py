@@ -12,9 +12,9 @@ from typing import Literal
 from mer.data.media.faults import MediaAbsent, MediaFault
 from mer.data.media.paths import clip_path
 from mer.data.prepare.manifest import Entry, read_manifest
-from mer.data.progress import Step
 from mer.data.types import Corpus, Utterance
 from mer.errors import MerError
+from mer.progress import Step
 
 MODALITIES = ("audio", "video")
 LONG_S = 20.0  # features are made of the first 20 s

@@ -22,12 +22,12 @@ from mer.data.prepare.manifest import MANIFEST, NO_CLIP, Entry, Manifest, Pictur
 from mer.data.prepare.placing import Link, place
 from mer.data.prepare.raw_clips import RawClip, clip_folders, find_csv, index_clips, rank
 from mer.data.prepare.report import Prepared, log_lines
-from mer.data.progress import Step
 from mer.data.readers.meld import MELD
 from mer.data.registry import load_corpus
 from mer.data.types import Utterance
 from mer.errors import MerError
 from mer.files import atomic_path, sha256_file, write_text
+from mer.progress import Step
 
 LOG = "prepare.log"
 SAVE_EVERY_S = 20.0

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from mer.data.media import MediaFault, clip_path
-from mer.data.progress import Step
 from mer.data.readers.csv_dataset import SPLITS, Dataset
 from mer.data.readers.csv_rows import read_rows
 from mer.data.registry import find_dataset, load_corpus
@@ -30,6 +29,7 @@ from mer.data.transcribe.word_errors import word_errors, words
 from mer.data.types import Corpus, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
+from mer.progress import Step
 
 MARKER = "transcripts.json"  # says that the folder is ours to write again, and how the text came about
 TEXT_COLUMN = "Utterance"

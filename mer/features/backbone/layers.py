@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from mer.config import EncoderConfig
 from mer.errors import MerError
+from mer.features.backbone.files import modality_of
+
+if TYPE_CHECKING:
+    pass
 
 
 def select_layers(
@@ -31,3 +36,17 @@ def select_layers(
     if len(set(indices)) != len(indices):
         raise MerError(key, f"{list(layers)} names a layer twice: {indices}", allowed=allowed)
     return indices
+
+
+def check_depth(config: EncoderConfig, depth: int) -> None:
+    """Raises: MerError when no layer would be left to tune, or the head reads one that is not."""
+    from mer.features.backbone.layers import select_layers
+
+    reads = select_layers(config.layers, depth + 1)
+    if min(reads) <= config.freeze_layers:
+        allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"
+        raise MerError(
+            f"encoders.{modality_of(config)}.layers",
+            f"the head reads hidden state {min(reads)}, which is not tuned: freeze_layers is {config.freeze_layers}",
+            allowed=allowed if config.freeze_layers < depth else f"freeze_layers below {depth}, the number of layers",
+        )

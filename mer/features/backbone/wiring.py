@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
+from mer.config import EncoderConfig
 from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.loading import quiet
 
@@ -146,26 +146,6 @@ class ClipWiring(Wiring):
         Args: raw: units of raw input. frames: hidden states that hear the clip, where not all do.
         """
         raise NotImplementedError
-
-
-def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
-    """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
-    if not isinstance(encoder, TextEncoderConfig):
-        return clip_wiring(encoder, found)
-    from mer.features.text.wiring import TextWiring
-
-    return TextWiring(encoder, found)
-
-
-def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
-    """`wiring_of` an encoder of media files."""
-    if isinstance(encoder, AudioEncoderConfig):
-        from mer.features.audio.wiring import speech_wiring
-
-        return speech_wiring(encoder, found)
-    from mer.features.video.wiring import video_wiring
-
-    return video_wiring(encoder, found)
 
 
 def no_weights() -> ExitStack:

@@ -26,9 +26,9 @@ import numpy as np
 
 from mer.errors import MerError
 from mer.features.cache import tensors
+from mer.features.cache.key import FORMAT_VERSION, key_of
 from mer.features.cache.sequences import Tokens
 from mer.features.cache.tensors import THE_WAY_OUT
-from mer.features.from_text.request import FORMAT_VERSION, key_of
 from mer.files import write_json
 
 KEY_LENGTH = 12  # of the key in a file name; the header has all of it

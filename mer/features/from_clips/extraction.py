@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -20,12 +20,11 @@ import numpy as np
 
 from mer.config import ClipEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
-from mer.errors import MerError
 from mer.features.backbone.clip_encoder import ClipEncoder, ClipReader, LoadedClip
 from mer.features.cache import tensors
-from mer.features.cache.shards import as_stored, plan_batches, plan_shards
+from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, plan_batches, plan_shards, shard_file
 from mer.features.from_clips.decode_ahead import ahead_of
-from mer.features.reading import ClipRow, Extracted, Shard, ShardResult, Spread
+from mer.features.reading import ClipRow, Extracted, ShardResult, Spread
 from mer.files import sha256_json
 from mer.progress import Step
 
@@ -156,20 +155,6 @@ def probe_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int,
     return lengths, {rows[row].id: fault for row, fault in enumerate(probed) if isinstance(fault, str)}
 
 
-def is_finished(path: Path, plan: str, shard: Shard, tensor: str = "features") -> bool:
-    """A shard of an interrupted run, whole and of this very plan; anything else is made again.
-
-    Args: tensor: that has a row for every clip.
-    """
-    if not path.is_file():
-        return False
-    try:
-        header = tensors.read_header(path)
-    except MerError:
-        return False
-    return bool(header.get("plan") == plan and header["shapes"][tensor][0] == sum(map(len, shard)))
-
-
 def _read_shard(path: Path) -> ShardResult:
     header = tensors.read_header(path)
     return ShardResult(tensors.read(path)["features"], header["faults"], header["notes"])
@@ -209,14 +194,6 @@ def on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     with tempfile.TemporaryFile(dir=folder) as file:
         os.posix_fallocate(file.fileno(), 0, math.prod(shape) * np.dtype(dtype).itemsize)
         return np.memmap(file, dtype, "r+", shape=shape)
-
-
-def clips_in(shards: Mapping[int, Shard]) -> int:
-    return sum(len(batch) for shard in shards.values() for batch in shard)
-
-
-def shard_file(parts: Path, number: int) -> Path:
-    return parts / f"{number:05d}.safetensors"
 
 
 def _threads() -> int:

@@ -18,18 +18,12 @@ from mer.data.media import MediaFault, clip_path
 from mer.errors import MerError
 from mer.features import audio, video
 from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
-from mer.features.backbone.files import (
-    BackboneFolder,
-    Fingerprint,
-    describe_backbone,
-    fingerprint,
-    locate,
-    modality_of,
-)
+from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint, locate, modality_of
 from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import file_name
+from mer.features.cache.key import FORMAT_VERSION, STORAGE, key_of, labels_hash
+from mer.features.describe import describe_backbone
 from mer.features.from_clips.extraction import VANISHED, extract_clips
-from mer.features.from_text.request import FORMAT_VERSION, STORAGE, key_of, labels_hash
 from mer.features.reading import ClipRow, Extracted, Prepared, Spread
 from mer.progress import Progress, Step, reporting
 

@@ -16,17 +16,10 @@ import numpy as np
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.cache import tensors
 from mer.features.cache.sequences import Tokens
-from mer.features.cache.shards import as_stored
-from mer.features.from_clips.extraction import (
-    clips_in,
-    is_finished,
-    on_disk,
-    plan_clips,
-    read_shards,
-    shard_file,
-)
+from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, shard_file
+from mer.features.from_clips.extraction import on_disk, plan_clips, read_shards
 from mer.features.from_clips.states import ClipStates, Ragged
-from mer.features.reading import ClipRow, Extracted, Shard
+from mer.features.reading import ClipRow, Extracted
 from mer.files import sha256_json
 from mer.progress import Step
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
-from mer.features.backbone.wiring import clip_wiring
+from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import file_name
-from mer.features.cache.sequences import bytes_of
+from mer.features.cache.key import key_of
+from mer.features.cache.sequences import TOKEN_FORMAT, bytes_of
 from mer.features.from_clips.extraction import probe_clips
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequence_extraction import extract_tokens
 from mer.features.from_clips.states import ClipStates, open_reader
-from mer.features.from_text.request import key_of
-from mer.features.from_text.sequences import TOKEN_FORMAT, check_depth
+from mer.features.partial import clip_wiring
 from mer.features.reading import Extracted, Prepared, Spread
 from mer.progress import Progress, Step
 

@@ -16,7 +16,7 @@ import numpy as np
 from mer.config import AudioEncoderConfig, ClipEncoderConfig
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.backbone.files import BackboneFolder
-from mer.features.backbone.wiring import clip_wiring
+from mer.features.partial import clip_wiring
 
 if TYPE_CHECKING:
     from mer.features.audio.pretrained import AudioReader
@@ -51,7 +51,7 @@ class ClipStates:
         self.unit_shape = self.wiring.unit_shape(self.start)
         self.device, self._lower = "cpu", None
         if self.start is not None:
-            from mer.features.lower_part import lower_part
+            from mer.features.partial import lower_part
 
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
             noise = torch.Generator().manual_seed(0)

@@ -10,14 +10,27 @@ import numpy as np
 from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus, windows
 from mer.errors import MerError
-from mer.features.backbone.files import describe_backbone, fingerprint, locate
+from mer.features.backbone.files import fingerprint, locate
 from mer.features.cache.feature_file import file_name
-from mer.features.from_text.request import FeatureRequest, content_hash, key_of
+from mer.features.cache.key import key_of
+from mer.features.cache import shards
+from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
+from mer.features.describe import describe_backbone
+from mer.features.from_text.request import FeatureRequest, content_hash
 from mer.features.reading import Extracted, Prepared
 from mer.progress import Step
 
 if TYPE_CHECKING:
     from mer.features.text.pretrained import Encoder
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from mer.features.cache import tensors
+from mer.features.text.turn_tokenizer import TokenInput
+from mer.files import sha256_json
+
+Encode = Callable[[Sequence[TokenInput]], np.ndarray]
 
 
 class TextReading:
@@ -44,7 +57,6 @@ class TextReading:
         return Prepared(split, ids, labels, corpus.label_names, rows, ingredients, path)
 
     def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
-        from mer.features.cache.shards import extract
         from mer.features.text.pretrained import (
             Encoder,  # torch and transformers: seconds to import, so only when needed
         )
@@ -63,3 +75,56 @@ class TextReading:
             for task, names in prepared.label_names.items()
         }
         return Extracted(features, encoded, label_text)
+
+
+def extract(
+    inputs: Sequence[TokenInput],
+    encode: Encode,
+    *,
+    parts: Path,
+    key: str,
+    step: Step,
+) -> tuple[np.ndarray, int]:
+    """Encode every input, taking over the whole shards that an interrupted run left in `parts`.
+
+    Args:
+        inputs: one per row; equal ones are encoded once.
+        encode: B inputs to float32 (B, L+1, D).
+        parts: folder for shards, removed by the caller once the result is safe.
+        key: of the file being made; shards of another key or another plan are not used.
+    Returns: (N, L+1, D), and the number of texts encoded just now. float16, or float32 if a value exceeds float16.
+    Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
+    """
+    distinct = list(dict.fromkeys(inputs))
+    batches = plan_batches([len(item.ids) for item in distinct], shards.TOKENS_PER_BATCH)
+    plan = sha256_json([key, batches])
+    done = encoded = 0
+    rows: list[np.ndarray] = []
+    for number, shard in enumerate(plan_shards(batches, shards.SHARD_ROWS)):
+        path, count = parts / f"{number:05d}.safetensors", sum(map(len, shard))
+        block = read_if_finished(path, plan, count)
+        if block is None:
+            pieces: list[np.ndarray] = []
+            if encoded == 0:
+                step(done, len(distinct))  # the clock starts here: what a killed run left behind took no time now
+            for piece in encode_batches(shard, distinct, encode):
+                pieces.append(piece)
+                encoded += len(piece)
+                step(done + sum(map(len, pieces)), len(distinct))
+            block = np.concatenate(pieces)
+            tensors.write(path, {"features": block}, {"plan": plan})
+        rows.append(block)
+        done += count
+    if encoded == 0:
+        step(done, len(distinct))
+    block = np.concatenate(rows)  # widens to float32 when one shard had to
+    place = np.empty(len(distinct), dtype=np.int64)
+    place[list(itertools.chain.from_iterable(batches))] = np.arange(len(distinct))
+    position = {item: place[i] for i, item in enumerate(distinct)}
+    return block[[position[item] for item in inputs]], encoded
+
+
+def encode_batches(batches: list[list[int]], distinct: Sequence[TokenInput], encode: Encode) -> Iterator[np.ndarray]:
+    """Each batch's hidden states, rounded as they are stored. Raises: MerError when one is not finite."""
+    for batch in batches:
+        yield as_stored(encode([distinct[i] for i in batch]))

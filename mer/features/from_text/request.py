@@ -17,12 +17,8 @@ import numpy as np
 
 from mer.config import DataConfig, Speaker, TextEncoderConfig
 from mer.features.backbone.files import BackboneFolder, Fingerprint
+from mer.features.cache.key import FORMAT_VERSION, STORAGE, Dtype, labels_hash
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION, PROMPT, Pooler, TurnWindow
-from mer.files import sha256_json
-
-FORMAT_VERSION = 1  # of the file; raise it when its layout changes
-Dtype = Literal["float32", "bfloat16"]
-STORAGE = "float16, or float32 where a value exceeds float16"
 
 
 @dataclass(frozen=True)
@@ -97,10 +93,6 @@ class FeatureRequest:
         return {**self.words(), "backbone": backbone, "content_sha256": content_sha256}
 
 
-def key_of(ingredients: Mapping[str, Any]) -> str:
-    return sha256_json(ingredients)
-
-
 def content_hash(
     windows: Sequence[TurnWindow], labels: Mapping[str, np.ndarray], label_names: Mapping[str, tuple[str, ...]]
 ) -> str:
@@ -111,8 +103,3 @@ def content_hash(
         digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
     digest.update(labels_hash(labels, label_names).encode())
     return digest.hexdigest()
-
-
-def labels_hash(labels: Mapping[str, np.ndarray], label_names: Mapping[str, tuple[str, ...]]) -> str:
-    """SHA-256 of all labels and their names."""
-    return sha256_json({task: [label_names[task], labels[task].tolist()] for task in label_names})

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus
-from mer.errors import MerError
-from mer.features.backbone.files import BackboneFolder, describe_backbone, modality_of
+from mer.features.backbone.files import BackboneFolder
+from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import file_name
-from mer.features.cache.sequences import Tokens, bytes_of
+from mer.features.cache.key import key_of
+from mer.features.cache.sequences import TOKEN_FORMAT, Tokens, bytes_of
+from mer.features.describe import describe_backbone
 from mer.features.from_text.pooled import TextReading
-from mer.features.from_text.request import key_of
 from mer.features.reading import Extracted, Prepared
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Step
@@ -28,7 +29,6 @@ from mer.progress import Step
 if TYPE_CHECKING:
     from mer.features.partial import BaseWeights
 
-TOKEN_FORMAT = 1  # raise it when the layout of a token table changes
 _CHECKED_TEXTS = 8
 
 
@@ -150,7 +150,7 @@ class TokenStates:
     def _load(self) -> Any:
         import torch
 
-        from mer.features.lower_part import lower_part
+        from mer.features.partial import lower_part
 
         assert self.start is not None
         example = torch.arange(5, 5 + _CHECKED_TEXTS)[None]
@@ -172,17 +172,3 @@ def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnToke
     tokenizer = load_tokenizer(found)
     limit = min(config.context.max_tokens, token_limit(found, tokenizer))
     return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
-
-
-def check_depth(config: EncoderConfig, depth: int) -> None:
-    """Raises: MerError when no layer would be left to tune, or the head reads one that is not."""
-    from mer.features.backbone.layers import select_layers
-
-    reads = select_layers(config.layers, depth + 1)
-    if min(reads) <= config.freeze_layers:
-        allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"
-        raise MerError(
-            f"encoders.{modality_of(config)}.layers",
-            f"the head reads hidden state {min(reads)}, which is not tuned: freeze_layers is {config.freeze_layers}",
-            allowed=allowed if config.freeze_layers < depth else f"freeze_layers below {depth}, the number of layers",
-        )

@@ -14,7 +14,7 @@ import torch
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, read_config
 from mer.features.backbone.loading import quiet, refusing, require_whole
-from mer.features.from_text.request import Dtype
+from mer.features.cache.key import Dtype
 from mer.features.text.turn_tokenizer import Pooler, TokenInput, TurnTokenizer
 
 # These count positions from the padding id on, so that many rows of their position table are never used.

@@ -16,9 +16,10 @@ from typing import Any, Self
 from mer.config import ClipEncoderConfig, is_signal
 from mer.errors import MerError
 from mer.features.backbone.files import Fingerprint, fingerprint
+from mer.features.cache.shards import Shard
 from mer.features.from_clips.extraction import VANISHED, encode_shards
 from mer.features.from_clips.pooled import locate_clip_backbone, open_clip_encoder
-from mer.features.reading import ClipRow, Shard, ShardResult
+from mer.features.reading import ClipRow, ShardResult
 
 _AHEAD = 2  # shards a worker holds, so that the next one is there when it has read one
 _LOSSES = 3  # so many workers dead over one shard, or while they open the encoder, end the extraction
@@ -49,7 +50,7 @@ class RaySpread:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
-        from mer.study.cluster.trials import refuse_silent
+        from mer.study.cluster.connect import refuse_silent
 
         refuse_silent(self.address)
         return self
@@ -118,7 +119,7 @@ class RaySpread:
     def _start(self) -> None:
         if not self._started:
             # Here, not above: workers import this module, and need neither the study's engine nor Optuna for it.
-            from mer.study.cluster.trials import start_ray
+            from mer.study.cluster.connect import start_ray
 
             start_ray(self.address)
             self._started = True

@@ -12,9 +12,10 @@ from mer.checkpoints.export_folder import Export, read_export
 from mer.data.registry import present_splits
 from mer.errors import MerError
 from mer.naming import method_name
+from mer.study.evaluate.compare import Judged, compare
 from mer.study.evaluate.mlflow_scores import log_test_scores
 from mer.study.evaluate.report_on_dev import judged_on_dev, report_dev
-from mer.study.evaluate.report_on_test import Evaluated, Judged, compare, print_results, results_json, write_results
+from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.runner import Options

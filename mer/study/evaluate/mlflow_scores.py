@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.ledger import readable_journal
-from mer.study.tracking.tracker import TAG_GENERATION, TAG_TRIAL, Store
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, Store
 
 
 def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from mer.files import write_json
 from mer.naming import label_of, method_name
 from mer.statistics import describe
-from mer.study.evaluate.report_on_test import Judged
+from mer.study.evaluate.compare import Judged
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import FOLDER, read_predictions
 

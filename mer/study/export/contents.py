@@ -18,12 +18,13 @@ from mer.errors import MerError
 from mer.features import FeatureTable
 from mer.features.backbone.files import locate, processor_files, tokenizer_files, weight_files
 from mer.files import sha256_file
-from mer.models.adapters import backbone_prefix, peft_config, peft_tensors
+from mer.models.adapters import peft_config, peft_tensors
+from mer.models.weight_names import backbone_prefix
 from mer.predictor import WORDS
 from mer.study.export.model_card import is_sample
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
-from mer.study.show.leaderboard import Standing
+from mer.study.folder.standings import Standing
 from trainables.shared_features import layers_of
 
 

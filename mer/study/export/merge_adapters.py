@@ -9,7 +9,8 @@ from torch import Tensor
 from mer.checkpoints.tensors import prefixed, under
 from mer.config import TrialConfig
 from mer.errors import MerError
-from mer.models.adapters import backbone_prefix, merge_adapters
+from mer.models.adapters import merge_adapters
+from mer.models.weight_names import backbone_prefix
 from mer.training import Layers, build_model
 
 

@@ -12,7 +12,7 @@ from mer.checkpoints.tensors import load_tensors
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.folder.read_study import StudyRecord
-from mer.study.show.leaderboard import Standing
+from mer.study.folder.standings import Standing
 from trainables.base import BEST, best_file
 
 

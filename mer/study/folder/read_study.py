@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 from mer.errors import MerError, did_you_mean
 from mer.study.folder.claim import JOURNAL
 from mer.study.folder.lock import live_owner
+from mer.study.folder.standings import Standing, standing_of
 from mer.study.search.ledger import readable_journal
-from mer.study.show.leaderboard import Standing, standing_of
 from mer.study.space.spec import Objective
 
 

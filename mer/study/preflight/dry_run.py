@@ -22,8 +22,9 @@ from mer.errors import MerError
 from mer.features.backbone.files import locate
 from mer.features.cache.sequences import Tokens
 from mer.features.disk_space import refuse_no_room
+from mer.features.from_clips.live import LiveClipTokens
 from mer.features.from_clips.sequences import ClipTokenReading
-from mer.features.live import LiveClipTokens, LiveTokens
+from mer.features.from_text.live import LiveTokens
 from mer.model_outputs import describe_encoder, width_of
 from mer.study.preflight.feature_plan import SPLITS, check_plan, settings_of, tuned_encoders
 from mer.study.show.words import short, short_names

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from mer.study.search.ledger import Ledger, params_of
+from mer.study.folder.standings import _WORDS, Standing, standing_of
+from mer.study.search.ledger import Ledger
 from mer.study.show.words import short, short_names, show
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 
-_WORDS = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "stopped early",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "interrupted",
-    TrialState.WAITING: "waiting",
-}
 _TOP = 10
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One trial's place: its best epoch's dev metrics and what was drawn for it."""
-
-    number: int
-    state: str
-    best: dict[str, float]
-    params: dict[str, Any]
-    reason: str
 
 
 class Results:
@@ -142,14 +124,6 @@ class Results:
         reasons = Counter(s.reason for s in self.standings if s.state == "failed")
         for reason, count in reasons.most_common(3):
             console.print(f"{count} failed: {reason}", highlight=False)
-
-
-def standing_of(trial: FrozenTrial) -> Standing:
-    """What the ledger says of one trial."""
-    ending = trial.user_attrs.get("ending", {})
-    return Standing(
-        trial.number, _WORDS[trial.state], ending.get("best") or {}, params_of(trial), ending.get("reason", "")
-    )
 
 
 def _range(param: Param) -> str:

@@ -15,9 +15,8 @@ from rich.text import Text
 
 from mer.config import TrialConfig
 from mer.study.search.reports import Outcome, Row
-from mer.study.show.words import show
+from mer.study.show.words import run_name, show
 from mer.study.space.spec import StudySpec
-from mer.study.tracking.tracker import run_name
 
 _REDRAW_S = 0.25
 _LABELS = {"finished": "finished", "cut": "stopped early", "nonfinite": "failed", "error": "failed"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mer.config import TrialConfig
 
 
 def show(metric: str, value: float | None) -> str:
@@ -28,3 +31,12 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
                 break
         short[key] = tail
     return short
+
+
+def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None) -> str:
+    """A name that a person can read in a list: number, loss, the first few sampled values."""
+    kind = config.loss.contrastive.kind if config else "refused"
+    loss = config.loss.classification.kind if config and kind == "none" else kind
+    names = short_names(list(params))
+    shown = [f"{names[key]}={short(value)}" for key, value in list(params.items())[:3]]
+    return " ".join([f"{number:05d}", loss, *shown])

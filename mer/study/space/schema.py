@@ -88,4 +88,3 @@ def _allowed(field: FieldInfo) -> str:
     ]
     kind = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else ""
     return " ".join([kind, *found]).strip()
-

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.study.tracking.tracker import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, Store
+from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, Store
 
 TAG_EXPORT = "mer.export"
 

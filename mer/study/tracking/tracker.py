@@ -13,48 +13,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, flatten, nest
-from mer.files import atomic_path, write_json
+from mer.files import write_json
 from mer.study.folder.artifacts import FOLDER, read_history, write_artifacts
 from mer.study.search.ledger import params_of
 from mer.study.search.reports import Outcome, Row
-from mer.study.show.words import short, short_names
+from mer.study.show.words import run_name
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.store import (
+    NOTE_TAG,
+    PARENT_TAG,
+    STATUS,
+    TAG_GENERATION,
+    TAG_OUTCOME,
+    TAG_STUDY,
+    TAG_TRIAL,
+    Store,
+    _create_database,
+)
 
-STATUS = {"finished": "FINISHED", "cut": "KILLED", "nonfinite": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
-TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", "mer.generation", "mer.study"
-PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 _NOT_METRICS = ("epoch", "timestamp_ms")
-
-
-@dataclass(frozen=True)
-class Store:
-    """Where MLflow keeps records and files. `artifacts` is None when a server decides."""
-
-    uri: str
-    artifacts: str | None
-
-    @property
-    def shown(self) -> str:
-        """The address as it may be printed and stored: without user, password and query."""
-        parts = urlsplit(self.uri)
-        if not parts.netloc:
-            return self.uri
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-    @classmethod
-    def under(cls, studies: Path, uri: str | None) -> Store:
-        """The store that `MLFLOW_TRACKING_URI` names, else SQLite in the studies folder."""
-        if uri:
-            return cls(uri, None)
-        folder = studies.resolve()
-        return cls(f"sqlite:///{folder}/mlflow.db", (folder / "mlartifacts").as_uri())
 
 
 @dataclass(frozen=True)
@@ -290,27 +272,3 @@ class Tracker:
 
     def _trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:05d}"
-
-
-def _create_database(uri: str) -> None:
-    """Make a new SQLite store whole or not at all: a driver killed inside MLflow's migrations would leave a database
-    that never opens again."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.exists():
-        return
-    from mlflow import MlflowClient
-
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if path.exists():  # another study's driver made it meanwhile
-            return
-        with atomic_path(path) as temporary:
-            MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
-
-
-def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None) -> str:
-    """A name that a person can read in a list: number, loss, the first few sampled values."""
-    kind = config.loss.contrastive.kind if config else "refused"
-    loss = config.loss.classification.kind if config and kind == "none" else kind
-    names = short_names(list(params))
-    shown = [f"{names[key]}={short(value)}" for key, value in list(params.items())[:3]]
-    return " ".join([f"{number:05d}", loss, *shown])

@@ -1,0 +1,93 @@
+"""Encode single clips with the backbone itself, as extraction would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mer.config import ClipEncoderConfig
+from mer.data.media import MediaFault
+from mer.features.backbone.clip_encoder import ClipEncoder
+from mer.features.backbone.files import BackboneFolder, modality_of
+from mer.features.reading import ClipRow, Extracted, LiveFeatures
+from mer.progress import Progress, reporting
+
+if TYPE_CHECKING:
+    from mer.features.from_clips.states import ClipStates
+
+
+class LiveClips:
+    """A backbone that reads media files as `mer.features.ensure` would. Loads it at the first call.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie; None for signal statistics.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder | None) -> None:
+        self.config, self.found = config, found
+        self.modality = modality_of(config)
+        self._encoder: ClipEncoder | None = None
+
+    def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
+        """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
+        from mer.features.from_clips.extraction import read_clips
+        from mer.features.from_clips.pooled import open_clip_encoder
+
+        encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
+        with reporting(progress, f"reading {self.modality}", "clips") as step:
+            done = read_clips(_clip_rows(paths), encoder, step)
+        return _told(paths, done, done.features_NLD)
+
+
+class LiveClipTokens:
+    """Read media files that belong to no dataset as a tuned encoder reads them: as `from_clips.sequences` caches it.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder) -> None:
+        self.config, self.found = config, found
+        self.modality = modality_of(config)
+        self._states: ClipStates | None = None
+
+    @cached_property
+    def base(self) -> dict[str, np.ndarray]:
+        """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
+        from mer.features.partial import base_weights
+
+        return base_weights(self.config, self.found)
+
+    def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
+        """Tokens of every clip, in the place of features; the row of one that cannot be read is empty."""
+        from mer.features.from_clips.sequence_extraction import read_tokens
+        from mer.features.from_clips.states import ClipStates
+
+        base = self.base if self.config.first_tuned is not None else None
+        states = self._states = self._states or ClipStates(self.config, self.found, base)
+        with reporting(progress, f"reading {self.modality}", "clips") as step:
+            done = read_tokens(_clip_rows(paths), states, states.wiring.width, step)
+        return _told(paths, done, done.tokens)
+
+
+def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:
+    return [
+        ClipRow(f"{place}", None, None, str(path)) if isinstance(path, MediaFault) else ClipRow(f"{place}", path, "")
+        for place, path in enumerate(paths)
+    ]
+
+
+def _told(paths: Sequence[Path | MediaFault], done: Extracted, features: Any) -> LiveFeatures:
+    """What was read, with faults and notes by path."""
+    from mer.features.from_clips.extraction import VANISHED
+
+    faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
+    by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]
+    cut = ["cut to its first" in done.notes.get(f"{place}", "") for place in range(len(paths))]
+    return LiveFeatures(features, np.array(cut, dtype=bool), done.present_N, *by_path)
