@@ -1,0 +1,16 @@
+"""Measure time, memory and scores of this project against simpler ways to do the same. README.md says how to run them.
+
+first_result          time from command to first result, against a bare Ray Tune trial
+extraction            clips per second of feature extraction, against a loop over the clips
+extraction_memory     memory of an extraction over the number of clips
+video_decoding        time to read sixteen frames of a clip with OpenCV, PyAV and torchcodec
+layer_split           time per training step with and without cached frozen layers
+tuned_steps           steps of a tuned text encoder: cached, live, and with the Hugging Face Trainer
+hugging_face_trainer  the Trainer's side of `tuned_steps`
+random_roberta        a RoBERTa with random weights and its tokenizer, for `tuned_steps`
+shared_base           memory of workers that tune one backbone, with its weights shared or not
+shared_memory         memory of each further worker that maps the same features
+distillation          one merged distillation, against a sequence of runs
+missing_modality      dev scores of a fused model over the share of rows that lack a modality
+logistic_regression   logistic regression and an SVM on cached features, against a study's seeds
+"""

@@ -1,6 +1,37 @@
 """mer: hyper-parameter search for multimodal emotion recognition in conversation, on Ray Tune.
 
 `mer.load(DIR)` opens an exported model.
+
+Commands, each also `python -m mer.COMMAND`:
+    cli               `mer COMMAND`: the list of all commands
+    tune              run a study
+    extract           extract a study's features ahead of it
+    export            write a trial as a folder that loads anywhere
+    evaluate          train an export's configuration with several seeds and score test once per seed
+    predict           label texts, clips or standard input with an export
+    verify            run a trial again and compare every number
+    store             list, check and clean up the weights that studies keep
+    ui                open MLflow's pages on the store of the studies
+
+Parts, from the top down: each imports from those below it only.
+    study             a search over trials: space, search, folder, tracking, export, evaluation
+    model_outputs     outputs of an exported model, cached like the features of a backbone
+    predictor         an exported model that labels texts and clips
+    training          the epoch loop of one trial
+    statistics        intervals and tests over seeds and dialogues
+    naming            names of methods and checkpoints in the reference project's style
+    models            heads, fusions and tuned encoders
+    losses            objectives of training
+    features          outputs of frozen encoders, extracted once and cached
+    data              datasets, their clips, and the generated sample corpus
+    checkpoints       tensor files, and the store that keeps equal ones once
+    config            the configuration of one trial
+    cli_app           launching of typer commands, and their --debug option
+    console           how commands speak: quiet libraries, one message per fault, exit codes
+    files             files that are whole or absent
+    progress          progress bars
+    torchaudio_guard  torchaudio beside a CPU-only torch
+    errors            faults that a user can mend
 """
 
 from typing import Any

@@ -1,4 +1,11 @@
-"""Ray Trainables by the name a search space gives them. A fixed registry: YAML can name nothing else."""
+"""Ray Trainables: the classes by which Ray Tune runs a TrainingRun.
+
+    base             MerTrainable: sets up, steps and reports one trial after another
+    cached           the trial of every modality, fusion and distillation, on cached features
+    shared_features  features and backbone weights in Ray's object store, read by every worker
+
+`TRAINABLES` maps each name that a search space may use under `trainable:` to its class; no other can be named.
+"""
 
 _CACHED = "trainables.cached:CachedTrainable"
 TRAINABLES = {"text": _CACHED, "audio": _CACHED, "video": _CACHED, "fusion": _CACHED, "distill": _CACHED}
