@@ -11,9 +11,9 @@ from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus, windows
 from mer.errors import MerError
 from mer.features.backbone.files import fingerprint, locate
+from mer.features.cache import shards
 from mer.features.cache.feature_file import file_name
 from mer.features.cache.key import key_of
-from mer.features.cache import shards
 from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
 from mer.features.describe import describe_backbone
 from mer.features.from_text.request import FeatureRequest, content_hash
