@@ -20,8 +20,8 @@ from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import BackboneCard, FeatureTable, describe_backbone, ensure_features, load_features
 from mer.features.backbone.layers import check_depth
-from mer.features.cache.feature_file import check_header, file_name
-from mer.features.cache.key import FORMAT_VERSION, key_of, labels_hash
+from mer.features.cache.feature_file import check_header, place_of
+from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
 from mer.features.reading import Extracted, Prepared, Spread
 from mer.files import sha256_file, sha256_json
@@ -131,7 +131,7 @@ class ModelReading:
         files = own_features(self.export, data, split, cache=cache, progress=self.progress, spread=self.spread)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, files, labels)
-        path = cache / data.dataset / "model" / self.slug / file_name(split, key_of(ingredients))
+        path = place_of(ingredients, cache=cache, slug=self.slug)
         ids = tuple(utterance.id for utterance in corpus.utterances(split))
         return Prepared(split, ids, labels, corpus.label_names, list(files.items()), ingredients, path)
 
@@ -153,22 +153,21 @@ class ModelReading:
     ) -> dict[str, Any]:
         """The key's: the model's bytes and the keys of what it reads, which hold backbone, context, data and all."""
         keys = {modality: check_header(path)["key"] for modality, path in files.items()}
-        return {
-            "format": FORMAT_VERSION,
-            "modality": "model",
-            "dataset": corpus.name,
-            "split": split,
-            "backbone": {
-                "name": self.name,
-                "revision": None,
-                "weights_sha256": self.weights,
-                "tokenizer_sha256": "",
-                "config_sha256": sha256_file(self.export.folder / "config.json"),
-                "dtype": "float32",
-            },
-            "input": {"modalities": list(files), "class_names": list(self.export.class_names)},
-            "pooler": "h",
-            "storage": "float32",
-            "torch": torch.__version__.split("+")[0],
-            "content_sha256": sha256_json([keys, labels_hash(labels, corpus.label_names)]),
-        }
+        made = ingredients_of(
+            modality="model",
+            dataset=corpus.name,
+            split=split,
+            backbone=backbone_words(
+                self.name,
+                None,
+                "float32",
+                weights=self.weights,
+                tokenizer="",
+                config=sha256_file(self.export.folder / "config.json"),
+            ),
+            reads={"modalities": list(files), "class_names": list(self.export.class_names)},
+            pooler="h",
+            storage="float32",
+            content_sha256=sha256_json([keys, labels_hash(labels, corpus.label_names)]),
+        )
+        return {**made, "torch": torch.__version__.split("+")[0]}

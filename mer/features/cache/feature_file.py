@@ -78,6 +78,15 @@ def file_name(split: str, key: str) -> str:
     return f"{split}-{key[:KEY_LENGTH]}.safetensors"
 
 
+def place_of(ingredients: Mapping[str, Any], *, cache: Path, slug: str) -> Path:
+    """The path of the file with these ingredients: `<cache>/meld/text/<slug>/dev-<key>.safetensors`.
+
+    Args: slug: the backbone's name as a folder.
+    """
+    folder = cache / ingredients["dataset"] / ingredients["modality"] / slug
+    return folder / file_name(ingredients["split"], key_of(ingredients))
+
+
 def write_features(
     path: Path,
     *,

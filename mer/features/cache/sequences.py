@@ -8,15 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
-
-TOKEN_FORMAT = 1  # raise it when the layout of a token table changes
-
 
 _PREFIX = "tokens."
 

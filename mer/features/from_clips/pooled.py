@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +18,8 @@ from mer.features import audio, video
 from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
 from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint, locate, modality_of
 from mer.features.backbone.hash_memo import HashMemo
-from mer.features.cache.feature_file import file_name
-from mer.features.cache.key import FORMAT_VERSION, STORAGE, key_of, labels_hash
+from mer.features.cache.feature_file import place_of
+from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
 from mer.features.describe import describe_backbone
 from mer.features.from_clips.extraction import VANISHED, extract_clips
 from mer.features.reading import ClipRow, Extracted, Prepared, Spread
@@ -75,7 +73,7 @@ class ClipReading:
         rows = self._rows(corpus, utterances, split, cache)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, rows, labels)
-        path = cache / data.dataset / self.modality / self.slug / file_name(split, key_of(ingredients))
+        path = place_of(ingredients, cache=cache, slug=self.slug)
         return Prepared(split, tuple(row.id for row in rows), labels, corpus.label_names, rows, ingredients, path)
 
     def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
@@ -152,24 +150,16 @@ class ClipReading:
     def _ingredients(
         self, corpus: Corpus, split: str, rows: Sequence[ClipRow], labels: dict[str, np.ndarray]
     ) -> dict[str, Any]:
-        return {
-            "format": FORMAT_VERSION,
-            "modality": self.modality,
-            "dataset": corpus.name,
-            "split": split,
-            "backbone": {
-                "name": self.name,
-                "revision": self.card.revision,
-                "weights_sha256": self.hashes.weights,
-                "tokenizer_sha256": self.hashes.tokenizer,
-                "config_sha256": self.hashes.config,
-                "dtype": self.config.dtype,
-            },
-            "input": preprocessing_words(self.config, self.found),
-            "pooler": self.card.pooler if self.config.pooler == "auto" or self.found is None else self.config.pooler,
-            "storage": STORAGE,
-            "content_sha256": clips_hash(rows, labels, corpus.label_names),
-        }
+        own_way = self.config.pooler == "auto" or self.found is None
+        return ingredients_of(
+            modality=self.modality,
+            dataset=corpus.name,
+            split=split,
+            backbone=backbone_words(self.name, self.card.revision, self.config.dtype, **asdict(self.hashes)),
+            reads=preprocessing_words(self.config, self.found),
+            pooler=self.card.pooler if own_way else self.config.pooler,
+            content_sha256=clips_hash(rows, labels, corpus.label_names),
+        )
 
     @staticmethod
     def _why(placed: Sequence[Path | str]) -> str:
@@ -178,11 +168,7 @@ class ClipReading:
 
 def clips_hash(rows: Sequence[ClipRow], labels: dict[str, np.ndarray], label_names: Any) -> str:
     """SHA-256 of ids, the content of every clip, labels and label names, in row order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps([row.id, row.sha256]).encode() + b"\n")
-    digest.update(labels_hash(labels, label_names).encode())
-    return digest.hexdigest()
+    return rows_hash(([row.id, row.sha256] for row in rows), labels, label_names)
 
 
 def _crop(root: Path, relative: str) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
 from mer.features.backbone.layers import check_depth
-from mer.features.cache.feature_file import file_name
-from mer.features.cache.key import key_of
-from mer.features.cache.sequences import TOKEN_FORMAT, bytes_of
+from mer.features.cache.feature_file import place_of
+from mer.features.cache.key import ingredients_of_sequences
+from mer.features.cache.sequences import bytes_of
 from mer.features.from_clips.extraction import probe_clips
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequence_extraction import extract_tokens
@@ -37,19 +37,14 @@ class ClipTokenReading(ClipReading):
 
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
         usual = super().prepare(corpus, data, split, cache)
-        ingredients = {
-            **usual.ingredients,
-            "modality": "tokens",
-            "tokens": {
-                "format": TOKEN_FORMAT,
-                "hidden_state": self.start,
-                "of": self.card.layers,
-                "width": self.card.width,
-            },
-        }
-        if self.start is None:  # raw input: no arithmetic in it
-            ingredients["backbone"] = {**usual.ingredients["backbone"], "dtype": "float16"}
-        path = cache / data.dataset / "tokens" / self.slug / file_name(split, key_of(ingredients))
+        ingredients = ingredients_of_sequences(
+            usual.ingredients,
+            hidden_state=self.start,
+            hidden_states=self.card.layers,
+            width=self.card.width,
+            raw_dtype="float16" if self.start is None else None,
+        )
+        path = place_of(ingredients, cache=cache, slug=self.slug)
         return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
     def bytes_for(self, prepared: Prepared) -> int:

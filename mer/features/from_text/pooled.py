@@ -12,8 +12,7 @@ from mer.data import Corpus, windows
 from mer.errors import MerError
 from mer.features.backbone.files import fingerprint, locate
 from mer.features.cache import shards
-from mer.features.cache.feature_file import file_name
-from mer.features.cache.key import key_of
+from mer.features.cache.feature_file import place_of
 from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
 from mer.features.describe import describe_backbone
 from mer.features.from_text.request import FeatureRequest, content_hash
@@ -53,7 +52,7 @@ class TextReading:
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         content = content_hash(rows, labels, corpus.label_names)
         ingredients = request.ingredients(self.found, self.hashes, content)
-        path = cache / request.dataset / request.modality / self.slug / file_name(split, key_of(ingredients))
+        path = place_of(ingredients, cache=cache, slug=self.slug)
         return Prepared(split, ids, labels, corpus.label_names, rows, ingredients, path)
 
     def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:

@@ -17,9 +17,9 @@ from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus
 from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.layers import check_depth
-from mer.features.cache.feature_file import file_name
-from mer.features.cache.key import key_of
-from mer.features.cache.sequences import TOKEN_FORMAT, Tokens, bytes_of
+from mer.features.cache.feature_file import place_of
+from mer.features.cache.key import ingredients_of_sequences
+from mer.features.cache.sequences import Tokens, bytes_of
 from mer.features.describe import describe_backbone
 from mer.features.from_text.pooled import TextReading
 from mer.features.reading import Extracted, Prepared
@@ -44,14 +44,14 @@ class TokenReading(TextReading):
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
         usual = super().prepare(corpus, data, split, cache)
         card = describe_backbone(self.config)
-        ingredients = {
-            **usual.ingredients,
-            "modality": "tokens",
-            "tokens": {"format": TOKEN_FORMAT, "hidden_state": self.start or 0, "of": card.layers, "width": card.width},
-        }
-        if self.start is None:  # token ids: no arithmetic in them
-            ingredients["backbone"] = {**usual.ingredients["backbone"], "dtype": "int32"}
-        path = cache / data.dataset / "tokens" / self.slug / file_name(split, key_of(ingredients))
+        ingredients = ingredients_of_sequences(
+            usual.ingredients,
+            hidden_state=self.start or 0,
+            hidden_states=card.layers,
+            width=card.width,
+            raw_dtype="int32" if self.start is None else None,
+        )
+        path = place_of(ingredients, cache=cache, slug=self.slug)
         return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
     def bytes_for(self, prepared: Prepared) -> int:
