@@ -234,8 +234,10 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
     with tempfile.TemporaryDirectory(prefix="mer-report-") as temporary:
         copy = Path(shutil.copy(folder / "journal.log", temporary))
         try:
-            loaded = JournalStorage(JournalFileBackend(str(copy))).get_all_studies()
-            frozen = JournalStorage(JournalFileBackend(str(copy))).get_all_trials(loaded[0]._study_id) if loaded else []
+            storage = JournalStorage(JournalFileBackend(str(copy)))
+            loaded = storage.get_all_studies()
+            study_id = storage.get_study_id_from_name(loaded[0].study_name) if loaded else None
+            frozen = storage.get_all_trials(study_id) if study_id is not None else []
         except Exception as fault:  # whatever Optuna makes of a damaged file
             raise MerError(
                 folder / "journal.log", f"Optuna cannot read it ({type(fault).__name__}: {fault})", then="restore it"

@@ -1,4 +1,8 @@
-"""The official MELD text, fetched once and checked. Media are not fetched: they are one archive of 11 GB."""
+"""Fetch the three official MELD CSV files and check them. Media are not fetched: they are one archive of 11 GB.
+
+pooch would check hashes too, but it keeps each file as it arrives and reads a body of any length; here nothing is kept
+unless all that was missing arrived whole.
+"""
 
 from __future__ import annotations
 

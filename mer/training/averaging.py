@@ -1,4 +1,8 @@
-"""Exponential moving average of the weights that are trained: dev is scored with it, and it is what is kept."""
+"""Exponential moving average of the trained weights: dev is scored with the averages, and they are what is kept.
+
+torch.optim.swa_utils gives the arithmetic. Its AveragedModel is not used: it copies the whole model, frozen backbone
+included, keeps one decay from the first step on, and has no way to put the averages in the model's place and back.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,18 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage:
-    """After step t every average moves towards its weight by 1 - min(decay, (1 + t) / (10 + t)): the first steps, far
-    from anything worth keeping, are soon forgotten.
+    """Averages of a list of weights, updated after every step of the optimiser.
 
-    Args: parameters: in an order that does not change. decay: below 1.
+    Update t, counted from 0, keeps the share min(decay, (1 + t) / (10 + t)) of the old average. The small share at the
+    start makes the averages forget the untrained weights within a few steps.
+
+    Args:
+        parameters: the trained weights, in an order that does not change between runs.
+        decay: largest share kept, below 1.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
@@ -22,20 +31,19 @@ class WeightAverage:
 
     @torch.no_grad()
     def restart(self) -> None:
-        """From the weights as they are."""
+        """Begin again: the averages are copies of the present weights."""
         self.steps = 0
         self.averages = [weight.detach().clone() for weight in self.parameters]
 
-    @torch.no_grad()
     def update(self) -> None:
-        """After a step of the optimiser."""
+        """Move the averages towards the weights. Call it after each step of the optimiser."""
         keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        torch._foreach_lerp_(self.averages, [weight.detach() for weight in self.parameters], 1.0 - keep)
+        get_ema_multi_avg_fn(keep)(self.averages, [weight.detach() for weight in self.parameters], self.steps)
         self.steps += 1
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The averages are the weights meanwhile."""
+        """Swap the averages into the model, and the trained weights back at the end of the block."""
         self._swap()
         try:
             yield
@@ -50,12 +58,12 @@ class WeightAverage:
             average.copy_(held)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything needed to go on exactly."""
+        """Return the state for a checkpoint: `steps`, and each average under its place in the list ("0", "1" ...)."""
         return {"steps": torch.tensor(self.steps)} | {f"{i}": average for i, average in enumerate(self.averages)}
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """What `tensors` gave, of the same parameters."""
+        """Restore what `tensors` returned for the same list of weights."""
         self.steps = int(tensors["steps"])
         for i, average in enumerate(self.averages):
             average.copy_(tensors[f"{i}"])

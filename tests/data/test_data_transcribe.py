@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import logging
 import subprocess
@@ -229,6 +230,20 @@ def test_words_are_counted_without_case_and_punctuation():
 )
 def test_word_errors(gold, heard, errors):
     assert word_errors(gold.split(), heard.split()) == errors
+
+
+def test_word_errors_are_the_literal_edit_distance():
+    @functools.cache
+    def distance(gold, heard):
+        if not gold or not heard:
+            return len(gold) + len(heard)
+        kept = distance(gold[1:], heard[1:]) + (gold[0] != heard[0])
+        return min(kept, distance(gold[1:], heard) + 1, distance(gold, heard[1:]) + 1)
+
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        gold, heard = (tuple(rng.choice(["a", "ab", "señor", "10"], rng.integers(0, 9))) for _ in range(2))
+        assert word_errors(gold, heard) == distance(gold, heard), (gold, heard)
 
 
 def test_word_error_rate_pools_the_words_of_a_split(run, root):

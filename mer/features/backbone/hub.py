@@ -1,4 +1,8 @@
-"""Backbones of the Hugging Face hub: from its local cache if they are there, else downloaded, else one message."""
+"""Backbones of the Hugging Face hub: from its local cache if they are there, else downloaded, else one message.
+
+huggingface_hub caches and downloads. Ours are the two questions that it does not answer: whether a cached snapshot has
+every file an encoder reads, and within 5 s whether the hub can be reached (hf_hub_download 2.4 retries for 23 s).
+"""
 
 from __future__ import annotations
 
@@ -77,7 +81,7 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _unreachable(endpoint: str) -> str:
-    """Why the hub cannot be reached, or ''. huggingface_hub itself retries for 23 s when there is no network."""
+    """Why the hub cannot be reached, or ''."""
     request = urllib.request.Request(endpoint, method="HEAD", headers={"User-Agent": "mer"})
     try:
         urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()

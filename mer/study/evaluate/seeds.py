@@ -93,7 +93,7 @@ def train_seeds(
 ) -> Path:
     """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
     folder = options.studies / study.study
-    known = _known_seeds(folder, study.study)
+    known = known_seeds(folder, study.study)
     again = Options(
         options.studies,
         options.cache,
@@ -106,8 +106,8 @@ def train_seeds(
     return folder
 
 
-def _known_seeds(folder: Path, name: str) -> list[int]:
-    """Seeds that have a trial number, in the order of their numbers."""
+def known_seeds(folder: Path, name: str) -> list[int]:
+    """List the seeds that have a trial number, in the order of their numbers."""
     if not (folder / "journal.log").exists():
         return []
     with readable_journal(folder, name) as found:

@@ -54,11 +54,11 @@ class Ledger:
         self.spec = spec
         journal = folder / "journal.log"
         _drop_torn_line(journal)
-        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
-        _refuse_other_study(folder, storage, spec)
+        self.storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
+        _refuse_other_study(folder, self.storage, spec)
         self.study = optuna.create_study(
             study_name=spec.study,
-            storage=storage,
+            storage=self.storage,
             directions=["maximize" if o.mode == "max" else "minimize" for o in spec.objective],
             load_if_exists=True,
         )
@@ -101,7 +101,7 @@ class Ledger:
             number = self._orphans.pop(0)
             frozen = self.trials()[number]
             self._use_sampler(number)
-            trial = optuna.trial.Trial(self.study, frozen._trial_id)
+            trial = optuna.trial.Trial(self.study, self._storage_id(number))
             return self._draw(trial, reported=set(frozen.intermediate_values))
         if self.begun() >= self.spec.budget.trials:
             return None
@@ -155,24 +155,29 @@ class Ledger:
             if bad:  # Optuna refuses NaN only after the note is written: the study could never be opened again
                 outcome, reason = "nonfinite", f"{', '.join(bad)} is not a finite number at its best epoch"
         trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
-        self._tell(trial._trial_id, number)
+        self._tell(number)
         self._live.pop(number, None)
         self._reported.pop(number, None)
 
-    def _tell(self, trial_id: int, number: int) -> None:
+    def _tell(self, number: int) -> None:
         """Carry out a noted ending; every step may have been done before."""
         frozen = self.trials()[number]
         ending = frozen.user_attrs["ending"]
         state = OUTCOME_STATE.get(ending["outcome"], TrialState.FAIL)
         if ending["last"] and len(self.spec.objective) == 1 and ending["last"][0] not in frozen.intermediate_values:
-            self.study._storage.set_trial_intermediate_value(trial_id, *ending["last"])
+            self.storage.set_trial_intermediate_value(self._storage_id(number), *ending["last"])
         values = [ending["best"][o.metric] for o in self.spec.objective] if state == TrialState.COMPLETE else None
         self.study.tell(number, values, state=state, skip_if_finished=True)
+
+    def _storage_id(self, number: int) -> int:
+        """Return the id under which the storage knows trial `number`."""
+        study_id = self.storage.get_study_id_from_name(self.spec.study)
+        return self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
     def _finish_half_told(self) -> None:
         for frozen in self.trials():
             if frozen.state == TrialState.RUNNING and "ending" in frozen.user_attrs:
-                self._tell(frozen._trial_id, frozen.number)
+                self._tell(frozen.number)
 
     def check_features(self, folder: Path, features: dict[str, dict[str, str]]) -> None:
         """Features are content-addressed: other file names mean other data or another backbone than at the start."""
