@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clip_cases import clip_encoder, clips_root, many, meld, own_root, stand_in
 from text_backbones import backbone, data, meld_root
 
 from mer.config import ContextConfig, TextEncoderConfig
 
-__all__ = ["backbone", "data", "meld_root"]
+__all__ = [
+    "backbone", "clip_encoder", "clips_root", "data", "many", "meld", "meld_root", "own_root", "stand_in",
+]  # fmt: skip
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -26,6 +27,9 @@ KINDS: dict[str, dict] = {
     "late": {"kind": "late"},
 }
 SUBSETS = [("text",), ("audio",), ("text", "video"), ("audio", "video"), MODALITIES]
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_subset = pytest.mark.parametrize("modalities", SUBSETS, ids="-".join)
 
 
 def build(kind: str, modalities: tuple[str, ...] = MODALITIES, seed: int = 0, **options) -> Fusion:

@@ -32,6 +32,15 @@ points:
   - {optim.head_lr: 1e-3, head.hidden: 32}
 """
 
+LR = "{float: [1e-4, 1e-2], log: true}"
+NO_POINT = ("points:\n  - {optim.head_lr: 1e-3, head.hidden: 32}\n", "")
+KEYS = "python -m mer.tune --keys lists every key with its meaning"
+
+
+def lr(body: str) -> tuple[tuple[str, str], ...]:
+    """The small study with another `optim.head_lr` and without its point."""
+    return ((LR, body), NO_POINT)
+
 
 def write_space(folder: Path, *changes: tuple[str, str], text: str = SMALL) -> Path:
     """The small study with replacements; each must hit exactly once."""
