@@ -35,9 +35,9 @@ class MlflowRecord:
 
 def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any]) -> MlflowRecord:
     """The study's record in the store it was written to, else in the one beside it. Never raises."""
-    from mer.study.tracking.store import Store
+    from mer.study.tracking.store import TrackingStore
 
-    beside = Store.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri
+    beside = TrackingStore.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri
     candidates = list(dict.fromkeys(filter(None, [summary.get("mlflow", {}).get("uri"), beside])))
     there = [uri for uri in candidates if not uri.startswith("sqlite:///") or Path(uri[10:]).is_file()]
     if not there:  # opening a SQLite store that is not there would make one

@@ -24,6 +24,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.mlflow_store import MlflowRecord, read_mlflow
 from mer.errors import MerError, did_you_mean
+from mer.study.paths import (
+    CONFIG,
+    DEV_PREDICTIONS,
+    ENVIRONMENT,
+    HISTORY,
+    JOURNAL,
+    SPACE,
+    SUMMARY,
+    artifacts_folder,
+    is_study,
+    studies_in,
+)
 
 ENDINGS = {
     TrialState.COMPLETE: "finished",
@@ -141,23 +153,23 @@ class Study:
         return next((trial for trial in self.trials if trial.number == number), None)
 
     def artifacts(self, trial: Trial) -> Path:
-        return self.folder / "trials" / f"{trial.number:05d}" / "artifacts"
+        return artifacts_folder(self.folder, trial.number)
 
     def config(self) -> dict[str, Any]:
         """The resolved configuration of the best trial, else of any; empty when none was kept."""
         for trial in [*self.finished[:1], *self.trials]:
-            if found := read_json(self.artifacts(trial) / "config.json"):
+            if found := read_json(self.artifacts(trial) / CONFIG):
                 return found
         return {}
 
     def environment(self) -> dict[str, Any]:
         """Code, packages and command: from the summary, else from any trial."""
-        candidates = [self.artifacts(trial) / "environment.json" for trial in [*self.finished[:1], *self.trials]]
+        candidates = [self.artifacts(trial) / ENVIRONMENT for trial in [*self.finished[:1], *self.trials]]
         return self.summary.get("environment") or next((found for path in candidates if (found := read_json(path))), {})
 
     def history(self, trial: Trial) -> list[dict[str, float]]:
         """A row of metrics per epoch, from the artifacts, else from MLflow (a trial that has not ended)."""
-        path = self.artifacts(trial) / "history.csv"
+        path = self.artifacts(trial) / HISTORY
         if path.exists():
             with path.open(newline="", encoding="utf-8") as stream:
                 return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
@@ -165,7 +177,7 @@ class Study:
 
     def predictions(self, trial: Trial) -> Predictions | None:
         """Dev predictions at the best epoch, None when they were not kept."""
-        path = self.artifacts(trial) / "dev_predictions.csv"
+        path = self.artifacts(trial) / DEV_PREDICTIONS
         if not path.exists():
             return None
         with path.open(newline="", encoding="utf-8") as stream:
@@ -211,7 +223,7 @@ def find_study(named: str, studies: Path) -> Path:
     """The folder of a study given by path or by name. Raises MerError when there is none, or it has no journal."""
     folder = Path(named) if Path(named).is_dir() else studies / named
     if not folder.is_dir():
-        known = sorted(path.parent.name for path in studies.glob("*/journal.log"))
+        known = studies_in(studies)
         listing = ", ".join(known) or f"none, in {studies}/"
         raise MerError(
             named,
@@ -219,10 +231,10 @@ def find_study(named: str, studies: Path) -> Path:
             allowed=f"studies there are: {listing}",
             then="give a folder, or a name with --studies FOLDER",
         )
-    if not (folder / "journal.log").is_file():
+    if not is_study(folder):
         raise MerError(
             folder,
-            "holds no journal.log: the study has not handed out a trial yet, or this is no study folder",
+            f"holds no {JOURNAL}: the study has not handed out a trial yet, or this is no study folder",
             then="wait for its first trial, or check the path",
         )
     return folder
@@ -232,7 +244,7 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
     """Everything of a study but its tensors. Raises MerError when the journal is empty or broken."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="mer-report-") as temporary:
-        copy = Path(shutil.copy(folder / "journal.log", temporary))
+        copy = Path(shutil.copy(folder / JOURNAL, temporary))
         try:
             storage = JournalStorage(JournalFileBackend(str(copy)))
             loaded = storage.get_all_studies()
@@ -240,11 +252,11 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
             frozen = storage.get_all_trials(study_id) if study_id is not None else []
         except Exception as fault:  # whatever Optuna makes of a damaged file
             raise MerError(
-                folder / "journal.log", f"Optuna cannot read it ({type(fault).__name__}: {fault})", then="restore it"
+                folder / JOURNAL, f"Optuna cannot read it ({type(fault).__name__}: {fault})", then="restore it"
             ) from None
     if not loaded or "identity" not in loaded[0].user_attrs:
-        raise MerError(folder / "journal.log", "holds no study yet", then="wait for its first trial")
-    summary, name = read_json(folder / "summary.json"), loaded[0].study_name
+        raise MerError(folder / JOURNAL, "holds no study yet", then="wait for its first trial")
+    summary, name = read_json(folder / SUMMARY), loaded[0].study_name
     generation = str(loaded[0].user_attrs.get("generation", ""))
     mlflow = read_mlflow(folder, name, generation, summary) if with_mlflow else MlflowRecord("not asked")
     return Study(
@@ -253,7 +265,7 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
         loaded[0].user_attrs["identity"],
         [_trial(trial) for trial in frozen],
         summary,
-        read_json(folder / "space.json"),
+        read_json(folder / SPACE),
         mlflow,
     )
 

@@ -36,14 +36,17 @@ def evaluate(
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
     from rich.console import Console
 
-    from mer.study.runner import Options
+    from mer.study.runner import RunOptions
     from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)
-    options, resources = Options(studies, cache, address=address, command=_typed()), Resources(workers=workers, gpu=gpu)
+    options, resources = (
+        RunOptions(studies, cache, address=address, command=_typed()),
+        Resources(workers=workers, gpu=gpu),
+    )
     if top_k_from is not None and (export is not None or against):
         raise MerError("--top-k-from", "re-ranks the trials of a study: an export has no place beside it")
     if top_k_from is not None:

@@ -45,14 +45,14 @@ def export(
 
     if trial is not None and top is not None:
         raise MerError("--trial --top", "they exclude each other", then="give one of the two")
-    from mer.study.export.choose import Options
+    from mer.study.export.choose import ExportOptions
     from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
 
     console = Console(highlight=False)
     record = read_record(find_study(study, studies))
     command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
-    options = Options(out, trial, top, bundle, force, cache, data_root, command, student, merge)
+    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, command, student, merge)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

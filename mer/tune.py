@@ -62,14 +62,14 @@ def tune(
 
         rehearse(spec, cache, console)
         return
-    from mer.study.runner import Options, run_study
+    from mer.study.runner import RunOptions, run_study
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
     said = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in places.items() if value != default]
     said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
     said += [f"--address {address}"] if address else []
     command = " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said])
-    run_study(spec, Options(studies, cache, resume, fresh, address, command), console)
+    run_study(spec, RunOptions(studies, cache, resume, fresh, address, command), console)
 
 
 def main() -> None:

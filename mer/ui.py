@@ -25,9 +25,9 @@ def ui(
     debug: Debug = False,
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
-    from mer.study.tracking.store import Store
+    from mer.study.tracking.store import TrackingStore
 
-    store = Store.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
     if store.uri.startswith(("http://", "https://")):
         print(f"MLFLOW_TRACKING_URI names a server: open {store.shown}")
         return

@@ -11,17 +11,18 @@ from rich.console import Console
 
 from mer.checkpoints import save_tensors
 from mer.files import write_json, write_text
-from mer.study.export.choose import Options
+from mer.study.export.choose import ExportOptions
 from mer.study.export.write import Exported, export_study
 from mer.study.folder.artifacts import write_artifacts
 from mer.study.folder.read_study import read_record
+from mer.study.paths import ARTIFACTS, CODE_DIFF, ENVIRONMENT, SPACE, SUMMARY, trial_folder
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
 from mer.study.search.ledger import Ledger
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
 from mer.training import TrainingRun, build_run
-from trainables.base import best_file
 from trainables.shared_features import as_training_data, read_table
+from trainables.trial_files import best_file
 
 
 def quiet() -> Console:
@@ -60,7 +61,7 @@ class OpenStudy:
         self.ledger.end(number, outcome, best=run.best_row)
 
     def export(self, out: Path, trial: int = 0, **options: Any) -> Exported:
-        chosen = Options(out=out, cache=self.cache, trial=trial, **options)
+        chosen = ExportOptions(out=out, cache=self.cache, trial=trial, **options)
         return export_study(read_record(self.folder), chosen, quiet())[0]
 
 
@@ -74,19 +75,19 @@ def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy
     folder.mkdir(parents=True)
     ledger = Ledger(folder, spec)
     ledger.check_features(folder, plan.names())
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    write_text(folder / "code.diff", "\n")
-    write_json(folder / "summary.json", {"environment": {"git_sha": "abc", "command": "tune"}})
+    write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_text(folder / CODE_DIFF, "\n")
+    write_json(folder / SUMMARY, {"environment": {"git_sha": "abc", "command": "tune"}})
     return OpenStudy(spec, plan, folder, kept, ledger)
 
 
 def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
     """What trainables.base and the tracker leave of a trial."""
-    trial = folder / "trials" / f"{number:05d}"
+    trial = trial_folder(folder, number)
     for name, best in run.bests().items():
         card: dict[str, Any] = {"number": number, "epoch": best.row["epoch"], "row": best.row}
         card |= {"config": best.config.model_dump(mode="json"), "class_names": list(run.data.class_names)}
         save_tensors(trial / best_file(name), best.tensors, card)
     dev, config = run.data.dev, run.config.model_dump(mode="json")
     write_artifacts(trial, title="small", config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N)
-    write_json(trial / "artifacts/environment.json", {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})
+    write_json(trial / ARTIFACTS / ENVIRONMENT, {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})

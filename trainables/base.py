@@ -22,14 +22,9 @@ from mer.config import TrialConfig
 from mer.errors import MerError, TrialFailed
 from mer.training import TrainingRun
 from trainables.shared_features import SharedFeatures
+from trainables.trial_files import LAST, TRACEBACK, best_file
 
-LAST, BEST = "last.safetensors", "best.safetensors"
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no fault of the trial: it stays resumable
-
-
-def best_file(student: str = "") -> str:
-    """The weights of the whole model, or of one student, at the epoch that dev chose for it."""
-    return f"best-{student}.safetensors" if student else BEST
 
 
 class MerTrainable(tune.Trainable):
@@ -68,7 +63,7 @@ class MerTrainable(tune.Trainable):
         except Exception as failure:
             with contextlib.suppress(OSError):  # on a full disk the report below says what matters
                 self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+                (self.folder / TRACEBACK).write_text(traceback.format_exc(), encoding="utf-8")
             return {"report": self._failure("error", f"{type(failure).__name__}: {failure}")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:  # ours are in the trial folder; Ray keeps none

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from mer.checkpoints import Store as ModelStore
+from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
@@ -24,6 +24,7 @@ from mer.study.folder.claim import claim_folder, forget_empty_folder
 from mer.study.folder.environment import code_diff, describe_environment
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
+from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
 from mer.study.preflight.feature_plan import FeaturePlan, check_plan, ensure_plan
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
@@ -32,13 +33,13 @@ from mer.study.search.stop_request import StopSignal
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
-from mer.study.tracking.store import Store
+from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import DevSplit, Tracker
 from mer.training.metrics import majority_scores
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """How the command was called, beside the study itself.
 
     Args:
@@ -76,7 +77,7 @@ class Options:
         )
 
 
-def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, Any]:
+def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
     """Run, or go on with, one study. Returns what is written to `summary.json`.
 
     Raises: MerError for everything a user can mend; KeyboardInterrupt after an orderly stop.
@@ -97,7 +98,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> dict[str, 
 
 
 def _run(
-    spec: StudySpec, options: Options, folder: Path, plan: FeaturePlan, console: Console, started: float
+    spec: StudySpec, options: RunOptions, folder: Path, plan: FeaturePlan, console: Console, started: float
 ) -> dict[str, Any]:
     dev, baseline = _dev_split(spec, plan)
     ledger = Ledger(folder, spec)
@@ -107,16 +108,16 @@ def _run(
         "threads": spec.resources.threads,
         "device": spec.resources.device,
     }
-    store = Store.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = TrackingStore.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI"))
     say = lambda text: console.print(text, highlight=False, soft_wrap=True)  # noqa: E731
-    keeper = WeightKeeper(ModelStore(options.studies), spec, folder, say)
+    keeper = WeightKeeper(Store(options.studies), spec, folder, say)
     keeper.remember(ledger.trials())
     tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended)
-    write_json(folder / "space.json", spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
     diff = code_diff()
-    if diff or not (folder / "code.diff").exists():  # a later run on clean code does not undo what an earlier one ran
-        write_text(folder / "code.diff", diff + "\n")
-    tracker.start(ledger.trials(), [folder / "space.json", folder / "code.diff"])
+    if diff or not (folder / CODE_DIFF).exists():  # a later run on clean code does not undo what an earlier one ran
+        write_text(folder / CODE_DIFF, diff + "\n")
+    tracker.start(ledger.trials(), [folder / SPACE, folder / CODE_DIFF])
 
     display = _display(spec, Results(spec, ledger), console)
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
@@ -140,10 +141,10 @@ def _run(
             }
         )
         try:
-            write_json(folder / "summary.json", summary)
+            write_json(folder / SUMMARY, summary)
         finally:
             note = results.note(options.start_over, folder)
-            tracker.close(status, results.best_metrics(), [folder / "summary.json"], note)
+            tracker.close(status, results.best_metrics(), [folder / SUMMARY], note)
             keeper.remember(ledger.trials())
             keeper.finish()
     if not options.quiet:
@@ -192,7 +193,7 @@ def _controller_ms(engine: StudyEngine) -> dict[str, float]:
     return {"mean": round(float(spent.mean()), 3), "max": round(float(spent.max()), 3), "reports": len(spent)}
 
 
-def _print_next(options: Options, folder: Path, results: Results, stop: StopSignal, console: Console) -> None:
+def _print_next(options: RunOptions, folder: Path, results: Results, stop: StopSignal, console: Console) -> None:
     """The exact commands for what comes next."""
     lines = []
     budget = results.spec.budget.trials
@@ -209,8 +210,8 @@ def _print_next(options: Options, folder: Path, results: Results, stop: StopSign
     lines += [f"report:          python -m analysis.report {folder}"]
     if results.best:
         out = f"exports/{results.spec.study}"
-        lines += [f"best trial:      {folder / 'trials' / f'{results.best.number:05d}' / 'artifacts'}"]
+        lines += [f"best trial:      {artifacts_folder(folder, results.best.number)}"]
         lines += [f"export it:       python -m mer.export {folder} --out {out}{options.places}"]
         lines += [f"over seeds:      python -m mer.evaluate {out} --seeds 0 42 43 114 3407{options.places}"]
-    lines += [f"all numbers:     {folder / 'summary.json'}"]
+    lines += [f"all numbers:     {folder / SUMMARY}"]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -258,11 +258,11 @@ def test_mlflow_tells_of_a_running_study(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from mlflow import MlflowClient
 
-    from mer.study.tracking.store import PARENT_TAG, TAG_GENERATION, TAG_TRIAL, Store
+    from mer.study.tracking.store import PARENT_TAG, TAG_GENERATION, TAG_TRIAL, TrackingStore
 
     folder = make_study(tmp_path, [Ending("finished"), Ending(None, epochs=2)])
     generation = Ledger(folder, write_spec(tmp_path, "small", ONE)).generation
-    client = MlflowClient(Store.under(tmp_path, None).uri)
+    client = MlflowClient(TrackingStore.under(tmp_path, None).uri)
     experiment = client.create_experiment("small", artifact_location=(tmp_path / "mlartifacts").as_uri())
     stale = client.create_run(experiment, tags={TAG_GENERATION: "another", TAG_TRIAL: "study"})
     client.set_terminated(stale.info.run_id)

@@ -13,7 +13,7 @@ from open_study import begin_study, quiet
 
 from mer.checkpoints.export_folder import Export, read_export
 from mer.data.sample.corpus import write_sample
-from mer.study.export.choose import Options
+from mer.study.export.choose import ExportOptions
 from mer.study.export.write import Exported, export_study
 from mer.study.folder.read_study import StudyRecord, read_record
 from mer.study.preflight.feature_plan import FeaturePlan
@@ -69,7 +69,7 @@ class Made:
         return read_record(self.folder)
 
     def export(self, out: Path, **options: Any) -> Exported:
-        return export_study(self.record(), Options(out=out, cache=self.cache, **options), quiet())[0]
+        return export_study(self.record(), ExportOptions(out=out, cache=self.cache, **options), quiet())[0]
 
     def ledger(self) -> Ledger:
         return Ledger(self.folder, self.spec)

@@ -20,7 +20,7 @@ from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json
 from mer.model_outputs import ensure_outputs
-from mer.study.export.choose import Options
+from mer.study.export.choose import ExportOptions
 from mer.study.export.write import export_study
 from mer.study.folder.read_study import read_record
 from mer.study.preflight.feature_plan import ensure_config, ensure_teacher
@@ -68,7 +68,7 @@ def taught(exported: Export, corpus: Path, small_study: Made, tmp_path_factory: 
 
 
 def export(folder: Path, out: Path, cache: Path, **options: Any) -> Any:
-    return export_study(read_record(folder), Options(out=out, cache=cache, **options), quiet())[0]
+    return export_study(read_record(folder), ExportOptions(out=out, cache=cache, **options), quiet())[0]
 
 
 # ---- what a teacher says

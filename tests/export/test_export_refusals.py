@@ -18,7 +18,7 @@ from mer.checkpoints import load_tensors, save_tensors
 from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.export import app
-from mer.study.export.choose import Options
+from mer.study.export.choose import ExportOptions
 from mer.study.export.write import export_study
 from mer.study.folder.lock import live_owner, study_lock
 from mer.study.folder.read_study import find_study, read_record
@@ -61,13 +61,13 @@ def test_a_journal_that_cannot_be_read(tmp_path):
 
 def test_an_empty_study(small_study: Made, tmp_path):
     record = read_record(empty_study(small_study, tmp_path / "small"))
-    assert "this study is empty: no trial was started" in refusal(export_study, record, Options(), quiet())
-    assert "none: the study is empty" in refusal(export_study, record, Options(trial=0), quiet())
+    assert "this study is empty: no trial was started" in refusal(export_study, record, ExportOptions(), quiet())
+    assert "none: the study is empty" in refusal(export_study, record, ExportOptions(trial=0), quiet())
 
 
 def test_all_failed(small_study: Made, tmp_path):
     record = read_record(empty_study(small_study, tmp_path / "small", error=2, nonfinite=1))
-    said = refusal(export_study, record, Options(), quiet())
+    said = refusal(export_study, record, ExportOptions(), quiet())
     assert "no trial of 3 has finished (failed): 2 x ValueError: error; 1 x ValueError: nonfinite" in said
     assert "--resume or --fresh" in said
 

@@ -8,7 +8,7 @@ import pytest
 from export_helpers import HEAD, Made
 
 from mer.study.tracking.exports import TAG_EXPORT, store_of
-from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, _create_database
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, create_database
 
 
 def test_which_store(tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_the_run_leads_to_the_files(study_copy: Made, tmp_path):
 
     studies = study_copy.folder.parent
     uri = f"sqlite:///{studies.resolve()}/mlflow.db"
-    _create_database(uri)
+    create_database(uri)
     client = MlflowClient(uri)
     experiment = client.create_experiment("small", artifact_location=(studies / "mlartifacts").as_uri())
     assert "no run of trial 0" in study_copy.export(tmp_path / "model", trial=HEAD).trouble

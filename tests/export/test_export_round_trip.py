@@ -19,7 +19,7 @@ from mer.checkpoints import load_tensors, save_tensors
 from mer.checkpoints.export_folder import read_export
 from mer.errors import MerError
 from mer.features import load_features
-from mer.study.export.choose import Options
+from mer.study.export.choose import ExportOptions
 from mer.study.export.write import export_study
 from mer.training.metrics import Scores
 
@@ -74,7 +74,7 @@ def test_the_default_is_the_best_finished_trial(small_study: Made, tmp_path):
 
 
 def test_top_k_are_numbered_by_rank(small_study: Made, tmp_path):
-    options = Options(out=tmp_path / "some/model", top=2, cache=small_study.cache)
+    options = ExportOptions(out=tmp_path / "some/model", top=2, cache=small_study.cache)
     done = export_study(small_study.record(), options, quiet())
     assert [d.export.folder.name for d in done] == ["model-1", "model-2"]
     ranked = small_study.record().ranked
@@ -84,7 +84,7 @@ def test_top_k_are_numbered_by_rank(small_study: Made, tmp_path):
 
 def test_names_without_out(small_study: Made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    export_study(small_study.record(), Options(trial=CUT, cache=small_study.cache), quiet())
+    export_study(small_study.record(), ExportOptions(trial=CUT, cache=small_study.cache), quiet())
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["small-00004"]
     card = (tmp_path / "exports/small-00004/README.md").read_text()
     assert "The trial was stopped early by the search" in card

@@ -25,7 +25,7 @@ from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import predictions_csv
 from mer.study.preflight.dry_run import dry_run
 from mer.study.preflight.feature_plan import check_plan, ensure_plan, reachable_configs, settings_of
-from mer.study.runner import Options
+from mer.study.runner import RunOptions
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
 from mer.training import Scores
@@ -200,7 +200,7 @@ def evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     trained: list[str] = []
     out = io.StringIO()
 
-    def train(study: SeedStudy, seeds: Any, options: Options, console: Console, workers: Any) -> Path:
+    def train(study: SeedStudy, seeds: Any, options: RunOptions, console: Console, workers: Any) -> Path:
         trained.append(study.name)
         return tmp_path / "studies" / study.study
 
@@ -210,7 +210,7 @@ def evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(command, "evaluate_on_test", lambda *_: pytest.fail("test was read"))
 
     def run(seeds: tuple[int, ...] = (0, 1, 2), **options: Any) -> Any:
-        given = Options(tmp_path / "studies", tmp_path / "cache", command="python -m mer.evaluate x --dev-only")
+        given = RunOptions(tmp_path / "studies", tmp_path / "cache", command="python -m mer.evaluate x --dev-only")
         return command.evaluate_exports([export.folder], seeds, given, Console(file=out, width=200), **options)
 
     return SimpleNamespace(run=run, trained=trained, out=out, root=root, export=export, folder=tmp_path)
@@ -276,7 +276,7 @@ def test_dev_only_against_another_compares_on_dev(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(
         command, "seed_results", lambda _, study, seeds: found["good" if study == study_of["good"] else "bad"]
     )
-    options = Options(tmp_path / "studies", tmp_path / "cache", command="python -m mer.evaluate good --dev-only")
+    options = RunOptions(tmp_path / "studies", tmp_path / "cache", command="python -m mer.evaluate good --dev-only")
     exports = [tmp_path / "good", tmp_path / "bad"]
     command.evaluate_exports(exports, (0, 1, 2), options, Console(file=out, width=200), dev_only=True)
     said = json.loads((tmp_path / "studies" / study_of["good"] / "dev_results.json").read_text())

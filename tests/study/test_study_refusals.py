@@ -9,7 +9,7 @@ from study_helpers import make_spec
 
 from mer.errors import MerError
 from mer.study.preflight.feature_plan import reachable_configs
-from mer.study.tracking.store import Store
+from mer.study.tracking.store import TrackingStore
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_every_encoder_setting_between_the_ends_is_planned(tmp_path: Path) -> No
     ],
 )
 def test_credentials_of_a_store_are_never_shown(uri: str, shown: str) -> None:
-    assert Store(uri, None).shown == shown
+    assert TrackingStore(uri, None).shown == shown

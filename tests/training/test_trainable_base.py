@@ -13,7 +13,8 @@ from toy_data import VARIANTS, loss, outcome, told, toy_config, toy_data
 from mer.checkpoints import load_tensors, read_card
 from mer.errors import TrialFailed
 from mer.training import TrainingRun
-from trainables.base import BEST, LAST, MerTrainable
+from trainables.base import MerTrainable
+from trainables.trial_files import BEST, LAST
 
 TWO_STAGES = VARIANTS["eacl-two-stages"]
 

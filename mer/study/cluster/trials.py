@@ -11,6 +11,7 @@ from typing import Any
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.cluster.connect import start_ray
+from mer.study.paths import RAY, trial_folder, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.engine import StudyEngine
 from mer.study.search.reports import Assignment
@@ -53,7 +54,7 @@ def run_trials(
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-            name_of = lambda trial: f"{trial.config['number']:05d}"  # noqa: E731
+            name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(
@@ -67,7 +68,7 @@ def run_trials(
                 ),
                 run_config=tune.RunConfig(
                     name="run",
-                    storage_path=str((folder / ".ray").resolve()),
+                    storage_path=str((folder / RAY).resolve()),
                     verbose=0,
                     callbacks=[Heartbeat(tick)],
                     stop=StopWhen(lambda: stop.wanted),
@@ -88,7 +89,7 @@ def _slot(
     resources = engine.spec.resources
     return {
         "number": assignment.number,
-        "folder": str((folder / "trials" / f"{assignment.number:05d}").resolve()),
+        "folder": str(trial_folder(folder, assignment.number).resolve()),
         "config": config.model_dump(mode="json"),
         "features": plan.of(config),
         "decision_epochs": engine.policy.decision_epochs(assignment.number),

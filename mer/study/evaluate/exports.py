@@ -18,14 +18,14 @@ from mer.study.evaluate.report_on_dev import judged_on_dev, report_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
-from mer.study.runner import Options
+from mer.study.runner import RunOptions
 from mer.study.space.spec import Resources
 
 
 def evaluate_exports(
     exports: Sequence[Path],
     seeds: Sequence[int],
-    options: Options,
+    options: RunOptions,
     console: Console,
     *,
     data_root: str | None = None,
@@ -84,7 +84,7 @@ def _report_dev(
     studies: Sequence[SeedStudy],
     folders: Sequence[Path],
     seeds: Sequence[int],
-    options: Options,
+    options: RunOptions,
     console: Console,
 ) -> None:
     results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
@@ -113,7 +113,7 @@ def _has_test(study: SeedStudy) -> None:
         )
 
 
-def _same_data(export: Export, study: SeedStudy, options: Options) -> None:
+def _same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
     """What is here must be what the export was searched on: features are content-addressed, so names tell."""
     then = export.provenance.get("features", {})
     paths = ensure_config(study.config, SPLITS, options.cache)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.ledger import readable_journal
-from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, Store
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore
 
 
 def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> None:
@@ -16,7 +16,7 @@ def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[S
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    client = MlflowClient(Store.under(studies, os.environ.get("MLFLOW_TRACKING_URI")).uri)
+    client = MlflowClient(TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI")).uri)
     experiment = client.get_experiment_by_name(study)
     with readable_journal(folder, study) as found:
         generation = found.user_attrs["generation"]

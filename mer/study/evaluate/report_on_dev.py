@@ -15,7 +15,8 @@ from mer.naming import label_of, method_name
 from mer.statistics import describe
 from mer.study.evaluate.compare import Judged
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
-from mer.study.folder.artifacts import FOLDER, read_predictions
+from mer.study.folder.artifacts import read_predictions
+from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
 
 _COLUMNS = {"dev_accuracy": "accuracy", "dev_weighted_f1": "weighted-F1", "dev_macro_f1": "macro-F1", "dev_ece": "ECE"}
 _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
@@ -23,7 +24,7 @@ _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so ex
 
 def judged_on_dev(title: str, export: Path, results: Sequence[SeedResult]) -> Judged:
     """The seeds as a comparison reads them, from the predictions that their trials left."""
-    read = [read_predictions(result.folder / FOLDER / "dev_predictions.csv") for result in results]
+    read = [read_predictions(result.folder / ARTIFACTS / DEV_PREDICTIONS) for result in results]
     by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
     return Judged(title, str(export), by_seed, [logits_NC for _, _, logits_NC in read], *read[0][:2])
 

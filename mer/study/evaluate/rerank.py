@@ -18,9 +18,11 @@ from mer.naming import method_name
 from mer.statistics import Summary, describe
 from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.folder.read_study import find_study, read_record
-from mer.study.runner import Options
+from mer.study.paths import CONFIG, artifacts_folder, trial_folder
+from mer.study.runner import RunOptions
 from mer.study.show.words import show
 from mer.study.space.spec import Resources
+from trainables.trial_files import BEST
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def rerank(
     study: Path,
     count: int,
     seeds: Sequence[int],
-    options: Options,
+    options: RunOptions,
     console: Console,
     *,
     data_root: str | None = None,
@@ -75,17 +77,16 @@ def rerank(
 
 
 def _config_of(folder: Path, number: int) -> TrialConfig:
-    trial = folder / "trials" / f"{number:05d}"
-    resolved = trial / "artifacts" / "config.json"
+    resolved = artifacts_folder(folder, number) / CONFIG
     data = (
         json.loads(resolved.read_text(encoding="utf-8"))
         if resolved.exists()
-        else read_card(trial / "best.safetensors")["config"]
+        else read_card(trial_folder(folder, number) / BEST)["config"]
     )
     return TrialConfig.model_validate(data)
 
 
-def _print(ranked: list[Candidate], folder: Path, seeds: Sequence[int], options: Options, console: Console) -> None:
+def _print(ranked: list[Candidate], folder: Path, seeds: Sequence[int], options: RunOptions, console: Console) -> None:
     metric = ranked[0].config.training.metric
     table = Table(
         title=f"{folder.name}: {metric} on dev over {len(seeds)} seeds", title_justify="left", box=None, pad_edge=False

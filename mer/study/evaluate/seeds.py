@@ -22,14 +22,16 @@ from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
 from mer.study.folder.artifacts import predictions_csv, read_predictions
+from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
-from mer.study.runner import Options, run_study
+from mer.study.runner import RunOptions, run_study
 from mer.study.search.ledger import params_of, readable_journal
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
-from mer.study.space.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec
+from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
 from mer.training import Scores, Split, build_run
 from trainables.shared_features import as_split, as_training_data, read_table
+from trainables.trial_files import BEST
 
 TEST = "test.json"
 _LARGEST_SEED = 2**31 - 1
@@ -77,7 +79,7 @@ class SeedStudy:
             study=self.study,
             description=f"Seed repeats of {self.name}; the epoch is chosen on dev.",
             trainable=trainable_of(self.config),
-            objective=(Objective(metric=training.metric, mode=training.mode),),
+            objective=(StudyObjective(metric=training.metric, mode=training.mode),),
             budget=Budget(trials=len(wanted), epochs=training.epochs),
             sampler=Sampler(kind="random"),
             scheduler=Scheduler(kind="none"),
@@ -89,12 +91,12 @@ class SeedStudy:
 
 
 def train_seeds(
-    study: SeedStudy, seeds: Sequence[int], options: Options, console: Console, resources: Resources
+    study: SeedStudy, seeds: Sequence[int], options: RunOptions, console: Console, resources: Resources
 ) -> Path:
     """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
     folder = options.studies / study.study
     known = known_seeds(folder, study.study)
-    again = Options(
+    again = RunOptions(
         options.studies,
         options.cache,
         resume=folder.exists(),
@@ -108,7 +110,7 @@ def train_seeds(
 
 def known_seeds(folder: Path, name: str) -> list[int]:
     """List the seeds that have a trial number, in the order of their numbers."""
-    if not (folder / "journal.log").exists():
+    if not is_study(folder):
         return []
     with readable_journal(folder, name) as found:
         trials = found.get_trials()
@@ -131,12 +133,12 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
             )
             raise MerError(f"seed {seed}", f"has no result: {reason}", then=then)
         best, number = ending["best"], trials[seed].number
-        trial_folder = folder / "trials" / f"{number:05d}"
+        place = trial_folder(folder, number)
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
-        recorded = json.loads((trial_folder / TEST).read_text()) if (trial_folder / TEST).exists() else None
-        logits = read_predictions(trial_folder / "test_predictions.csv")[2] if recorded else None
+        recorded = json.loads((place / TEST).read_text()) if (place / TEST).exists() else None
+        logits = read_predictions(place / "test_predictions.csv")[2] if recorded else None
         scores = recorded["metrics"] if recorded else None
-        results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, trial_folder))
+        results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, place))
     return results
 
 
@@ -158,7 +160,7 @@ def evaluate_on_test(
             _same_features(result, test_name)
             continue
         run = build_run(config.model_copy(update={"seed": result.seed}), data, layers, device)
-        best = result.folder / "best.safetensors"
+        best = result.folder / BEST
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)
         scores = Scores(run.predict(test), test.labels_N, data.class_names)

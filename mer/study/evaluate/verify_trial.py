@@ -13,8 +13,9 @@ import torch
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.evaluate.seeds import with_root
-from mer.study.folder.artifacts import FOLDER, read_history
+from mer.study.folder.artifacts import read_history
 from mer.study.folder.environment import describe_environment
+from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, trial_folder, trial_numbers
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.study.search.reports import Row
 from mer.training import build_run
@@ -49,14 +50,14 @@ class Verification:
 
 def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = None) -> Verification:
     """Train trial `number` again, in this process, for as many epochs as it has recorded. Raises: MerError."""
-    folder = study / "trials" / f"{number:05d}"
+    folder = trial_folder(study, number)
     rows = read_history(folder)
-    if not rows or not (folder / FOLDER / "config.json").exists():
-        known = sorted(int(path.name) for path in (study / "trials").glob("[0-9]*")) if study.exists() else []
+    if not rows or not (folder / ARTIFACTS / CONFIG).exists():
+        known = trial_numbers(study)
         allowed = f"{known[0]} to {known[-1]}" if known else "the folder of a study, e.g. studies/spcl-meld-text"
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
-    config = with_root(TrialConfig.model_validate(json.loads((folder / FOLDER / "config.json").read_text())), data_root)
-    then: dict[str, Any] = json.loads((folder / FOLDER / "environment.json").read_text())
+    config = with_root(TrialConfig.model_validate(json.loads((folder / ARTIFACTS / CONFIG).read_text())), data_root)
+    then: dict[str, Any] = json.loads((folder / ARTIFACTS / ENVIRONMENT).read_text())
     paths = ensure_config(config, SPLITS, cache)
     train, dev = ({m: read_table(path) for m, path in paths[split].items()} for split in SPLITS)
     torch.set_num_threads(int(then.get("threads", 1)))

@@ -8,11 +8,12 @@ from pathlib import Path
 from mer.errors import MerError
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
-from trainables.base import BEST
+from mer.study.paths import trial_name
+from trainables.trial_files import BEST
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How the command was called.
 
     Args:
@@ -40,7 +41,7 @@ class Options:
     merge: bool = False
 
 
-def choose(record: StudyRecord, options: Options) -> list[Standing]:
+def choose(record: StudyRecord, options: ExportOptions) -> list[Standing]:
     """The trials to export, best first."""
     if options.trial is not None:
         return [_check_exportable(record, record.find(options.trial))]
@@ -86,10 +87,10 @@ def _check_exportable(record: StudyRecord, standing: Standing) -> Standing:
     return standing
 
 
-def _folders(record: StudyRecord, chosen: list[Standing], options: Options) -> list[Path]:
+def _folders(record: StudyRecord, chosen: list[Standing], options: ExportOptions) -> list[Path]:
     if options.out is None:
         own = f"-{options.student}" if options.student else ""
-        return [Path("exports") / f"{record.name}-{standing.number:05d}{own}" for standing in chosen]
+        return [Path("exports") / f"{record.name}-{trial_name(standing.number)}{own}" for standing in chosen]
     if options.top is None:
         return [options.out]
     return [options.out.with_name(f"{options.out.name}-{rank}") for rank in range(1, len(chosen) + 1)]

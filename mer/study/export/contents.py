@@ -25,6 +25,7 @@ from mer.study.export.model_card import is_sample
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
+from mer.study.paths import ARTIFACTS, CODE_DIFF, ENVIRONMENT
 from trainables.shared_features import layers_of
 
 
@@ -103,8 +104,8 @@ def provenance_of(
         modality: {n: table.card["ingredients"]["backbone"][n] for n in ("name", "revision", "weights_sha256")}
         for modality, table in tables.items()
     }
-    own = read_json_or_nothing(record.trial_folder(standing.number) / "artifacts" / "environment.json")
-    diff = record.folder / "code.diff"
+    own = read_json_or_nothing(record.trial_folder(standing.number) / ARTIFACTS / ENVIRONMENT)
+    diff = record.folder / CODE_DIFF
     return {
         "study": record.name,
         "generation": record.generation,

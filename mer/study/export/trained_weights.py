@@ -13,7 +13,7 @@ from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
-from trainables.base import BEST, best_file
+from trainables.trial_files import BEST, best_file
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.model_outputs import ensure_encoder
 from mer.predictor import open_predictor
-from mer.study.export.choose import Options, _folders, choose
+from mer.study.export.choose import ExportOptions, _folders, choose
 from mer.study.export.contents import (
     adapter_words,
     backbone_files,
@@ -36,6 +36,7 @@ from mer.study.folder.artifacts import per_class_csv, predictions_csv
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
+from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, trial_name
 from mer.study.preflight.feature_plan import settings_of
 from mer.study.show.words import show
 from mer.study.tracking.exports import Registration, register, store_of
@@ -58,7 +59,7 @@ class Exported:
     trouble: str = ""
 
 
-def export_study(record: StudyRecord, options: Options, console: Console) -> list[Exported]:
+def export_study(record: StudyRecord, options: ExportOptions, console: Console) -> list[Exported]:
     """Export the trials that were asked for, each to its own folder.
 
     Raises: MerError when there is nothing to export, a place is taken, or an exported model does not repeat its scores.
@@ -72,7 +73,9 @@ def export_study(record: StudyRecord, options: Options, console: Console) -> lis
     ]
 
 
-def _export(record: StudyRecord, standing: Standing, folder: Path, options: Options, console: Console) -> Exported:
+def _export(
+    record: StudyRecord, standing: Standing, folder: Path, options: ExportOptions, console: Console
+) -> Exported:
     trained = read_trained(record, standing, options.student)
     tables, files = _dev_features(record, trained, options)
     dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
@@ -84,7 +87,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
             allowed=f"those of the data: {', '.join(dev.label_names[trained.config.data.label])}",
         )
     scores = Scores(trained.dev_logits_NC, labels_N, trained.class_names)
-    summary = read_json_or_nothing(record.folder / "summary.json")
+    summary = read_json_or_nothing(record.folder / SUMMARY)
     root = options.data_root or trained.config.data.root
     provenance = provenance_of(record, standing, trained, tables, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
@@ -108,7 +111,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         width = widths if trained.config.fusion is not None else dev.features.shape[2]
         weights = merged(trained.config, weights, layers=layers, width=width, classes=len(trained.class_names))
     adapters, weights = split_adapters(trained.config, weights)
-    title = f"{record.name} {standing.number:05d}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
+    title = f"{record.name} {trial_name(standing.number)}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
     contents = Contents(
         config=trained.config,
         class_names=trained.class_names,
@@ -118,9 +121,9 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
         provenance=provenance,
         documents={
             "README.md": model_card(facts),
-            "per_class.csv": per_class_csv(scores),
-            "dev_predictions.csv": predictions_csv(scores, dev.ids),
-            "confusion.svg": confusion_svg(scores.confusion_CC, scores.class_names, title),
+            PER_CLASS: per_class_csv(scores),
+            DEV_PREDICTIONS: predictions_csv(scores, dev.ids),
+            CONFUSION: confusion_svg(scores.confusion_CC, scores.class_names, title),
             **adapter_words(trained.config, adapters, provenance),
         },
         backbone=backbone_files(trained.config) if options.bundle else (),
@@ -142,7 +145,7 @@ def _export(record: StudyRecord, standing: Standing, folder: Path, options: Opti
 
 
 def _dev_features(
-    record: StudyRecord, trained: Trained, options: Options
+    record: StudyRecord, trained: Trained, options: ExportOptions
 ) -> tuple[dict[str, FeatureTable], dict[str, str]]:
     """Features of dev by modality, extracted if they are not there, and the names of the files of train and dev."""
     config = trained.config

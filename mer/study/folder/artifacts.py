@@ -18,10 +18,10 @@ from safetensors import safe_open
 from mer.checkpoints import read_card
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, DEV_PREDICTIONS, HISTORY, PER_CLASS
 from mer.study.search.reports import Row
 from mer.training.metrics import Scores
-
-FOLDER = "artifacts"
+from trainables.trial_files import BEST, LAST
 
 
 def write_artifacts(
@@ -34,19 +34,19 @@ def write_artifacts(
     labels_N: np.ndarray,
 ) -> Path:
     """Write the artifacts folder of one trial and return it. Without a best epoch: config and history only."""
-    folder = trial_folder / FOLDER
-    write_json(folder / "config.json", config)
-    write_text(folder / "history.csv", history_csv(rows))
-    best = trial_folder / "best.safetensors"
+    folder = trial_folder / ARTIFACTS
+    write_json(folder / CONFIG, config)
+    write_text(folder / HISTORY, history_csv(rows))
+    best = trial_folder / BEST
     if best.exists():
         card = read_card(best)
         with safe_open(best, framework="np") as file:
             logits = file.get_tensor("dev_logits")
         scores = Scores(logits, labels_N, tuple(card["class_names"]))
-        write_text(folder / "per_class.csv", per_class_csv(scores))
-        write_text(folder / "dev_predictions.csv", predictions_csv(scores, ids))
+        write_text(folder / PER_CLASS, per_class_csv(scores))
+        write_text(folder / DEV_PREDICTIONS, predictions_csv(scores, ids))
         caption = f"{title}: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch {card['epoch']:.0f}"
-        write_text(folder / "confusion.svg", confusion_svg(scores.confusion_CC, scores.class_names, caption))
+        write_text(folder / CONFUSION, confusion_svg(scores.confusion_CC, scores.class_names, caption))
     return folder
 
 
@@ -58,7 +58,7 @@ def history_csv(rows: list[Row]) -> str:
 
 def read_history(trial_folder: Path) -> list[Row]:
     """The epochs of a trial from its folder, with their first timestamps: from `last`, else from the artifacts."""
-    last, history = trial_folder / "last.safetensors", trial_folder / FOLDER / "history.csv"
+    last, history = trial_folder / LAST, trial_folder / ARTIFACTS / HISTORY
     if last.exists():
         with safe_open(last, framework="np") as file:
             return list(json.loads(file.metadata()["card"])["history"])

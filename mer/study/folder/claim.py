@@ -9,9 +9,7 @@ from pathlib import Path
 from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.files import fsync_folder
-
-REPLACED = ".replaced"
-JOURNAL = "journal.log"
+from mer.study.paths import JOURNAL, REPLACED
 
 
 def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh: bool) -> Path:
@@ -32,7 +30,7 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
     if folder.exists() and not has_journal and any(folder.iterdir()):
         raise MerError(
             folder,
-            "exists and is not a study (no journal.log in it)",
+            f"exists and is not a study (no {JOURNAL} in it)",
             then="move it away, or give the study another name with --set study=NAME",
         )
     if has_journal and fresh:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from mer.errors import MerError
 from mer.files import write_json
+from mer.study.paths import lock_file, owner_file
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
     The lock lies beside the study folder, so that `--fresh` can move the folder while it is held.
     """
     studies.mkdir(parents=True, exist_ok=True)
-    lock, owner = studies / f".{study}.lock", studies / f".{study}.owner.json"
+    lock, owner = lock_file(studies, study), owner_file(studies, study)
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
@@ -46,14 +47,14 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
 
 def live_owner(studies: Path, study: str) -> str | None:
     """Who works on a study just now, in words; None when nobody does. Writes nothing."""
-    lock = studies / f".{study}.lock"
+    lock = lock_file(studies, study)
     if not lock.exists():
         return None
     probe = FileLock(lock)
     try:
         probe.acquire(timeout=0)
     except Timeout:
-        return _owner_words(studies / f".{study}.owner.json").removeprefix(": ") or "owner unknown"
+        return _owner_words(owner_file(studies, study)).removeprefix(": ") or "owner unknown"
     except OSError:  # a read-only copy of somebody's studies: nobody works there
         return None
     probe.release()

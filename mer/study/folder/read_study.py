@@ -12,11 +12,11 @@ import optuna
 from optuna.trial import TrialState
 
 from mer.errors import MerError, did_you_mean
-from mer.study.folder.claim import JOURNAL
 from mer.study.folder.lock import live_owner
 from mer.study.folder.standings import Standing, standing_of
+from mer.study.paths import JOURNAL, SPACE, is_study, studies_in, trial_folder
 from mer.study.search.ledger import readable_journal
-from mer.study.space.spec import Objective
+from mer.study.space.spec import StudyObjective
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class StudyRecord:
     folder: Path
     name: str
     generation: str
-    objective: tuple[Objective, ...]
+    objective: tuple[StudyObjective, ...]
     features: dict[str, dict[str, str]]
     standings: tuple[Standing, ...]
     owner: str | None
@@ -47,7 +47,7 @@ class StudyRecord:
         return sorted(finished, key=lambda s: s.best[first.metric], reverse=first.mode == "max")
 
     def trial_folder(self, number: int) -> Path:
-        return self.folder / "trials" / f"{number:05d}"
+        return trial_folder(self.folder, number)
 
     def find(self, number: int) -> Standing:
         """Raises: MerError when no such trial was handed out."""
@@ -67,12 +67,12 @@ class StudyRecord:
 def find_study(study: str, studies: Path) -> Path:
     """The folder of a study, by path or by name. Raises: MerError when there is none."""
     for folder in (Path(study).expanduser(), studies / study):
-        if (folder / JOURNAL).is_file():
+        if is_study(folder):
             return folder.resolve()
     for folder in (Path(study).expanduser(), studies / study):
         if folder.is_dir():
             raise MerError(folder, f"not a study (no {JOURNAL} in it)", allowed=_known(studies))
-    names = [path.parent.name for path in sorted(studies.glob(f"*/{JOURNAL}"))]
+    names = studies_in(studies)
     found = f"no such study, neither as a folder nor in {studies}.{did_you_mean(Path(study).name, names)}"
     raise MerError(study, found, allowed=_known(studies), then="another folder of studies: --studies DIR")
 
@@ -81,7 +81,7 @@ def read_record(folder: Path) -> StudyRecord:
     """Read a study's journal. Raises: MerError when nothing can be read from it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        name = json.loads((folder / "space.json").read_text(encoding="utf-8"))["study"]
+        name = json.loads((folder / SPACE).read_text(encoding="utf-8"))["study"]
     except (OSError, ValueError, LookupError):
         name = folder.name
     try:
@@ -98,7 +98,7 @@ def read_record(folder: Path) -> StudyRecord:
         folder=folder,
         name=name,
         generation=str(attributes["generation"]),
-        objective=tuple(Objective.model_validate(part) for part in identity["objective"]),
+        objective=tuple(StudyObjective.model_validate(part) for part in identity["objective"]),
         features=attributes.get("features", {}),
         standings=tuple(standing_of(trial) for trial in trials if trial.state != TrialState.WAITING),
         owner=live_owner(folder.parent, name),
@@ -106,5 +106,5 @@ def read_record(folder: Path) -> StudyRecord:
 
 
 def _known(studies: Path) -> str:
-    names = [path.parent.name for path in sorted(studies.glob(f"*/{JOURNAL}"))]
+    names = studies_in(studies)
     return f"in {studies}: {', '.join(names)}" if names else f"a study folder; {studies} holds none"

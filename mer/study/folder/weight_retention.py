@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.checkpoints import Store
 from mer.checkpoints.header import sidecar
 from mer.errors import MerError
-from mer.study.folder.artifacts import FOLDER as ARTIFACTS
+from mer.study.paths import ARTIFACTS, CONFUSION, trial_folder
 from mer.study.search.ledger import ENDED
 from mer.study.search.reports import Outcome, Row
 from mer.study.space.spec import StudySpec
+from trainables.trial_files import LAST
 
-_OF_RUNNING = "last.safetensors"
 _COLLECT_BYTES = 2**30  # give dropped weights back to the disk so often while a study runs
 _FREE_SHARE = 0.25  # say it aloud when the weights of a study take more than this share of what is free
 
@@ -96,10 +96,10 @@ class WeightKeeper:
     # -- what happens to files -----------------------------------------------------------------------------------
 
     def _settle(self, number: int) -> None:
-        folder = self.folder / "trials" / f"{number:05d}"
+        folder = trial_folder(self.folder, number)
         try:
             for path in sorted(folder.glob("*.safetensors")):
-                if path.name == _OF_RUNNING:
+                if path.name == LAST:
                     continue
                 if not self.kept(number):
                     self._drop(folder, path)
@@ -127,7 +127,7 @@ class WeightKeeper:
             )
 
     def _drop(self, folder: Path, path: Path) -> None:
-        if not (folder / ARTIFACTS / "confusion.svg").exists():  # written last, so all the rest is there
+        if not (folder / ARTIFACTS / CONFUSION).exists():  # written last, so all the rest is there
             return
         if path.is_symlink():
             self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0

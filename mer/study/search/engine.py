@@ -15,10 +15,12 @@ from optuna.trial import TrialState
 
 from mer.config import TrialConfig
 from mer.errors import MerError
+from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
 from mer.study.search.ledger import ENDED, Ledger
 from mer.study.search.reports import Assignment, Outcome, Report, Row
 from mer.study.space.spec import StudySpec
+from trainables.trial_files import TRACEBACK
 
 _HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
 
@@ -155,7 +157,7 @@ class StudyEngine:
             raise MerError(
                 self.spec.study,
                 f"the first {_HOPELESS} trials all failed, so the study was stopped: {self.hopeless}",
-                then=f"mend the cause (tracebacks: {folder}/trials/*/traceback.txt), then start over: {start_over}",
+                then=f"mend the cause (tracebacks: {folder}/{TRIALS}/*/{TRACEBACK}), then start over: {start_over}",
             )
 
     @property

@@ -21,6 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.errors import MerError
+from mer.study.paths import JOURNAL
 from mer.study.search.reports import Assignment, Outcome, Row
 from mer.study.search.samplers import build_sampler
 from mer.study.space.params import decode, encode
@@ -52,7 +53,7 @@ class Ledger:
     def __init__(self, folder: Path, spec: StudySpec) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
-        journal = folder / "journal.log"
+        journal = folder / JOURNAL
         _drop_torn_line(journal)
         self.storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
         _refuse_other_study(folder, self.storage, spec)
@@ -284,7 +285,7 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 @contextlib.contextmanager
 def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
     """The study of `folder`, for reading only."""
-    journal = folder / "journal.log"
+    journal = folder / JOURNAL
     yield optuna.load_study(
         study_name=name, storage=JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
     )

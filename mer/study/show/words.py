@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mer.config import TrialConfig
+from mer.study.paths import trial_name
 
 
 def show(metric: str, value: float | None) -> str:
@@ -39,4 +40,4 @@ def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None)
     loss = config.loss.classification.kind if config and kind == "none" else kind
     names = short_names(list(params))
     shown = [f"{names[key]}={short(value)}" for key, value in list(params.items())[:3]]
-    return " ".join([f"{number:05d}", loss, *shown])
+    return " ".join([trial_name(number), loss, *shown])

@@ -16,12 +16,12 @@ from mer.study.space.check import check_configs, fixed_path
 from mer.study.space.keys import RESERVED, known_keys
 from mer.study.space.overrides import OPTION, PARTS, override, override_fault
 from mer.study.space.params import PARAM_KINDS, Param, boolean_hint
-from mer.study.space.spec import Budget, Objective, Resources, Sampler, Scheduler, StudySpec, default_values
+from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec, default_values
 from mer.study.space.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
 from trainables import TRAINABLES
 
 _MODELS: dict[str, type[BaseModel]] = {
-    "objective": Objective,
+    "objective": StudyObjective,
     "budget": Budget,
     "sampler": Sampler,
     "scheduler": Scheduler,

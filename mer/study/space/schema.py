@@ -36,7 +36,7 @@ def search_space_schema() -> dict[str, Any]:
     }
     properties["points"] = {"type": "array", "items": {"type": "object", "propertyNames": {"enum": searchable}}}
     properties["fixed"] = {"type": "object", "description": "config keys, nested or dotted"}
-    objective = definitions["Objective"]
+    objective = definitions["StudyObjective"]
     properties["objective"] = {"oneOf": [objective, {"type": "array", "items": objective}]}
     schema["title"] = "mer search space"
     return schema

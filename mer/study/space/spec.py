@@ -13,7 +13,7 @@ from mer.files import sha256_json
 from mer.study.space.params import Param, SearchSpace
 
 
-class Objective(Frozen):
+class StudyObjective(Frozen):
     """What is searched for: a dev metric and its better direction."""
 
     metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|loss|ece|f1_[a-z]+)$")
@@ -70,7 +70,7 @@ class StudySpec(Frozen):
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
     trainable: str
-    objective: tuple[Objective, ...] = Field((Objective(metric="dev_weighted_f1"),), min_length=1)
+    objective: tuple[StudyObjective, ...] = Field((StudyObjective(metric="dev_weighted_f1"),), min_length=1)
     budget: Budget = Budget()
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, Store
+from mer.study.paths import trial_name
+from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore
 
 TAG_EXPORT = "mer.export"
 
@@ -31,16 +32,16 @@ class Registration:
     params: Mapping[str, object]
 
 
-def store_of(studies: Path, recorded: str) -> Store:
+def store_of(studies: Path, recorded: str) -> TrackingStore:
     """The store the study was written to: MLFLOW_TRACKING_URI, the server it used, or the database beside it.
 
     Args: recorded: the address in summary.json; a database elsewhere means that the study was copied.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return Store.under(studies, uri or (recorded if recorded and not recorded.startswith("sqlite:") else None))
+    return TrackingStore.under(studies, uri or (recorded if recorded and not recorded.startswith("sqlite:") else None))
 
 
-def register(store: Store, what: Registration) -> str:
+def register(store: TrackingStore, what: Registration) -> str:
     """Log the export's files as a model of its trial's run; exported to the same folder before, it keeps its id.
 
     Returns: the model's id. Raises: LookupError when MLflow does not know the trial; whatever MLflow raises.
@@ -67,7 +68,7 @@ def register(store: Store, what: Registration) -> str:
         tags = {TAG_STUDY: what.study, TAG_TRIAL: str(what.number), TAG_GENERATION: what.generation, TAG_EXPORT: place}
         model = client.create_logged_model(
             experiment.experiment_id,
-            name=f"{what.study}-{what.number:05d}".replace(".", "-"),
+            name=f"{what.study}-{trial_name(what.number)}".replace(".", "-"),
             source_run_id=run,
             tags=tags,
             params={key: str(value) for key, value in what.params.items()},

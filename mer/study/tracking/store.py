@@ -16,7 +16,7 @@ PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 
 
 @dataclass(frozen=True)
-class Store:
+class TrackingStore:
     """Where MLflow keeps records and files. `artifacts` is None when a server decides."""
 
     uri: str
@@ -31,7 +31,7 @@ class Store:
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
     @classmethod
-    def under(cls, studies: Path, uri: str | None) -> Store:
+    def under(cls, studies: Path, uri: str | None) -> TrackingStore:
         """The store that `MLFLOW_TRACKING_URI` names, else SQLite in the studies folder."""
         if uri:
             return cls(uri, None)
@@ -39,7 +39,7 @@ class Store:
         return cls(f"sqlite:///{folder}/mlflow.db", (folder / "mlartifacts").as_uri())
 
 
-def _create_database(uri: str) -> None:
+def create_database(uri: str) -> None:
     """Make a new SQLite store whole or not at all: a driver killed inside MLflow's migrations would leave a database
     that never opens again."""
     path = Path(uri.removeprefix("sqlite:///"))

@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, flatten, nest
 from mer.files import write_json
-from mer.study.folder.artifacts import FOLDER, read_history, write_artifacts
+from mer.study.folder.artifacts import read_history, write_artifacts
+from mer.study.paths import ARTIFACTS, ENVIRONMENT, trial_folder, trial_name
 from mer.study.search.ledger import params_of
 from mer.study.search.reports import Outcome, Row
 from mer.study.show.words import run_name
@@ -32,9 +33,10 @@ from mer.study.tracking.store import (
     TAG_OUTCOME,
     TAG_STUDY,
     TAG_TRIAL,
-    Store,
-    _create_database,
+    TrackingStore,
+    create_database,
 )
+from trainables.trial_files import LAST
 
 _NOT_METRICS = ("epoch", "timestamp_ms")
 
@@ -62,7 +64,7 @@ class Tracker:
 
     def __init__(
         self,
-        store: Store,
+        store: TrackingStore,
         spec: StudySpec,
         folder: Path,
         generation: str,
@@ -124,7 +126,7 @@ class Tracker:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient  # a second or two; here it overlaps with Ray's start
 
-        _create_database(self.store.uri)
+        create_database(self.store.uri)
         self._client = MlflowClient(self.store.uri)
         experiment = self._client.get_experiment_by_name(self.spec.study)
         if experiment is None:
@@ -193,7 +195,7 @@ class Tracker:
     def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         resolved = config.model_dump(mode="json") if config else nest(params)  # no config: the draw was refused
         self._configs[number], self._rows[number] = resolved, []
-        environment = self._trial_folder(number) / FOLDER / "environment.json"
+        environment = self._trial_folder(number) / ARTIFACTS / ENVIRONMENT
         if not environment.exists():  # of the driver that began the trial, whoever ends it
             write_json(environment, {**self.environment, "seed": resolved.get("seed")})
         if number in self._runs:
@@ -233,7 +235,7 @@ class Tracker:
 
         rows, run = self._rows[number], self._runs[number]
         config = self._configs[number]
-        title = f"{self.spec.study} {number:05d}"
+        title = f"{self.spec.study} {trial_name(number)}"
         folder = write_artifacts(
             self._trial_folder(number),
             title=title,
@@ -252,7 +254,7 @@ class Tracker:
         tags = [RunTag("mer.reason", reason)] if reason else []
         self._client.log_batch(run, metrics=metrics, tags=tags)
         self._terminate(number, outcome)
-        (self._trial_folder(number) / "last.safetensors").unlink(missing_ok=True)  # its rows are in history.csv now
+        (self._trial_folder(number) / LAST).unlink(missing_ok=True)  # its rows are in history.csv now
         self._rows.pop(number), self._configs.pop(number)
         self.after_trial(number, outcome, best)
 
@@ -271,4 +273,4 @@ class Tracker:
         self._client.set_terminated(self._parent, status=status)
 
     def _trial_folder(self, number: int) -> Path:
-        return self.folder / "trials" / f"{number:05d}"
+        return trial_folder(self.folder, number)

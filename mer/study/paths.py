@@ -1,0 +1,76 @@
+"""Where everything lies in a folder of studies. A name without a module behind it is spelled here and nowhere else.
+
+studies/
+  mlflow.db, mlartifacts/     records and files of every study (mer.study.tracking.store)
+  .store/                     weights, each distinct file once (mer.checkpoints.store)
+  .replaced/                  studies put aside by --fresh
+  .NAME.lock, .NAME.owner.json  who works on a study
+  NAME/                       one study
+    journal.log               the search state: Optuna's journal
+    space.json, code.diff     what was asked for, and what of the code was not committed
+    summary.json              counts, best trial, baseline, times, environment
+    .ray/                     scratch space of Ray Tune
+    trials/00042/             one trial
+      best.safetensors, ...   what the worker writes (trainables.trial_files)
+      artifacts/              what the driver writes for people once the trial has ended
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mer.folder_kinds import STUDY_MARK
+
+JOURNAL = STUDY_MARK
+SPACE, CODE_DIFF, SUMMARY = "space.json", "code.diff", "summary.json"
+REPLACED, RAY = ".replaced", ".ray"
+TRIALS, ARTIFACTS = "trials", "artifacts"
+
+# inside artifacts/
+CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.csv"
+PER_CLASS, DEV_PREDICTIONS, CONFUSION = "per_class.csv", "dev_predictions.csv", "confusion.svg"
+
+
+def is_study(folder: Path) -> bool:
+    """True when a search was begun in `folder`."""
+    return (folder / JOURNAL).is_file()
+
+
+def studies_in(studies: Path) -> list[str]:
+    """Name the studies that were begun in a folder of studies, in alphabetical order."""
+    return sorted(journal.parent.name for journal in studies.glob(f"*/{JOURNAL}"))
+
+
+def lock_file(studies: Path, study: str) -> Path:
+    """Return the lock of a study. It lies beside the study's folder, which `--fresh` moves while the lock is held."""
+    return studies / f".{study}.lock"
+
+
+def owner_file(studies: Path, study: str) -> Path:
+    """Return the note of who holds the lock."""
+    return studies / f".{study}.owner.json"
+
+
+def trial_name(number: int) -> str:
+    """Write a trial's number as folders, run names and titles have it: five digits at least."""
+    return f"{number:05d}"
+
+
+def trial_folder(study: Path, number: int) -> Path:
+    """Return the folder of one trial.
+
+    Args:
+        study: the folder of the study.
+        number: of the trial, from 0.
+    """
+    return study / TRIALS / trial_name(number)
+
+
+def trial_numbers(study: Path) -> list[int]:
+    """List the trials that have a folder, smallest number first."""
+    return sorted(int(path.name) for path in (study / TRIALS).glob("[0-9]*"))
+
+
+def artifacts_folder(study: Path, number: int) -> Path:
+    """Return the folder of one trial's artifacts."""
+    return trial_folder(study, number) / ARTIFACTS

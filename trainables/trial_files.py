@@ -1,0 +1,16 @@
+"""The files that a worker writes into the folder of its trial.
+
+best.safetensors          the model at the epoch that dev chose, and the class scores it gave on dev
+best-<student>.safetensors  of a merged distillation: one student at its own best epoch
+last.safetensors          while the trial runs: all that is needed to go on from its last report
+traceback.txt             of an error that nobody foresaw
+"""
+
+from __future__ import annotations
+
+LAST, BEST, TRACEBACK = "last.safetensors", "best.safetensors", "traceback.txt"
+
+
+def best_file(student: str = "") -> str:
+    """Name the weights of the whole model, or of one student, at the epoch that dev chose for it."""
+    return f"best-{student}.safetensors" if student else BEST
