@@ -58,7 +58,7 @@ class OpenStudy:
 
     def end(self, number: int, run: TrainingRun, outcome: Any = "finished") -> None:
         write_trial(self.folder, number, run)
-        self.ledger.end(number, outcome, best=run.best_row)
+        self.ledger.end(number, outcome, best=run.member.best.row)
 
     def export(self, out: Path, trial: int = 0, **options: Any) -> Exported:
         chosen = ExportOptions(out=out, cache=self.cache, trial=trial, **options)
@@ -84,7 +84,7 @@ def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy
 def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
     """What trainables.base and the tracker leave of a trial."""
     trial = trial_folder(folder, number)
-    for name, best in run.bests().items():
+    for name, best in run.member.bests.items():
         card: dict[str, Any] = {"number": number, "epoch": best.row["epoch"], "row": best.row}
         card |= {"config": best.config.model_dump(mode="json"), "class_names": list(run.data.class_names)}
         save_tensors(trial / best_file(name), best.tensors, card)

@@ -116,7 +116,7 @@ class MerTrainable(tune.Trainable):
 
     def _save_best(self, run: TrainingRun) -> None:
         """Before `last` and every report: nobody hears of a best that is not there."""
-        for name, best in run.bests().items():
+        for name, best in run.member.bests.items():
             if best.row["epoch"] == self.bests_saved.get(name):
                 continue
             card = {

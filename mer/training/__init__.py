@@ -25,15 +25,18 @@ from mer.training.data import (
     TokenSplit,
     TrainingData,
 )
+from mer.training.member import Best, Member, Row
 from mer.training.metrics import Scores, majority_scores
-from mer.training.run import Row, TrainingRun
+from mer.training.run import TrainingRun
 from mer.training.scoring import build_model, class_scores, outputs_of
 from mer.training.seeding import derive_seed, seeded
 
 __all__ = [
+    "Best",
     "FusedBatch",
     "FusedSplit",
     "Layers",
+    "Member",
     "Row",
     "Scores",
     "Split",

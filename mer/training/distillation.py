@@ -8,14 +8,13 @@ gradient norm, and its own best epoch, the merged run gives each of them the ver
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.checkpoints.tensors import clone, prefixed, under
-from mer.config import TrialConfig, student_config
+from mer.checkpoints.tensors import prefixed
+from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.losses import (
     Distillation,
@@ -29,8 +28,9 @@ from mer.losses import (
 from mer.models import UtteranceClassifier
 from mer.models.students import StudentsClassifier
 from mer.training.data import FusedSplit, Layers, Part, Split, TrainingData
+from mer.training.member import Row
 from mer.training.metrics import Scores
-from mer.training.run import Best, Row, TrainingRun
+from mer.training.run import TrainingRun
 from mer.training.scoring import class_scores
 from mer.training.seeding import Streams, seeded
 
@@ -47,7 +47,6 @@ class DistillationRun(TrainingRun):
         self.distill = config.distill
         self.modalities = tuple(config.encoders.present)
         self.streams = Streams(device)
-        self.student_bests: dict[str, Best] = {}  # as a run of its own would have kept it
         if self.distill.source == "teacher" and set(data.teacher) != {"train", "dev"}:
             raise MerError("distill.teacher", "the outputs of the teacher are not there", allowed="train and dev")
         super().__init__(config, data, layers, device)
@@ -211,33 +210,12 @@ class DistillationRun(TrainingRun):
         return {f"dev_teacher_agreement{suffix}": float((scores.logits_NC.argmax(axis=1) == says).mean())}
 
     def _keep_student_if_best(self, modality: str, scores: Scores) -> None:
-        metric, sign = self.config.training.metric, 1.0 if self.config.training.mode == "max" else -1.0
+        """Keep the student as a run of its own would have kept it."""
         row = {"epoch": float(self.epoch + 1), **scores.as_metrics("dev")}
-        best = self.student_bests.get(modality)
-        if best is None or sign * row[metric] > sign * best.row[metric]:
+        if self.member.improves(row, modality):
             weights = prefixed("model", self._student(modality).state_dict())
             weights |= prefixed("objective", self._objective_of(modality).state_dict())
-            dev_logits = {"dev_logits": torch.from_numpy(scores.logits_NC)}
-            own = student_config(self.config, modality)
-            self.student_bests[modality] = Best(own, row, clone(weights) | dev_logits)
-
-    # -- state -------------------------------------------------------------------------------------------------
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, card = super().state()
-        for modality, best in self.student_bests.items():
-            tensors |= prefixed(f"best_{modality}", best.tensors)
-        return tensors, card | {"student_rows": {m: best.row for m, best in self.student_bests.items()}}
-
-    def bests(self) -> dict[str, Best]:
-        return super().bests() | self.student_bests
-
-    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-        super().load_state(tensors, card)
-        self.student_bests = {
-            modality: Best(student_config(self.config, modality), row, clone(under(f"best_{modality}", tensors)))
-            for modality, row in card["student_rows"].items()
-        }
+            self.member.keep(row, weights, scores.logits_NC, modality)
 
 
 def _present(part: Part, rows_B: np.ndarray) -> np.ndarray:

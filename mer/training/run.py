@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from mer.checkpoints.tensors import clone, prefixed, under
 from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
-from mer.files import sha256_json
 from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
 from mer.training.averaging import WeightAverage
 from mer.training.batches import DialogueBatches, batches_of_rows
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
+from mer.training.member import Member, Row
 from mer.training.metrics import Scores
 from mer.training.optimizer import (
     build_optimizer,
@@ -40,21 +40,11 @@ from mer.training.optimizer import (
 from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import seeded
 
-Row = dict[str, float]
 _CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
 
 
-@dataclass(frozen=True)
-class Best:
-    """A model at the epoch that dev chose: the configuration that trains it, its row, weights and dev scores."""
-
-    config: TrialConfig
-    row: Row
-    tensors: dict[str, Tensor]
-
-
 class TrainingRun:
-    """Model, objective and optimiser of one trial, with its history.
+    """Train the model of one trial; its member remembers rows, best epoch and counters.
 
     Args:
         config: everything that decides the numbers, given the data.
@@ -65,13 +55,7 @@ class TrainingRun:
 
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
         self.config, self.data, self.layers, self.device = config, data, layers, device
-        self.epoch = 0
-        self.step_count = 0
-        self.history: list[Row] = []
-        self.best_row: Row | None = None
-        self.best_tensors: dict[str, Tensor] = {}
-        self.best_logits = np.empty((0, len(data.class_names)), dtype=np.float32)  # of dev, at the best epoch
-
+        self.member = Member(config)
         self._words_CLD = self._label_text()
         self._train_rows_N = self._trainable_rows()
         with seeded(config.seed, "initialisation", device=device):
@@ -108,9 +92,9 @@ class TrainingRun:
                     "learning_rate": self._shown_rate(),
                 }
                 row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
-                self._keep_if_best(row, scores)
-        self.history.append(row)
-        self.epoch += 1
+                if self.member.improves(row):
+                    self.member.keep(row, self.weights(), scores.logits_NC)
+        self.member.add(row)
         return row
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
@@ -136,7 +120,7 @@ class TrainingRun:
         return values | {name: value.item() for name, value in monitors.items()}
 
     def _count_step(self) -> None:
-        self.step_count += 1
+        self.member.step_count += 1
         if self.average is not None:
             self.average.update()
 
@@ -182,8 +166,8 @@ class TrainingRun:
 
     def _enter_stage_two(self) -> None:
         """EACL: from the best weights so far, with everything but the anchors held still."""
-        if self.best_tensors:
-            self.load_weights(self.best_tensors)
+        if self.member.best:
+            self.load_weights(self.member.best.weights)
         anchors = self._anchors()
         assert anchors is not None
         self.objective.begin_stage_two(anchors)
@@ -228,12 +212,24 @@ class TrainingRun:
     # -- state -------------------------------------------------------------------------------------------------
 
     @property
+    def history(self) -> list[Row]:
+        """A row per epoch."""
+        return self.member.history
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self.member.epoch
+
+    @property
+    def step_count(self) -> int:
+        """Steps that are done."""
+        return self.member.step_count
+
+    @property
     def finished(self) -> bool:
         """True at the last epoch, or after `patience` epochs without a dev gain; that never skips a stage two."""
-        if self.epoch >= self.config.training.epochs:
-            return True
-        patience, start = self.config.training.patience, self.stage_one_epochs if self.objective.stage_two_epochs else 0
-        return bool(patience and self.best_row and self.epoch - max(start, self.best_row["epoch"]) >= patience)
+        return self.member.is_done(self.stage_one_epochs if self.objective.stage_two_epochs else 0)
 
     def weights(self) -> dict[str, Tensor]:
         """What prediction needs: model and objective (anchors, prototypes), by name."""
@@ -247,49 +243,20 @@ class TrainingRun:
         """A copy of everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
         tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
         tensors |= clone(prefixed("average", self.average.tensors())) if self.average is not None else {}
-        card = {
-            "epoch": self.epoch,
-            "step_count": self.step_count,
-            "history": list(self.history),
-            "best_row": self.best_row,
-            "config_sha256": self.config_sha256,
-        }
-        return tensors | prefixed("best", self.best_state()), card
-
-    def best_state(self) -> dict[str, Tensor]:
-        """Weights at the best epoch, and the dev scores they gave."""
-        return self.best_tensors | {"dev_logits": torch.from_numpy(self.best_logits)}
-
-    def bests(self) -> dict[str, Best]:
-        """The best epoch so far, under "": that of the model as a whole. {} before the first epoch."""
-        return {"": Best(self.config, self.best_row, self.best_state())} if self.best_row is not None else {}
+        bests, card = self.member.state()
+        return tensors | bests, card
 
     def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         """Go on from `state()`. Raises MerError when the state belongs to another configuration."""
-        if card["config_sha256"] != self.config_sha256:
-            raise MerError("checkpoint", "it was written by another configuration", then="start with --fresh")
+        self.member.load_state(tensors, card)
         self.load_weights(tensors)
         load_optimizer_tensors(self.optimizer, under("optimizer", tensors))
         if self.average is not None:
             self.average.load(under("average", tensors))
-        self.epoch, self.step_count = card["epoch"], card["step_count"]
-        self.history, self.best_row = list(card["history"]), card["best_row"]
-        self.best_tensors = clone(under("best", tensors))
-        self.best_logits = self.best_tensors.pop("dev_logits").numpy()
-
-    @property
-    def config_sha256(self) -> str:
-        """Identity of the configuration; where the data lie does not matter, what they hold is checked elsewhere."""
-        return sha256_json(self.config.model_dump(mode="json", exclude={"data": {"root"}}))
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Dev is scored with the average of the weights, where there is one."""
         return nullcontext() if self.average is None else self.average.in_place()
-
-    def _keep_if_best(self, row: Row, scores: Scores) -> None:
-        metric, sign = self.config.training.metric, 1.0 if self.config.training.mode == "max" else -1.0
-        if self.best_row is None or sign * row[metric] > sign * self.best_row[metric]:
-            self.best_row, self.best_tensors, self.best_logits = row, clone(self.weights()), scores.logits_NC
 
     # -- parts -------------------------------------------------------------------------------------------------
 

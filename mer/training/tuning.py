@@ -13,7 +13,8 @@ from mer.config import TrialConfig
 from mer.errors import TrialFailed
 from mer.training.data import Layers, TokenSplit, TrainingData, part_of
 from mer.training.distillation import DistillationRun
-from mer.training.run import Row, TrainingRun
+from mer.training.member import Row
+from mer.training.run import TrainingRun
 
 
 class TuningRun(TrainingRun):

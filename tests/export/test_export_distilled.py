@@ -79,7 +79,7 @@ def test_outputs_are_the_scores_of_the_trial_and_are_made_once(exported: Export,
     done = ensure_outputs(str(exported.folder), data, ("train", "dev"), cache=small_study.cache, progress=False)
     dev = load_features(done.paths["dev"])
     assert dev.logits is not None and dev.logits.dtype == dev.features.dtype == np.float32
-    stored = small_study.runs[HEAD].best_logits
+    stored = small_study.runs[HEAD].member.best.logits_NC
     np.testing.assert_allclose(dev.logits, stored, rtol=1e-5, atol=1e-5)
     weight, bias = (exported.tensors()[f"model.classifier.{name}"].numpy() for name in ("weight", "bias"))
     np.testing.assert_allclose(dev.features[:, 0] @ weight.T + bias, dev.logits, rtol=1e-4, atol=1e-4)
@@ -140,7 +140,7 @@ def test_a_student_alone_repeats_what_it_was_in_the_merged_run(taught: Path, sma
     while not run.finished:
         run.train_epoch()
     exported = mer.load(tmp_path / "audio").export.tensors()
-    for name, tensor in run.bests()[""].tensors.items():
+    for name, tensor in run.member.bests[""].tensors.items():
         if name.startswith("model."):
             assert exported[name].numpy().tobytes() == tensor.numpy().tobytes(), name
 

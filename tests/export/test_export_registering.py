@@ -41,7 +41,7 @@ def test_the_run_leads_to_the_files(study_copy: Made, tmp_path):
     client = MlflowClient(uri)
     experiment = client.create_experiment("small", artifact_location=(studies / "mlartifacts").as_uri())
     assert "no run of trial 0" in study_copy.export(tmp_path / "model", trial=HEAD).trouble
-    row = study_copy.runs[HEAD].best_row
+    row = study_copy.runs[HEAD].member.best.row
     tags = {TAG_TRIAL: "0", TAG_GENERATION: study_copy.record().generation}
     run = client.create_run(experiment, tags=tags).info.run_id
     logged = Metric("dev_weighted_f1", row["dev_weighted_f1"], int(row["timestamp_ms"]), int(row["epoch"]))

@@ -60,13 +60,13 @@ def test_every_kind_of_prediction_comes_back(small_study: Made, tmp_path, number
     run = small_study.runs[number]
     predictor = mer.load(tmp_path / "model")
     dev = load_features(small_study.plan.files[next(iter(small_study.plan.files))]["dev"])
-    assert np.abs(predictor.logits(dev.features) - run.best_logits).max() <= 1e-5
+    assert np.abs(predictor.logits(dev.features) - run.member.best.logits_NC).max() <= 1e-5
     assert done.largest_difference <= 1e-5
     assert read_export(tmp_path / "model").config == run.config
 
 
 def test_the_default_is_the_best_finished_trial(small_study: Made, tmp_path):
-    finished = {n: small_study.runs[n].best_row["dev_weighted_f1"] for n in (HEAD, CENTER, ANCHOR, BARE)}
+    finished = {n: small_study.runs[n].member.best.row["dev_weighted_f1"] for n in (HEAD, CENTER, ANCHOR, BARE)}
     best = max(finished, key=lambda n: (finished[n], -n))
     assert best != BARE, "the helper's trial without weights must not win"
     done = small_study.export(tmp_path / "best")
@@ -101,7 +101,7 @@ def test_the_folder(exported, small_study: Made):
     assert hashes == {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in files - {"MANIFEST.json"}}
     assert not list(folder.parent.glob(".*"))
     run, come = small_study.runs[HEAD], exported.provenance
-    assert come["dev_metrics"] == run.best_row and come["epoch"] == run.best_row["epoch"]
+    assert come["dev_metrics"] == run.member.best.row and come["epoch"] == run.member.best.row["epoch"]
     assert come["params"] == {"training.prediction": "head", "optim.head_lr": 2e-3}
     assert come["environment"]["git_sha"] == "sha-0" and come["generation"] == small_study.record().generation
     assert come["features"] == small_study.plan.names()[next(iter(small_study.plan.files))]
@@ -111,13 +111,13 @@ def test_the_folder(exported, small_study: Made):
     assert not any(name.startswith("objective") for name in exported.tensors()), "prediction by the head needs none"
     rows = list(csv.DictReader((folder / "dev_predictions.csv").open(newline="")))
     logits = np.array([[float(row[f"logit_{name}"]) for name in exported.class_names] for row in rows])
-    assert np.array_equal(logits.astype(np.float32), run.best_logits)
+    assert np.array_equal(logits.astype(np.float32), run.member.best.logits_NC)
 
 
 def test_the_card_says_what_matters(exported, small_study: Made):
     card = (exported.folder / "README.md").read_text()
     run = small_study.runs[HEAD]
-    scores = Scores(run.best_logits, run.data.dev.labels_N, run.data.class_names)
+    scores = Scores(run.member.best.logits_NC, run.data.dev.labels_N, run.data.class_names)
     assert f"| dev_weighted_f1 | {100 * scores.weighted_f1:.2f} |" in card
     for row in scores.per_class():
         assert f"| {row['class']} | {100 * row['precision']:.2f} | {100 * row['recall']:.2f} |" in card

@@ -86,7 +86,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
     made = Heard(corpus, study.plan, [], [])
     for number in (SIGNAL, PRETRAINED):
         run = study.train_next(number)
-        run.load_weights({name: tensor for name, tensor in run.best_state().items() if name != "dev_logits"})
+        run.load_weights({name: tensor for name, tensor in run.member.best.tensors.items() if name != "dev_logits"})
         made.runs.append(run)
     made.exports += [study.export(place / f"export{number}", number).export for number in (SIGNAL, PRETRAINED)]
     return made
@@ -104,7 +104,7 @@ def test_logits_with_the_mask_are_those_of_training(number: int, heard: Heard) -
     model = mer.load(heard.exports[number].folder)
     with_mask = model.logits(dev.features, dev.present)
     np.testing.assert_array_equal(with_mask, run.predict(run.data.dev))
-    np.testing.assert_array_equal(with_mask, run.best_logits)
+    np.testing.assert_array_equal(with_mask, run.member.best.logits_NC)
     without = model.logits(dev.features)
     assert not np.allclose(without[MISSING], with_mask[MISSING], atol=1e-3), "zeros are not the average clip"
     np.testing.assert_array_equal(without[heard.there()], with_mask[heard.there()])
@@ -125,7 +125,9 @@ def test_clips_give_what_their_cached_features_give(number: int, heard: Heard) -
     _, config = heard.exports[number].config.encoders.only
     assert isinstance(config, AudioEncoderConfig)
     live = LiveClips(config, locate_clip_backbone(config)).encode(heard.clips())
-    assert np.abs(model.logits(live.features_NLD, live.present_N) - heard.runs[number].best_logits).max() < 1e-3
+    assert (
+        np.abs(model.logits(live.features_NLD, live.present_N) - heard.runs[number].member.best.logits_NC).max() < 1e-3
+    )
 
 
 def test_a_clip_that_cannot_be_read(heard: Heard, tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_a_csv_file_with_its_clips_beside_it(typed: Typed, heard: Heard, tmp_pat
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     run = heard.runs[SIGNAL]
-    scores = Scores(run.best_logits, run.data.dev.labels_N, run.data.class_names)
+    scores = Scores(run.member.best.logits_NC, run.data.dev.labels_N, run.data.class_names)
     assert [row["label"] for row in rows] == [run.data.class_names[best] for best in scores.predicted_N]
     for row, chances in zip(rows, np.exp(scores.log_probabilities_NC), strict=True):
         np.testing.assert_allclose(list(row["probabilities"].values()), chances, atol=1e-3)

@@ -85,7 +85,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     made = Told(corpus, study.plan, [], [])
     for number in TRIALS:
         trial = study.train_next(number)
-        trial.load_weights({name: tensor for name, tensor in trial.best_state().items() if name != "dev_logits"})
+        trial.load_weights({name: tensor for name, tensor in trial.member.best.tensors.items() if name != "dev_logits"})
         made.runs.append(trial)
     made.exports += [study.export(place / f"export{number}", number).export for number in TRIALS]
     return made
@@ -101,9 +101,9 @@ def test_the_export_gives_the_trials_scores(number: int, told: Told) -> None:
     tables = {modality: load_features(Path(of["dev"])) for modality, of in paths.items()}
     read = {modality: (table.features, table.present) for modality, table in tables.items()}
     model = told.model(number)
-    np.testing.assert_array_equal(model.scores(read, np.arange(DEV) // PER_DIALOGUE), trial.best_logits)
+    np.testing.assert_array_equal(model.scores(read, np.arange(DEV) // PER_DIALOGUE), trial.member.best.logits_NC)
     apart = model.scores(read)
-    assert np.allclose(apart, trial.best_logits, atol=1e-3) == (number == NONE)
+    assert np.allclose(apart, trial.member.best.logits_NC, atol=1e-3) == (number == NONE)
 
 
 @pytest.mark.parametrize("number", TRIALS)
@@ -111,10 +111,10 @@ def test_a_csv_file_repeats_the_dev_scores(number: int, told: Told, capsys: pyte
     run(Request(told.exports[number].folder, file=told.table, json_lines=True), io.TextIOWrapper(io.BytesIO()))
     said = capsys.readouterr()
     rows = [json.loads(line) for line in said.out.splitlines()]
-    logits = torch.from_numpy(told.runs[number].best_logits)
+    logits = torch.from_numpy(told.runs[number].member.best.logits_NC)
     found = np.array([list(row["probabilities"].values()) for row in rows])
     np.testing.assert_allclose(found, logits.softmax(dim=1).numpy(), atol=1e-3)
-    best = told.runs[number].best_row
+    best = told.runs[number].member.best.row
     assert best is not None
     scores = f"{DEV} labelled utterances: accuracy {100 * best['dev_accuracy']:.2f}, "
     assert scores + f"weighted-F1 {100 * best['dev_weighted_f1']:.2f}" in said.err

@@ -43,7 +43,7 @@ def test_the_dev_file_gives_the_cards_scores_exactly(model, small_study):
     inputs = from_csv(small_study.dev_csv, task="emotion", class_names=model.class_names)
     found = model.predict_dialogues(inputs.dialogues)
     run = small_study.runs[0]
-    stored = Scores(run.best_logits, run.data.dev.labels_N, run.data.class_names)
+    stored = Scores(run.member.best.logits_NC, run.data.dev.labels_N, run.data.class_names)
     assert [p.label for p in found] == [model.class_names[i] for i in stored.predicted_N]
     assert np.abs(chances(found) - np.exp(stored.log_probabilities_NC)).max() < 1e-6
     card = (model.export.folder / "README.md").read_text()

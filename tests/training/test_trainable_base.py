@@ -174,7 +174,7 @@ def test_best_is_what_last_says_whatever_happened_to_its_file(tmp_path, damage):
     assert [row["epoch"] for row in resumed.step()["report"]["rows"]] == [1]
     tensors, card = load_tensors(folder / BEST)
     assert card["epoch"] == 1 and (folder / BEST).read_bytes() == best
-    assert torch.equal(tensors["dev_logits"], resumed.run.best_state()["dev_logits"])
+    assert torch.equal(tensors["dev_logits"], resumed.run.member.best.tensors["dev_logits"])
     to_the_end(resumed)
     assert files(folder) == files(tmp_path / "whole" / "00000")
 

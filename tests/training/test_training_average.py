@@ -37,8 +37,8 @@ def test_the_last_epochs_average_is_the_literal_one_and_is_what_is_kept():
     with run.average.in_place():
         for name, weight in run.model.named_parameters():
             np.testing.assert_allclose(weight.detach().numpy(), wanted[name].numpy(), rtol=1e-5, atol=1e-6)
-    assert run.best_row["epoch"] == 4  # the loss still falls, so the last average is the one that is kept
-    kept = {name.removeprefix("model."): tensor for name, tensor in run.best_tensors.items()}
+    assert run.member.best.row["epoch"] == 4  # the loss still falls, so the last average is the one that is kept
+    kept = {name.removeprefix("model."): tensor for name, tensor in run.member.best.weights.items()}
     for name, average in wanted.items():
         np.testing.assert_allclose(kept[name].numpy(), average.numpy(), rtol=1e-5, atol=1e-6)
         assert not torch.equal(kept[name], run.model.state_dict()[name])
@@ -48,8 +48,8 @@ def test_the_kept_weights_give_the_scores_that_were_said():
     run = toy_run(optim__ema_decay=DECAY)
     while not run.finished:
         run.train_epoch()
-    run.load_weights(run.best_tensors)
-    assert run.evaluate(run.data.dev).as_metrics("dev").items() <= run.best_row.items()
+    run.load_weights(run.member.best.weights)
+    assert run.evaluate(run.data.dev).as_metrics("dev").items() <= run.member.best.row.items()
 
 
 def test_averaging_changes_no_weight_that_is_trained():

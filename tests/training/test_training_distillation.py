@@ -51,9 +51,9 @@ def test_a_student_of_a_merged_run_has_the_bits_of_its_own_run(kind: str, modali
         assert numbers(student.state_dict()) == numbers(alone.model.state_dict())
         for (name, p), q in zip(student.named_parameters(), alone.model.parameters(), strict=True):
             assert torch.equal(p.grad, q.grad), name
-    best = together.student_bests[modality]
-    assert best.row["epoch"] == alone.best_row["epoch"]
-    assert numbers(best.tensors) == numbers(alone.best_state())
+    best = together.member.bests[modality]
+    assert best.row["epoch"] == alone.member.best.row["epoch"]
+    assert numbers(best.tensors) == numbers(alone.member.best.tensors)
 
 
 def test_in_joint_mode_the_fusion_moves_the_students_after_its_warm_epochs():
@@ -80,8 +80,8 @@ def test_resuming_is_exact_and_the_loss_falls(variant: dict[str, Any]):
     again = merged(data, **variant)
     again.load_state(*cut.state())
     assert outcome(trained(again)) == outcome(whole)
-    assert {m: numbers(b.tensors) for m, b in again.student_bests.items()} == {
-        m: numbers(b.tensors) for m, b in whole.student_bests.items()
+    assert {m: numbers(b.tensors) for m, b in again.member.bests.items() if m} == {
+        m: numbers(b.tensors) for m, b in whole.member.bests.items() if m
     }
     assert whole.history[-1]["train_loss_classification"] < whole.history[0]["train_loss_classification"]
     assert whole.history[-1]["train_loss_response_audio"] > 0
@@ -91,7 +91,7 @@ def test_the_teacher_fades_in_and_its_terms_are_masked_with_their_modality():
     run = merged(distill__warmup_steps=4)
     shares = []
     for step in range(5):
-        run.step_count = step
+        run.member.step_count = step
         shares.append(run._share())
     assert shares == [0.25, 0.5, 0.75, 1.0, 1.0]
     audio = run.data.train.parts["audio"]

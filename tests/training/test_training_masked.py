@@ -116,7 +116,7 @@ def test_dev_metrics_are_over_all_rows(prediction: str, whole: TrainingData) -> 
     assert {name: row[name] for name in scores.as_metrics("dev")} == scores.as_metrics("dev")
     right = (scores.predicted_N == data.dev.labels_N).mean()
     assert row["dev_accuracy"] == pytest.approx(right)
-    assert run.best_logits.shape == (len(data.dev), len(CLASSES))
+    assert run.member.best.logits_NC.shape == (len(data.dev), len(CLASSES))
 
 
 def test_a_mask_without_masked_rows_changes_nothing(whole: TrainingData) -> None:

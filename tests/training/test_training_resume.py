@@ -88,4 +88,4 @@ def test_a_state_of_another_configuration_is_refused_but_data_may_move():
     moved = toy_run(data__root="/somewhere/else")
     moved.load_state(*run.state())
     assert moved.epoch == 1
-    assert TrainingRun(toy_config(), toy_data(), [0, 2]).config_sha256 == run.config_sha256
+    assert TrainingRun(toy_config(), toy_data(), [0, 2]).member.config_sha256 == run.member.config_sha256

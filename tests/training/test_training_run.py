@@ -46,9 +46,9 @@ def scripted(run: TrainingRun, monkeypatch, values: list[float]) -> TrainingRun:
 def test_four_dialogues_train_to_f1_one(name):
     settings = {**VARIANTS[name], "training__epochs": 12, "head__dropout": 0.0, "head__input_dropout": 0.0}
     run = toy_run(toy_data(noise=1e-4), **settings)
-    while not run.finished and not (run.best_row and run.best_row["dev_weighted_f1"] == 1.0):
+    while not run.finished and not (run.member.best and run.member.best.row["dev_weighted_f1"] == 1.0):
         run.train_epoch()
-    assert run.best_row["dev_weighted_f1"] == 1.0
+    assert run.member.best.row["dev_weighted_f1"] == 1.0
 
 
 def test_a_row_says_what_happened():
@@ -88,14 +88,14 @@ def test_float32_features_are_copied_too():
 
 def test_the_best_epoch_is_the_first_of_equals(monkeypatch):
     run = scripted(toy_run(training__epochs=5), monkeypatch, [0.5, 0.7, 0.6, 0.7, 0.7])
-    assert run.best_row is run.history[1]
+    assert run.member.best.row is run.history[1]
 
 
 def test_the_best_epoch_can_be_the_lowest(monkeypatch):
     settings = {"training__metric": "dev_loss", "training__mode": "min", "training__epochs": 5}
     run = scripted(toy_run(**settings), monkeypatch, [0.5, 0.6, 0.9, 0.9, 0.7])
     losses = [row["dev_loss"] for row in run.history]
-    assert losses[2] == min(losses) and run.best_row is run.history[2]
+    assert losses[2] == min(losses) and run.member.best.row is run.history[2]
 
 
 def test_best_weights_and_scores_are_those_of_the_best_epoch():
@@ -104,12 +104,15 @@ def test_best_weights_and_scores_are_those_of_the_best_epoch():
     while not run.finished:
         row = run.train_epoch()
         seen[row["epoch"]] = {name: tensor.clone() for name, tensor in run.weights().items()}
-    best = run.best_row["epoch"]
-    assert run.best_tensors.keys() == seen[best].keys()
-    assert all(torch.equal(run.best_tensors[name], seen[best][name]) for name in seen[best])
-    run.load_weights(run.best_tensors)
-    assert np.array_equal(run.predict(run.data.dev), run.best_logits)
-    assert Scores(run.best_logits, run.data.dev.labels_N, CLASSES).weighted_f1 == run.best_row["dev_weighted_f1"]
+    best = run.member.best.row["epoch"]
+    assert run.member.best.weights.keys() == seen[best].keys()
+    assert all(torch.equal(run.member.best.weights[name], seen[best][name]) for name in seen[best])
+    run.load_weights(run.member.best.weights)
+    assert np.array_equal(run.predict(run.data.dev), run.member.best.logits_NC)
+    assert (
+        Scores(run.member.best.logits_NC, run.data.dev.labels_N, CLASSES).weighted_f1
+        == run.member.best.row["dev_weighted_f1"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,9 @@ def outcome(run: TrainingRun) -> dict[str, Any]:
     tensors = run.state()[0]
     return {
         "rows": [told(row) for row in run.history],
-        "best": told(run.best_row) if run.best_row else None,
+        "best": told(run.member.best.row) if run.member.best.row else None,
         "tensors": {name: (str(t.dtype), t.numpy().tobytes()) for name, t in tensors.items()},
-        "best_tensors": {name: t.numpy().tobytes() for name, t in run.best_state().items()},
+        "best_tensors": {name: t.numpy().tobytes() for name, t in run.member.best.tensors.items()},
     }
 
 

@@ -132,8 +132,8 @@ def test_a_tuned_student_of_a_merged_run_has_the_bits_of_its_own_run(several, mo
         assert student.keys() == alone.model.state_dict().keys()
         for name, weight in alone.model.state_dict().items():
             assert torch.equal(student[name], weight), name
-    best = together.student_bests[modality]
-    assert best.row["epoch"] == alone.best_row["epoch"]
+    best = together.member.bests[modality]
+    assert best.row["epoch"] == alone.member.best.row["epoch"]
     assert any(f"encoders.{modality}." in name for name in best.tensors)
 
 
