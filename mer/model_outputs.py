@@ -75,7 +75,7 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
         if encoder.mode != "frozen":
             check_depth(encoder, card.layers - 1)
         return card
-    export, modality = read_export(encoder.backbone), _modality_of(encoder)
+    export, modality = read_export(encoder.backbone), encoder.modality
     where = f"encoders.{modality}.backbone"
     if encoder.mode != "frozen":
         raise MerError(
@@ -108,12 +108,6 @@ def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, *
         pinned = encoder.model_copy(update={"revision": revision}) if revision else encoder
         files[modality] = ensure_encoder(data, pinned, [split], cache=cache, **how).paths[split]
     return files
-
-
-def _modality_of(encoder: EncoderConfig) -> str:
-    from mer.features.backbone.files import modality_of
-
-    return modality_of(encoder)
 
 
 class ModelReading:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from mer.config import EncoderConfig, TrialConfig
+from mer.config import TEACHER, EncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
@@ -21,8 +21,6 @@ from mer.features.backbone.files import BackboneKey, backbone_key, locate
 from mer.features.cache.sequences import Tokens
 from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
 from mer.training.data import Part
-
-TEACHER = "teacher"  # beside the modalities in what a trial reads
 
 
 @dataclass(frozen=True)

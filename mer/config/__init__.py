@@ -3,11 +3,16 @@
 Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of a search space.
 Fields say what they mean and in which unit; `methods.md` section numbers are given where a formula stands behind one.
 
-base      frozen, no unknown keys           encoders  text, audio, video; frozen or tuned
-data      which utterances and labels       fusion    how modalities meet, and utterances of a dialogue
-distill   what students learn               losses    head, classification, contrastive losses
-training  steps and epochs                  trial     TrialConfig, and what its parts may be together
-keys      nested configurations as dotted keys
+    base             frozen models that refuse unknown keys
+    data             which utterances and which of their labels
+    encoders         encoders of text, audio and video, frozen or tuned
+    fusion           how modalities become one representation, and how utterances of a dialogue read each other
+    losses           the head, the classification loss and the contrastive losses
+    distill          what students learn from a teacher
+    training         the optimizer, its steps and epochs
+    trial            TrialConfig, and which parts may stand together
+    feature_setting  what decides the feature files of a trial, as one hashable value
+    keys             nested configurations as dotted keys, and back
 """
 
 from mer.config.base import Frozen, Probability, Speaker, Task
@@ -22,10 +27,12 @@ from mer.config.encoders import (
     EncodersConfig,
     FullTuning,
     LoraTuning,
+    Modality,
     TextEncoderConfig,
     VideoEncoderConfig,
     is_signal,
 )
+from mer.config.feature_setting import TEACHER, FeatureSetting, settings_of
 from mer.config.fusion import (
     AttentionDialogue,
     ConcatFusion,
@@ -56,6 +63,7 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
+    "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",
     "AttentionDialogue",
@@ -72,6 +80,7 @@ __all__ = [
     "EACLConfig",
     "EncoderConfig",
     "EncodersConfig",
+    "FeatureSetting",
     "Frozen",
     "FullTuning",
     "Fusion",
@@ -81,6 +90,7 @@ __all__ = [
     "LateFusion",
     "LoraTuning",
     "LossConfig",
+    "Modality",
     "NoContrastive",
     "NoDialogue",
     "OptimConfig",
@@ -100,5 +110,6 @@ __all__ = [
     "flatten",
     "is_signal",
     "nest",
+    "settings_of",
     "student_config",
 ]

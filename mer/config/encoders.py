@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mer.config.base import Frozen, Speaker
+
+Modality = Literal["text", "audio", "video"]
 
 
 class ContextConfig(Frozen):
@@ -65,6 +67,8 @@ class _Encoder(Frozen):
     `freeze_layers` are trained (methods 6), and what they read is cached instead: hidden states of every token.
     """
 
+    modality: ClassVar[Modality]
+
     revision: str | None = Field(None, description="revision of a Hugging Face id")
     mode: Literal["frozen", "lora", "full"] = Field(
         "frozen",
@@ -102,7 +106,7 @@ class _Encoder(Frozen):
         """
         if not self.split_cache or self.full.embeddings:
             return None
-        return self.freeze_layers or (None if isinstance(self, TextEncoderConfig) else 0)
+        return self.freeze_layers or (None if self.modality == "text" else 0)
 
     @model_validator(mode="after")
     def _layers_are_distinct(self) -> Self:
@@ -129,6 +133,8 @@ TUNING_KEYS = ("lora", "full", "lr", "freeze_layers", "split_cache", "tuned_drop
 
 class TextEncoderConfig(_Encoder):
     """A pretrained text encoder, and how it reads an utterance in its dialogue (methods 7.7)."""
+
+    modality: ClassVar[Modality] = "text"
 
     backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
     pooler: Literal["mean", "target", "mask", "first"] = Field(
@@ -161,11 +167,15 @@ class _ClipEncoder(_Encoder):
 class AudioEncoderConfig(_ClipEncoder):
     """A speech encoder on 16 kHz mono, or statistics of the signal that need no weights."""
 
+    modality: ClassVar[Modality] = "audio"
+
     backbone: str = Field("melstats", description="'melstats', a Hugging Face id, or a local folder")
 
 
 class VideoEncoderConfig(_ClipEncoder):
     """A video (or per-frame image) encoder, or statistics of appearance and motion that need no weights."""
+
+    modality: ClassVar[Modality] = "video"
 
     backbone: str = Field("framestats", description="'framestats', a Hugging Face id, or a local folder")
     frames: Annotated[int, Field(ge=1, le=256)] | None = Field(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
 from mer.errors import MerError
-from mer.features.backbone.files import backbone_key, locate, modality_of, weight_files
+from mer.features.backbone.files import backbone_key, locate, weight_files
 from mer.features.from_text.sequences import TokenReading
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             size = prepared.path.stat().st_size if there else reading.bytes_for(prepared)
             held += size
             if not there:
-                new, making = new + size, max(making, size if modality_of(encoder) == "text" else 2 * size)
+                new, making = new + size, max(making, size if encoder.modality == "text" else 2 * size)
             sizes.append((size, split, encoder))
     store = int(_STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
     size, split, encoder = max(sizes, key=lambda one: one[0])
@@ -54,7 +54,7 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             raise MerError(
                 place,
                 f"{what} of {len(wanted)} encoder settings would take {_gb(need)} here, {_gb(free)} are free "
-                f"(the largest: {modality_of(encoder)}, {split} {_from(encoder)} takes {_gb(size)})",
+                f"(the largest: {encoder.modality}, {split} {_from(encoder)} takes {_gb(size)})",
                 then=_ways_out(encoder),
             )
 
@@ -69,7 +69,7 @@ def _reading(encoder: EncoderConfig, cache: Path) -> TokenReading | ClipTokenRea
 
 def _ways_out(encoder: EncoderConfig) -> str:
     """What would make the largest table smaller."""
-    where, smaller = f"encoders.{modality_of(encoder)}", encoder.first_tuned is not None
+    where, smaller = f"encoders.{encoder.modality}", encoder.first_tuned is not None
     length = "context.max_tokens"
     if not isinstance(encoder, TextEncoderConfig):
         from mer.features.partial import clip_wiring

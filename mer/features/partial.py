@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
 from mer.errors import MerError
-from mer.features.backbone.files import BackboneFolder, modality_of
+from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.wiring import ClipWiring, LayersBetween, Wiring
 
 _COMPOSITION = 1e-3  # of the largest value: the lower and the upper part against the whole
@@ -176,7 +176,7 @@ def lower_part(
         raise MerError(
             found.folder,
             f"its layers above {start} do not continue what those below give",
-            then=f"set encoders.{modality_of(encoder)}.split_cache: false, and freeze_layers: 0 if that is refused too",
+            then=f"set encoders.{encoder.modality}.split_cache: false, and freeze_layers: 0 if that is refused too",
         )
     return lower
 

@@ -71,10 +71,6 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
     return use
 
 
-def modality_of(config: ClipEncoderConfig) -> str:
-    return "audio" if isinstance(config, AudioEncoderConfig) else "video"
-
-
 def far(a: np.ndarray, b: np.ndarray) -> float:
     """Largest difference, in units of the largest value (at least 1)."""
     a, b = a.astype(np.float64), b.astype(np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from clip_cases import AUDIO, VIDEO, far, modality_of
+from clip_cases import AUDIO, VIDEO, far
 from clip_corpus import ROWS, clip, clip_id
 
 from mer.config import AudioEncoderConfig, DataConfig
@@ -32,7 +32,7 @@ def test_cached_equals_live_for_every_family(name: str, meld: DataConfig, clip_e
     live = LiveClips(config, clip_reading.locate_clip_backbone(config))
     for split, count in ROWS.items():
         table = load_features(done.paths[split])
-        paths = [clip(Path(meld.root), modality_of(config), split, row) for row in range(count)]
+        paths = [clip(Path(meld.root)(config), split, row) for row in range(count)]
         alone = np.concatenate([live.encode([path]).features_NLD for path in paths])
         assert table.present.all() and len(table.features) == count
         spread = float(np.abs(table.features - table.features[:1]).max())
@@ -103,9 +103,9 @@ def literal_video(folder: Path, path: Path, *, count: int, first: bool) -> np.nd
 def test_cached_equals_the_plain_way(name: str, meld: DataConfig, clip_encoder: Any, tmp_path: Path) -> None:
     config = clip_encoder(name)
     table = load_features(ensure_features(meld, config, ["dev"], cache=tmp_path, progress=False).paths["dev"])
-    paths = [clip(Path(meld.root), modality_of(config), "dev", row) for row in range(ROWS["dev"])]
+    paths = [clip(Path(meld.root)(config), "dev", row) for row in range(ROWS["dev"])]
     folder = Path(config.backbone)
-    if modality_of(config) == "audio":
+    if config.modality == "audio":
         expected = np.stack([literal_audio(folder, path) for path in paths])
     else:
         settings = {"count": 8, "first": True} if name == "video-clip" else {"count": 4, "first": False}
@@ -127,7 +127,7 @@ def test_no_clip_at_all_is_said_before_anything_is_read(
     with pytest.raises(MerError) as caught:
         ensure_features(data, config, ["dev"], cache=tmp_path / "cache", progress=False)
     assert str(caught.value) == (
-        f"{own_root}: no {modality_of(config)} clip of split 'dev' is there: looked for "
+        f"{own_root}: no {config.modality} clip of split 'dev' is there: looked for "
         f"{folder}/dev/dia0_utt0.{suffix} and 4 more (no such file)\n"
         "  allowed: clips where the reader expects them; `python -m mer.data check ROOT` says what is there\n"
         "  next: MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from study_helpers import SMALL, make_spec, write_space
 
-from mer.config import HeadConfig, TrialConfig, nest
+from mer.config import HeadConfig, TrialConfig, nest, settings_of
 from mer.errors import MerError
 from mer.files import write_text
 from mer.statistics import describe
@@ -24,7 +24,7 @@ from mer.study.evaluate.report_on_dev import report_dev
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import predictions_csv
 from mer.study.preflight.dry_run import dry_run
-from mer.study.preflight.feature_plan import check_plan, ensure_plan, reachable_configs, settings_of
+from mer.study.preflight.feature_plan import check_plan, ensure_plan, reachable_configs
 from mer.study.runner import RunOptions
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import signal
@@ -17,6 +16,7 @@ import pytest
 from optuna.trial import TrialState
 from study_helpers import make_spec, open_ledger, row, score_of
 
+from mer.config import DataConfig, FeatureSetting, TextEncoderConfig
 from mer.errors import MerError
 from mer.study.search.ledger import Ledger, params_of, readable_journal
 
@@ -391,7 +391,7 @@ def test_a_renamed_folder_is_refused(tmp_path):
 
 def test_features_of_other_data_are_refused_and_a_moved_folder_is_not(tmp_path):
     def setting(root, backbone="minilm"):
-        return json.dumps({"data": {"dataset": "meld", "root": root}, "encoder": {"backbone": backbone}})
+        return FeatureSetting.of_encoder(DataConfig(root=root), TextEncoderConfig(backbone=backbone))
 
     ledger = open_ledger(tmp_path / "s", make_spec(tmp_path))
     ledger.check_features(tmp_path, {setting("a"): {"train": "x.safetensors"}})

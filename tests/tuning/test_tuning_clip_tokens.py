@@ -18,7 +18,6 @@ from mer.errors import MerError
 from mer.features import disk_space as rooms
 from mer.features import ensure_features, load_features
 from mer.features.audio import pretrained
-from mer.features.backbone.files import modality_of
 from mer.features.cache.feature_file import verify_features
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips import states as clip_states
@@ -132,7 +131,7 @@ def test_live_rows_are_the_cached_ones(lab, family, frozen, root, tmp_path):
 def test_clips_that_share_a_batch_change_nothing(lab, family, whole_root):
     """As on a GPU; where padding would change the result, clips of equal length alone are read together."""
     config = lab.config(family, freeze_layers=1, **TUNED)
-    modality = modality_of(config)
+    modality = config.modality
     states = clip_states.ClipStates(config, lab.found(family))
     rows = [states._raw(states.reader.load(clip(whole_root, modality, "train", row))) for row in (0, 1, 5, 0)]
     for one, row in zip(states._states(rows), rows, strict=True):

@@ -8,6 +8,7 @@ import torch
 from text_backbones import LINES
 from tuning_lab import Lab, interrupted_after
 
+from mer.config import settings_of
 from mer.errors import MerError
 from mer.features import disk_space as rooms
 from mer.features import ensure_features, load_features
@@ -16,7 +17,6 @@ from mer.features.cache.feature_file import verify_features
 from mer.features.cache.sequences import Tokens
 from mer.features.from_text.sequences import TokenReading, turn_tokenizer
 from mer.features.text.pretrained import load_text_model
-from mer.study.preflight.feature_plan import settings_of
 
 DISTINCT = len(set(LINES))  # of the texts of the training split, which has each line twice
 

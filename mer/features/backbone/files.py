@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mer.config import EncoderConfig
+from mer.config import EncoderConfig, Modality
 from mer.errors import MerError
 from mer.features.backbone import hub
 from mer.features.backbone.hash_memo import HashMemo
@@ -75,17 +75,12 @@ class Fingerprint:
     config: str
 
 
-BackboneKey = tuple[str, str, str | None]  # modality, name, revision
+BackboneKey = tuple[Modality, str, str | None]  # modality, name, revision
 
 
 def backbone_key(encoder: EncoderConfig) -> BackboneKey:
     """Encoders of one key use the same weights."""
-    return modality_of(encoder), encoder.backbone, encoder.revision
-
-
-def modality_of(encoder: EncoderConfig) -> str:
-    """'text', 'audio' or 'video'."""
-    return {"TextEncoderConfig": "text", "AudioEncoderConfig": "audio"}.get(type(encoder).__name__, "video")
+    return encoder.modality, encoder.backbone, encoder.revision
 
 
 def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
@@ -94,7 +89,7 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
     Args: weights: False asks for config.json only, True for weights and tokenizer (preprocessor) too.
     Raises: MerError with what was tried and what is allowed.
     """
-    name, modality = encoder.backbone, modality_of(encoder)
+    name, modality = encoder.backbone, encoder.modality
     offline = _OFFLINE[modality]
     if name in _OFFLINE.values() and name != offline:
         raise MerError(

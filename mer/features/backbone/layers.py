@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from mer.config import EncoderConfig
 from mer.errors import MerError
-from mer.features.backbone.files import modality_of
 
 if TYPE_CHECKING:
     pass
@@ -46,7 +45,7 @@ def check_depth(config: EncoderConfig, depth: int) -> None:
     if min(reads) <= config.freeze_layers:
         allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"
         raise MerError(
-            f"encoders.{modality_of(config)}.layers",
+            f"encoders.{config.modality}.layers",
             f"the head reads hidden state {min(reads)}, which is not tuned: freeze_layers is {config.freeze_layers}",
             allowed=allowed if config.freeze_layers < depth else f"freeze_layers below {depth}, the number of layers",
         )

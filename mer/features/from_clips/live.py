@@ -12,7 +12,7 @@ import numpy as np
 from mer.config import ClipEncoderConfig
 from mer.data.media import MediaFault
 from mer.features.backbone.clip_encoder import ClipEncoder
-from mer.features.backbone.files import BackboneFolder, modality_of
+from mer.features.backbone.files import BackboneFolder
 from mer.features.reading import ClipRow, Extracted, LiveFeatures
 from mer.progress import Progress, reporting
 
@@ -30,7 +30,7 @@ class LiveClips:
 
     def __init__(self, config: ClipEncoderConfig, found: BackboneFolder | None) -> None:
         self.config, self.found = config, found
-        self.modality = modality_of(config)
+        self.modality = config.modality
         self._encoder: ClipEncoder | None = None
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
@@ -54,7 +54,7 @@ class LiveClipTokens:
 
     def __init__(self, config: ClipEncoderConfig, found: BackboneFolder) -> None:
         self.config, self.found = config, found
-        self.modality = modality_of(config)
+        self.modality = config.modality
         self._states: ClipStates | None = None
 
     @cached_property

@@ -16,7 +16,7 @@ from mer.data.media import MediaFault, clip_path
 from mer.errors import MerError
 from mer.features import audio, video
 from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
-from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint, locate, modality_of
+from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint, locate
 from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
@@ -59,7 +59,7 @@ class ClipReading:
         self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
     ) -> None:
         self.config, self.progress, self.spread = config, progress, spread
-        self.modality = modality_of(config)
+        self.modality = config.modality
         self.card = describe_backbone(config)
         self.found = locate_clip_backbone(config)
         self.hashes = fingerprint(self.found, cache) if self.found else NO_WEIGHTS

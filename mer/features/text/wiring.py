@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mer.config import TextEncoderConfig
 from mer.errors import MerError
-from mer.features.backbone.files import modality_of
 from mer.features.backbone.loading import refusing
 from mer.features.backbone.wiring import LayersBetween, Wiring, no_weights
 from mer.features.text.pretrained import load_text_model, without_pooler
@@ -68,5 +67,5 @@ class TextWiring(Wiring):
             self.found.folder,
             f"model type {self.config.model_type!r} cannot be tuned: {why}",
             allowed="families with one list of layers above their embeddings, e.g. BERT, RoBERTa, DeBERTa, ModernBERT",
-            then=f"set encoders.{modality_of(self.encoder)}.mode: frozen, or choose another backbone",
+            then=f"set encoders.{self.encoder.modality}.mode: frozen, or choose another backbone",
         )

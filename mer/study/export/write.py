@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from rich.console import Console
 
 from mer.checkpoints.export_folder import Contents, Export, refuse_taken, write_export
-from mer.config import DataConfig
+from mer.config import TEACHER, DataConfig, settings_of
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
@@ -37,11 +36,10 @@ from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
 from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, trial_name
-from mer.study.preflight.feature_plan import settings_of
 from mer.study.show.words import show
 from mer.study.tracking.exports import Registration, register, store_of
 from mer.training.metrics import Scores
-from trainables.shared_features import TEACHER, layers_of
+from trainables.shared_features import layers_of
 
 LOGIT_TOLERANCE = 1e-5  # of the largest score, if that is above 1: another machine may add in another order
 MERGED_TOLERANCE = 1e-4  # ... x (W + BA) for x W + x A B
@@ -159,10 +157,8 @@ def _dev_features(
         )
     tables: dict[str, FeatureTable] = {}
     names: dict[str, list[str]] = {"train": [], "dev": []}
-    for name, text in settings_of(config).items():
-        setting = json.loads(text)
-        setting["data"].pop("root")
-        known = record.features.get(json.dumps(setting, sort_keys=True), {})
+    for name, setting in settings_of(config).items():
+        known = record.features.get(setting.recorded, {})
         if name == TEACHER:  # named, not read: an export needs no teacher
             for split in names:
                 names[split] += [known[split]] if known else []

@@ -26,7 +26,7 @@ class StudyRecord:
     Args:
         folder: the study folder; its parent holds all studies.
         generation: tells this search from earlier ones of the same name.
-        features: encoder setting (JSON) -> split -> name of the feature file.
+        features: `FeatureSetting.recorded` -> split -> name of the feature file.
         standings: every trial that was handed out.
         owner: who runs it just now, in words; None when nobody does.
     """

@@ -16,7 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.checkpoints.export_folder import read_export
-from mer.config import DataConfig, EncoderConfig, TextEncoderConfig, TrialConfig
+from mer.config import (
+    TEACHER,
+    DataConfig,
+    EncoderConfig,
+    FeatureSetting,
+    TextEncoderConfig,
+    TrialConfig,
+    settings_of,
+)
 from mer.data import Corpus, load_corpus
 from mer.errors import MerError
 from mer.features.backbone.files import locate
@@ -26,12 +34,12 @@ from mer.features.from_clips.live import LiveClipTokens
 from mer.features.from_clips.sequences import ClipTokenReading
 from mer.features.from_text.live import LiveTokens
 from mer.model_outputs import describe_encoder, width_of
-from mer.study.preflight.feature_plan import SPLITS, check_plan, settings_of, tuned_encoders
+from mer.study.preflight.feature_plan import SPLITS, check_plan, tuned_encoders
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
 from mer.training import build_run
-from trainables.shared_features import TEACHER, SharedTable, as_training_data
+from trainables.shared_features import SharedTable, as_training_data
 
 _CONFIGS = 20
 _TURNS = 10  # utterances of a dialogue, about as in MELD
@@ -125,7 +133,7 @@ def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Pa
 
 
 def _try_model(
-    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[str, Tokens]
+    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[FeatureSetting, Tokens]
 ) -> tuple[int, float]:
     """Build the model of one configuration and time an epoch: on random features, or on `examples` of what a tuned
     encoder reads. Returns (weights, seconds/epoch)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.checkpoints.export_folder import is_export, read_export
-from mer.config import TUNING_KEYS, DataConfig, EncoderConfig, TrialConfig
+from mer.config import (
+    TEACHER,
+    DataConfig,
+    EncoderConfig,
+    EncodersConfig,
+    FeatureSetting,
+    TrialConfig,
+    settings_of,
+)
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.features.disk_space import refuse_no_room, shared_weights_bytes
@@ -21,7 +28,6 @@ from mer.model_outputs import describe_encoder, ensure_encoder, ensure_outputs
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import read_yaml
-from trainables.shared_features import TEACHER
 
 SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
 _MOST_FILES = 200
@@ -32,13 +38,13 @@ class FeaturePlan:
     """The files of every encoder setting that a trial may have.
 
     Args:
-        files: encoder setting -> split -> cache file.
+        files: setting -> split -> cache file.
         encoded: texts and clips encoded just now; 0 when everything was cached.
         seconds: wall time spent on it.
         tuned: the encoders that trials may train, one for each layer that training may start from.
     """
 
-    files: dict[str, dict[str, Path]]
+    files: dict[FeatureSetting, dict[str, Path]]
     encoded: int
     seconds: float
     tuned: tuple[EncoderConfig, ...] = ()
@@ -50,8 +56,8 @@ class FeaturePlan:
             for modality, setting in settings_of(config).items()
         }
 
-    def names(self) -> dict[str, dict[str, str]]:
-        """Encoder setting -> split -> file name: content-addressed, so equal names mean equal features."""
+    def names(self) -> dict[FeatureSetting, dict[str, str]]:
+        """Setting -> split -> file name: content-addressed, so equal names mean equal features."""
         return {setting: {split: p.name for split, p in files.items()} for setting, files in self.files.items()}
 
     def paths(self) -> list[Path]:
@@ -60,24 +66,6 @@ class FeaturePlan:
     def shared_bytes(self) -> int:
         """What all trials read, and so lies in the object store."""
         return sum(path.stat().st_size for path in self.paths()) + shared_weights_bytes(self.tuned)
-
-
-def settings_of(config: TrialConfig) -> dict[str, str]:
-    """What decides the feature file of each modality, and of the teacher, as text: not the layers that are read from
-    it, not the label task."""
-    data = config.data.model_dump(exclude={"label"})
-    reads: dict[str, dict[str, Any]]
-    reads = {m: {"encoder": _read_by(encoder)} for m, encoder in config.encoders.present.items()}
-    if config.distill is not None and config.distill.teacher is not None:
-        reads[TEACHER] = {TEACHER: config.distill.teacher}
-    return {name: json.dumps({"data": data, **words}, sort_keys=True) for name, words in reads.items()}
-
-
-def _read_by(encoder: EncoderConfig) -> dict[str, Any]:
-    """What decides the file that an encoder's trials read; of a tuned one, none of what is trained."""
-    if encoder.mode == "frozen":
-        return encoder.model_dump(exclude={"layers"})
-    return encoder.model_dump(exclude={"layers", "mode", *TUNING_KEYS}) | {"tokens": encoder.first_tuned}
 
 
 def trainable_of(config: TrialConfig) -> str:
@@ -115,8 +103,8 @@ def feature_name(paths: Mapping[str, Path]) -> str:
 
 def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     """One configuration per encoder setting (and choice of layers) that the space can reach. Raises: MerError."""
-    configs: dict[str, TrialConfig] = {}
-    settings: set[str] = set()
+    configs: dict[tuple[DataConfig, EncodersConfig, str | None], TrialConfig] = {}
+    settings: set[FeatureSetting] = set()
     try:
         for combination in spec.space.combinations(*_reading_keys(spec), "distill.teacher", "fusion.kind"):
             try:
@@ -124,9 +112,8 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
             except ValidationError:
                 continue  # the rest of such a combination is refused when it is drawn
             settings.update(settings_of(config).values())
-            where = json.dumps(config.data.model_dump(mode="json"), sort_keys=True)
             taught = config.distill.teacher if config.distill else None
-            configs.setdefault(where + json.dumps([config.encoders.model_dump(mode="json"), taught]), config)
+            configs.setdefault((config.data, config.encoders, taught), config)
             if len(settings) > _MOST_FILES:
                 raise MerError(
                     spec.study,
@@ -182,7 +169,7 @@ def ensure_plan(
     spread: Spread | None = None,
 ) -> FeaturePlan:
     """Extract what is missing; `spread` reads clips elsewhere. Raises MerError when data or backbone cannot be had."""
-    files: dict[str, dict[str, Path]] = {}
+    files: dict[FeatureSetting, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     configs = check_plan(spec)
     tuned = tuned_encoders(configs)
@@ -202,7 +189,7 @@ def ensure_plan(
     return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned.values()))
 
 
-def tuned_encoders(configs: Sequence[TrialConfig]) -> dict[str, tuple[DataConfig, EncoderConfig]]:
+def tuned_encoders(configs: Sequence[TrialConfig]) -> dict[FeatureSetting, tuple[DataConfig, EncoderConfig]]:
     """The encoders that are trained, one for each setting that has files of its own."""
     return {
         settings_of(config)[modality]: (config.data, encoder)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
 from mer.study.search.reports import Assignment, Outcome, Row
@@ -180,9 +180,10 @@ class Ledger:
             if frozen.state == TrialState.RUNNING and "ending" in frozen.user_attrs:
                 self._tell(frozen.number)
 
-    def check_features(self, folder: Path, features: dict[str, dict[str, str]]) -> None:
+    def check_features(self, folder: Path, features: Mapping[FeatureSetting, dict[str, str]]) -> None:
         """Features are content-addressed: other file names mean other data or another backbone than at the start."""
-        known, now = self.study.user_attrs.get("features"), _settings(features)
+        known = self.study.user_attrs.get("features")
+        now = {setting.recorded: files for setting, files in features.items()}
         if known is None:
             self.study.set_user_attr("features", now)
         elif known != now:
@@ -208,16 +209,6 @@ class Ledger:
                 allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
                 then=f"give the new search another name (--set study={self.spec.study}-2), or start over with --fresh",
             )
-
-
-def _settings(features: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Encoder settings without the data root: data may move, as long as they stay the same."""
-    stripped = {}
-    for setting, files in features.items():
-        parts = json.loads(setting)
-        parts["data"].pop("root")
-        stripped[json.dumps(parts, sort_keys=True)] = files
-    return stripped
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

@@ -1,0 +1,76 @@
+"""The setting of a feature file: everything in a trial's configuration that decides what the file holds.
+
+Left out is what changes no number in it: the layers that a head reads, the label that it predicts, and how the layers
+of a tuned encoder are trained. Trials with equal settings read the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mer.config.data import DataConfig
+from mer.config.encoders import TUNING_KEYS, EncoderConfig
+from mer.config.trial import TrialConfig
+
+TEACHER = "teacher"  # beside the modalities, in what a trial reads
+
+
+@dataclass(frozen=True)
+class FeatureSetting:
+    """Decides one feature file. Equal settings are equal keys of a dict.
+
+    Args:
+        data: the utterances; the label is the default one.
+        encoder: what reads them; what decides no number is at its default. None for the outputs of a teacher.
+        is_tuned: the file holds what a tuned encoder reads, instead of pooled hidden states.
+        hidden_state: of a tuned encoder, the hidden state in the file; None: its raw input.
+        teacher: the export whose outputs are in the file; None for an encoder.
+    """
+
+    data: DataConfig
+    encoder: EncoderConfig | None = None
+    is_tuned: bool = False
+    hidden_state: int | None = None
+    teacher: str | None = None
+
+    @classmethod
+    def of_encoder(cls, data: DataConfig, encoder: EncoderConfig) -> FeatureSetting:
+        idle = {"mode": "frozen", "layers": "last"}
+        idle |= {name: type(encoder).model_fields[name].default for name in TUNING_KEYS}
+        is_tuned = encoder.mode != "frozen"
+        return cls(
+            _without_label(data),
+            encoder.model_copy(update=idle),
+            is_tuned,
+            encoder.first_tuned if is_tuned else None,
+        )
+
+    @classmethod
+    def of_teacher(cls, data: DataConfig, teacher: str) -> FeatureSetting:
+        return cls(_without_label(data), teacher=teacher)
+
+    @property
+    def recorded(self) -> str:
+        """JSON text under which a study's journal names the file; the data's folder is not in it, since it may move."""
+        words: dict[str, Any] = {"data": self.data.model_dump(exclude={"label", "root"})}
+        if self.encoder is None:
+            words[TEACHER] = self.teacher
+        elif self.is_tuned:
+            words["encoder"] = {**self.encoder.model_dump(exclude={"layers", "mode"}), "tokens": self.hidden_state}
+        else:
+            words["encoder"] = self.encoder.model_dump(exclude={"layers"})
+        return json.dumps(words, sort_keys=True)
+
+
+def settings_of(config: TrialConfig) -> dict[str, FeatureSetting]:
+    """The settings of the files that a trial reads, by modality; of a distilled one also that of TEACHER."""
+    settings = {m: FeatureSetting.of_encoder(config.data, encoder) for m, encoder in config.encoders.present.items()}
+    if config.distill is not None and config.distill.teacher is not None:
+        settings[TEACHER] = FeatureSetting.of_teacher(config.data, config.distill.teacher)
+    return settings
+
+
+def _without_label(data: DataConfig) -> DataConfig:
+    return data.model_copy(update={"label": DataConfig.model_fields["label"].default})
