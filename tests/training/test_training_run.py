@@ -257,14 +257,14 @@ def test_frozen_parameters_are_in_no_group():
     assert [group["name"] for group in groups] == ["head_no_decay"]
 
 
-def test_stage_two_moves_the_anchors_only_and_starts_from_the_best_weights(monkeypatch):
+def test_stage_two_moves_the_anchors_only_and_starts_from_the_best_weights():
     run = toy_run(**VARIANTS["eacl-two-stages"], optim__schedule="cosine")
     while run.epoch < 3:
         run.train_epoch()
     assert run.objective.eacl.adapted_anchors.count_nonzero() == 0
     best = {name: tensor * 1.5 if tensor.is_floating_point() else tensor for name, tensor in run.weights().items()}
     best["objective.eacl.in_stage_two"] = torch.tensor(False)
-    monkeypatch.setattr(run, "best_tensors", best)
+    run.member.keep(run.member.best.row, best, run.member.best.logits_NC)
     anchors = []
     while not run.finished:
         row = run.train_epoch()
