@@ -85,7 +85,7 @@ def classes(study: Study) -> Part:
 
 
 def failures(study: Study) -> Part:
-    failed = [trial for trial in study.trials if trial.ending == "failed"]
+    failed = [trial for trial in study.trials if trial.state == "failed"]
     if not failed:
         return Section("failures", "Failures", paragraph("No trial failed.")), []
     keys = list(study.ranges)

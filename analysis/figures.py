@@ -10,7 +10,7 @@ from analysis.plots import SERIES, Axis, Plot, bars, span
 from analysis.stores import Range, Study, Trial, plain
 from analysis.tables import is_fraction, show, words
 
-_KIND = {"finished": "done", "stopped early": "cut", "unfinished": "open", "failed": "failed"}
+_KIND = {"finished": "done", "stopped early": "cut", "interrupted": "open", "failed": "failed"}
 
 
 def history(study: Study, noise: Noise | None) -> str:
@@ -28,7 +28,7 @@ def history(study: Study, noise: Noise | None) -> str:
         plot.band(*sorted((top, top - noise.error if study.larger_is_better else top + noise.error)))
     so_far: list[tuple[float, float]] = []
     for trial, value in scored:
-        if trial.ending == "finished":
+        if trial.state == "finished":
             better = max if study.larger_is_better else min
             so_far.append((trial.number, better(value, so_far[-1][1]) if so_far else value))
     if so_far:
@@ -37,7 +37,7 @@ def history(study: Study, noise: Noise | None) -> str:
     for trial, value in sorted(scored, key=lambda pair: pair[0] is study.best):  # the best on top of the others
         _mark(plot, study, trial, trial.number, value)
     for trial in study.trials:
-        if trial.ending == "failed" and study.value(trial) is None:
+        if trial.state == "failed" and study.value(trial) is None:
             plot.point(trial.number, plot.y.low, "failed", f"trial {trial.number}: {trial.reason}")
     return plot.svg()
 
@@ -112,8 +112,8 @@ def front(study: Study, on_front: set[int]) -> str:
 
 def _mark(plot: Plot, study: Study, trial: Trial, x: float, value: float, extra: str = "") -> None:
     best = trial is study.best
-    hint = f"trial {trial.number}, {trial.ending}: {show(study.metric, value)}{extra}"
-    plot.point(x, value, "best" if best else _KIND.get(trial.ending, "open"), hint, radius=5.5 if best else 4.0)
+    hint = f"trial {trial.number}, {trial.state}: {show(study.metric, value)}{extra}"
+    plot.point(x, value, "best" if best else _KIND.get(trial.state, "open"), hint, radius=5.5 if best else 4.0)
 
 
 def _value_axis(study: Study, label: str | None = None) -> Axis:

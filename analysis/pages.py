@@ -102,7 +102,7 @@ def endings_key() -> str:
     """What the marks of the trial plots mean."""
     circle = '<svg width="12" height="12"><circle class="{}" cx="6" cy="6" r="4.5"/></svg>'
     cross = '<svg width="12" height="12"><path class="failed" d="M2 2l8 8m0 -8l-8 8"/></svg>'
-    words = [("best", "best finished"), ("done", "finished"), ("cut", "stopped early"), ("open", "unfinished")]
+    words = [("best", "best finished"), ("done", "finished"), ("cut", "stopped early"), ("open", "interrupted")]
     keys = "".join(f'<span class="key">{circle.format(css)}{text}</span>' for css, text in words)
     return (
         f'<p class="legend">{keys}<span class="key">{cross}failed</span>'

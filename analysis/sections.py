@@ -30,7 +30,7 @@ def _shown_metrics(study: Study) -> list[str]:
 
 
 def counted(study: Study) -> str:
-    order = ["finished", "stopped early", "failed", "unfinished", "waiting"]
+    order = ["finished", "stopped early", "failed", "interrupted", "waiting"]
     parts = [f"{study.counts[word]} {word}" for word in order if study.counts[word]]
     return ", ".join(parts) or "no trial yet"
 
@@ -61,10 +61,10 @@ def _state(study: Study) -> str:
     counts = study.counts
     if not study.trials:
         return say("No trial has been handed out yet: there is nothing to show but what was asked for.", "warn")
-    if counts["unfinished"] or counts["waiting"]:
+    if counts["interrupted"] or counts["waiting"]:
         running = study.mlflow.status == "RUNNING"
         state = "is running, or its driver was killed" if running else "was interrupted"
-        left = counts["unfinished"] + counts["waiting"]
+        left = counts["interrupted"] + counts["waiting"]
         return say(
             f"This study {state}: {left} of its trials have not ended. The page shows what is known now.", "warn"
         )
@@ -125,8 +125,8 @@ def best(study: Study, noise: Noise | None) -> Part:
     html = say(_caution(study, noise), "warn") + _metric_rows(table)
     if not baseline:
         html += note("The majority baseline is written when the study ends; it is not known yet.")
-    if first and first is not study.best and first.ending != "finished" and first.best:
-        html += note(f"Trial 0 {first.ending}: its row is the best epoch it reached.")
+    if first and first is not study.best and first.state != "finished" and first.best:
+        html += note(f"Trial 0 {first.state}: its row is the best epoch it reached.")
     if len(study.objectives) > 1:
         on_front = {trial.number for trial in pareto_front(study)}
         names = ", ".join(map(str, sorted(on_front)))
@@ -183,17 +183,18 @@ def leaderboard(study: Study) -> Part:
         return Section("leaderboard", "Leaderboard", paragraph("No trials yet.")), []
     metrics, keys = _shown_metrics(study), list(study.ranges)
     short = short_names(keys)
-    order = ["finished", "stopped early", "unfinished", "failed", "waiting"]
-    trials = [t for ending in order for t in study.by_value([t for t in study.trials if t.ending == ending])]
+    order = ["stopped early", "interrupted", "failed", "waiting"]
+    rest = [t for state in order for t in study.by_value([t for t in study.trials if t.state == state])]
+    trials = [*study.finished, *rest]
     rows, marks = [], []
     for place, trial in enumerate(trials, 1):
         scores = [trial.best.get(metric) for metric in metrics]
         scores[0] = study.value(trial)
-        ranked = place if trial.ending == "finished" else None
+        ranked = place if trial.state == "finished" else None
         epoch = int(trial.best["epoch"]) if "epoch" in trial.best else None
         drawn = [_cell(trial.params[key]) if key in trial.params else None for key in keys]
-        rows.append([ranked, trial.number, trial.ending, *scores, epoch, trial.epochs or None, *drawn])
-        ending = "best" if trial is study.best else {"stopped early": "cut", "failed": "failed"}.get(trial.ending, "")
+        rows.append([ranked, trial.number, trial.state, *scores, epoch, trial.epochs or None, *drawn])
+        ending = "best" if trial is study.best else {"stopped early": "cut", "failed": "failed"}.get(trial.state, "")
         marks.append(ending)
     head = ["rank", "trial", "ending", *map(words, metrics), "best epoch", "epochs", *(short[key] for key in keys)]
     table = Table("leaderboard", head, rows, _formats(metrics), marks)

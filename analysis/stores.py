@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from analysis.mlflow_store import MlflowRecord, read_mlflow
 from mer.errors import MerError, did_you_mean
+from mer.study.folder.standings import rank, rank_key
 from mer.study.paths import (
     CONFIG,
     DEV_PREDICTIONS,
@@ -36,15 +37,14 @@ from mer.study.paths import (
     is_study,
     studies_in,
 )
+from mer.study.search.stored_trial import STATES, params_of
 
-ENDINGS = {
-    TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "stopped early",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "unfinished",
-    TrialState.WAITING: "waiting",
-}
-_JSON_MARK = "json:"  # how a space writes a list into Optuna's scalar categories
+
+class Aim(NamedTuple):
+    """A metric and its better direction, max or min."""
+
+    metric: str
+    mode: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Trial:
     """One trial as the journal has it; `best` is its best epoch's row of metrics."""
 
     number: int
-    ending: str
+    state: str
     params: dict[str, Any]
     best: dict[str, float]
     reason: str
@@ -107,12 +107,12 @@ class Study:
 
     @property
     def metric(self) -> str:
-        return str(self.objectives[0][0])
+        return self.objectives[0].metric
 
     @cached_property
-    def objectives(self) -> list[tuple[str, str]]:
-        """(metric, max or min), the first one ranks."""
-        return [(objective["metric"], objective["mode"]) for objective in self.identity["objective"]]
+    def objectives(self) -> list[Aim]:
+        """The first one ranks."""
+        return [Aim(objective["metric"], objective["mode"]) for objective in self.identity["objective"]]
 
     @cached_property
     def ranges(self) -> dict[str, Range]:
@@ -120,7 +120,7 @@ class Study:
 
     @property
     def counts(self) -> Counter[str]:
-        return Counter(trial.ending for trial in self.trials)
+        return Counter(trial.state for trial in self.trials)
 
     def value(self, trial: Trial) -> float | None:
         """The first objective at the trial's best epoch; a trial that has not ended tells its best so far."""
@@ -131,19 +131,20 @@ class Study:
 
     @property
     def larger_is_better(self) -> bool:
-        return self.objectives[0][1] == "max"
+        return self.objectives[0].mode == "max"
 
     def by_value(self, trials: list[Trial]) -> list[Trial]:
         """Best first; trials without a value last."""
-        sign = -1 if self.larger_is_better else 1
-        scored = [trial for trial in trials if self.value(trial) is not None]
-        rest = [trial for trial in trials if self.value(trial) is None]
-        return sorted(scored, key=lambda trial: sign * (self.value(trial) or 0.0)) + rest
+        values = {trial.number: self.value(trial) for trial in trials}
+        scored = [trial for trial in trials if values[trial.number] is not None]
+        rest = [trial for trial in trials if values[trial.number] is None]
+        mode = self.objectives[0].mode
+        return sorted(scored, key=lambda trial: rank_key(values[trial.number] or 0.0, trial.number, mode)) + rest
 
     @cached_property
     def finished(self) -> list[Trial]:
         """Best first. A trial that was stopped early is no candidate."""
-        return self.by_value([trial for trial in self.trials if trial.ending == "finished"])
+        return rank(self.trials, self.objectives[0])
 
     @property
     def best(self) -> Trial | None:
@@ -276,8 +277,8 @@ def _trial(frozen: FrozenTrial) -> Trial:
     epochs = max([int(last[0]), int((ending.get("best") or {}).get("epoch", 0)), *frozen.intermediate_values])
     return Trial(
         frozen.number,
-        ENDINGS[frozen.state],
-        {key: _decode(value) for key, value in frozen.params.items()},
+        STATES[frozen.state],
+        params_of(frozen),
         ending.get("best") or {},
         ending.get("reason", ""),
         epochs,
@@ -285,11 +286,6 @@ def _trial(frozen: FrozenTrial) -> Trial:
         frozen.datetime_complete,
         frozen,
     )
-
-
-def _decode(value: Any) -> Any:
-    marked = isinstance(value, str) and value.startswith(_JSON_MARK)
-    return json.loads(value.removeprefix(_JSON_MARK)) if marked else value
 
 
 def read_json(path: Path) -> dict[str, Any]:

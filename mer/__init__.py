@@ -29,6 +29,7 @@ Parts, from the top down: each imports from those below it only.
     cli_app           launching of typer commands, and their --debug option
     console           how commands speak: quiet libraries, one message per fault, exit codes
     files             files that are whole or absent
+    folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
     torchaudio_guard  torchaudio beside a CPU-only torch
     errors            faults that a user can mend

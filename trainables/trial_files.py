@@ -1,9 +1,9 @@
 """The files that a worker writes into the folder of its trial.
 
 best.safetensors          the model at the epoch that dev chose, and the class scores it gave on dev
-best-<student>.safetensors  of a merged distillation: one student at its own best epoch
+best-audio.safetensors    the same for one student of a merged distillation, at its own best epoch
 last.safetensors          while the trial runs: all that is needed to go on from its last report
-traceback.txt             of an error that nobody foresaw
+traceback.txt             where an error that nobody foresaw was raised
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
 from mer.study.search.stop_request import StopSignal
+from mer.study.search.stored_trial import ENDED_WORDS
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
@@ -180,7 +181,7 @@ def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, 
 
 def _display(spec: StudySpec, before: Results, console: Console) -> Display:
     """The live table, starting from what earlier runs of the command have done."""
-    ended = Counter({word: n for word, n in before.counts.items() if word in ("finished", "stopped early", "failed")})
+    ended: Counter[str] = Counter({word: n for word, n in before.counts.items() if word in ENDED_WORDS})
     metric = spec.objective[0].metric
     best = (before.best.best[metric], before.best.number) if before.best else None
     first = before.first.best.get(metric) if before.first else None

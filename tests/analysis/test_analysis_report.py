@@ -135,7 +135,7 @@ def test_numbers_equal_the_journals(tmp_path):
 
 def test_every_state_is_said_in_words(tmp_path):
     _, page, tables = render(make_study(tmp_path, [*MIXED, Ending(None, epochs=2)]), tmp_path)
-    assert "4 finished, 1 stopped early, 2 failed, 1 unfinished" in page.text
+    assert "4 finished, 1 stopped early, 2 failed, 1 interrupted" in page.text
     assert "This study was interrupted: 1 of its trials have not ended." in page.text
     assert "1 failed: CUDA <out> of memory & more" in page.text and "1 failed: the loss is not finite" in page.text
     assert "4 finished trials: too few to tell which parameter matters (20 are needed" in page.text

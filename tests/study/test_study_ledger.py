@@ -18,7 +18,8 @@ from study_helpers import make_spec, open_ledger, row, score_of
 
 from mer.config import DataConfig, FeatureSetting, TextEncoderConfig
 from mer.errors import MerError
-from mer.study.search.ledger import Ledger, params_of, readable_journal
+from mer.study.search.ledger import Ledger, readable_journal
+from mer.study.search.stored_trial import params_of
 
 MIXED = (
     (

@@ -18,6 +18,7 @@ from mer.naming import method_name
 from mer.statistics import Summary, describe
 from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.folder.read_study import find_study, read_record
+from mer.study.folder.standings import rank_key
 from mer.study.paths import CONFIG, artifacts_folder, trial_folder
 from mer.study.runner import RunOptions
 from mer.study.show.words import show
@@ -63,8 +64,8 @@ def rerank(
         metric = config.training.metric
         values = [result.dev[metric] for result in seed_results(trained, repeats.study, seeds)]
         candidates.append(Candidate(trial.number, trial.best[metric], config, describe(values)))
-    sign = 1.0 if candidates[0].config.training.mode == "max" else -1.0
-    ranked = sorted(candidates, key=lambda candidate: -sign * candidate.seeds.mean)
+    mode = candidates[0].config.training.mode
+    ranked = sorted(candidates, key=lambda candidate: rank_key(candidate.seeds.mean, candidate.number, mode))
     _print(ranked, folder, seeds, options, console)
     write_json(
         folder / "rerank.json",

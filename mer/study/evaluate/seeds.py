@@ -25,7 +25,8 @@ from mer.study.folder.artifacts import predictions_csv, read_predictions
 from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.runner import RunOptions, run_study
-from mer.study.search.ledger import params_of, readable_journal
+from mer.study.search.ledger import readable_journal
+from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
 from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from mer.errors import MerError, did_you_mean
 from mer.study.folder.lock import live_owner
-from mer.study.folder.standings import Standing, standing_of
+from mer.study.folder.standings import Standing, rank, standings_of
 from mer.study.paths import JOURNAL, SPACE, is_study, studies_in, trial_folder
 from mer.study.search.ledger import readable_journal
 from mer.study.space.spec import StudyObjective
@@ -41,10 +40,8 @@ class StudyRecord:
 
     @property
     def ranked(self) -> list[Standing]:
-        """Finished trials, best first by the first objective."""
-        first = self.objective[0]
-        finished = [s for s in self.standings if s.state == "finished"]
-        return sorted(finished, key=lambda s: s.best[first.metric], reverse=first.mode == "max")
+        """The finished trials, best first by the first objective."""
+        return rank(self.standings, self.objective[0])
 
     def trial_folder(self, number: int) -> Path:
         return trial_folder(self.folder, number)
@@ -100,7 +97,7 @@ def read_record(folder: Path) -> StudyRecord:
         generation=str(attributes["generation"]),
         objective=tuple(StudyObjective.model_validate(part) for part in identity["objective"]),
         features=attributes.get("features", {}),
-        standings=tuple(standing_of(trial) for trial in trials if trial.state != TrialState.WAITING),
+        standings=tuple(standings_of(trials)),
         owner=live_owner(folder.parent, name),
     )
 

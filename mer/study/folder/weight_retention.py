@@ -7,7 +7,6 @@ the ledger calls ended come here, and those are not taken up again.
 
 from __future__ import annotations
 
-import bisect
 import shutil
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,9 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.checkpoints import Store
 from mer.checkpoints.header import sidecar
 from mer.errors import MerError
+from mer.study.folder.standings import Standing, rank
 from mer.study.paths import ARTIFACTS, CONFUSION, trial_folder
-from mer.study.search.ledger import ENDED
 from mer.study.search.reports import Outcome, Row
+from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from trainables.trial_files import LAST
 
@@ -41,7 +41,7 @@ class WeightKeeper:
         self.store, self.spec, self.folder, self.say = store, spec, folder, say
         self.problems: list[str] = []
         self._ended: set[int] = set()
-        self._ranked: list[tuple[float, int]] = []  # at most keep_weights finished trials, best first
+        self._ranked: list[Standing] = []  # at most keep_weights finished trials, best first
         self._front: dict[int, tuple[float, ...]] = {}  # not dominated, when there are several objectives
         self._stored: dict[str, int] = {}  # bytes of each distinct file
         self._loose: dict[str, int] = {}  # ... that this study may have been the last to link to
@@ -74,7 +74,7 @@ class WeightKeeper:
 
     def kept(self, number: int) -> bool:
         """True for an ended trial whose weights stay."""
-        return self.spec.keep_weights is None or number in self._front or number in {n for _, n in self._ranked}
+        return self.spec.keep_weights is None or number in self._front or number in {s.number for s in self._ranked}
 
     def _enter(self, number: int, best: Row | None) -> list[int]:
         """Note that a trial has ended; returns the trials that lose their place."""
@@ -84,9 +84,9 @@ class WeightKeeper:
         if best is None or self.spec.keep_weights is None:
             return []
         scores = tuple(best[o.metric] * (1 if o.mode == "max" else -1) for o in self.spec.objective)
-        bisect.insort(self._ranked, (-scores[0], number))
-        displaced = [n for _, n in self._ranked[self.spec.keep_weights :]]
-        del self._ranked[self.spec.keep_weights :]
+        ranked = rank([*self._ranked, Standing(number, "finished", best)], self.spec.objective[0])
+        self._ranked = ranked[: self.spec.keep_weights]
+        displaced = [standing.number for standing in ranked[self.spec.keep_weights :]]
         if len(scores) > 1 and not any(_dominates(other, scores) for other in self._front.values()):
             beaten = [n for n, other in self._front.items() if _dominates(scores, other)]
             displaced += [n for n in beaten if self._front.pop(n)]

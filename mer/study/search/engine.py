@@ -17,8 +17,9 @@ from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
-from mer.study.search.ledger import ENDED, Ledger
+from mer.study.search.ledger import Ledger
 from mer.study.search.reports import Assignment, Outcome, Report, Row
+from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from trainables.trial_files import TRACEBACK
 

@@ -24,11 +24,9 @@ from mer.errors import MerError
 from mer.study.paths import JOURNAL
 from mer.study.search.reports import Assignment, Outcome, Row
 from mer.study.search.samplers import build_sampler
-from mer.study.space.params import decode, encode
+from mer.study.search.stored_trial import state_after
+from mer.study.space.params import encode
 from mer.study.space.spec import StudySpec
-
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-OUTCOME_STATE = {"finished": TrialState.COMPLETE, "cut": TrialState.PRUNED}
 
 
 class _HeldAlready:
@@ -164,7 +162,7 @@ class Ledger:
         """Carry out a noted ending; every step may have been done before."""
         frozen = self.trials()[number]
         ending = frozen.user_attrs["ending"]
-        state = OUTCOME_STATE.get(ending["outcome"], TrialState.FAIL)
+        state = state_after(ending["outcome"])
         if ending["last"] and len(self.spec.objective) == 1 and ending["last"][0] not in frozen.intermediate_values:
             self.storage.set_trial_intermediate_value(self._storage_id(number), *ending["last"])
         values = [ending["best"][o.metric] for o in self.spec.objective] if state == TrialState.COMPLETE else None
@@ -266,11 +264,6 @@ def _drop_torn_line(journal: Path) -> None:
         return
     with journal.open("r+b") as stream:
         stream.truncate(data.rfind(b"\n") + 1)
-
-
-def params_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What was drawn for a stored trial, decoded."""
-    return {key: decode(value) for key, value in trial.params.items()}
 
 
 @contextlib.contextmanager

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from mer.study.folder.standings import _WORDS, Standing, standing_of
+from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
+from mer.study.search.stored_trial import ENDED_WORDS, STATES
 from mer.study.show.words import short, short_names, show
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
@@ -27,16 +27,14 @@ class Results:
         self.spec = spec
         trials = ledger.trials()
         self.most = ledger.most()
-        self.counts = Counter(_WORDS[trial.state] for trial in trials)
-        self.standings = [standing_of(trial) for trial in trials if trial.state != TrialState.WAITING]
+        self.counts = Counter(STATES[trial.state] for trial in trials)
+        self.standings = standings_of(trials)
         self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
 
     @property
     def ranked(self) -> list[Standing]:
-        """Finished trials, best first by the first objective; an early stopped one is no candidate."""
-        objective = self.spec.objective[0]
-        finished = [s for s in self.standings if s.state == "finished"]
-        return sorted(finished, key=lambda s: s.best[objective.metric], reverse=objective.mode == "max")
+        """The finished trials, best first by the first objective."""
+        return rank(self.standings, self.spec.objective[0])
 
     @property
     def best(self) -> Standing | None:
@@ -50,7 +48,7 @@ class Results:
     @property
     def unfinished(self) -> int:
         """Trials of the budget (or cells of the grid) that have not ended."""
-        ended = sum(n for word, n in self.counts.items() if word in ("finished", "stopped early", "failed"))
+        ended = sum(n for word, n in self.counts.items() if word in ENDED_WORDS)
         return max(0, self.most - ended)
 
     def best_metrics(self) -> dict[str, float]:
@@ -118,9 +116,10 @@ class Results:
             )
         cut = [s for s in self.standings if s.state == "stopped early" and s.best]
         if cut:
-            values = [(s.best[metric], s.number) for s in cut]
-            value, number = (max if self.spec.objective[0].mode == "max" else min)(values)
-            console.print(f"{len(cut)} stopped early, the best of them at {show(metric, value)} (trial {number})")
+            mode = self.spec.objective[0].mode
+            top = min(cut, key=lambda s: rank_key(s.best[metric], s.number, mode))
+            best = show(metric, top.best[metric])
+            console.print(f"{len(cut)} stopped early, the best of them at {best} (trial {top.number})")
         reasons = Counter(s.reason for s in self.standings if s.state == "failed")
         for reason, count in reasons.most_common(3):
             console.print(f"{count} failed: {reason}", highlight=False)

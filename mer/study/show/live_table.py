@@ -15,11 +15,11 @@ from rich.text import Text
 
 from mer.config import TrialConfig
 from mer.study.search.reports import Outcome, Row
+from mer.study.search.stored_trial import STATES, state_after
 from mer.study.show.words import run_name, show
 from mer.study.space.spec import StudySpec
 
 _REDRAW_S = 0.25
-_LABELS = {"finished": "finished", "cut": "stopped early", "nonfinite": "failed", "error": "failed"}
 
 
 @dataclass
@@ -81,8 +81,8 @@ class Display:
                 line.best = value
 
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None:
-        line = self.running.pop(number)
-        self.ended[_LABELS[outcome]] += 1
+        line, state = self.running.pop(number), STATES[state_after(outcome)]
+        self.ended[state] += 1
         self._ended_here += 1
         score = best[self._objective.metric] if best else None
         if score is not None and number == 0:
@@ -92,7 +92,7 @@ class Display:
         if self._live is None:
             words = f"{self._show(score)} at epoch {best['epoch']:.0f}" if best and score is not None else ""
             why = f" ({reason})" if reason and outcome != "finished" else ""
-            self._print(f"{line.name}: {_LABELS[outcome]} {words}{why}   {self._progress()}")
+            self._print(f"{line.name}: {state} {words}{why}   {self._progress()}")
 
     def tick(self) -> None:
         if self._live and time.monotonic() - self._drawn > _REDRAW_S:

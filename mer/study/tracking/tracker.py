@@ -21,8 +21,8 @@ from mer.config import TrialConfig, flatten, nest
 from mer.files import write_json
 from mer.study.folder.artifacts import read_history, write_artifacts
 from mer.study.paths import ARTIFACTS, ENVIRONMENT, trial_folder, trial_name
-from mer.study.search.ledger import params_of
 from mer.study.search.reports import Outcome, Row
+from mer.study.search.stored_trial import ENDED, params_of
 from mer.study.show.words import run_name
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import (
@@ -168,7 +168,7 @@ class Tracker:
     def _catch_up(self, trials: list[FrozenTrial]) -> None:
         """Re-log the history of every trial that is not finished in both stores; repeats are harmless."""
         for trial in trials:
-            ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+            ended = trial.state in ENDED
             if trial.state == TrialState.WAITING or (
                 ended and trial.number in self._runs and trial.number not in self._unsure
             ):

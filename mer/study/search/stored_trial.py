@@ -1,0 +1,32 @@
+"""A trial as Optuna stores it, in our words: its state, how an outcome becomes that state, what was drawn for it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mer.study.search.reports import Outcome
+from mer.study.space.params import decode
+
+State = Literal["finished", "stopped early", "failed", "interrupted", "waiting"]
+
+STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped early",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "interrupted",  # or running at this moment, where a driver is alive
+    TrialState.WAITING: "waiting",
+}
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+ENDED_WORDS: tuple[State, ...] = tuple(STATES[state] for state in ENDED)
+
+
+def state_after(outcome: Outcome) -> TrialState:
+    """Return the state of a trial that ended with `outcome`; whatever is no result and no cut has failed."""
+    return {"finished": TrialState.COMPLETE, "cut": TrialState.PRUNED}.get(outcome, TrialState.FAIL)
+
+
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what was drawn for a stored trial, by dotted configuration key, decoded."""
+    return {key: decode(value) for key, value in trial.params.items()}
