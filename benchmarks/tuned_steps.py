@@ -37,7 +37,7 @@ from mer.errors import TrialFailed
 from mer.features import ensure_features, load_features
 from mer.features.backbone.files import locate
 from mer.features.partial import base_weights
-from mer.training import TokenSplit, TrainingData, build_run
+from mer.training import SequenceSplit, TrainingData, build_run
 from mer.training.tuning import TuningRun
 
 CHECKED, WARM_UP = 3, 4  # first steps: whose losses are compared, and which are not timed
@@ -146,8 +146,8 @@ def take_turn(given: argparse.Namespace, way: Way, config: TrialConfig, base: di
     """Build, step and free one way. What does not fit into memory gets a note."""
     found = ensure_features(config.data, config.tuned["text"], ["train"], cache=scratch, progress=False)
     table, task = load_features(found.paths["train"]), config.data.label
-    assert table.tokens is not None
-    split = TokenSplit(table.ids, table.tokens, table.labels[task], table.features.shape[2])
+    assert table.sequences is not None
+    split = SequenceSplit(table.ids, table.sequences, table.labels[task], table.features.shape[2])
     data = TrainingData(split, split, table.label_names[task], base={"text": base})
     numbers = range(WARM_UP + given.steps)
     steps = [np.random.default_rng(number).integers(0, len(split), given.batch_size) for number in numbers]
@@ -163,7 +163,7 @@ def take_turn(given: argparse.Namespace, way: Way, config: TrialConfig, base: di
             step_ours(turn, config, data, steps, last=table.hidden_states - 1)
     except (torch.OutOfMemoryError, TrialFailed) as fault:
         turn.marks, turn.note = [], "out of memory" if "out of memory" in str(fault) else str(fault)
-    turn.tokens = [int(split.tokens.lengths[rows_B].sum()) for rows_B in steps]
+    turn.tokens = [int(split.sequences.lengths[rows_B].sum()) for rows_B in steps]
     turn.peak_mib = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
     return turn
 
@@ -183,10 +183,10 @@ def step_ours(turn: Turn, config: TrialConfig, data: TrainingData, steps: list[n
 
 def step_trainer(turn: Turn, config: TrialConfig, data: TrainingData, steps: list[np.ndarray], scratch: Path) -> None:
     split, rows = data.train, np.concatenate(steps)
-    assert isinstance(split, TokenSplit)
+    assert isinstance(split, SequenceSplit)
     model = hugging_face_trainer.classifier_of(config, len(data.class_names))
     turn.trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    ids = [split.tokens.gather(rows[[at]]).values.tolist() for at in range(len(rows))]
+    ids = [split.sequences.gather(rows[[at]]).values.tolist() for at in range(len(rows))]
     labels = split.labels_N[rows].tolist()
     hugging_face_trainer.train(
         model, config, ids, labels, device=turn.device, scratch=scratch, on_begin=turn.begin, on_step=turn.mark

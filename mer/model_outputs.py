@@ -23,7 +23,7 @@ from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import check_header, place_of
 from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
-from mer.features.reading import Extracted, Prepared, Spread
+from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.files import sha256_file, sha256_json
 from mer.predictor import open_predictor
 from mer.progress import Progress, Step
@@ -121,15 +121,15 @@ class ModelReading:
         self.device, self.unit = "cpu", "utterances"
         self.encoded = 0  # utterances that the model has read
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         files = own_features(self.export, data, split, cache=cache, progress=self.progress, spread=self.spread)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, files, labels)
         path = place_of(ingredients, cache=cache, slug=self.slug)
         ids = tuple(utterance.id for utterance in corpus.utterances(split))
-        return Prepared(split, ids, labels, corpus.label_names, list(files.items()), ingredients, path)
+        return PreparedSplit(split, ids, labels, corpus.label_names, list(files.items()), ingredients, path)
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
         tables: dict[str, FeatureTable] = {modality: load_features(path) for modality, path in prepared.rows}
         predictor = open_predictor(self.export)
         step(0, len(prepared.ids))

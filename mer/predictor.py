@@ -26,18 +26,18 @@ from mer.data.media import MediaFault
 from mer.data.text import NORMALISATION_VERSION, normalise
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import TOKENS_PER_BATCH
-from mer.features.from_clips.live import LiveClips, LiveClipTokens
+from mer.features.from_clips.live import LiveClips, LiveClipSequences
 from mer.features.from_clips.pooled import locate_clip_backbone, preprocessing_words
-from mer.features.from_text.live import LiveEncoder, LiveTokens
+from mer.features.from_text.live import LiveTexts, LiveTextSequences
 from mer.features.reading import LiveFeatures
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective
 from mer.models.adapters import from_peft_tensors
 from mer.models.weight_names import backbone_prefix
 from mer.progress import Progress
-from mer.training import FusedSplit, Split, SplitArrays, TokenSplit, build_model, outputs_of
+from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_model, outputs_of
 from mer.training.data import Layers, Part
 
 WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
@@ -77,8 +77,9 @@ class LiveModel:
 
 
 # modality -> its features (N, L+1, D), or tokens where it is tuned, and which of the rows are there (None: all)
-Read = Mapping[str, tuple[np.ndarray | Tokens, np.ndarray | None]]
-Live = LiveEncoder | LiveTokens | LiveClips | LiveClipTokens | LiveModel  # what turns texts or clips into features
+Read = Mapping[str, tuple[np.ndarray | Sequences, np.ndarray | None]]
+LiveSequences = LiveTextSequences | LiveClipSequences  # what a tuned encoder reads, of texts or clips
+Live = LiveTexts | LiveClips | LiveSequences | LiveModel  # turn texts or clips into what the model reads
 
 
 class Predictor:
@@ -90,7 +91,7 @@ class Predictor:
         tensors = export.tensors()
         for modality, adapter in export.adapters().items():
             tensors |= from_peft_tensors(adapter, f"model.{backbone_prefix(export.config, modality)}")
-        tuned = {m: live for m, live in self.encoders.items() if isinstance(live, LiveTokens | LiveClipTokens)}
+        tuned = {m: live for m, live in self.encoders.items() if isinstance(live, LiveSequences)}
         moved = {**export.config.encoders.present, **{modality: live.config for modality, live in tuned.items()}}
         config = export.config.model_copy(update={"encoders": EncodersConfig(**moved)})  # where backbones lie now
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
@@ -228,7 +229,7 @@ class Predictor:
         allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
         return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
 
-    def logits(self, features_NLD: np.ndarray | Tokens, present_N: np.ndarray | None = None) -> np.ndarray:
+    def logits(self, features_NLD: np.ndarray | Sequences, present_N: np.ndarray | None = None) -> np.ndarray:
         """Class scores (N, C) float32 of features as the cache holds them: all hidden states (N, L+1, D).
 
         Args: present_N: bool; rows that are not there are read as average ones.
@@ -261,8 +262,8 @@ class Predictor:
         parts: dict[str, Part] = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
-            if isinstance(features_NLD, Tokens):
-                parts[modality] = self._token_rows(features_NLD, present_N, modality)
+            if isinstance(features_NLD, Sequences):
+                parts[modality] = self._sequence_rows(features_NLD, present_N, modality)
                 continue
             shape = (expected["hidden_states"], expected["width"])
             if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
@@ -280,16 +281,16 @@ class Predictor:
         alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
         return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
 
-    def _token_rows(self, tokens: Tokens, present_N: np.ndarray | None, modality: str) -> TokenSplit:
+    def _sequence_rows(self, sequences: Sequences, present_N: np.ndarray | None, modality: str) -> SequenceSplit:
         encoder = self._model.tuned[modality]
-        if tokens.values.shape[1:] != encoder.unit_shape:
+        if sequences.values.shape[1:] != encoder.unit_shape:
             what = "its input" if encoder.start is None else f"its hidden state {encoder.start}"
             raise MerError(
                 self.export.folder,
-                f"tokens of shape {tokens.values.shape}",
+                f"tokens of shape {sequences.values.shape}",
                 allowed=f"({', '.join(['tokens', *map(str, encoder.unit_shape)])}), {what}",
             )
-        return TokenSplit((), tokens, np.zeros(len(tokens), dtype=np.int64), encoder.width, present_N)
+        return SequenceSplit((), sequences, np.zeros(len(sequences), dtype=np.int64), encoder.width, present_N)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
         """Class scores as labels with probabilities."""
@@ -334,14 +335,14 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
         _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
         found = locate(encoder, weights=True)
         _check_backbone(reads, found)
-        return LiveEncoder(encoder, found) if encoder.mode == "frozen" else LiveTokens(encoder, found)
+        return LiveTexts(encoder, found) if encoder.mode == "frozen" else LiveTextSequences(encoder, found)
     place = locate_clip_backbone(encoder)
     _check_versions(export, reads, preprocessing_words(encoder, place))
     if place is not None:
         _check_backbone(reads, place)
     if encoder.mode == "frozen" or place is None:
         return LiveClips(encoder, place)
-    return LiveClipTokens(encoder, place)
+    return LiveClipSequences(encoder, place)
 
 
 def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:

@@ -18,8 +18,8 @@ from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
 from mer.features.backbone.files import BackboneKey, backbone_key, locate
-from mer.features.cache.sequences import Tokens
-from mer.training import FusedSplit, Layers, Split, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
+from mer.features.cache.sequences import Sequences
+from mer.training import FusedSplit, Layers, SequenceSplit, Split, SplitArrays, TeacherOutputs, TrainingData
 from mer.training.data import Part
 
 
@@ -34,18 +34,20 @@ class SharedTable:
     label_text: dict[str, np.ndarray]
     present_N: np.ndarray | None  # None: every row is there
     logits_NC: np.ndarray | None = None  # of a teacher's outputs only
-    tokens: Tokens | None = None  # of an encoder that is tuned only; features_NLD then has no layers
+    sequences: Sequences | None = None  # of an encoder that is tuned only; features_NLD then has no layers
     tuned_states: int = 0  # ... and how many hidden states that encoder makes
 
     @property
     def hidden_states(self) -> int:
         """How many a head can read."""
-        return self.tuned_states if self.tokens is not None else self.features_NLD.shape[1]
+        return self.tuned_states if self.sequences is not None else self.features_NLD.shape[1]
 
     def split(self, task: str) -> Part:
         """The arrays of one label task."""
-        if self.tokens is not None:
-            return TokenSplit(self.ids, self.tokens, self.labels[task], self.features_NLD.shape[2], self.present_N)
+        if self.sequences is not None:
+            return SequenceSplit(
+                self.ids, self.sequences, self.labels[task], self.features_NLD.shape[2], self.present_N
+            )
         return SplitArrays(self.ids, self.features_NLD, self.labels[task], self.present_N)
 
 
@@ -99,8 +101,8 @@ def read_table(path: Path) -> SharedTable:
         table.label_text,
         present,
         table.logits,
-        table.tokens,
-        table.hidden_states if table.tokens is not None else 0,
+        table.sequences,
+        table.hidden_states if table.sequences is not None else 0,
     )
 
 

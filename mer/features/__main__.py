@@ -23,7 +23,7 @@ from mer.config import (
 )
 from mer.console import EXIT_FAULT
 from mer.errors import MerError
-from mer.features.cache.upkeep import Entry, collect, entries, masked_rows, verify
+from mer.features.cache.upkeep import CachedFile, collect, entries, masked_rows, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The cache of extracted features.")
 Cache = Annotated[Path, typer.Option("--cache", help="folder of the feature files")]
@@ -168,7 +168,7 @@ def collect_garbage(
     print(f"{freed} bytes ({freed / 1e6:.1f} MB) {'would be' if dry_run else 'were'} freed")
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: CachedFile) -> tuple[str, ...]:
     size, unused = f"{entry.cache_bytes / 1e6:.1f}", _age(entry.unused_s)
     if entry.fault:
         return (f"BAD {entry.path.name}", "", "", "", entry.fault.found[:60], "", "", "", size, unused)

@@ -12,10 +12,10 @@ from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import load_corpus
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
-from mer.features.from_text.sequences import TokenReading
+from mer.features.from_text.sequences import TextSequenceReading
 
 if TYPE_CHECKING:
-    from mer.features.from_clips.sequences import ClipTokenReading
+    from mer.features.from_clips.sequences import ClipSequenceReading
 
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
 _SECOND = 16_000  # samples
@@ -59,12 +59,12 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             )
 
 
-def _reading(encoder: EncoderConfig, cache: Path) -> TokenReading | ClipTokenReading:
+def _reading(encoder: EncoderConfig, cache: Path) -> TextSequenceReading | ClipSequenceReading:
     if isinstance(encoder, TextEncoderConfig):
-        return TokenReading(encoder, cache)
-    from mer.features.from_clips.sequences import ClipTokenReading
+        return TextSequenceReading(encoder, cache)
+    from mer.features.from_clips.sequences import ClipSequenceReading
 
-    return ClipTokenReading(encoder, cache)
+    return ClipSequenceReading(encoder, cache)
 
 
 def _ways_out(encoder: EncoderConfig) -> str:

@@ -19,8 +19,8 @@ from mer.data import load_corpus
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.from_text.pooled import TextReading
-from mer.features.from_text.sequences import TokenReading
-from mer.features.reading import ClipRow, Extracted, Prepared, Reading, Spread
+from mer.features.from_text.sequences import TextSequenceReading
+from mer.features.reading import ClipRow, Extracted, PreparedSplit, Reading, Spread
 from mer.progress import Progress, Step, reporting
 
 
@@ -77,15 +77,15 @@ def ensure_features(
 
 def _reading(encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None) -> Reading:
     if isinstance(encoder, TextEncoderConfig):
-        return TextReading(encoder, cache) if encoder.mode == "frozen" else TokenReading(encoder, cache)
+        return TextReading(encoder, cache) if encoder.mode == "frozen" else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.pooled import ClipReading
-    from mer.features.from_clips.sequences import ClipTokenReading
+    from mer.features.from_clips.sequences import ClipSequenceReading
 
-    kind = ClipReading if encoder.mode == "frozen" else ClipTokenReading
+    kind = ClipReading if encoder.mode == "frozen" else ClipSequenceReading
     return kind(encoder, cache, progress=False if callable(progress) else progress, spread=spread)
 
 
-def _present(item: Prepared) -> bool:
+def _present(item: PreparedSplit) -> bool:
     if not item.path.exists():
         return False
     check_header(item.path, item.key)
@@ -93,7 +93,7 @@ def _present(item: Prepared) -> bool:
     return True
 
 
-def _extract_missing(item: Prepared, reading: Reading, dataset: str, progress: Progress) -> tuple[Path, int]:
+def _extract_missing(item: PreparedSplit, reading: Reading, dataset: str, progress: Progress) -> tuple[Path, int]:
     title = f"{dataset}/{item.split} with {reading.name}"
     with _lock(item.path, title, silent=progress is False):
         if _present(item):  # another process made it while we waited
@@ -102,7 +102,7 @@ def _extract_missing(item: Prepared, reading: Reading, dataset: str, progress: P
             return _extract(item, reading, step, title, silent=progress is False)
 
 
-def _extract(item: Prepared, reading: Reading, step: Step, title: str, *, silent: bool) -> tuple[Path, int]:
+def _extract(item: PreparedSplit, reading: Reading, step: Step, title: str, *, silent: bool) -> tuple[Path, int]:
     start, parts = time.monotonic(), parts_folder(item.path)
     done = reading.extract(item, parts=parts, step=step)
     ingredients = done.ingredients or item.ingredients
@@ -117,7 +117,7 @@ def _extract(item: Prepared, reading: Reading, step: Step, title: str, *, silent
         label_text=done.label_text,
         present=done.present_N,
         logits=done.logits_NC,
-        tokens=done.tokens,
+        sequences=done.sequences,
         circumstances={
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - start, 1),
@@ -133,7 +133,7 @@ def _extract(item: Prepared, reading: Reading, step: Step, title: str, *, silent
     return path, done.encoded
 
 
-def masked_lines(item: Prepared, done: Extracted) -> Iterator[str]:
+def masked_lines(item: PreparedSplit, done: Extracted) -> Iterator[str]:
     """One line per clip that was masked or mended, and a summary; nothing when all were in order."""
     where = {row.id: row.path for row in item.rows if isinstance(row, ClipRow)}
     for what, said in (("masked", done.faults), ("mended", done.notes)):

@@ -15,7 +15,7 @@ import numpy as np
 from mer.config import ClipEncoderConfig, DataConfig
 from mer.data import Corpus
 from mer.features.cache.key import key_of
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import Shard
 from mer.progress import Step
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedSplit:
     """Everything about one split that is decided before a backbone runs.
 
     Args:
@@ -59,7 +59,7 @@ class Extracted:
         notes: id -> what had to be mended to read it.
         ingredients: of what was really read, where a file went away meanwhile; None: as prepared.
         logits_NC: class scores, of a whole model's outputs only.
-        tokens: what a tuned encoder reads; `features_NLD` then has no layers (L = 0).
+        sequences: what a tuned encoder reads; `features_NLD` then has no layers (L = 0).
     """
 
     features_NLD: np.ndarray
@@ -70,7 +70,7 @@ class Extracted:
     notes: dict[str, str] = field(default_factory=dict)
     ingredients: dict[str, Any] | None = None
     logits_NC: np.ndarray | None = None
-    tokens: Tokens | None = None
+    sequences: Sequences | None = None
 
 
 class Reading(Protocol):
@@ -81,9 +81,9 @@ class Reading(Protocol):
     device: str  # "" until something was extracted
     unit: str  # what is counted: "texts" or "clips"
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared: ...
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit: ...
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted: ...
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted: ...
 
 
 @dataclass(frozen=True)

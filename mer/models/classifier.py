@@ -105,7 +105,7 @@ class Classifier(nn.Module):
         return (weight for name, weight in self.named_parameters() if ENCODERS not in name.split("."))
 
     def encoded(self, modality: str, x: Any) -> Tensor:
-        """Features (N, L, D): cached ones as they are, or what the modality's tuned encoder makes of a TokenBatch."""
+        """Features (N, L, D): cached ones as they are; those of a SequenceBatch by the tuned encoder."""
         return self.encoders[modality].pooled(x) if modality in self.encoders else x  # type: ignore[operator]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +182,7 @@ class UtteranceClassifier(Classifier):
         fit_norm(self.input_norm, split, layers, rows_N, self.tuned.get(self.modality))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of features (N, L, D), or of a TokenBatch where the encoder is tuned.
+        """h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.
 
         Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
         """

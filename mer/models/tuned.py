@@ -22,7 +22,7 @@ from mer.features.backbone.files import BackboneFolder, locate
 from mer.features.cache.shards import plan_batches
 from mer.features.partial import BaseWeights, PartialBackbone, base_weights
 from mer.models.adapters import add_adapters, refuse_idle
-from mer.models.token_batch import TokenBatch, cheapest_groups
+from mer.models.sequence_batch import SequenceBatch, cheapest_groups
 
 _FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states; what starting a forward pass costs, whatever is in it
 _STATES_AT_ONCE = 4096  # padding included, where no gradient is kept
@@ -148,7 +148,7 @@ class TunedEncoder(PartialBackbone):
 
     # -- reading -----------------------------------------------------------------------------------------------
 
-    def pooled(self, batch: TokenBatch) -> Tensor:
+    def pooled(self, batch: SequenceBatch) -> Tensor:
         """(B, L, D) float32, row by row; zeros for a row that is not there.
 
         Rows of like length are read together. With a micro-batch, each such group is computed again on the way back,
@@ -167,7 +167,7 @@ class TunedEncoder(PartialBackbone):
         rows = [row for group in groups for row in group] + absent
         return torch.cat(pieces)[torch.tensor(rows, device=batch.values.device).argsort()]
 
-    def _groups(self, batch: TokenBatch, training: bool) -> list[list[int]]:
+    def _groups(self, batch: SequenceBatch, training: bool) -> list[list[int]]:
         """Rows of the batch that are read together."""
         there = np.flatnonzero(batch.lengths)
         lengths = batch.lengths[there]
@@ -182,7 +182,7 @@ class TunedEncoder(PartialBackbone):
             found = plan_batches(costs.tolist(), _STATES_AT_ONCE)
         return [there[group].tolist() for group in found]
 
-    def _padded(self, batch: TokenBatch, starts: np.ndarray, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def _padded(self, batch: SequenceBatch, starts: np.ndarray, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs (B, T, ...), which are real (B, T), and the hidden states [start, end) of the pooler (B, 2)."""
         values, device = batch.values, batch.values.device
         rows, longest = np.array(group), int(max(batch.lengths[row] for row in group))

@@ -19,10 +19,10 @@ from mer.training.data import (
     FusedBatch,
     FusedSplit,
     Layers,
+    SequenceSplit,
     Split,
     SplitArrays,
     TeacherOutputs,
-    TokenSplit,
     TrainingData,
 )
 from mer.training.member import Best, Member, Row
@@ -39,10 +39,10 @@ __all__ = [
     "Member",
     "Row",
     "Scores",
+    "SequenceSplit",
     "Split",
     "SplitArrays",
     "TeacherOutputs",
-    "TokenSplit",
     "TrainingData",
     "TrainingRun",
     "build_model",

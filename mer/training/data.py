@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.features.cache.sequences import Tokens
-from mer.models.token_batch import TokenBatch
+from mer.features.cache.sequences import Sequences
+from mer.models.sequence_batch import SequenceBatch
 
 CHUNK_ROWS = 2048
 _CHUNK_BYTES = 2**28  # of what a tuned encoder reads, which may be pixels
@@ -64,11 +64,11 @@ class SplitArrays:
 
 
 @dataclass(frozen=True)
-class TokenSplit:
+class SequenceSplit:
     """One split as a tuned encoder reads it. Used as `SplitArrays` is."""
 
     ids: tuple[str, ...]
-    tokens: Tokens
+    sequences: Sequences
     labels_N: np.ndarray
     width: int  # of the encoder
     present_N: np.ndarray | None = None
@@ -79,19 +79,19 @@ class TokenSplit:
     @property
     def chunk_rows(self) -> int:
         """Rows that are read at once where no gradient is kept."""
-        values = self.tokens.values
+        values = self.sequences.values
         per_input = values.itemsize * int(np.prod(values.shape[1:]))
-        return int(np.clip(_CHUNK_BYTES // (per_input * max(1, self.tokens.lengths.max(initial=1))), 1, CHUNK_ROWS))
+        return int(np.clip(_CHUNK_BYTES // (per_input * max(1, self.sequences.lengths.max(initial=1))), 1, CHUNK_ROWS))
 
     @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows that are there."""
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
 
-    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[TokenBatch, Tensor]:
+    def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[SequenceBatch, Tensor]:
         """Copies of the given rows, and their labels (B,). `layers` says nothing here: the encoder knows them."""
-        some = self.tokens.gather(rows)
-        batch = TokenBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
+        some = self.sequences.gather(rows)
+        batch = SequenceBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
         return batch, torch.from_numpy(self.labels_N[rows]).to(device)
 
     def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[Chunk]:
@@ -102,13 +102,13 @@ class TokenSplit:
             yield self.batch(rows, layers, device)[0], present
 
 
-Part = SplitArrays | TokenSplit  # of one modality
+Part = SplitArrays | SequenceSplit  # of one modality
 
 
 class FusedBatch(NamedTuple):
     """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order.
 
-    Of a tuned encoder's modality, a TokenBatch.
+    Of a tuned encoder's modality, a SequenceBatch.
 
     `dialogue_B` numbers their dialogues (int64); None where the split does not tell.
     """
@@ -172,7 +172,9 @@ class FusedSplit:
         gathered = {name: part.batch(rows, layers[name], device) for name, part in self.parts.items()}
         labels = next(iter(gathered.values()))[1]
         given: dict[str, Any] = {name: x for name, (x, _) in gathered.items()}
-        given |= {name: x.emptied() for name, x in given.items() if name in self.dropped and isinstance(x, TokenBatch)}
+        given |= {
+            name: x.emptied() for name, x in given.items() if name in self.dropped and isinstance(x, SequenceBatch)
+        }
         present = torch.from_numpy(self._present(rows)).to(device)
         dialogue = None if self.dialogue_N is None else torch.from_numpy(self.dialogue_N[rows]).to(device)
         return FusedBatch(given, present, dialogue), labels
@@ -210,7 +212,7 @@ class TeacherOutputs:
     present_N: np.ndarray | None = None
 
 
-Split = SplitArrays | FusedSplit | TokenSplit
+Split = SplitArrays | FusedSplit | SequenceSplit
 Layers = Any  # hidden states that are read: list[int], or of several modalities dict[str, list[int]]
 
 

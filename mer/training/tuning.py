@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mer.config import TrialConfig
 from mer.errors import TrialFailed
-from mer.training.data import Layers, TokenSplit, TrainingData, part_of
+from mer.training.data import Layers, SequenceSplit, TrainingData, part_of
 from mer.training.distillation import DistillationRun
 from mer.training.member import Row
 from mer.training.run import TrainingRun
@@ -69,8 +69,8 @@ class TuningRun(TrainingRun):
         longest, modality = 0, ""
         for name, encoder in self.model.tuned.items():
             part = part_of(self.data.train, name)
-            assert isinstance(part, TokenSplit)
-            states = encoder.cost(int(part.tokens.lengths[rows_B].max()))
+            assert isinstance(part, SequenceSplit)
+            states = encoder.cost(int(part.sequences.lengths[rows_B].max()))
             longest, modality = max((longest, modality), (states, name))
         found = f"out of memory with {rows} rows of up to {longest} tokens of {modality} per forward pass"
         if self.retried_from is not None:

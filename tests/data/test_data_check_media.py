@@ -11,7 +11,7 @@ from media_files import truncate, write_flac, write_video
 from meld_files import meld_csv
 
 from mer.data import load_corpus
-from mer.data.check.media import Clip, MediaSummary, check_media, worst
+from mer.data.check.media import CheckedClip, MediaSummary, check_media, worst
 from mer.data.check.report import media_lines, next_step
 from mer.data.prepare.from_archive import prepare
 
@@ -46,7 +46,7 @@ def media(tmp_path_factory) -> Path:
     return root
 
 
-def by_number(summary: MediaSummary) -> dict[int, Clip]:
+def by_number(summary: MediaSummary) -> dict[int, CheckedClip]:
     return {int(clip.id[-1]): clip for clip in summary.clips}
 
 

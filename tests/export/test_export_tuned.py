@@ -83,7 +83,7 @@ def test_the_scores_come_back_from_the_cache_and_from_live_texts(tuned, tmp_path
     assert done.largest_difference <= 1e-5
     predictor = mer.load(tmp_path / "model")
     dev = load_features(Path(tuned.files[number]["dev"]))
-    cached = predictor.logits(dev.tokens)
+    cached = predictor.logits(dev.sequences)
     corpus = load_corpus("meld", tuned.corpus, splits=("dev",))
     live = predictor.predict_dialogues(corpus.dialogues("dev"))
     chances = torch.softmax(torch.from_numpy(cached), dim=1).numpy()
@@ -104,7 +104,7 @@ def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
     from peft import PeftModel
 
     from mer.features.backbone.files import locate
-    from mer.features.from_text.sequences import TokenReading, turn_tokenizer
+    from mer.features.from_text.sequences import TextSequenceReading, turn_tokenizer
     from mer.features.text.pretrained import load_text_model
 
     tuned.export(tmp_path / "model", number)
@@ -116,13 +116,13 @@ def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
     base = load_text_model(locate(encoder, weights=True), torch.float32)
     model = PeftModel.from_pretrained(base, tmp_path / "model/adapter").eval()
     predictor = mer.load(tmp_path / "model")
-    reading = TokenReading(encoder, tuned.cache)
+    reading = TextSequenceReading(encoder, tuned.cache)
     config = DataConfig(root=str(tuned.corpus))
     prepared = reading.prepare(load_corpus("meld", tuned.corpus, splits=("dev",)), config, "dev", tuned.cache)
     tokenizer = turn_tokenizer(reading.found, encoder)
     inputs = [tokenizer.window(window) for window in prepared.rows[:6]]
     dev = load_features(prepared.path)
-    h = predictor.representations({"text": (dev.tokens, None)})[:6]
+    h = predictor.representations({"text": (dev.sequences, None)})[:6]
     head = predictor._model
     for row, item in enumerate(inputs):
         with torch.no_grad():
@@ -162,11 +162,11 @@ def test_an_altered_adapter_is_refused(tuned, tmp_path):
 
 def test_tokens_of_another_layer_are_refused(tuned, tmp_path):
     tuned.export(tmp_path / "model", SPLIT)
-    ids = load_features(Path(tuned.files[LIVE]["dev"])).tokens
+    ids = load_features(Path(tuned.files[LIVE]["dev"])).sequences
     with pytest.raises(MerError, match=r"tokens of shape \(\d+,\)"):
         mer.load(tmp_path / "model").logits(ids)
     tuned.export(tmp_path / "live", LIVE)
-    states = load_features(Path(tuned.files[SPLIT]["dev"])).tokens
+    states = load_features(Path(tuned.files[SPLIT]["dev"])).sequences
     with pytest.raises(MerError, match=r"tokens of shape \(\d+, 384\)") as refused:
         mer.load(tmp_path / "live").logits(states)
     assert "(tokens), its input" in refused.value.message
@@ -193,7 +193,7 @@ def test_a_tuned_export_is_a_teacher_and_a_frozen_encoder(tuned, tmp_path):
     table = load_features(ensure_outputs(str(tmp_path / "model"), data, ["dev"], cache=tuned.cache).paths["dev"])
     assert table.features.shape[1:] == (1, 24)
     dev = load_features(Path(tuned.files[SPLIT]["dev"]))
-    np.testing.assert_allclose(table.logits, mer.load(tmp_path / "model").logits(dev.tokens), atol=1e-5)
+    np.testing.assert_allclose(table.logits, mer.load(tmp_path / "model").logits(dev.sequences), atol=1e-5)
     from mer.model_outputs import describe_encoder
 
     def text(**settings):

@@ -102,7 +102,7 @@ def test_the_scores_come_back_from_new_clips(made: Made):
     files = made.study.plan.of(export.config)
     tables = {modality: load_features(Path(of["dev"])) for modality, of in files.items()}
     assert [table.present.all() for table in tables.values()] == [True, False, False]
-    cached = predictor.scores({modality: (table.tokens, table.present) for modality, table in tables.items()})
+    cached = predictor.scores({modality: (table.sequences, table.present) for modality, table in tables.items()})
     dialogues = load_corpus("meld", made.corpus, splits=("dev",)).dialogues("dev")
     found = predictor.predict_utterances(dialogues, {m: made.clips(m) for m in ("audio", "video")})
     chances = torch.softmax(torch.from_numpy(cached), dim=1).numpy()

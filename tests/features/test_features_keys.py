@@ -21,9 +21,9 @@ from mer.config import AudioEncoderConfig, ContextConfig, DataConfig, TextEncode
 from mer.data import load_corpus
 from mer.features.cache.feature_file import KEY_LENGTH, write_features
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_clips.sequences import ClipTokenReading
+from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.from_text.pooled import TextReading
-from mer.features.from_text.sequences import TokenReading
+from mer.features.from_text.sequences import TextSequenceReading
 
 TURNS = (("Oh my God!", "surprise", "positive"), ("I know.", "neutral", "neutral"), ("Café?", "anger", "negative"))
 COLUMNS = (
@@ -74,23 +74,23 @@ KINDS: dict[str, tuple[Callable[..., Any], Any, str, str]] = {
         "meld/video/pictures", "94ffc5cecec4c771aee36438ca400e371314804f843ca4a89a6431c0e2b04e1a",
     ),
     "token ids": (
-        TokenReading, _text(mode="lora"),
+        TextSequenceReading, _text(mode="lora"),
         "meld/tokens/text", "3f1e15d744c149841e1a54b4e648294591267d1f001f37183b357538798b3d78",
     ),
     "hidden states of texts": (
-        TokenReading, _text(mode="lora", freeze_layers=2),
+        TextSequenceReading, _text(mode="lora", freeze_layers=2),
         "meld/tokens/text", "0400406b95e49d86d8566f70194ee20240039990d11da4957821c82eddd5f4e0",
     ),
     "samples": (
-        ClipTokenReading, _speech(mode="lora", split_cache=False),
+        ClipSequenceReading, _speech(mode="lora", split_cache=False),
         "meld/tokens/speech", "3ea0765340a6539c5d0eba4c9aae0b778feba3512aab3ab9c93b0728124eec32",
     ),
     "hidden states of sound": (
-        ClipTokenReading, _speech(mode="full", freeze_layers=1),
+        ClipSequenceReading, _speech(mode="full", freeze_layers=1),
         "meld/tokens/speech", "c5ea40af2220aaca6596371e2d0d8daf81a756fc1aae6589a01a395ad3fe35b9",
     ),
     "pixels": (
-        ClipTokenReading, VideoEncoderConfig(backbone="pictures", mode="lora", split_cache=False),
+        ClipSequenceReading, VideoEncoderConfig(backbone="pictures", mode="lora", split_cache=False),
         "meld/tokens/pictures", "aaac8b6e5587d90f5dfe9ea33fcc94a62589351a088272048f99aabf5c65cd16",
     ),
 }  # fmt: skip

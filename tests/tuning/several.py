@@ -11,9 +11,9 @@ import video_backbones
 
 from mer.config import TrialConfig, nest
 from mer.features.backbone.files import locate
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.partial import base_weights
-from mer.training import FusedSplit, SplitArrays, TeacherOutputs, TokenSplit, TrainingData
+from mer.training import FusedSplit, SequenceSplit, SplitArrays, TeacherOutputs, TrainingData
 
 CLASSES, ROWS = ("neutral", "joy", "anger"), {"train": 48, "dev": 20}
 WIDTH, STATES = 24, 4
@@ -62,7 +62,7 @@ class Several:
         )
 
     @staticmethod
-    def _part(config: TrialConfig, modality: str, name: str) -> SplitArrays | TokenSplit:
+    def _part(config: TrialConfig, modality: str, name: str) -> SplitArrays | SequenceSplit:
         """The label is in the mean of the states (in the ids, of text)."""
         rng, labels_N = np.random.default_rng([len(modality), len(name)]), labels(name)
         ids = tuple(f"{name}/dia{row // 6}_utt{row % 6}" for row in range(len(labels_N)))
@@ -81,8 +81,8 @@ class Several:
             state = rng.standard_normal(shape) + 2 * np.eye(3, WIDTH)[label]
             rows.append(state.astype(np.float16) if is_there else np.zeros((0, *shape[1:]), np.float16))
             spans.append((0, length if modality == "audio" else 4 * 16) if is_there else (0, 0))
-        return TokenSplit(
-            ids, Tokens.join(rows, spans), labels_N, *((TEXT_WIDTH,) if modality == "text" else (WIDTH, there))
+        return SequenceSplit(
+            ids, Sequences.join(rows, spans), labels_N, *((TEXT_WIDTH,) if modality == "text" else (WIDTH, there))
         )
 
 

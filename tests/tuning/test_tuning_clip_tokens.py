@@ -21,9 +21,9 @@ from mer.features.audio import pretrained
 from mer.features.cache.feature_file import verify_features
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips import states as clip_states
-from mer.features.from_clips.live import LiveClipTokens
+from mer.features.from_clips.live import LiveClipSequences
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_clips.sequences import ClipTokenReading
+from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.partial import PartialBackbone
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
@@ -81,12 +81,12 @@ def test_the_part_above_makes_of_a_row_what_the_frozen_encoder_makes_of_the_clip
     config, frozen_config = lab.config(family, **settings), lab.config(family)
     done, table = ensured(config, root, tmp_path)
     _, expected = ensured(frozen_config, root, tmp_path)
-    tokens = table.tokens
+    tokens = table.sequences
     assert done.encoded == 5 and table.present.tolist() == expected.present.tolist()
     assert np.flatnonzero(~table.present).tolist() == [2, 4] and tokens.values.dtype == np.float16
     assert (tokens.lengths[[2, 4]] == 0).all() and (tokens.spans[[2, 4]] == 0).all()
     assert set(table.card["masked"]) == {table.ids[2], table.ids[4]} and table.hidden_states == DEPTH + 1
-    assert verify_features(done.paths["train"]).tokens.fault(table.present) == ""
+    assert verify_features(done.paths["train"]).sequences.fault(table.present) == ""
 
     start = config.first_tuned
     upper = PartialBackbone(config, lab.found(family), lab.base(family), start=start, reads=[2, 3]).eval()
@@ -105,7 +105,7 @@ def test_the_part_above_makes_of_a_row_what_the_frozen_encoder_makes_of_the_clip
 def test_the_size_of_a_table_is_known_beforehand(lab, family, split_cache, whole_root, tmp_path):
     config = lab.config(family, split_cache=split_cache, **TUNED)
     done, _ = ensured(config, whole_root, tmp_path)
-    reading = ClipTokenReading(config, tmp_path)
+    reading = ClipSequenceReading(config, tmp_path)
     size = done.paths["train"].stat().st_size
     assert 0 <= size - reading.bytes_for(prepared(reading, whole_root, tmp_path)) < 8192
 
@@ -116,9 +116,9 @@ def test_live_rows_are_the_cached_ones(lab, family, frozen, root, tmp_path):
     config = lab.config(family, freeze_layers=frozen, **TUNED)
     _, table = ensured(config, root, tmp_path)
     modality = "audio" if family == "wavlm" else "video"
-    live = LiveClipTokens(config, lab.found(family))
+    live = LiveClipSequences(config, lab.found(family))
     done = live.encode([clip(root, modality, "train", row) for row in range(ROWS["train"])])
-    for name, array in table.tokens.arrays().items():
+    for name, array in table.sequences.arrays().items():
         np.testing.assert_array_equal(array, done.features_NLD.arrays()[name])
     assert np.array_equal(done.present_N, table.present) and not done.truncated_N.any()
     assert set(done.faults) == {str(clip(root, modality, "train", row)) for row in (2, 4)}
@@ -142,7 +142,7 @@ def test_clips_that_share_a_batch_change_nothing(lab, family, whole_root):
 
 def test_trials_share_a_file_unless_they_read_something_else(lab, whole_root, tmp_path):
     def path(family="wavlm", **settings):
-        reading = ClipTokenReading(lab.config(family, **{**TUNED, **settings}), tmp_path)
+        reading = ClipSequenceReading(lab.config(family, **{**TUNED, **settings}), tmp_path)
         return prepared(reading, whole_root, tmp_path).path
 
     same = path(freeze_layers=1)
@@ -173,14 +173,14 @@ def test_an_interrupted_extraction_goes_on(lab, whole_root, tmp_path, monkeypatc
 def test_a_file_that_goes_away_is_said_in_the_key(lab, whole_root, tmp_path, monkeypatch):
     root = Path(shutil.copytree(whole_root, tmp_path / "corpus"))
     config = lab.config("hubert", **TUNED)
-    expected = prepared(ClipTokenReading(config, tmp_path), root, tmp_path).path
-    usual = ClipTokenReading.extract
+    expected = prepared(ClipSequenceReading(config, tmp_path), root, tmp_path).path
+    usual = ClipSequenceReading.extract
 
     def late(self, item, **options):
         clip(root, "audio", "train", 1).unlink()
         return usual(self, item, **options)
 
-    monkeypatch.setattr(ClipTokenReading, "extract", late)
+    monkeypatch.setattr(ClipSequenceReading, "extract", late)
     done, table = ensured(config, root, tmp_path)
     assert done.paths["train"] != expected and table.present.tolist() == [True, False, *[True] * 5]
 
@@ -196,7 +196,7 @@ def test_values_beyond_float16_widen_the_table(lab, whole_root, tmp_path, monkey
 
     monkeypatch.setattr(clip_states.ClipStates, "_run", large)
     _, table = ensured(lab.config("hubert", freeze_layers=1, **TUNED), whole_root, tmp_path)
-    assert table.tokens.values.dtype == np.float32 and np.abs(table.tokens.values).max() > 1e5
+    assert table.sequences.values.dtype == np.float32 and np.abs(table.sequences.values).max() > 1e5
 
 
 def test_layers_that_do_not_compose_are_refused(lab, monkeypatch):
@@ -245,7 +245,7 @@ def test_no_room_is_said_with_figures_before_anything_is_read(
 
 def test_layers_that_nobody_trains_are_refused(lab, tmp_path):
     with pytest.raises(MerError, match="the head reads hidden state 3, which is not tuned") as refused:
-        ClipTokenReading(lab.config("clip", freeze_layers=3, **TUNED), tmp_path)
+        ClipSequenceReading(lab.config("clip", freeze_layers=3, **TUNED), tmp_path)
     assert "encoders.video.layers" in refused.value.message and "freeze_layers below 3" in refused.value.message
 
 

@@ -11,7 +11,7 @@ from tuning_lab import checksum, step_losses
 
 from mer.checkpoints import load_tensors, save_tensors
 from mer.errors import MerError, TrialFailed
-from mer.models.token_batch import cheapest_groups
+from mer.models.sequence_batch import cheapest_groups
 from mer.training import build_run
 from mer.training.tuning import TuningRun
 
@@ -104,12 +104,12 @@ def test_with_a_micro_batch_dropout_is_the_same_on_the_way_back(lab):
 def test_training_leaves_shared_arrays_alone(lab, settings):
     config = lab.config(**settings)
     data, layers = lab.training_data(config)
-    before = checksum(data.base["text"]), checksum({"values": data.train.tokens.values})
+    before = checksum(data.base["text"]), checksum({"values": data.train.sequences.values})
     run = build_run(config, data, layers)
     start = {name: weight.detach().clone() for name, weight in run.model.tuned["text"].trained().items()}
     while not run.finished:
         run.train_epoch()
-    assert (checksum(data.base["text"]), checksum({"values": data.train.tokens.values})) == before
+    assert (checksum(data.base["text"]), checksum({"values": data.train.sequences.values})) == before
     moved = [name for name, weight in run.model.tuned["text"].trained().items() if not torch.equal(weight, start[name])]
     assert len(moved) == len(start)
     shared = {array.__array_interface__["data"][0] for array in data.base["text"].values()}

@@ -14,8 +14,8 @@ from mer.features import disk_space as rooms
 from mer.features import ensure_features, load_features
 from mer.features.cache import tensors
 from mer.features.cache.feature_file import verify_features
-from mer.features.cache.sequences import Tokens
-from mer.features.from_text.sequences import TokenReading, turn_tokenizer
+from mer.features.cache.sequences import Sequences
+from mer.features.from_text.sequences import TextSequenceReading, turn_tokenizer
 from mer.features.text.pretrained import load_text_model
 
 DISTINCT = len(set(LINES))  # of the texts of the training split, which has each line twice
@@ -31,14 +31,14 @@ def test_the_hidden_states_are_those_of_every_token_alone(lab, pooler):
     """Each text by itself, without padding, through the whole model."""
     config, done = ensured(lab, depth=4, freeze_layers=2, pooler=pooler, context={"past": 1})
     table = load_features(done.paths["train"])
-    reading = TokenReading(config.encoders.text, lab.cache)
+    reading = TextSequenceReading(config.encoders.text, lab.cache)
     model = load_text_model(reading.found, torch.float32).eval()
     from mer.data import load_corpus, windows
 
     tokenizer = turn_tokenizer(reading.found, config.encoders.text)
     corpus = load_corpus("meld", config.data.root, splits=("train",))
     rows = windows(corpus.dialogues("train"), past=1, future=0, speaker="none")
-    tokens = table.tokens
+    tokens = table.sequences
     assert table.hidden_states == 5 and tokens.values.dtype == np.float16 and len(tokens) == len(rows) == 32
     for i, window in enumerate(rows):
         item = tokenizer.window(window)
@@ -51,7 +51,7 @@ def test_the_hidden_states_are_those_of_every_token_alone(lab, pooler):
 
 def test_token_ids_are_kept_where_nothing_is_frozen(lab):
     config, done = ensured(lab)
-    tokens = load_features(done.paths["train"]).tokens
+    tokens = load_features(done.paths["train"]).sequences
     tokenizer = turn_tokenizer(lab.found("roberta"), config.encoders.text)
     assert tokens.values.dtype == np.int32
     assert tokenizer.tokenizer.decode(tokens.values[: tokens.offsets[1]], skip_special_tokens=True) == "Oh my God!"
@@ -82,8 +82,8 @@ def test_made_once_whole_and_verified(lab):
     config, first = ensured(lab, freeze_layers=1)
     _, again = ensured(lab, freeze_layers=1)
     assert (first.encoded, again.encoded) == (DISTINCT, 0) and first.paths == again.paths
-    assert verify_features(first.paths["train"]).tokens.fault() == ""
-    reading = TokenReading(config.encoders.text, lab.cache)
+    assert verify_features(first.paths["train"]).sequences.fault() == ""
+    reading = TextSequenceReading(config.encoders.text, lab.cache)
     from mer.data import load_corpus
 
     prepared = reading.prepare(
@@ -99,7 +99,7 @@ def test_an_interrupted_extraction_goes_on(lab, monkeypatch):
 
     monkeypatch.setattr(extraction, "SHARD_ROWS", 4)
     monkeypatch.setattr(extraction, "TOKENS_PER_BATCH", 64)
-    with interrupted_after(monkeypatch, token_reading.TokenStates, "_encode", 9):
+    with interrupted_after(monkeypatch, token_reading.TextStates, "_encode", 9):
         ensured(lab, freeze_layers=1)
     _, done = ensured(lab, freeze_layers=1)
     assert 0 < done.encoded < DISTINCT
@@ -133,7 +133,7 @@ def test_the_table_of_the_cache_lists_them(lab):
 
 
 def test_gathered_rows_are_the_rows():
-    table = Tokens.join([np.arange(3), np.arange(10, 12), np.arange(20, 24)], [(0, 3), (1, 2), (0, 1)])
+    table = Sequences.join([np.arange(3), np.arange(10, 12), np.arange(20, 24)], [(0, 3), (1, 2), (0, 1)])
     some = table.gather(np.array([2, 0]))
     assert some.values.tolist() == [20, 21, 22, 23, 0, 1, 2] and some.offsets.tolist() == [0, 4, 7]
     assert some.spans.tolist() == [[0, 1], [0, 3]] and some.fault() == ""

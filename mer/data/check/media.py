@@ -24,7 +24,7 @@ State = Literal["good", "absent", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class CheckedClip:
     """One file. `duration_s` is None where it is not known; `words`: what is wrong with it or was mended, or ""."""
 
     id: str
@@ -40,7 +40,7 @@ class MediaSummary:
 
     split: str
     modality: str
-    clips: tuple[Clip, ...]
+    clips: tuple[CheckedClip, ...]
 
     def count(self, state: State) -> int:
         return sum(clip.state == state for clip in self.clips)
@@ -79,19 +79,19 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
         for utterance in corpus.utterances(split)
         if getattr(utterance, modality) is not None
     ]
-    clips: list[Clip] = []
+    clips: list[CheckedClip] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
         for done, clip in enumerate(pool.map(lambda job: probe(*job), jobs), start=1):
             clips.append(clip)
             progress(done, len(jobs))
     there = {clip.modality for clip in clips if clip.state != "absent"}
-    of: dict[tuple[str, str], list[Clip]] = {(split, kind): [] for kind in MODALITIES for split in corpus.splits}
+    of: dict[tuple[str, str], list[CheckedClip]] = {(split, kind): [] for kind in MODALITIES for split in corpus.splits}
     for (utterance, modality, _), clip in zip(jobs, clips, strict=True):
         of[utterance.split, modality].append(clip)
     return [MediaSummary(*key, tuple(found)) for key, found in of.items() if found and key[1] in there]
 
 
-def worst(summaries: Sequence[MediaSummary]) -> list[Clip]:
+def worst(summaries: Sequence[MediaSummary]) -> list[CheckedClip]:
     """The clips with something to say, most serious first: unreadable, absent, mended, then the longest."""
     clips = [clip for summary in summaries for clip in summary.clips]
     bad = [clip for state in ("unreadable", "absent") for clip in clips if clip.state == state]
@@ -110,8 +110,8 @@ def _known(root: Path) -> dict[str, Entry]:
     return {} if manifest is None else manifest.entries
 
 
-def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: Entry | None) -> Clip:
-    clip = functools.partial(Clip, utterance.id, modality)
+def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: Entry | None) -> CheckedClip:
+    clip = functools.partial(CheckedClip, utterance.id, modality)
     try:
         path = clip_path(root, getattr(utterance, modality))
         duration_s, words = _decoded(path, modality) if deep else _header(path, modality, entry)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mer.data.check.media import LONG_S, MODALITIES, Clip, MediaSummary, worst
+from mer.data.check.media import LONG_S, MODALITIES, CheckedClip, MediaSummary, worst
 
 SHOWN = 8
 
@@ -46,7 +46,7 @@ def media_lines(summaries: Sequence[MediaSummary], *, deep: bool) -> list[str]:
     return lines
 
 
-def _by_reason(clips: Sequence[Clip]) -> list[str]:
+def _by_reason(clips: Sequence[CheckedClip]) -> list[str]:
     """One line for all that is wrong with an utterance for one reason, in the order of the first of its clips."""
     states: dict[tuple[str, str], list[str]] = {}
     for clip in clips:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mer.data.readers.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file
@@ -60,7 +60,7 @@ class Dataset:
     file_pattern: str
     columns: tuple[str, ...]
     label_names: Mapping[str, tuple[str, ...]]
-    parse: Callable[[Row, str], Utterance]
+    parse: Callable[[CsvRow, str], Utterance]
     get: str
     sha256: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ def read_split(dataset: Dataset, root: Path, split: str) -> tuple[Dialogue, ...]
     path, advice = dataset.path(root, split), dataset.advice(root)
     first_line: dict[str, int] = {}
 
-    def parse(row: Row) -> Utterance:
+    def parse(row: CsvRow) -> Utterance:
         utterance = dataset.parse(row, split)
         if utterance.id in first_line:
             raise row.fault(

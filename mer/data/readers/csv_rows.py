@@ -17,7 +17,7 @@ Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRow:
     """The needed cells of one CSV row; the methods parse a cell or raise MerError naming file and line."""
 
     path: Path
@@ -44,7 +44,7 @@ class Row:
         return cell.lower()
 
 
-def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[str] = ()) -> list[Row]:
+def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[str] = ()) -> list[CsvRow]:
     """All rows of a UTF-8 CSV file with a header that has at least `columns`; other columns are ignored.
 
     Args:
@@ -61,7 +61,7 @@ def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[
         for cells in records:
             if len(cells) == len(header):
                 named = dict(zip(header, cells, strict=True))
-                rows.append(Row(path, line, {column: named[column] for column in kept}))
+                rows.append(CsvRow(path, line, {column: named[column] for column in kept}))
             elif cells:  # an empty line is no fault
                 faults.append(
                     MerError(f"{path}:{line}", f"the row has {len(cells)} cells", allowed=f"{len(header)} cells")
@@ -75,7 +75,7 @@ def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[
     return rows
 
 
-def parse_rows(rows: Iterable[Row], parse: Callable[[Row], Parsed]) -> tuple[list[Parsed], list[MerError]]:
+def parse_rows(rows: Iterable[CsvRow], parse: Callable[[CsvRow], Parsed]) -> tuple[list[Parsed], list[MerError]]:
     """Parse every row; collect the faults, so that one message can name them all."""
     parsed: list[Parsed] = []
     faults: list[MerError] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 
 from mer.data.readers.csv_dataset import Dataset, interval_s
-from mer.data.readers.csv_rows import Row
+from mer.data.readers.csv_rows import CsvRow
 from mer.data.readers.labels import EMORYNLP_EMOTIONS
 from mer.data.types import Utterance
 
 
-def _speaker(row: Row) -> str:
+def _speaker(row: CsvRow) -> str:
     """ "['Joey Tribbiani', 'Ross Geller']" -> "Joey Tribbiani and Ross Geller"."""
     cell = row.text("Speaker")
     try:
@@ -22,7 +22,7 @@ def _speaker(row: Row) -> str:
     return " and ".join(name.strip() for name in names)
 
 
-def _parse(row: Row, split: str) -> Utterance:
+def _parse(row: CsvRow, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["Start_Time"], row.cells["End_Time"])
     season, episode, scene = (row.integer(column) for column in ("Season", "Episode", "Scene_ID"))
     return Utterance(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mer.data.readers.csv_dataset import SPLITS, require_folder
-from mer.data.readers.csv_rows import Row, parse_rows, raise_faults, read_rows
+from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
 from mer.data.readers.labels import RAVDESS_EMOTIONS
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
@@ -120,7 +120,7 @@ RAVDESS = Ravdess()
 def _from_metadata(path: Path) -> list[Utterance]:
     first_line: dict[str, int] = {}
 
-    def parse(row: Row) -> Utterance:
+    def parse(row: CsvRow) -> Utterance:
         audio = row.cells["file"].strip()
         stem = PurePosixPath(audio.replace("\\", "/")).stem
         codes = _agreed(row, stem)
@@ -135,7 +135,7 @@ def _from_metadata(path: Path) -> list[Utterance]:
     return utterances
 
 
-def _agreed(row: Row, stem: str) -> Codes:
+def _agreed(row: CsvRow, stem: str) -> Codes:
     """The file's codes. Raises: MerError where a cell says otherwise."""
     try:
         codes = read_codes(stem)

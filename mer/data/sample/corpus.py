@@ -114,9 +114,9 @@ def write_sample(
         "modalities": [name for name in MODALITIES if name in modalities],
         "raw": raw,
     }
-    clips: list[Clip] = []
+    clips: list[SampleClip] = []
     if set(modalities) != {"text"}:
-        from mer.data.sample.media import Clip, write_clips
+        from mer.data.sample.media import SampleClip, write_clips
 
         if raw:
             from mer.data.sample.raw_archive import raw_clips
@@ -126,7 +126,7 @@ def write_sample(
         else:
             for utterance in everything:
                 files = {name: _ready_path(out, name, utterance) for name in ("audio", "video") if name in modalities}
-                clips.append(Clip((utterance,), sound=files.get("audio"), video=files.get("video")))
+                clips.append(SampleClip((utterance,), sound=files.get("audio"), video=files.get("video")))
     # The marker comes first: a folder that was left half written can then be written again. The CSV files come last:
     # until then nobody takes it for a corpus.
     write_json(out / MARKER, marker)

@@ -30,7 +30,7 @@ _BLOCK = 1024  # samples AAC takes at once
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class SampleClip:
     """Files to write: what is said and shown in `turns`, one after the other. Raw clips have no `sound` file.
 
     `spoilt`: bytes that are written instead of a video, because archives have such files.
@@ -42,7 +42,7 @@ class Clip:
     spoilt: bytes | None = None
 
 
-def write_clips(clips: Sequence[Clip], seed: int, workers: int, progress: Callable[[int, int], None]) -> None:
+def write_clips(clips: Sequence[SampleClip], seed: int, workers: int, progress: Callable[[int, int], None]) -> None:
     """Write all files; their folders are made. `workers`: processes; 1 is this process.
 
     Processes, not threads: most of the work is many small calls from Python.
@@ -69,7 +69,7 @@ def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _write(clip: Clip, seed: int) -> None:
+def _write(clip: SampleClip, seed: int) -> None:
     if clip.spoilt is not None:
         assert clip.video is not None
         clip.video.write_bytes(clip.spoilt)

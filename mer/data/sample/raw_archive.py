@@ -16,7 +16,7 @@ from typing import TypedDict
 
 from mer.data.prepare.raw_clips import FOLDERS, PREFIX
 from mer.data.readers.csv_dataset import SPLITS
-from mer.data.sample.media import Clip
+from mer.data.sample.media import SampleClip
 from mer.data.sample.plan import PlannedUtterance, pick
 
 TWINS = 0.05  # of the test utterances, two at least: as in MELD
@@ -38,11 +38,11 @@ class Oddities:
     unannotated: list[str] = field(default_factory=list)
 
 
-def raw_clips(out: Path, utterances: Sequence[PlannedUtterance], seed: int) -> tuple[list[Clip], Oddities]:
+def raw_clips(out: Path, utterances: Sequence[PlannedUtterance], seed: int) -> tuple[list[SampleClip], Oddities]:
     """The clips to write. Oddities of a split that is not there are left out; clips without annotation go elsewhere."""
     rng, odd = random.Random(f"mer-sample/{seed}/oddities"), Oddities()
     turns = {split: [u for u in utterances if u.split == split] for split in SPLITS}
-    clips = {_name(u): Clip((u,), video=out / _name(u)) for u in utterances}
+    clips = {_name(u): SampleClip((u,), video=out / _name(u)) for u in utterances}
     if turns["test"]:
         clips |= _twins(out, turns["test"], rng, odd)
     if turns["dev"]:
@@ -57,19 +57,19 @@ def raw_clips(out: Path, utterances: Sequence[PlannedUtterance], seed: int) -> t
         last = max(u.number for u in turns[turn.split] if u.dialogue == turn.dialogue)
         extra = replace(turn, number=last + 1 + number)  # of its own voice and face: they are drawn by number
         odd.unannotated.append(_name(extra))
-        clips[_name(extra)] = Clip((extra,), video=out / _name(extra))
+        clips[_name(extra)] = SampleClip((extra,), video=out / _name(extra))
     return list(clips.values()), odd
 
 
-def _twins(out: Path, turns: Sequence[PlannedUtterance], rng: random.Random, odd: Oddities) -> dict[str, Clip]:
+def _twins(out: Path, turns: Sequence[PlannedUtterance], rng: random.Random, odd: Oddities) -> dict[str, SampleClip]:
     """The clips of utterances that are there twice. In turn, the plain one is the right one or the prefixed one."""
     followed = [(turn, after) for turn, after in pairwise(turns) if turn.dialogue == after.dialogue]
     clips = {}
     for number in range(min(len(followed), max(2, round(TWINS * len(turns))))):
         turn, after = followed.pop(int(rng.random() * len(followed)))
         right, wrong = (_name(turn), _name(turn, PREFIX)) if number % 2 else (_name(turn, PREFIX), _name(turn))
-        clips[right] = Clip((turn,), video=out / right)
-        clips[wrong] = Clip((turn, after), video=out / wrong)
+        clips[right] = SampleClip((turn,), video=out / right)
+        clips[wrong] = SampleClip((turn, after), video=out / wrong)
         odd.twins.append({"right": right, "wrong": wrong})
     return clips
 

@@ -7,7 +7,7 @@ Tensors (N utterances, L+1 hidden states, D width, C classes):
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
     present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
     logits               (N, C)       float32, class scores; of the outputs of a whole model (modality "model") only
-    tokens.*             see `token_table`: of encoders that are tuned (modality "tokens") only; there L+1 is 0
+    tokens.*             see `sequences`: of encoders that are tuned (modality "tokens") only; there L+1 is 0
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
 repeats the words for people, with when, how long and on which machine; nothing is decided by it.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from mer.errors import MerError
 from mer.features.cache import tensors
 from mer.features.cache.key import FORMAT_VERSION, key_of
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.cache.tensors import THE_WAY_OUT
 from mer.files import write_json
 
@@ -49,7 +49,7 @@ class FeatureTable:
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
         logits: (N, C) float32 class scores, of a whole model's outputs; else None.
-        tokens: what a tuned encoder reads; else None.
+        sequences: what a tuned encoder reads; else None.
     """
 
     features: np.ndarray
@@ -61,17 +61,17 @@ class FeatureTable:
     card: dict[str, Any]
     key: str
     logits: np.ndarray | None = None
-    tokens: Tokens | None = None
+    sequences: Sequences | None = None
 
     @property
     def hidden_states(self) -> int:
         """Hidden states that a head can read: those that are stored, or those that the tuned encoder makes."""
-        return self.features.shape[1] if self.tokens is None else int(self.card["ingredients"]["tokens"]["of"])
+        return self.features.shape[1] if self.sequences is None else int(self.card["ingredients"]["tokens"]["of"])
 
     @property
-    def inputs(self) -> np.ndarray | Tokens:
+    def inputs(self) -> np.ndarray | Sequences:
         """What a model reads."""
-        return self.features if self.tokens is None else self.tokens
+        return self.features if self.sequences is None else self.sequences
 
 
 def file_name(split: str, key: str) -> str:
@@ -99,7 +99,7 @@ def write_features(
     circumstances: Mapping[str, Any],
     present: np.ndarray | None = None,
     logits: np.ndarray | None = None,
-    tokens: Tokens | None = None,
+    sequences: Sequences | None = None,
 ) -> None:
     """Write the file and its sidecar. The file comes last: where it is, everything is.
 
@@ -114,8 +114,8 @@ def write_features(
         arrays["present"] = present.astype(np.uint8)
     if logits is not None:
         arrays["logits"] = logits.astype(np.float32)
-    if tokens is not None:
-        arrays |= tokens.arrays()
+    if sequences is not None:
+        arrays |= sequences.arrays()
     header = {
         "key": key_of(ingredients),
         "ingredients": ingredients,
@@ -212,13 +212,13 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     for name, array in {"features": features, **{f"label_text.{t}": a for t, a in label_text.items()}, **said}.items():
         if not np.isfinite(array).all():
             raise MerError(path, f"{name} has NaN or infinity", then=THE_WAY_OUT)
-    tokens = Tokens.from_arrays(arrays)
-    if tokens is not None and (reason := tokens.fault(present)):
+    sequences = Sequences.from_arrays(arrays)
+    if sequences is not None and (reason := sequences.fault(present)):
         raise MerError(path, reason, then=THE_WAY_OUT)
     if not checksum:
         touch(path)
     card = _card(path, header)
-    return FeatureTable(features, ids, labels, label_names, label_text, present, card, header["key"], logits, tokens)
+    return FeatureTable(features, ids, labels, label_names, label_text, present, card, header["key"], logits, sequences)
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:

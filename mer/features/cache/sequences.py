@@ -15,7 +15,7 @@ _PREFIX = "tokens."
 
 
 @dataclass(frozen=True, eq=False)
-class Tokens:
+class Sequences:
     """One split. Row i is `values[offsets[i] : offsets[i + 1]]`. Arrays may be shared memory: they are never written.
 
     Args:
@@ -38,25 +38,25 @@ class Tokens:
         """Units of each row, (N,)."""
         return np.diff(self.offsets)
 
-    def gather(self, rows: np.ndarray) -> Tokens:
+    def gather(self, rows: np.ndarray) -> Sequences:
         """A copy of the given rows, in that order."""
         pieces = [self.values[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
-        return Tokens(np.concatenate(pieces) if pieces else self.values[:0], offsets, self.spans[rows])
+        return Sequences(np.concatenate(pieces) if pieces else self.values[:0], offsets, self.spans[rows])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, as a feature file holds them."""
         return {f"{_PREFIX}{name}": getattr(self, name) for name in ("values", "offsets", "spans")}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Tokens | None:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Sequences | None:
         """What `arrays` gave; None where a file has no tokens."""
         if f"{_PREFIX}values" not in arrays:
             return None
         return cls(*(arrays[f"{_PREFIX}{name}"] for name in ("values", "offsets", "spans")))
 
     @classmethod
-    def join(cls, rows: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> Tokens:
+    def join(cls, rows: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> Sequences:
         """From one array per utterance, (t, ...)."""
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return cls(np.concatenate(rows), offsets, np.array(spans, dtype=np.int32).reshape(-1, 2))

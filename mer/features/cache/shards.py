@@ -23,12 +23,12 @@ SHARD_ROWS = 2048  # about what a kill can cost
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
-def plan_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Positions of `lengths`, shortest first, in batches of at most `tokens_per_batch` tokens (at least one input)."""
+def plan_batches(lengths: Sequence[int], batch_length: int) -> list[list[int]]:
+    """Positions of `lengths`, shortest first, in batches of at most `batch_length` units, padding included."""
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         # Sorted, so this input is the longest of its batch and decides what padding costs.
-        if batches and (len(batches[-1]) + 1) * lengths[position] <= tokens_per_batch:
+        if batches and (len(batches[-1]) + 1) * lengths[position] <= batch_length:
             batches[-1].append(position)
         else:
             batches.append([position])

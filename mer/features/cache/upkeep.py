@@ -18,7 +18,7 @@ DAY_S = 86_400
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedFile:
     """One file of the cache; `fault` says what is wrong with it, and then `header` is empty.
 
     Args:
@@ -46,7 +46,7 @@ class Removal:
     reason: str
 
 
-def entries(cache: Path) -> list[Entry]:
+def entries(cache: Path) -> list[CachedFile]:
     """All feature files under `cache`, headers checked."""
     found = []
     for path in sorted(cache.rglob("*.safetensors")):
@@ -57,11 +57,11 @@ def entries(cache: Path) -> list[Entry]:
             header = check_header(path)
         except MerError as problem:
             fault = problem
-        found.append(Entry(path, state.st_size, max(0.0, time.time() - state.st_mtime), header, fault))
+        found.append(CachedFile(path, state.st_size, max(0.0, time.time() - state.st_mtime), header, fault))
     return found
 
 
-def masked_rows(entry: Entry) -> int:
+def masked_rows(entry: CachedFile) -> int:
     """Clips of a good file that could not be read: the count of its zero rows. 0 for text."""
     from safetensors import safe_open
 

@@ -44,7 +44,7 @@ class LiveClips:
         return _told(paths, done, done.features_NLD)
 
 
-class LiveClipTokens:
+class LiveClipSequences:
     """Read media files that belong to no dataset as a tuned encoder reads them: as `from_clips.sequences` caches it.
 
     Args:
@@ -66,14 +66,14 @@ class LiveClipTokens:
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Tokens of every clip, in the place of features; the row of one that cannot be read is empty."""
-        from mer.features.from_clips.sequence_extraction import read_tokens
+        from mer.features.from_clips.sequence_extraction import read_sequences
         from mer.features.from_clips.states import ClipStates
 
         base = self.base if self.config.first_tuned is not None else None
         states = self._states = self._states or ClipStates(self.config, self.found, base)
         with reporting(progress, f"reading {self.modality}", "clips") as step:
-            done = read_tokens(_clip_rows(paths), states, states.wiring.width, step)
-        return _told(paths, done, done.tokens)
+            done = read_sequences(_clip_rows(paths), states, states.wiring.width, step)
+        return _told(paths, done, done.sequences)
 
 
 def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:

@@ -22,7 +22,7 @@ from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
 from mer.features.describe import describe_backbone
 from mer.features.from_clips.extraction import VANISHED, extract_clips
-from mer.features.reading import ClipRow, Extracted, Prepared, Spread
+from mer.features.reading import ClipRow, Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step, reporting
 
 NO_WEIGHTS = Fingerprint("", "", "")
@@ -68,15 +68,15 @@ class ClipReading:
         self.unit = "clips"
         self._encoder: ClipEncoder | None = None
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         utterances = corpus.utterances(split)
         rows = self._rows(corpus, utterances, split, cache)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, rows, labels)
         path = place_of(ingredients, cache=cache, slug=self.slug)
-        return Prepared(split, tuple(row.id for row in rows), labels, corpus.label_names, rows, ingredients, path)
+        return PreparedSplit(split, tuple(row.id for row in rows), labels, corpus.label_names, rows, ingredients, path)
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
         self.device = str(getattr(encoder, "device", "cpu"))
         done = extract_clips(
@@ -84,7 +84,7 @@ class ClipReading:
         )
         return self._as_read(prepared, done)
 
-    def _as_read(self, prepared: Prepared, done: Extracted) -> Extracted:
+    def _as_read(self, prepared: PreparedSplit, done: Extracted) -> Extracted:
         """Where a file went away, the content that was hashed is not the content that was read: say so in the key, or
         the masked rows would be taken for those of the files, should they come back."""
         if VANISHED not in done.faults.values():

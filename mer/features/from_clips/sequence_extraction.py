@@ -15,25 +15,25 @@ import numpy as np
 
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.cache import tensors
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, shard_file
 from mer.features.from_clips.extraction import on_disk, plan_clips, read_shards
-from mer.features.from_clips.states import ClipStates, Ragged
+from mer.features.from_clips.states import ClipStates, SequenceRow
 from mer.features.reading import ClipRow, Extracted
 from mer.files import sha256_json
 from mer.progress import Step
 
 
 @dataclass(frozen=True, eq=False)
-class TokenShard:
+class SequenceShard:
     """A shard's clips, in its order; a masked clip's row is empty."""
 
-    tokens: Tokens
+    sequences: Sequences
     faults: dict[str, str]
     notes: dict[str, str]
 
 
-def extract_tokens(
+def extract_sequences(
     rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step
 ) -> Extracted:
     """Read every clip that can be read, taking over the whole shards that an interrupted run left in `parts`.
@@ -52,9 +52,9 @@ def extract_tokens(
     encoded = 0
     step(done, total)
     for number, made in _encode_shards(states, rows, todo):
-        lengths = made.tokens.lengths.tolist()
+        lengths = made.sequences.lengths.tolist()
         said = {"plan": plan, "faults": made.faults, "notes": made.notes, "lengths": lengths}
-        tensors.write(shard_file(parts, number), made.tokens.arrays(), said)
+        tensors.write(shard_file(parts, number), made.sequences.arrays(), said)
         encoded += len(lengths) - len(made.faults)
         done += len(lengths)
         step(done, total)
@@ -64,42 +64,42 @@ def extract_tokens(
     return replace(_assemble(rows, states, width, shards, lengths, results, faults, allocate), encoded=encoded)
 
 
-def read_tokens(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:
-    """`extract_tokens` without a place for shards: for clips that belong to no dataset."""
+def read_sequences(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:
+    """`extract_sequences` without a place for shards: for clips that belong to no dataset."""
     shards, faults = plan_clips(rows, states)
     step(0, clips_in(shards))
     results = dict(_encode_shards(states, rows, shards))
     step(clips_in(shards), clips_in(shards))
-    lengths = {number: result.tokens.lengths.tolist() for number, result in results.items()}
+    lengths = {number: result.sequences.lengths.tolist() for number, result in results.items()}
     return _assemble(rows, states, width, shards, lengths, results.items(), faults, np.zeros)
 
 
 def _encode_shards(
     states: ClipStates, rows: Sequence[ClipRow], shards: Mapping[int, Shard]
-) -> Iterator[tuple[int, TokenShard]]:
+) -> Iterator[tuple[int, SequenceShard]]:
     what = "the input" if states.start is None else f"hidden state {states.start}"
-    absent = Ragged(np.empty((0, *states.unit_shape), np.float16), (0, 0))
+    absent = SequenceRow(np.empty((0, *states.unit_shape), np.float16), (0, 0))
 
-    def encode(batch: list[int], good: dict[int, LoadedClip]) -> list[Ragged]:
+    def encode(batch: list[int], good: dict[int, LoadedClip]) -> list[SequenceRow]:
         made = dict(zip(good, states.encode(list(good.values())), strict=True))
-        made = {row: Ragged(_stored(one.values, f"{what} of {rows[row].id}"), one.span) for row, one in made.items()}
+        made = {row: replace(one, values=_stored(one.values, f"{what} of {rows[row].id}")) for row, one in made.items()}
         return [made.get(row, absent) for row in batch]
 
     for number, pieces, faults, notes in read_shards(states, rows, shards.items(), encode):
         ragged = list(chain.from_iterable(pieces))
-        tokens = Tokens.join([one.values for one in ragged], [one.span for one in ragged])
-        yield number, TokenShard(tokens, faults, notes)
+        sequences = Sequences.join([one.values for one in ragged], [one.span for one in ragged])
+        yield number, SequenceShard(sequences, faults, notes)
 
 
 def _stored(values: np.ndarray, name: str) -> np.ndarray:
     return as_stored(values.reshape(len(values), 1, -1), name).reshape(values.shape)
 
 
-def _read_shard(path: Path) -> TokenShard:
+def _read_shard(path: Path) -> SequenceShard:
     header = tensors.read_header(path)
-    tokens = Tokens.from_arrays(tensors.read(path))
-    assert tokens is not None
-    return TokenShard(tokens, header["faults"], header["notes"])
+    sequences = Sequences.from_arrays(tensors.read(path))
+    assert sequences is not None
+    return SequenceShard(sequences, header["faults"], header["notes"])
 
 
 def _assemble(
@@ -108,7 +108,7 @@ def _assemble(
     width: int,
     shards: Mapping[int, Shard],
     lengths: Mapping[int, Sequence[int]],
-    results: Iterable[tuple[int, TokenShard]],
+    results: Iterable[tuple[int, SequenceShard]],
     faults: Mapping[str, str],
     allocate: Callable[[tuple[int, ...], type], np.ndarray],
 ) -> Extracted:
@@ -122,19 +122,19 @@ def _assemble(
     spans = np.zeros((len(rows), 2), dtype=np.int32)
     said, notes, encoded = dict(faults), dict[str, str](), 0
     for number, result in results:
-        if result.tokens.values.dtype == np.float32 != values.dtype:
+        if result.sequences.values.dtype == np.float32 != values.dtype:
             wide = allocate(shape, np.float32)
             wide[:] = values
             values = wide
-        starts = result.tokens.offsets
+        starts = result.sequences.offsets
         for place, row in enumerate(chain.from_iterable(shards[number])):
-            values[offsets[row] : offsets[row + 1]] = result.tokens.values[starts[place] : starts[place + 1]]
-            spans[row] = result.tokens.spans[place]
+            values[offsets[row] : offsets[row + 1]] = result.sequences.values[starts[place] : starts[place + 1]]
+            spans[row] = result.sequences.spans[place]
         said |= result.faults
         notes |= result.notes
-        encoded += len(result.tokens) - len(result.faults)
+        encoded += len(result.sequences) - len(result.faults)
     present_N = np.array([row.id not in said for row in rows], dtype=bool)
     pooled = np.empty((len(rows), 0, width), dtype=np.float16)  # pooled where the encoder is tuned
     return Extracted(
-        pooled, encoded, present_N=present_N, faults=said, notes=notes, tokens=Tokens(values, offsets, spans)
+        pooled, encoded, present_N=present_N, faults=said, notes=notes, sequences=Sequences(values, offsets, spans)
     )

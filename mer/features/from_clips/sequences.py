@@ -13,14 +13,14 @@ from mer.features.cache.key import ingredients_of_sequences
 from mer.features.cache.sequences import bytes_of
 from mer.features.from_clips.extraction import probe_clips
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_clips.sequence_extraction import extract_tokens
+from mer.features.from_clips.sequence_extraction import extract_sequences
 from mer.features.from_clips.states import ClipStates, open_reader
 from mer.features.partial import clip_wiring
-from mer.features.reading import Extracted, Prepared, Spread
+from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step
 
 
-class ClipTokenReading(ClipReading):
+class ClipSequenceReading(ClipReading):
     """A `mer.features.reading.Reading`. `spread` is not used: hidden states of every frame are too much to send.
 
     Raises: MerError when the backbone is not to be had, or has too few layers.
@@ -35,7 +35,7 @@ class ClipTokenReading(ClipReading):
         self.start = config.first_tuned
         self._states: ClipStates | None = None
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         usual = super().prepare(corpus, data, split, cache)
         ingredients = ingredients_of_sequences(
             usual.ingredients,
@@ -45,9 +45,9 @@ class ClipTokenReading(ClipReading):
             raw_dtype="float16" if self.start is None else None,
         )
         path = place_of(ingredients, cache=cache, slug=self.slug)
-        return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
-    def bytes_for(self, prepared: Prepared) -> int:
+    def bytes_for(self, prepared: PreparedSplit) -> int:
         """What the file will take, from the headers of the clips: decodes nothing. Where one says nothing, the clip
         counts as the longest."""
         assert self.found is not None
@@ -56,9 +56,9 @@ class ClipTokenReading(ClipReading):
         units = sum(wiring.units(wiring.raw_units(length), self.start) for length in lengths.values())
         return bytes_of(units, len(prepared.rows), math.prod(wiring.unit_shape(self.start)))
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
         assert self.found is not None
         states = self._states = self._states or ClipStates(self.config, self.found)
         self.device = states.device
-        done = extract_tokens(prepared.rows, states, self.card.width, parts=parts, key=prepared.key, step=step)
+        done = extract_sequences(prepared.rows, states, self.card.width, parts=parts, key=prepared.key, step=step)
         return self._as_read(prepared, done)

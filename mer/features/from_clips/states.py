@@ -27,7 +27,7 @@ _EXAMPLE_SAMPLES = 8000  # of sound where clips have no fixed length
 
 
 @dataclass(frozen=True, eq=False)
-class Ragged:
+class SequenceRow:
     """A row of a table of tokens: float32 (T, ...), and the hidden states [start, end) that are pooled in the end."""
 
     values: np.ndarray
@@ -60,35 +60,35 @@ class ClipStates:
             self._lower = lower_part(config, found, base, self.start, example).to(self.device)
 
     def load(self, path: Path) -> LoadedClip:
-        """A clip whose `inputs` are Ragged. Raises: MediaFault when it cannot be used."""
+        """A clip whose `inputs` are SequenceRow. Raises: MediaFault when it cannot be used."""
         clip = self.reader.load(path)
         row = self._raw(clip)
         return LoadedClip(self._states([row])[0] if self._lower and self.device == "cpu" else row, clip.notes)
 
-    def encode(self, clips: Sequence[LoadedClip]) -> list[Ragged]:
+    def encode(self, clips: Sequence[LoadedClip]) -> list[SequenceRow]:
         """Rows of the table."""
         rows = [clip.inputs for clip in clips]
         return self._states(rows) if self._lower and self.device != "cpu" else rows
 
-    def _raw(self, clip: LoadedClip) -> Ragged:
+    def _raw(self, clip: LoadedClip) -> SequenceRow:
         from mer.features.audio.preprocessing import SpeechInput
 
         if not isinstance(clip.inputs, SpeechInput):
             values, frames = clip.inputs.numpy(), None
         else:  # log-mels with the frames first
             values, frames = clip.inputs.values.T, clip.inputs.frames
-        return Ragged(values, self.wiring.span(len(values), frames))
+        return SequenceRow(values, self.wiring.span(len(values), frames))
 
-    def _states(self, rows: Sequence[Ragged]) -> list[Ragged]:
+    def _states(self, rows: Sequence[SequenceRow]) -> list[SequenceRow]:
         """What the frozen layers give for clips whose input is raw."""
         assert self._lower is not None
         groups: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
             groups[len(row.values) if self._lower.equal_lengths else 0].append(place)
-        done: dict[int, Ragged] = {}
+        done: dict[int, SequenceRow] = {}
         for group in groups.values():
             states = self._run([rows[place].values for place in group])
-            done |= {p: Ragged(state, rows[p].span) for p, state in zip(group, states, strict=True)}
+            done |= {p: SequenceRow(state, rows[p].span) for p, state in zip(group, states, strict=True)}
         return [done[place] for place in range(len(rows))]
 
     def _run(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:

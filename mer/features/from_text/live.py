@@ -13,7 +13,7 @@ from mer.data import Dialogue, Window, windows
 from mer.features.backbone.files import BackboneFolder
 from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 from mer.features.from_text.pooled import encode_batches
-from mer.features.from_text.sequences import TokenStates, turn_tokenizer
+from mer.features.from_text.sequences import TextStates, turn_tokenizer
 from mer.features.reading import LiveFeatures
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Progress, reporting
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mer.features.text.pretrained import Encoder
 
 
-class LiveEncoder:
+class LiveTexts:
     """A backbone that reads dialogues as `mer.features.ensure` would. Loads it at the first call.
 
     Args:
@@ -62,7 +62,7 @@ class LiveEncoder:
         return self._loaded
 
 
-class LiveTokens:
+class LiveTextSequences:
     """Read dialogues that belong to no dataset as a tuned encoder reads them: as `from_text.sequences` caches it.
 
     Args:
@@ -72,7 +72,7 @@ class LiveTokens:
 
     def __init__(self, config: TextEncoderConfig, found: BackboneFolder) -> None:
         self.config, self.found = config, found
-        self._loaded: tuple[TokenStates, TurnTokenizer] | None = None
+        self._loaded: tuple[TextStates, TurnTokenizer] | None = None
 
     @cached_property
     def base(self) -> dict[str, np.ndarray]:
@@ -84,10 +84,10 @@ class LiveTokens:
     def encode(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> LiveFeatures:
-        """Tokens of every utterance, in the place of features. Arguments and errors as of `LiveEncoder.encode`."""
+        """Tokens of every utterance, in the place of features. Arguments and errors as of `LiveTexts.encode`."""
         if self._loaded is None:
             tokenizer = turn_tokenizer(self.found, self.config)
-            self._loaded = (TokenStates(self.found, self.config, self.base), tokenizer)
+            self._loaded = (TextStates(self.found, self.config, self.base), tokenizer)
         states, tokenizer = self._loaded
         inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
         with reporting(progress, f"encoding with {self.found.name}") as step:

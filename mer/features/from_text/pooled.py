@@ -16,7 +16,7 @@ from mer.features.cache.feature_file import place_of
 from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
 from mer.features.describe import describe_backbone
 from mer.features.from_text.request import FeatureRequest, content_hash
-from mer.features.reading import Extracted, Prepared
+from mer.features.reading import Extracted, PreparedSplit
 from mer.progress import Step
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TextReading:
         self.name, self.slug, self.device, self.unit = self.found.name, self.found.slug, "", "texts"
         self._encoder: Encoder | None = None
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         request = FeatureRequest.from_config(data, self.config, split)
         rows = windows(corpus.dialogues(split), past=request.past, future=request.future, speaker=request.speaker)
         ids = tuple(utterance.id for utterance in corpus.utterances(split))
@@ -53,9 +53,9 @@ class TextReading:
         content = content_hash(rows, labels, corpus.label_names)
         ingredients = request.ingredients(self.found, self.hashes, content)
         path = place_of(ingredients, cache=cache, slug=self.slug)
-        return Prepared(split, ids, labels, corpus.label_names, rows, ingredients, path)
+        return PreparedSplit(split, ids, labels, corpus.label_names, rows, ingredients, path)
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
         from mer.features.text.pretrained import (
             Encoder,  # torch and transformers: seconds to import, so only when needed
         )

@@ -19,10 +19,10 @@ from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import ingredients_of_sequences
-from mer.features.cache.sequences import Tokens, bytes_of
+from mer.features.cache.sequences import Sequences, bytes_of
 from mer.features.describe import describe_backbone
 from mer.features.from_text.pooled import TextReading
-from mer.features.reading import Extracted, Prepared
+from mer.features.reading import Extracted, PreparedSplit
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Step
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 _CHECKED_TEXTS = 8
 
 
-class TokenReading(TextReading):
+class TextSequenceReading(TextReading):
     """A `mer.features.reading.Reading`. Raises: MerError when the backbone is not to be had, or has too few layers."""
 
     def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
         super().__init__(config, cache)
         check_depth(config, describe_backbone(config).layers - 1)
         self.start = config.first_tuned
-        self._states: TokenStates | None = None
+        self._states: TextStates | None = None
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> Prepared:
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         usual = super().prepare(corpus, data, split, cache)
         card = describe_backbone(self.config)
         ingredients = ingredients_of_sequences(
@@ -52,29 +52,29 @@ class TokenReading(TextReading):
             raw_dtype="int32" if self.start is None else None,
         )
         path = place_of(ingredients, cache=cache, slug=self.slug)
-        return Prepared(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
-    def bytes_for(self, prepared: Prepared) -> int:
+    def bytes_for(self, prepared: PreparedSplit) -> int:
         """What the file will take: tokenises everything, encodes nothing."""
         inputs = self._inputs(prepared)
         width = describe_backbone(self.config).width if self.start else 0
         return bytes_of(sum(len(item.ids) for item in inputs), len(inputs), width)
 
-    def extract(self, prepared: Prepared, *, parts: Path, step: Step) -> Extracted:
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
         inputs = self._inputs(prepared)
-        states = self._states = self._states or TokenStates(self.found, self.config)
+        states = self._states = self._states or TextStates(self.found, self.config)
         self.device = states.device
         tokens, encoded = states.extract(inputs, parts=parts, key=prepared.key, step=step)
         card = describe_backbone(self.config)
         pooled = np.empty((len(inputs), 0, card.width), dtype=np.float16)  # pooled where the encoder is tuned
-        return Extracted(pooled, encoded, present_N=np.ones(len(inputs), dtype=bool), tokens=tokens)
+        return Extracted(pooled, encoded, present_N=np.ones(len(inputs), dtype=bool), sequences=tokens)
 
-    def _inputs(self, prepared: Prepared) -> list[TokenInput]:
+    def _inputs(self, prepared: PreparedSplit) -> list[TokenInput]:
         tokenizer = turn_tokenizer(self.found, self.config)
         return [tokenizer.window(window) for window in prepared.rows]
 
 
-class TokenStates:
+class TextStates:
     """The frozen first layers of a tuned encoder, on the GPU if there is one.
 
     Args: base: weights, if they are at hand; they are read from the folder when first needed.
@@ -87,7 +87,7 @@ class TokenStates:
         self.device = "cuda" if self.start and torch.cuda.is_available() else "cpu"
         self._base, self._lower = base, None
 
-    def extract(self, inputs: Sequence[TokenInput], *, parts: Path, key: str, step: Step) -> tuple[Tokens, int]:
+    def extract(self, inputs: Sequence[TokenInput], *, parts: Path, key: str, step: Step) -> tuple[Sequences, int]:
         """All inputs as a table, and how many texts were encoded just now; whole shards in `parts` are taken over.
 
         Raises: MerError when a hidden state is not finite, or the family's layers do not compose.
@@ -116,13 +116,13 @@ class TokenStates:
             step(done, len(distinct))
         return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks), encoded
 
-    def table(self, inputs: Sequence[TokenInput], tokens_per_batch: int = 0) -> Tokens:
+    def table(self, inputs: Sequence[TokenInput], tokens_per_batch: int = 0) -> Sequences:
         """All inputs as a table, in memory. Args: tokens_per_batch: read at once, padding included; 0: as `extract`."""
         from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 
         if self.start is None:
             rows = [np.array(item.ids, dtype=np.int32) for item in inputs]
-            return Tokens.join(rows, [(item.start, item.end) for item in inputs])
+            return Sequences.join(rows, [(item.start, item.end) for item in inputs])
         distinct = list(dict.fromkeys(inputs))
         batches = plan_batches([len(item.ids) for item in distinct], tokens_per_batch or TOKENS_PER_BATCH)
         blocks = [self._encode([distinct[i] for i in batch]) for batch in batches]
@@ -157,12 +157,12 @@ class TokenStates:
         return lower_part(self.config, self.found, self._base, self.start, example).to(self.device)
 
 
-def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Tokens:
+def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Sequences:
     """The table of `inputs` from the states of the distinct ones, one after another in the order they were read."""
     ends = np.cumsum([len(item.ids) for item in read])
     flat = np.concatenate(blocks)  # widens to float32 when one block had to
     place = {item: slice(end - len(item.ids), end) for item, end in zip(read, ends, strict=True)}
-    return Tokens.join([flat[place[item]] for item in inputs], [(item.start, item.end) for item in inputs])
+    return Sequences.join([flat[place[item]] for item in inputs], [(item.start, item.end) for item in inputs])
 
 
 def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:

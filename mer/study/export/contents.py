@@ -83,7 +83,7 @@ def preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dic
             "layers": layers[modality] if isinstance(layers, dict) else layers,
             "hidden_states": table.hidden_states,
             "width": table.features.shape[2],
-        } | ({"tokens": words["tokens"]} if table.tokens is not None else {})
+        } | ({"tokens": words["tokens"]} if table.sequences is not None else {})
     return next(iter(told.values())) if len(told) == 1 else {"modalities": told}
 
 

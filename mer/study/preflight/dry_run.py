@@ -28,11 +28,11 @@ from mer.config import (
 from mer.data import Corpus, load_corpus
 from mer.errors import MerError
 from mer.features.backbone.files import locate
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.features.disk_space import refuse_no_room
-from mer.features.from_clips.live import LiveClipTokens
-from mer.features.from_clips.sequences import ClipTokenReading
-from mer.features.from_text.live import LiveTokens
+from mer.features.from_clips.live import LiveClipSequences
+from mer.features.from_clips.sequences import ClipSequenceReading
+from mer.features.from_text.live import LiveTextSequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.study.preflight.feature_plan import SPLITS, check_plan, tuned_encoders
 from mer.study.show.words import short, short_names
@@ -109,31 +109,31 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
     console.print("dry run: nothing was encoded, trained or recorded")
 
 
-def _bytes_per_row(encoder: EncoderConfig, example: Tokens | None) -> int:
+def _bytes_per_row(encoder: EncoderConfig, example: Sequences | None) -> int:
     if example is not None:
         return example.values.nbytes // max(1, len(example))
     card = describe_encoder(encoder)
     return card.layers * card.width * 2
 
 
-def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Tokens:
+def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Sequences:
     """What a tuned encoder reads of some utterances of dev. Raises: MerError when none of these can be read."""
     found = locate(encoder, weights=True)
     if isinstance(encoder, TextEncoderConfig):
-        tokens = LiveTokens(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
+        sequences = LiveTextSequences(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
     else:
-        rows = ClipTokenReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
-        live = LiveClipTokens(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
+        rows = ClipSequenceReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
+        live = LiveClipSequences(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
         assert live.present_N is not None
         if not live.present_N.any():
             raise MerError(corpus.root, f"none of its first clips can be read: {next(iter(live.faults.values()))}")
-        tokens = live.features_NLD.gather(np.flatnonzero(live.present_N))
-    assert isinstance(tokens, Tokens)
-    return tokens
+        sequences = live.features_NLD.gather(np.flatnonzero(live.present_N))
+    assert isinstance(sequences, Sequences)
+    return sequences
 
 
 def _try_model(
-    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[FeatureSetting, Tokens]
+    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[FeatureSetting, Sequences]
 ) -> tuple[int, float]:
     """Build the model of one configuration and time an epoch: on random features, or on `examples` of what a tuned
     encoder reads. Returns (weights, seconds/epoch)."""
@@ -149,9 +149,9 @@ def _try_model(
         card, task = describe_encoder(encoder), config.data.label
         if encoder.mode != "frozen":
             example = examples[settings_of(config)[modality]]
-            tokens = example.gather(np.arange(count) % len(example))
+            sequences = example.gather(np.arange(count) % len(example))
             pooled = np.empty((count, 0, card.width), dtype=np.float16)
-            return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, tokens, card.layers)
+            return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, sequences, card.layers)
         features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
         words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
         return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)

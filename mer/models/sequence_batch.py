@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 
-class TokenBatch(NamedTuple):
+class SequenceBatch(NamedTuple):
     """Ragged rows, one after another.
 
     `values`: ids or samples (sum of lengths,), hidden states (sum, D), or frames (sum, ...). `lengths` (B,) and `spans`
@@ -19,9 +19,9 @@ class TokenBatch(NamedTuple):
     lengths: np.ndarray
     spans: np.ndarray
 
-    def emptied(self) -> TokenBatch:
+    def emptied(self) -> SequenceBatch:
         """As many rows, none of which is there."""
-        return TokenBatch(self.values[:0], np.zeros_like(self.lengths), np.zeros_like(self.spans))
+        return SequenceBatch(self.values[:0], np.zeros_like(self.lengths), np.zeros_like(self.spans))
 
 
 def cheapest_groups(lengths: np.ndarray, most_rows: int, forward_cost: int) -> list[list[int]]:
