@@ -53,6 +53,8 @@ def test_unknown_keys_are_refused(path):
 SPCL, EACL = {"loss__contrastive__kind": "spcl"}, {"loss__contrastive__kind": "eacl"}
 FUSED = {"encoders__text": {}, "encoders__audio": {}, "fusion__kind": "concat"}
 TUNED = {"encoders__text": {"mode": "lora"}}
+PROBED = {"loss__classification__probe": True}
+TAUGHT: dict[str, Any] = {"encoders__audio": {}, "distill__teacher": "exports/t"}
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"encoders__audio": {"mode": "lora"}}, "encoders.audio.mode 'lora': melstats has no weights to tune"),
     ({"encoders__video": {"mode": "full"}}, "encoders.video.mode 'full': framestats has no weights to tune"),
@@ -96,6 +98,18 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (
         {"loss__contrastive__kind": "supcon", "head__hidden": 0},
         "kind 'supcon' acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more",
+    ),
+    (
+        PROBED | {"loss__contrastive": {"kind": "apcl", "weight": 0.5}},
+        r"loss\.contrastive\.weight must be 1 with loss\.classification\.probe, got 0\.5: .*probe: false",
+    ),
+    (
+        PROBED | EACL | {"loss__contrastive__ce_weight": 0.5},
+        r"loss\.contrastive\.ce_weight must be 0\.1 with loss\.classification\.probe, got 0\.5",
+    ),
+    (
+        PROBED | TAUGHT | {"distill__feature": "none", "loss__contrastive": {"kind": "supcon", "weight": 0.5}},
+        r"loss\.contrastive\.weight must be 1 with loss\.classification\.probe, got 0\.5",
     ),
     ({"training__prediction": "nearest_anchor"}, "'nearest_anchor' needs loss.contrastive.kind 'eacl'"),
     (
@@ -161,6 +175,8 @@ def test_settings_at_the_edge_are_allowed():
     )
     build(loss__classification={"kind": "focal", "label_smoothing": 0.0})
     build(**FUSED, **SPCL, dialogue__kind="attention")
+    build(**PROBED, **SPCL)
+    build(**FUSED | {"fusion__kind": "tgmoe"}, **PROBED, **SPCL, loss__contrastive__weight=0.5)
     offline = {"kind": "gru", "setting": "offline"}
     build(**FUSED | {"encoders__text": {"context": {"future": 2}}}, dialogue=offline)
 
@@ -193,7 +209,6 @@ def test_flatten_and_nest_are_inverse():
     assert TrialConfig.model_validate(nest(flatten(config.model_dump(mode="json")))) == config
 
 
-TAUGHT: dict[str, Any] = {"encoders__audio": {}, "distill__teacher": "exports/t"}
 TAUGHT_TWO = TAUGHT | {"encoders__video": {}, "fusion__kind": "concat"}
 SELF = {"encoders__audio": {}, "encoders__video": {}, "fusion__kind": "concat", "distill__source": "fused"}
 
@@ -217,6 +232,26 @@ def test_a_student_alone_has_the_merged_configuration_without_the_others():
         (SELF, "needs mode: joint and feature: none"),
         (SELF | {"distill__mode": "joint"}, "needs mode: joint and feature: none"),
         (TAUGHT | {"distill__response": "none", "distill__feature": "none"}, "nothing is distilled"),
+        (
+            TAUGHT_TWO | {"distill__video__weight": 0.1},
+            "distill.video.weight must be 1 with distill.mode 'parallel', got 0.1: this",
+        ),
+        (
+            TAUGHT | {"distill__audio__weight": 3.0},
+            "distill.audio.weight must be 1 with distill.mode 'parallel', got 3",
+        ),
+        (
+            TAUGHT_TWO | {"distill__fused_weight": 3.0},
+            "distill.fused_weight must be 1 with distill.mode 'parallel', got 3: the",
+        ),
+        (
+            TAUGHT_TWO | {"distill__warm_epochs": 1},
+            "distill.warm_epochs must be 0 with distill.mode 'parallel', got 1",
+        ),
+        (
+            TAUGHT_TWO | {"loss__classification__probe": True},
+            "probe must be false beside distill with several encoders",
+        ),
         (TAUGHT | {"encoders__video": {}}, "needs a fusion that joins the students"),
         (
             {"encoders__audio": {}, "distill__source": "fused", "distill__mode": "joint", "distill__feature": "none"},
@@ -238,6 +273,9 @@ def test_distillations_that_cannot_be(settings: dict[str, Any], said: str):
 def test_patience_is_one_students_own_when_it_is_alone_or_joint():
     build(**TAUGHT, training__patience=3)
     build(**TAUGHT_TWO, training__patience=3, distill__mode="joint")
+    build(**TAUGHT_TWO, distill__mode="joint", distill__audio__weight=3.0, distill__fused_weight=0.5)
+    build(**TAUGHT_TWO | {"fusion__kind": "late"}, distill__fused_weight=0.5, loss__classification__probe=True)
+    build(**TAUGHT, **PROBED, loss__contrastive={"kind": "supcon", "weight": 0.5})
 
 
 def test_what_tuning_adds_does_not_touch_frozen_configurations():

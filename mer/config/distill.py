@@ -13,7 +13,7 @@ class StudentConfig(Frozen):
     """What is one student's own in a distillation."""
 
     head_lr: PositiveFloat | None = Field(None, description="its learning rate; null: optim.head_lr")
-    weight: PositiveFloat = Field(1.0, description="of its losses in the sum; with mode parallel much like a rate")
+    weight: PositiveFloat = Field(1.0, description="of its losses in the sum; must be 1 with mode parallel")
 
 
 class DistillConfig(Frozen):
@@ -61,6 +61,22 @@ class DistillConfig(Frozen):
                 raise ValueError("distill.source 'fused' needs mode: joint and feature: none")
         if self.response == "none" and self.feature == "none":
             raise ValueError("distill.response and distill.feature are both 'none': nothing is distilled")
+        return self
+
+    @model_validator(mode="after")
+    def _students_of_parallel_runs_are_apart(self) -> Self:
+        """In mode parallel each student is trained by its own losses alone, and AdamW ignores the scale of a loss."""
+        for modality in ("text", "audio", "video") if self.mode == "parallel" else ():
+            if (weight := self.student(modality).weight) != 1.0:
+                raise ValueError(
+                    f"distill.{modality}.weight must be 1 with distill.mode 'parallel', got {weight:g}: this student's "
+                    "losses alone train it, and AdamW ignores their scale. Remove it, or set distill.mode: joint"
+                )
+        if self.mode == "parallel" and self.warm_epochs:
+            raise ValueError(
+                f"distill.warm_epochs must be 0 with distill.mode 'parallel', got {self.warm_epochs}: h is detached in "
+                "every epoch there. Remove it, or set distill.mode: joint"
+            )
         return self
 
     def student(self, modality: str) -> StudentConfig:

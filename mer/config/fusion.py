@@ -25,6 +25,11 @@ class _Fusion(Frozen):
             raise ValueError(f"width must be a multiple of heads, got width={self.width} with heads={heads}")
         return self
 
+    @property
+    def adds_losses(self) -> bool:
+        """True when the fusion adds loss terms of its own to the classification loss."""
+        return False
+
 
 class ConcatFusion(_Fusion):
     """Side by side, then Linear blocks: the bar for every other fusion. depth 1 is the plain linear layer."""
@@ -86,12 +91,20 @@ class TGMoEFusion(_Fusion):
             raise ValueError(f"top_k must be at most experts, got top_k={self.top_k} with experts={self.experts}")
         return self
 
+    @property
+    def adds_losses(self) -> bool:
+        return self.z_weight > 0 or (self.balance != "none" and self.balance_weight > 0)
+
 
 class LateFusion(_Fusion):
     """One head per modality; their log-probabilities are averaged with learned weights (methods 5.6)."""
 
     kind: Literal["late"] = "late"
     own_loss: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of each modality's own cross-entropy")
+
+    @property
+    def adds_losses(self) -> bool:
+        return self.own_loss > 0
 
 
 Fusion = Annotated[

@@ -68,6 +68,11 @@ class TrialConfig(Frozen):
                 "dialogue.kind must be 'none' beside distill: a student reads single utterances. Export the students, "
                 "then fuse them with dialogue (encoders.audio.backbone: exports/...)"
             )
+        if several and self.loss.classification.probe and self.fusion is not None and self.fusion.kind != "late":
+            raise ValueError(
+                "loss.classification.probe must be false beside distill with several encoders: the fused head learns "
+                "by its classification loss alone, and no gradient of it would reach the fusion"
+            )
         if self.training.prediction != "head":
             raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
         if self.distill.feature != "none" and self._some_h_is_fixed:
@@ -77,6 +82,33 @@ class TrialConfig(Frozen):
         if several and self.distill.mode == "parallel" and self.training.patience:
             raise ValueError(
                 "distill.mode 'parallel': each student has its own best epoch, so training.patience must be 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_weigh(self) -> Self:
+        """Refuse the weight of a loss that alone trains its parameters: AdamW ignores the scale of a gradient.
+
+        Such a weight acts through `optim.clip_norm` only, in the steps where one setting is clipped and another is not.
+        """
+        distill, contrastive = self.distill, self.loss.contrastive
+        adds_losses = self.fusion is not None and self.fusion.adds_losses
+        fused_alone = self.fusion is not None and not adds_losses
+        if distill is not None and distill.mode == "parallel" and fused_alone and distill.fused_weight != 1.0:
+            raise ValueError(
+                f"distill.fused_weight must be 1 with distill.mode 'parallel', got {distill.fused_weight:g}: the fused "
+                "head's loss alone trains it, and AdamW ignores its scale. Remove it, or set distill.mode: joint"
+            )
+        shaped_by_others = adds_losses if distill is None else distill.feature != "none"
+        if not self.loss.classification.probe or shaped_by_others:
+            return self
+        name = "ce_weight" if isinstance(contrastive, EACLConfig) else "weight"
+        found, usual = getattr(contrastive, name, None), {"ce_weight": 0.1, "weight": 1.0}[name]
+        if found is not None and found != usual:
+            raise ValueError(
+                f"loss.contrastive.{name} must be {usual:g} with loss.classification.probe, got {found:g}: the "
+                "contrastive loss alone shapes h there, and AdamW ignores its scale. Remove it, or set "
+                "loss.classification.probe: false"
             )
         return self
 
