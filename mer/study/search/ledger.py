@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
+from mer.study.search.journal import WholeLines, mend_journal
 from mer.study.search.reports import Assignment, Outcome, Row
 from mer.study.search.samplers import build_sampler
 from mer.study.search.stored_trial import state_after
@@ -52,7 +53,7 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
         journal = folder / JOURNAL
-        _drop_torn_line(journal)
+        mend_journal(journal)
         self.storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
         _refuse_other_study(folder, self.storage, spec)
         self.study = optuna.create_study(
@@ -258,18 +259,7 @@ def _refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) 
         )
 
 
-def _drop_torn_line(journal: Path) -> None:
-    """Cut a last line without newline: the next append would glue onto it and the journal never load again."""
-    if not journal.exists() or not (data := journal.read_bytes()) or data.endswith(b"\n"):
-        return
-    with journal.open("r+b") as stream:
-        stream.truncate(data.rfind(b"\n") + 1)
-
-
 @contextlib.contextmanager
 def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
-    """The study of `folder`, for reading only."""
-    journal = folder / JOURNAL
-    yield optuna.load_study(
-        study_name=name, storage=JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
-    )
+    """Open the study of `folder` for reading only. Raises: MerError for a damaged journal; KeyError without `name`."""
+    yield optuna.load_study(study_name=name, storage=JournalStorage(WholeLines(folder / JOURNAL)))

@@ -1,0 +1,94 @@
+"""The lines of `journal.log`: each is one operation of Optuna's. A damaged end is left out, damage further up is named.
+
+A killed driver leaves at most a torn last line. Editors, `echo >>` and power cuts leave blank lines, a missing last
+newline or bytes that are no operation. Optuna reads over such an end once, then appends behind it, and cannot read the
+file any more.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend
+
+from mer.errors import MerError
+from mer.files import atomic_path
+
+_SHOWN_BYTES = 40
+
+
+def mend_journal(journal: Path) -> None:
+    """Rewrite the file when it holds anything but whole lines: blank lines and a damaged end go.
+
+    Only the driver that holds the study's lock may call this.
+
+    Raises: MerError naming the line when a damaged one has whole lines after it, or when nothing is whole.
+    """
+    if not journal.exists():
+        return
+    data = journal.read_bytes()
+    whole = b"".join(line + b"\n" for line, _ in _operations(journal, data))
+    if whole != data:
+        with atomic_path(journal) as temporary:
+            temporary.write_bytes(whole)
+
+
+class WholeLines(BaseJournalBackend):
+    """The whole lines of a journal as they are now, for reading: the file may be in use, and is not changed.
+
+    Raises: MerError as `mend_journal` does.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        data = journal.read_bytes() if journal.exists() else b""
+        self._logs = [operation for _, operation in _operations(journal, data)]
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self._logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise PermissionError("this journal was opened for reading")
+
+
+def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
+    """Every whole line, without its newline, and what it says."""
+    found: list[tuple[bytes, dict[str, Any]]] = []
+    damaged: tuple[int, bytes] | None = None
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        operation = _parse(line)
+        if operation is None:
+            damaged = damaged or (number, line)
+        elif damaged is not None:
+            raise _refusal(journal, *damaged, "whole lines come after it, so it was not cut short by a kill")
+        else:
+            found.append((line, operation))
+    begun = data.startswith(b"{") and b"\n" not in data  # the first write of a study, cut short by a kill
+    if damaged is not None and not found and not begun:
+        raise _refusal(journal, *damaged, "and no line of it is whole")
+    return found
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        operation = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return operation if isinstance(operation, dict) and isinstance(operation.get("op_code"), int) else None
+
+
+def _refusal(journal: Path, number: int, line: bytes, why: str) -> MerError:
+    shown = ascii(line[:_SHOWN_BYTES].decode("utf-8", "backslashreplace"))
+    return MerError(
+        f"{journal}:{number}",
+        f"is damaged: {shown} is no operation of Optuna's; {why}",
+        allowed='one JSON object with "op_code" on each line',
+        then="bring the file back from a copy; a line that was added by hand may be taken out:\n"
+        f"        sed -i {number}d {shlex.quote(str(journal))}\n"
+        "        `python -m mer.tune SPACE.yaml --fresh` puts the study aside and starts over",
+    )
