@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def test_sigkill_costs_nothing(workshop: Workshop, uninterrupted: Path, tmp_path
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_an_orderly_stop_leaves_nothing_running(
     workshop: Workshop, uninterrupted: Path, tmp_path: Path, request_to_stop: signal.Signals
 ) -> None:
@@ -154,6 +155,52 @@ def test_a_killed_worker_is_replaced(workshop: Workshop, uninterrupted: Path, tm
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert_same_study(study, uninterrupted / "small")
+
+
+KILLS_IDLE_WORKERS = """
+import os, signal, sys, time
+import psutil
+from mer import tune
+from mer.study.cluster import tune_hooks
+
+numbers, suggest = {numbers}, tune_hooks.EngineSearcher.suggest
+
+
+def kill_the_idle_worker_first(self, trial_id):
+    slot = suggest(self, trial_id)
+    if isinstance(slot, dict) and slot["number"] in numbers:
+        numbers.remove(slot["number"])
+        family = psutil.Process().children(recursive=True)
+        workers = [one for one in family if "Trainable" in " ".join(one.cmdline())]
+        assert workers, "no worker process of ours was found"
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        psutil.wait_procs(workers, timeout=10)
+        time.sleep(0.5)
+        print("killed a worker before trial", slot["number"], flush=True)
+    return slot
+
+
+tune_hooks.EngineSearcher.suggest = kill_the_idle_worker_first
+tune.main()
+"""
+
+
+@pytest.mark.faults
+def test_a_worker_killed_between_two_trials_costs_no_trial(
+    workshop: Workshop, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Ray ends the next trial, since it is PENDING, and the engine hands it out again; also when it is the last one."""
+    script = tmp_path / "killer.py"
+    script.write_text(KILLS_IDLE_WORKERS.replace("{numbers}", "[2, 5]"))
+    studies = tmp_path / "studies"
+    command = workshop.command(studies)
+    command[1:3] = [str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=workshop.home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line[-1] for line in done.stdout.splitlines() if line.startswith("killed")] == ["2", "5"]
+    assert_same_study(studies / "small", uninterrupted / "small")
+    assert len(records(studies, "small")[1]) == 6
 
 
 def test_failed_trials_end_alone_and_say_why(workshop: Workshop, tmp_path: Path) -> None:

@@ -179,13 +179,48 @@ def test_one_success_is_hope(tmp_path):
     engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 
-def test_lost_workers(tmp_path):
+def test_a_trial_survives_two_losses_of_its_worker_and_goes_on_under_its_number(tmp_path):
+    engine, ledger, hears = build(tmp_path, overrides=("budget.trials=2",), begin=0)
+    first = engine.next_trial()
+    engine.record(report(0, [0.5]))
+    for _ in range(2):
+        engine.lost(0)
+        assert ledger.trials()[0].state.name == "RUNNING"
+        assert engine.next_trial() == first  # before anything new: a single worker draws in the same order
+    assert engine.next_trial()[0].number == 1
+    assert not engine.record(report(0, [0.5, 0.6]))  # its new worker repeats what was heard
+    assert engine.record(report(0, [], "finished"))
+    assert ledger.trials()[0].value == 0.6
+    assert [event[:3] for event in hears.events if event[1] == 0] == [
+        ("start", 0, "RUNNING"),
+        ("rows", 0, [1]),
+        ("rows", 0, [2]),
+        ("rows", 0, []),
+        ("end", 0, "finished"),
+    ]
+
+
+def test_the_third_loss_fails_a_trial(tmp_path):
     engine, ledger, hears = build(tmp_path)
     engine.record(report(0, [0.5]))
+    for _ in range(2):
+        engine.lost(0)
+        engine.next_trial()
     engine.lost(0)
-    engine.lost(0)
+    engine.lost(0)  # over
     assert ledger.trials()[0].state.name == "FAIL"
+    assert "lost 3 times" in ledger.trials()[0].user_attrs["ending"]["reason"]
     assert hears.events[-1] == ("end", 0, "error", 1, "FAIL") and len(hears.events) == 4
+
+
+def test_a_study_is_over_when_no_trial_can_come_back(tmp_path):
+    """Ray never asks again once it was told that the search is over."""
+    engine, _, _ = build(tmp_path, overrides=("budget.trials=1",))
+    assert engine.next_trial() is None and not engine.over
+    engine.lost(0)
+    assert engine.next_trial()[0].number == 0 and engine.next_trial() is None and not engine.over
+    engine.record(report(0, [0.5], "finished"))
+    assert engine.over
 
 
 def test_nothing_more_than_the_budget(tmp_path):

@@ -20,7 +20,6 @@ from mer.study.space.spec import StudySpec
 from trainables import TRAINABLES
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
-_LOST_WORKERS = 2  # how often a trial may lose its worker before it counts as failed
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -70,14 +69,14 @@ def run_trials(
                     name="run",
                     storage_path=str((folder / RAY).resolve()),
                     verbose=0,
-                    callbacks=[Heartbeat(tick)],
+                    callbacks=[Heartbeat(stop.listen, tick)],
                     stop=StopWhen(lambda: stop.wanted),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=_LOST_WORKERS),
+                    failure_config=tune.FailureConfig(max_failures=0),  # the engine hands lost trials out again
                 ),
             )
-            with stop.listening():  # again: ray.init has put its own SIGTERM handler over ours
-                tuner.fit()
+            stop.listen()  # again: ray.init has put its own SIGTERM handler over ours
+            tuner.fit()
         finally:
             ray.shutdown()
 

@@ -3,7 +3,9 @@
 What Ray 2.60 does, and why these are the right hooks (stack-notes 6):
 - a result without `done` always reaches `scheduler.on_trial_result`, whatever became of the trial: so the trainable
   never says `done`, and the scheduler stops what is over;
-- a lost worker is retried without a word to the searcher; only when retries are used up `on_trial_complete(error)`.
+- a lost worker reaches `on_trial_complete(error)` when no retry is allowed. Ray's own retries would not do: they cover
+  trials that are RUNNING, so a worker that dies between two trials would end the next one, which is still PENDING;
+- `tune.run` takes SIGUSR1, and a loop ended by Ray's handler looks like one that is done.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ class EngineSearcher(_NoState, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         following = self.engine.next_trial()
-        if following is None:
-            return Searcher.FINISHED
+        if following is None:  # FINISHED is final, and a trial that runs now may have to be handed out again
+            return Searcher.FINISHED if self.engine.over else None
         assignment, config = following
         self.numbers[trial_id] = assignment.number
         return self.slot_of(assignment, config)
@@ -68,10 +70,13 @@ class EngineScheduler(_NoState, FIFOScheduler):
 
 
 class Heartbeat(_NoState, Callback):
-    """Calls `tick` after every event of Ray's loop; the display decides when to redraw."""
+    """Calls `begin` once before Ray's loop, and `tick` after every event of it; the display decides when to redraw."""
 
-    def __init__(self, tick: Callable[[], None]) -> None:
-        self.tick = tick
+    def __init__(self, begin: Callable[[], None], tick: Callable[[], None]) -> None:
+        self.begin, self.tick = begin, tick
+
+    def setup(self, *_: Any, **info: Any) -> None:
+        self.begin()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.tick()

@@ -24,6 +24,7 @@ from mer.study.space.spec import StudySpec
 from trainables.trial_files import TRACEBACK
 
 _HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
+_LOSSES = 3  # a trial that lost its worker so many times fails: it may be what kills them
 
 
 class Listener(Protocol):
@@ -36,9 +37,17 @@ class Listener(Protocol):
 
 @dataclass
 class _Live:
-    """A trial that is running under this driver."""
+    """A trial that was handed out by this driver and has not ended.
 
+    Args:
+        handed_out: number, parameters and configuration, for when its worker is lost; None: the draw was refused.
+        epoch: the last epoch that was heard of.
+        losses: workers that died with it.
+    """
+
+    handed_out: tuple[Assignment, TrialConfig] | None
     epoch: int = 0
+    losses: int = 0
     best: Row | None = None
 
 
@@ -59,6 +68,8 @@ class StudyEngine:
     listeners: list[Listener] = field(default_factory=list)
     live: dict[int, _Live] = field(default_factory=dict)
     seconds_in_reports: list[float] = field(default_factory=list)
+    bereft: list[int] = field(default_factory=list)  # trials that lost their worker and wait for another
+    drained: bool = False  # the ledger has nothing left to hand out
     hopeless: str = ""  # why no further trial makes sense
     blocked: str = ""  # what the machine refused, e.g. space on the disk
 
@@ -68,23 +79,33 @@ class StudyEngine:
                 self.policy.remember(trial.number, epoch, self._score(value))
 
     def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
-        """What a free worker should do, or None when there is nothing left to hand out."""
-        while not self.stopped and (assignment := self.ledger.next_assignment()):
-            number, params = assignment.number, assignment.params
+        """Hand out a trial: one that lost its worker, else the ledger's next; None when there is none now."""
+        if self.bereft and not self.stopped:
+            return self.live[self.bereft.pop(0)].handed_out
+        while not self.stopped and not self.drained:
+            assignment = self.ledger.next_assignment()
+            if assignment is None:
+                self.drained = True
+                break
             try:
-                config = self.spec.trial_config(params)
+                config = self.spec.trial_config(assignment.params)
             except ValueError as fault:  # a combination that the ranges allow but the methods do not
-                self._start(number, params, None)
-                self._end(number, "error", str(fault), [])
+                self._start(assignment, None)
+                self._end(assignment.number, "error", str(fault), [])
                 continue
-            self._start(number, params, config)
+            self._start(assignment, config)
             return assignment, config
         return None
 
-    def _start(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
-        self.live[number] = _Live()
+    @property
+    def over(self) -> bool:
+        """True when no trial will be handed out any more, not even one whose worker is lost later."""
+        return self.stopped or (self.drained and not self.live)
+
+    def _start(self, assignment: Assignment, config: TrialConfig | None) -> None:
+        self.live[assignment.number] = _Live((assignment, config) if config else None)
         for listener in self.listeners:
-            listener.trial_started(number, params, config)
+            listener.trial_started(assignment.number, assignment.params, config)
 
     def record(self, report: Report) -> bool:
         """Take in a report; True when the trial is over (it ended, or is cut now)."""
@@ -94,9 +115,17 @@ class StudyEngine:
         return over
 
     def lost(self, number: int) -> None:
-        """The worker of a trial died more often than it may."""
-        if number in self.live:
-            self._end(number, "error", "its worker process was lost again and again (out of memory?)", [])
+        """Hand the trial of a dead worker out again, under its number; the third loss fails it.
+
+        Its next worker goes on from the trial's last checkpoint. Listeners hear nothing of the change.
+        """
+        if (live := self.live.get(number)) is None:
+            return
+        live.losses += 1
+        if live.losses < _LOSSES:
+            self.bereft.append(number)
+        else:
+            self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)", [])
 
     def _record(self, report: Report, live: _Live) -> bool:
         if report.outcome == "blocked":

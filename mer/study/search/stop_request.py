@@ -11,9 +11,14 @@ from typing import Any
 
 from mer.study.search.engine import StudyEngine
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last by `sbatch --signal`, before the time is up
+
 
 class StopSignal:
-    """Ctrl-C or SIGTERM, the time budget, or a hopeless study. What runs at that moment stays resumable."""
+    """A signal (Ctrl-C, SIGTERM, SIGUSR1), the time budget, or a hopeless study ends the loop.
+
+    Trials that run at that moment stay resumable.
+    """
 
     def __init__(self, engine: StudyEngine, hours: float | None) -> None:
         self.engine = engine
@@ -26,16 +31,21 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into a request to stop; a second one interrupts at once."""
-
-        def ask(number: int, frame: Any) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Turn the signals into a request to stop; a second one interrupts at once."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals, again where a library has put its own handlers over ours."""
+        for number in SIGNALS:
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
