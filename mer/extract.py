@@ -55,14 +55,16 @@ def extract(
 
 
 def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | None) -> FeaturePlan:
+    from mer.study.preflight.check_plan import check_plan
     from mer.study.preflight.feature_plan import ensure_plan
 
+    checked = check_plan(spec)
     if workers is None and address is None:
-        return ensure_plan(spec, cache)
+        return ensure_plan(checked, cache)
     from mer.study.cluster.clip_workers import RaySpread
 
     with RaySpread(workers, address) as spread:
-        return ensure_plan(spec, cache, spread=spread)
+        return ensure_plan(checked, cache, spread=spread)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from mer.study.export.write import Exported, export_study
 from mer.study.folder.artifacts import write_artifacts
 from mer.study.folder.read_study import read_record
 from mer.study.paths import ARTIFACTS, CODE_DIFF, ENVIRONMENT, SPACE, SUMMARY, trial_folder
+from mer.study.preflight.check_plan import check_plan
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
 from mer.study.search.ledger import Ledger
 from mer.study.space.load import load_spec
@@ -70,7 +71,7 @@ def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy
     (place / "space.yaml").write_text(space)
     spec = load_spec(place / "space.yaml")
     kept = cache or place / "features"
-    plan = ensure_plan(spec, kept, progress=False)
+    plan = ensure_plan(check_plan(spec), kept, progress=False)
     folder = place / "studies" / spec.study
     folder.mkdir(parents=True)
     ledger = Ledger(folder, spec)

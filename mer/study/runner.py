@@ -25,7 +25,8 @@ from mer.study.folder.environment import code_diff, describe_environment
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
-from mer.study.preflight.feature_plan import FeaturePlan, check_plan, ensure_plan
+from mer.study.preflight.check_plan import check_plan
+from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
@@ -85,11 +86,11 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
     """
     started = time.monotonic()
     refuse_silent(options.address)
-    check_plan(spec)  # before --fresh puts anything aside
+    checked = check_plan(spec)  # before --fresh puts anything aside
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
         try:
-            plan = ensure_plan(spec, options.cache)
+            plan = ensure_plan(checked, options.cache)
         except BaseException:
             forget_empty_folder(folder)
             raise

@@ -23,7 +23,9 @@ from mer.model_outputs import ensure_outputs
 from mer.study.export.choose import ExportOptions
 from mer.study.export.write import export_study
 from mer.study.folder.read_study import read_record
-from mer.study.preflight.feature_plan import ensure_config, ensure_teacher
+from mer.study.preflight.check_plan import check_plan
+from mer.study.preflight.feature_plan import ensure_config, ensure_plan, ensure_teacher
+from mer.study.space.load import load_spec
 from mer.training import build_run
 from trainables.shared_features import as_training_data, read_table
 
@@ -279,6 +281,23 @@ def test_a_teacher_that_sees_the_future(exported: Export, corpus: Path, monkeypa
     monkeypatch.setattr(module, "read_export", lambda folder: offline)
     with pytest.raises(MerError, match=r"later turns.*: it is offline, and its students are online"):
         module.check_teacher(teaching(exported, corpus))
+
+
+def test_a_plan_opens_its_teacher_once(
+    exported: Export, corpus: Path, small_study: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Every byte of an export is hashed when it is opened: once for all students and for the extraction."""
+    from mer.study.preflight import teacher as module
+
+    opened: list[Any] = []
+    monkeypatch.setattr(module, "read_export", lambda folder: opened.append(folder) or exported)
+    fixed = f"{{data: {{root: {corpus}}}, encoders: {{audio: {{}}}}, distill: {{teacher: {exported.folder}}}}}"
+    space = f"study: taught\ntrainable: distill\nfixed: {fixed}\n"
+    (tmp_path / "space.yaml").write_text(space + "params: {encoders.audio.max_seconds: {choice: [2.0, 4.0]}}\n")
+    checked = check_plan(load_spec(tmp_path / "space.yaml"))
+    assert len(checked.configs) == 2
+    ensure_plan(checked, small_study.cache, progress=False)
+    assert opened == [str(exported.folder)]
 
 
 def test_a_teacher_of_other_utterances(exported: Export, small_study: Made, tmp_path: Path):

@@ -19,13 +19,16 @@ from mer.config import HeadConfig, TrialConfig, nest, settings_of
 from mer.errors import MerError
 from mer.files import write_text
 from mer.statistics import describe
+from mer.study import runner
 from mer.study.evaluate import exports as command
 from mer.study.evaluate.report_on_dev import report_dev
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import predictions_csv
+from mer.study.preflight import check_plan as check_plan_module
+from mer.study.preflight.check_plan import check_plan, reachable_configs
 from mer.study.preflight.dry_run import dry_run
-from mer.study.preflight.feature_plan import check_plan, ensure_plan, reachable_configs
-from mer.study.runner import RunOptions
+from mer.study.preflight.feature_plan import ensure_plan
+from mer.study.runner import RunOptions, run_study
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
 from mer.training import Scores
@@ -161,12 +164,26 @@ def test_the_plan_makes_each_file_once(tmp_path: Path) -> None:
         ("params:", "params:\n  encoders.audio.layers: {choice: [last, all]}"),
         overrides=(f"data.root={root}",),
     )
-    plan = ensure_plan(spec, tmp_path / "cache", progress=False)
+    plan = ensure_plan(check_plan(spec), tmp_path / "cache", progress=False)
     assert len(plan.files) == 1 and plan.encoded == 6 and all(path.is_file() for path in plan.paths())
-    again = ensure_plan(spec, tmp_path / "cache", progress=False)
+    again = ensure_plan(check_plan(spec), tmp_path / "cache", progress=False)
     assert again.encoded == 0 and again.names() == plan.names()
     chosen = plan.of(spec.trial_config({"optim.head_lr": 1e-3, "head.hidden": 8, "encoders.audio.layers": "all"}))
     assert set(chosen) == {"audio"} and set(chosen["audio"]) == {"train", "dev"}
+
+
+def test_a_study_checks_its_plan_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_meld(tmp_path / "corpus", {"train": 4, "dev": 2}, video=False)
+    spec, checked, plans = audio_spec(tmp_path, overrides=(f"data.root={root}",)), [], []
+
+    def counted(spec: StudySpec) -> list[TrialConfig]:
+        checked.append(spec.study)
+        return reachable_configs(spec)
+
+    monkeypatch.setattr(check_plan_module, "reachable_configs", counted)
+    monkeypatch.setattr(runner, "_run", lambda spec, options, folder, plan, *rest: plans.append(plan) or {})
+    run_study(spec, RunOptions(tmp_path / "studies", tmp_path / "cache"), Console(file=io.StringIO()))
+    assert checked == [spec.study] and plans[0].encoded == 6
 
 
 @pytest.mark.parametrize(("text", "width"), [(HEARD, 155), (SEEN, 417)])

@@ -8,7 +8,7 @@ import pytest
 from study_helpers import make_spec
 
 from mer.errors import MerError
-from mer.study.preflight.feature_plan import reachable_configs
+from mer.study.preflight.check_plan import reachable_configs
 from mer.study.tracking.store import TrackingStore
 
 

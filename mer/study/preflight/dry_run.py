@@ -34,7 +34,8 @@ from mer.features.from_clips.live import LiveClipSequences
 from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.from_text.live import LiveTextSequences
 from mer.model_outputs import describe_encoder, width_of
-from mer.study.preflight.feature_plan import SPLITS, check_plan, tuned_encoders
+from mer.study.preflight.check_plan import check_plan
+from mer.study.preflight.feature_plan import SPLITS
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
@@ -54,15 +55,16 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
 
     Raises: MerError for what it would trip over.
     """
-    configs = check_plan(spec)
+    checked = check_plan(spec)
+    data = checked.configs[0].data
     settings = {
         settings_of(config)[modality]: encoder
-        for config in configs
+        for config in checked.configs
         for modality, encoder in config.encoders.present.items()
     }
-    corpus = load_corpus(configs[0].data.dataset, configs[0].data.root, splits=SPLITS)
+    corpus = load_corpus(data.dataset, data.root, splits=SPLITS)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
-    tuned = tuned_encoders(configs)
+    tuned = checked.tuned
     refuse_no_room(list(tuned.values()), SPLITS, cache)
     examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
     feature_bytes = sum(
@@ -95,7 +97,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
 
     workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
     most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
-    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {configs[0].data.root}")
+    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}")
     console.print(
         f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"
     )

@@ -7,30 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from mer.checkpoints.export_folder import is_export, read_export
+from mer.checkpoints.export_folder import Export
 from mer.config import (
     TEACHER,
-    DataConfig,
     EncoderConfig,
-    EncodersConfig,
     FeatureSetting,
     TrialConfig,
     settings_of,
 )
-from mer.errors import MerError
-from mer.features import select_layers
 from mer.features.disk_space import refuse_no_room, shared_weights_bytes
 from mer.features.ensure import Ensured
 from mer.features.reading import Spread
-from mer.model_outputs import describe_encoder, ensure_encoder, ensure_outputs
+from mer.model_outputs import ensure_encoder, ensure_outputs
+from mer.study.preflight.check_plan import CheckedPlan
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
-from mer.study.space.spec import StudySpec
-from mer.study.space.yaml_file import read_yaml
 
 SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
-_MOST_FILES = 200
 
 
 @dataclass(frozen=True)
@@ -89,10 +81,16 @@ def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> di
     return paths
 
 
-def ensure_teacher(config: TrialConfig, splits: Sequence[str], cache: Path, **how: Any) -> Ensured:
-    """What the teacher says of train and dev; of no other split, ever. Raises: MerError when it cannot teach this."""
+def ensure_teacher(
+    config: TrialConfig, splits: Sequence[str], cache: Path, teacher: Export | None = None, **how: Any
+) -> Ensured:
+    """Make sure of the teacher's outputs for train and dev; they are never computed for another split.
+
+    Args: teacher: where it has been checked before; None: check it now.
+    Raises: MerError when it cannot teach this configuration.
+    """
     assert config.distill is not None and config.distill.teacher is not None and set(splits) <= set(SPLITS)
-    refuse_other_data(check_teacher(config), config.data, splits, cache)
+    refuse_other_data(teacher or check_teacher(config), config.data, splits, cache)
     return ensure_outputs(config.distill.teacher, config.data, splits, cache=cache, **how)
 
 
@@ -101,69 +99,8 @@ def feature_name(paths: Mapping[str, Path]) -> str:
     return " + ".join(path.name for path in paths.values())
 
 
-def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
-    """One configuration per encoder setting (and choice of layers) that the space can reach. Raises: MerError."""
-    configs: dict[tuple[DataConfig, EncodersConfig, str | None], TrialConfig] = {}
-    settings: set[FeatureSetting] = set()
-    try:
-        for combination in spec.space.combinations(*_reading_keys(spec), "distill.teacher", "fusion.kind"):
-            try:
-                config = spec.trial_config(combination)
-            except ValidationError:
-                continue  # the rest of such a combination is refused when it is drawn
-            settings.update(settings_of(config).values())
-            taught = config.distill.teacher if config.distill else None
-            configs.setdefault((config.data, config.encoders, taught), config)
-            if len(settings) > _MOST_FILES:
-                raise MerError(
-                    spec.study,
-                    f"the space can ask for more than {_MOST_FILES} different feature files per split",
-                    then="search fewer encoders.* keys in one study",
-                )
-    except ValueError as fault:
-        raise MerError(spec.study, str(fault), allowed="choice, int, or float with a step for encoder keys") from fault
-    return list(configs.values())
-
-
-def _reading_keys(spec: StudySpec) -> list[str]:
-    """Searched keys of encoders, but for those that only say how one is trained."""
-    idle = (".lora.", ".full.layer_decay.", ".lr.", ".tuned_dropout.", ".recompute.")
-    names = [name for name in spec.space.params if name.startswith("encoders.")]
-    return [name for name in names if not any(part in f"{name}." for part in idle)]
-
-
-def check_plan(spec: StudySpec) -> list[TrialConfig]:
-    """Refuse what can be refused before anything is encoded: exports that are not there yet, too many files, layers a
-    backbone does not have, a teacher that cannot teach."""
-    for folder, space in spec.depends_on.items():
-        _refuse_missing(spec, folder, space)
-    configs = reachable_configs(spec)
-    for config in configs:
-        for modality, encoder in config.encoders.present.items():
-            select_layers(encoder.layers, describe_encoder(encoder).layers, f"encoders.{modality}.layers")
-        if config.distill is not None and config.distill.teacher is not None:
-            check_teacher(config)
-    return configs
-
-
-def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
-    """Raises: MerError when an earlier study of a chain has not been exported yet."""
-    if is_export(folder):
-        read_export(folder)
-        return
-    search, study = "run the study that it comes from", "STUDY"
-    if space is not None:
-        search, said = f"python -m mer.tune {space}", read_yaml(Path(space)).data
-        study = said.get("study", study) if isinstance(said, dict) else study
-    raise MerError(
-        f"{spec.study}: depends_on",
-        f"there is no export in {folder}",
-        then=f"{search}, then python -m mer.export studies/{study} --out {folder}",
-    )
-
-
 def ensure_plan(
-    spec: StudySpec,
+    checked: CheckedPlan,
     cache: Path,
     progress: Callable[[int, int], None] | bool | None = None,
     spread: Spread | None = None,
@@ -171,28 +108,18 @@ def ensure_plan(
     """Extract what is missing; `spread` reads clips elsewhere. Raises MerError when data or backbone cannot be had."""
     files: dict[FeatureSetting, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
-    configs = check_plan(spec)
-    tuned = tuned_encoders(configs)
-    refuse_no_room(list(tuned.values()), SPLITS, cache)
-    for config in configs:
+    tuned = list(checked.tuned.values())
+    refuse_no_room(tuned, SPLITS, cache)
+    for config in checked.configs:
         # the teacher first: it may be refused, which nobody should learn after hours of reading clips
         for name, setting in sorted(settings_of(config).items(), key=lambda item: item[0] != TEACHER):
             if setting in files:
                 continue
             how: dict[str, Any] = {"cache": cache, "progress": progress, "spread": spread}
             if name == TEACHER:
-                done = ensure_teacher(config, SPLITS, **how)
+                done = ensure_teacher(config, SPLITS, teacher=checked.teacher_of(config), **how)
             else:
                 done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, **how)
             files[setting] = done.paths
             encoded, seconds = encoded + done.encoded, seconds + done.seconds
-    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned.values()))
-
-
-def tuned_encoders(configs: Sequence[TrialConfig]) -> dict[FeatureSetting, tuple[DataConfig, EncoderConfig]]:
-    """The encoders that are trained, one for each setting that has files of its own."""
-    return {
-        settings_of(config)[modality]: (config.data, encoder)
-        for config in configs
-        for modality, encoder in config.tuned.items()
-    }
+    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned))

@@ -14,10 +14,14 @@ from mer.model_outputs import own_features
 _WHERE = "distill.teacher"
 
 
-def check_teacher(config: TrialConfig) -> Export:
-    """Labels and context of the teacher. Raises: MerError when the students cannot learn from it."""
+def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
+    """Compare labels and context of the teacher with those of its students; return the teacher.
+
+    Args: opened: the teacher, where it has been read before; every byte of it is checked when it is read.
+    Raises: MerError when the students cannot learn from it.
+    """
     assert config.distill is not None and config.distill.teacher is not None
-    teacher = read_export(config.distill.teacher)
+    teacher = opened or read_export(config.distill.teacher)
     classes = tuple(find_dataset(config.data.dataset).label_names.get(config.data.label, ()))
     if teacher.task != config.data.label or teacher.class_names != classes:
         raise MerError(

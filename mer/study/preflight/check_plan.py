@@ -1,0 +1,115 @@
+"""Refuse what can be refused before anything is encoded, once per study.
+
+`check_plan` is called first; whoever extracts or estimates takes the CheckedPlan that it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mer.checkpoints.export_folder import Export, is_export, read_export
+from mer.config import DataConfig, EncoderConfig, EncodersConfig, FeatureSetting, TrialConfig, settings_of
+from mer.errors import MerError
+from mer.features import select_layers
+from mer.model_outputs import describe_encoder
+from mer.study.preflight.teacher import check_teacher
+from mer.study.space.spec import StudySpec
+from mer.study.space.yaml_file import read_yaml
+
+_MOST_FILES = 200
+
+
+@dataclass(frozen=True)
+class CheckedPlan:
+    """What a study may ask for, found possible.
+
+    Args:
+        configs: one configuration per encoder setting, choice of layers and teacher that the space can reach.
+        teachers: every teacher among them by the name that configurations have for it, opened and verified.
+    """
+
+    configs: tuple[TrialConfig, ...]
+    teachers: Mapping[str, Export]
+
+    def teacher_of(self, config: TrialConfig) -> Export:
+        """Return the teacher of a configuration that is taught."""
+        assert config.distill is not None and config.distill.teacher is not None
+        return self.teachers[config.distill.teacher]
+
+    @property
+    def tuned(self) -> dict[FeatureSetting, tuple[DataConfig, EncoderConfig]]:
+        """The encoders that are trained, one for each setting that has files of its own."""
+        return {
+            settings_of(config)[modality]: (config.data, encoder)
+            for config in self.configs
+            for modality, encoder in config.tuned.items()
+        }
+
+
+def check_plan(spec: StudySpec) -> CheckedPlan:
+    """Find every configuration that decides about features, and refuse those that cannot be had.
+
+    Raises: MerError for an export that is not there yet, too many feature files, a layer that a backbone does not have,
+    a teacher that cannot teach.
+    """
+    for folder, space in spec.depends_on.items():
+        _refuse_missing(spec, folder, space)
+    configs = reachable_configs(spec)
+    teachers: dict[str, Export] = {}
+    for config in configs:
+        for modality, encoder in config.encoders.present.items():
+            select_layers(encoder.layers, describe_encoder(encoder).layers, f"encoders.{modality}.layers")
+        if config.distill is not None and (name := config.distill.teacher) is not None:
+            teachers[name] = check_teacher(config, teachers.get(name))
+    return CheckedPlan(tuple(configs), teachers)
+
+
+def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
+    """One configuration per encoder setting (and choice of layers) that the space can reach. Raises: MerError."""
+    configs: dict[tuple[DataConfig, EncodersConfig, str | None], TrialConfig] = {}
+    settings: set[FeatureSetting] = set()
+    try:
+        for combination in spec.space.combinations(*_reading_keys(spec), "distill.teacher", "fusion.kind"):
+            try:
+                config = spec.trial_config(combination)
+            except ValidationError:
+                continue  # the rest of such a combination is refused when it is drawn
+            settings.update(settings_of(config).values())
+            taught = config.distill.teacher if config.distill else None
+            configs.setdefault((config.data, config.encoders, taught), config)
+            if len(settings) > _MOST_FILES:
+                raise MerError(
+                    spec.study,
+                    f"the space can ask for more than {_MOST_FILES} different feature files per split",
+                    then="search fewer encoders.* keys in one study",
+                )
+    except ValueError as fault:
+        raise MerError(spec.study, str(fault), allowed="choice, int, or float with a step for encoder keys") from fault
+    return list(configs.values())
+
+
+def _reading_keys(spec: StudySpec) -> list[str]:
+    """Searched keys of encoders, but for those that only say how one is trained."""
+    idle = (".lora.", ".full.layer_decay.", ".lr.", ".tuned_dropout.", ".recompute.")
+    names = [name for name in spec.space.params if name.startswith("encoders.")]
+    return [name for name in names if not any(part in f"{name}." for part in idle)]
+
+
+def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
+    """Raises: MerError when an earlier study of a chain has not been exported yet."""
+    if is_export(folder):
+        read_export(folder)
+        return
+    search, study = "run the study that it comes from", "STUDY"
+    if space is not None:
+        search, said = f"python -m mer.tune {space}", read_yaml(Path(space)).data
+        study = said.get("study", study) if isinstance(said, dict) else study
+    raise MerError(
+        f"{spec.study}: depends_on",
+        f"there is no export in {folder}",
+        then=f"{search}, then python -m mer.export studies/{study} --out {folder}",
+    )
