@@ -30,6 +30,12 @@ _ASCII = str.maketrans(
 )  # fmt: skip
 
 
+# For str.translate: both of the above in one pass. The model card prints it for use without mer.
+REPLACED: dict[int, str] = {code: ascii_text or "" for code, ascii_text in _ASCII.items()} | {
+    code: meant.translate(_ASCII) for code, meant in _C1.items()
+}
+
+
 def repair_c1(text: str) -> str:
     """Undo cp1252 read as Latin-1 (U+0092 was an apostrophe), also in text that is right elsewhere."""
     return text.translate(_C1)
@@ -37,4 +43,4 @@ def repair_c1(text: str) -> str:
 
 def normalise(text: str) -> str:
     """ASCII quotes, dashes and ellipses, C1 repaired, white space collapsed; accents stay. Idempotent."""
-    return " ".join(repair_c1(text).translate(_ASCII).split())
+    return " ".join(text.translate(REPLACED).split())

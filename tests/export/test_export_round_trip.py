@@ -137,11 +137,11 @@ def test_the_card_says_what_matters(exported, small_study: Made):
 
 
 def test_the_card_of_real_meld_names_its_licences():
-    from mer.study.export.model_card import _DATA_LICENCES, _backbone_licence
+    from mer.study.export.card_facts import backbone_terms, dataset_facts
 
-    assert "research use" in _DATA_LICENCES["meld"] and "GPL-3.0" in _DATA_LICENCES["meld"]
-    assert "copyrighted" in _DATA_LICENCES["meld"]
-    assert "see its card" in _backbone_licence("roberta-large", False)
+    terms = dataset_facts("meld").terms
+    assert "research use" in terms and "GPL-3.0" in terms and "copyrighted" in terms
+    assert "see its card" in backbone_terms("roberta-large", False)
 
 
 def test_an_export_that_does_not_repeat_its_scores_is_not_written(study_copy: Made, tmp_path):

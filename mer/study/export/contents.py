@@ -21,7 +21,7 @@ from mer.files import sha256_file
 from mer.models.adapters import peft_config, peft_tensors
 from mer.models.weight_names import backbone_prefix
 from mer.predictor import WORDS
-from mer.study.export.model_card import is_sample
+from mer.study.export.card_facts import is_sample
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing

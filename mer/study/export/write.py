@@ -18,6 +18,7 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.model_outputs import ensure_encoder
 from mer.predictor import open_predictor
+from mer.study.export.card_facts import CardFacts
 from mer.study.export.choose import ExportOptions, _folders, choose
 from mer.study.export.contents import (
     adapter_words,
@@ -29,7 +30,7 @@ from mer.study.export.contents import (
     split_adapters,
 )
 from mer.study.export.merge_adapters import merged
-from mer.study.export.model_card import CardFacts, model_card
+from mer.study.export.model_card import model_card
 from mer.study.export.trained_weights import Trained, read_trained
 from mer.study.folder.artifacts import per_class_csv, predictions_csv
 from mer.study.folder.confusion_svg import confusion_svg
@@ -90,6 +91,7 @@ def _export(
     provenance = provenance_of(record, standing, trained, tables, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
+    layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
     facts = CardFacts(
         folder_name=str(folder),
         study=record.name,
@@ -100,11 +102,12 @@ def _export(
         row=trained.row,
         sampled=standing.params,
         provenance=provenance,
+        layers=layers if isinstance(layers, dict) else {next(iter(tables)): layers},
         bundled=options.bundle,
+        merged=options.merge,
     )
     weights = prediction_weights(trained, dev)
     if options.merge:
-        layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
         widths = {modality: table.features.shape[2] for modality, table in tables.items()}
         width = widths if trained.config.fusion is not None else dev.features.shape[2]
         weights = merged(trained.config, weights, layers=layers, width=width, classes=len(trained.class_names))

@@ -1,0 +1,60 @@
+"""YAML front matter of the model card, in the form that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from mer.study.export.card_facts import CardFacts, base_model_id
+
+_TASKS = {"text": "text-classification", "audio": "audio-classification", "video": "video-classification"}
+_SEVERAL = "other"  # the hub has no task that classifies several modalities at once
+_METRICS = {  # dev metric: the hub's name of it, the hub's argument, our words
+    "dev_weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1 on dev"),
+    "dev_macro_f1": ("f1", {"average": "macro"}, "macro-F1 on dev"),
+    "dev_accuracy": ("accuracy", None, "accuracy on dev"),
+}
+
+
+def card_metadata(facts: CardFacts) -> ModelCardData:
+    """Describe the model for the hub: task, dataset, licence, base models, and its dev metrics as fractions in [0, 1].
+
+    The metrics are those of the dev split, which chose the trial; every result says so in `dataset.split` and its name.
+    """
+    config, modalities = facts.config, list(facts.config.encoders.present)
+    task = _TASKS[modalities[0]] if len(modalities) == 1 else _SEVERAL
+    results = [
+        EvalResult(
+            task_type=task,
+            task_name=f"{config.data.label} recognition from {' and '.join(modalities)}",
+            dataset_type=facts.dataset_id,
+            dataset_name=facts.dataset.name,
+            dataset_split="dev",
+            metric_type=kind,
+            metric_args=arguments,
+            metric_name=words,
+            metric_value=float(facts.row[name]),
+        )
+        for name, (kind, arguments, words) in _METRICS.items()
+        if name in facts.row
+    ]
+    base_models = [name for name in map(base_model_id, facts.provenance["backbones"].values()) if name]
+    adapted = [modality for modality, encoder in config.tuned.items() if encoder.mode == "lora"]
+    return ModelCardData(
+        model_name=f"{facts.study}-{facts.number:05d}",
+        language="en",
+        license=facts.license,
+        license_name=f"{facts.dataset_id}-terms-see-below" if facts.license == "other" else None,
+        library_name="mer",
+        pipeline_tag=task,
+        tags=[
+            f"{config.data.label}-recognition",
+            *modalities,
+            *([config.loss.contrastive.kind] if config.loss.contrastive.kind != "none" else []),
+            *(["lora"] if adapted else []),
+            *(["knowledge-distillation"] if config.distill is not None else []),
+        ],
+        datasets=[facts.dataset_id],
+        base_model=base_models or None,
+        metrics=list(dict.fromkeys(result.metric_type for result in results)),
+        eval_results=results,
+    )
