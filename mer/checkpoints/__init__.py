@@ -1,4 +1,13 @@
-"""Tensor files that are whole or absent, with a JSON card; stored once when they are equal. No pickle."""
+"""Weights on disk: tensors files that are whole or absent, with a JSON card; equal ones are stored once. No pickle.
+
+tensors        one safetensors file = tensors and a JSON card: save, load
+header         the front of a safetensors file, read and rewritten without touching its tensors
+store          the content-addressed store of a studies folder: all of its verbs in one class
+store_folder   where objects lie, which links count, which folders are watched, the lock
+publish        move a finished file into the store and leave a link in its place
+upkeep         du, verify and gc of the store
+export_folder  one trained model as a folder that loads anywhere
+"""
 
 from mer.checkpoints.store import Store
 from mer.checkpoints.tensors import load_tensors, read_card, save_tensors

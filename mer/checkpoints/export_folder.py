@@ -1,12 +1,12 @@
-"""The export folder: one trained model that loads anywhere, and everything to judge it by. No pickle.
+"""The export folder: one trained model that loads anywhere, with what is needed to judge it. No pickle.
 
     model.safetensors      weights that prediction needs         config.json         the TrialConfig
     labels.json            class names in order, the task        preprocessor.json   how text becomes features
     provenance.json        which trial, data, code, machine      README.md           the model card
     dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
     backbone/              only in a bundle
-    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it; of a
-                           model with several encoders adapter_text/, adapter_audio/, ...
+    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it; a model
+                           with several encoders has adapter_text/, adapter_audio/, ...
 
 The folder is built beside its place and renamed, so it is whole or absent.
 """
@@ -61,7 +61,7 @@ class Export:
 
     @property
     def inputs(self) -> dict[str, dict[str, Any]]:
-        """How each modality becomes features, in the order text, audio, video (the file has them by the alphabet)."""
+        """Modality -> how it becomes features, in the order text, audio, video (the file is sorted by name)."""
         several: dict[str, dict[str, Any]] = self.preprocessor.get("modalities", {})
         return {name: several.get(name, self.preprocessor) for name in self.config.encoders.present}
 
@@ -72,18 +72,18 @@ class Export:
         return folder if self.preprocessor.get("bundled") else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights by name: `model.*`, and what its kind of prediction needs besides."""
+        """Read the weights by name: `model.*`, and those that its kind of prediction needs besides."""
         return load_tensors(self.folder / MODEL)[0]
 
     def adapters(self) -> dict[str, dict[str, Tensor]]:
-        """Modality -> weights of its encoder's adapters, under peft's names; {} where there are none."""
+        """Read the weights of adapters: modality -> tensors under peft's names; {} where there are none."""
         places = {m: self.folder / adapter_folder(self.config, m) / _ADAPTER_WEIGHTS for m in self.config.tuned}
         return {modality: load_file(path) for modality, path in places.items() if path.is_file()}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What goes into an export.
+    """The parts of an export that is to be written.
 
     Args:
         documents: further files by name, e.g. README.md: text.
@@ -102,7 +102,7 @@ class Contents:
 
 
 def adapter_folder(config: TrialConfig, modality: str) -> str:
-    """Where the adapters of one encoder lie inside an export."""
+    """The folder of one encoder's adapters inside an export."""
     return ADAPTER if len(config.encoders.present) == 1 else f"{ADAPTER}_{modality}"
 
 
@@ -112,7 +112,7 @@ def is_export(place: Path | str) -> bool:
 
 
 def trained_sha256(folder: Path | str) -> str:
-    """Of everything that was trained, as the manifest says: the model, and the adapters where there are any."""
+    """Hash everything that was trained, by the manifest's hashes: the model, and its adapters if it has any."""
     names = _manifest(Path(folder).expanduser())
     ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{_ADAPTER_WEIGHTS}")}
     return ours[MODEL] if len(ours) == 1 else sha256_json(ours)
@@ -125,7 +125,7 @@ def write_export(
 
     Args:
         force: replace an export that is there; anything else is never replaced.
-        check: called with the finished export before it gets its name; what it raises, nothing is left of.
+        check: called with the finished export before it gets its name. If it raises, no file is left.
     Raises: MerError when the place is taken.
     """
     refuse_taken(folder, force=force)

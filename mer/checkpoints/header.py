@@ -1,7 +1,8 @@
 """The front of a safetensors file, read and rewritten without touching its tensors (and without torch).
 
-A file is 8 bytes of length, a JSON header, the tensors. Our checkpoints keep a JSON card in that header; two trials
-with equal tensors still differ in it (their numbers, their clocks). Taken out, equal tensors are equal bytes.
+A file is 8 bytes of length, a JSON header, then the tensors. Our checkpoints keep a JSON card in that header. The cards
+of two trials differ (in the trial's number, in times) even where their tensors are equal; once the card is taken out,
+equal tensors make equal files.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ _LONGEST = 100_000_000  # what safetensors itself accepts
 
 
 def sidecar(path: Path) -> Path:
-    """Where the card of a published checkpoint lies: `best.json` beside `best.safetensors`."""
+    """The path of a published checkpoint's card: `best.json` beside `best.safetensors`."""
     return path.with_suffix(".json")
 
 
 def read_front(stream: BinaryIO, path: Path) -> bytes:
-    """Length and header as they are; `stream` then stands at the first tensor byte. Raises MerError when it is torn."""
+    """Read length and header unchanged, and leave `stream` at the first tensor byte.
+
+    Args: path: for the message.
+    Raises: MerError when the file is torn.
+    """
     size = stream.seek(0, 2)
     stream.seek(0)
     start = stream.read(_LENGTH.size)
@@ -43,7 +48,7 @@ def read_front(stream: BinaryIO, path: Path) -> bytes:
 
 
 def without_card(front: bytes) -> tuple[bytes, dict[str, Any] | None]:
-    """The front without its card, and the card; the front as it is, and None, where there is no card."""
+    """Take the card out of a front: the front without it, and the card; where there is none, the front and None."""
     entries = json.loads(front[_LENGTH.size :])
     metadata = dict(entries.pop(_METADATA, {}))
     if CARD not in metadata:
@@ -51,7 +56,7 @@ def without_card(front: bytes) -> tuple[bytes, dict[str, Any] | None]:
     card = json.loads(metadata.pop(CARD))
     metadata = {"format": "pt", **metadata}
     text = json.dumps({_METADATA: dict(sorted(metadata.items())), **entries}, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as safetensors has it
+    text += b" " * (-len(text) % 8)  # safetensors begins the tensors at a multiple of 8
     return _LENGTH.pack(len(text)) + text, card
 
 

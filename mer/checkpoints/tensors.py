@@ -1,8 +1,7 @@
 """One safetensors file = tensors + one JSON card.
 
-The card lies in the file's header, so that both are written in one step. Publishing a checkpoint into the store
-(`mer.checkpoints.store`) moves it into a sidecar, `best.json` beside `best.safetensors`; readers look in both places,
-the header first.
+The card lies in the file's header, so that both are written in one step. `mer.checkpoints.publish` moves the card into
+a sidecar, `best.json` beside `best.safetensors`. Readers look in the header first, then in the sidecar.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ def save_tensors(
     """Write `tensors` and the JSON-able `card` as one file: flushed to disk, then renamed into place.
 
     Args:
-        parts: groups that stay the same from save to save and from trial to trial, such as a frozen backbone. Each
-            becomes a file of its own beside `path`, `<name>.safetensors`, written before `path` and only when it is
-            not there yet: published, all trials share one copy. `load_tensors(path)` brings everything together again.
+        parts: groups of tensors that stay the same from save to save and from trial to trial, such as a frozen
+            backbone. Each group becomes a file of its own beside `path`, `<name>.safetensors`, and is written only when
+            it is not there yet. Once published, all trials share one copy. `load_tensors(path)` reads the parts too.
     """
     for name, group in (parts or {}).items():
         part = path.with_name(f"{name}.safetensors")
@@ -50,7 +49,10 @@ def save_tensors(
 
 
 def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote, parts included. Raises MerError when the file is truncated or not ours."""
+    """Read a file of `save_tensors` and its parts: tensors by name, and the card.
+
+    Raises: MerError when the file is truncated or not ours.
+    """
     try:
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -64,7 +66,7 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """The JSON card alone; no tensor is read."""
+    """Read the JSON card and no tensor. Raises: MerError when there is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return _card(path, file.metadata())
@@ -73,7 +75,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _card(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
-    """From the header, which was written with the tensors; else from the sidecar, which publishing wrote."""
+    """Take the card from the header, which was written with the tensors, or else from the sidecar of publishing."""
     if metadata and CARD in metadata:
         return json.loads(metadata[CARD])
     beside = sidecar(path)
@@ -123,15 +125,16 @@ def _foreign(path: Path, reason: str) -> MerError:
 
 
 def clone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A detached copy on the CPU that later training steps cannot change."""
+    """Copy to the CPU, detached, so that later training steps cannot change the copy."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Put `prefix.` before every name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors below `prefix.`, with the prefix taken off."""
+    """Choose the tensors whose names begin with `prefix.`, and take the prefix off."""
     start = f"{prefix}."
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

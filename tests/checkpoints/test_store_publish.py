@@ -117,7 +117,7 @@ def test_a_kill_between_the_steps_leaves_a_whole_checkpoint(studies, monkeypatch
         if stop_at == "object":
             patch.setattr(Store, "_write_object", die)
         elif stop_at == "sidecar":
-            patch.setattr("mer.checkpoints.store.write_text", die)
+            patch.setattr("mer.checkpoints.publish.write_text", die)
         else:
             patch.setattr(Path, "replace", lambda self, to: die() if to == path else os.replace(self, to))  # noqa: PTH105
         Store(studies).publish(path, split_card=True)

@@ -183,7 +183,7 @@ def test_a_folder_that_cannot_be_looked_into_stops_gc(store, monkeypatch):
             raise PermissionError(13, "Permission denied", str(folder))
         return scandir(folder)
 
-    monkeypatch.setattr("mer.checkpoints.store.os.scandir", refuse)
+    monkeypatch.setattr("mer.checkpoints.upkeep.os.scandir", refuse)
     with pytest.raises(MerError, match="could hold links"):
         store.gc(grace_s=0)
     assert len(objects(store)) == 2
