@@ -1,18 +1,18 @@
-"""The configuration of one trial: frozen Pydantic models, and the only thing a TrainingRun is built from.
+"""The configuration of one trial: frozen Pydantic models, the only thing a TrainingRun is built from.
 
-Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of a search space.
-Fields say what they mean and in which unit; `methods.md` section numbers are given where a formula stands behind one.
-
-    base             frozen models that refuse unknown keys
-    data             which utterances and which of their labels
-    encoders         encoders of text, audio and video, frozen or tuned
-    fusion           how modalities become one representation, and how utterances of a dialogue read each other
-    losses           the head, the classification loss and the contrastive losses
+    trial            TrialConfig, and which of its parts go together
+    data             dataset, folder and label
+    encoders         text, audio and video encoders, frozen or tuned
+    feature_setting  what in a configuration decides the content of a feature file
+    fusion           how modalities meet, and how utterances of a dialogue read each other
     distill          what students learn from a teacher
-    training         the optimizer, its steps and epochs
-    trial            TrialConfig, and which parts may stand together
-    feature_setting  what decides the feature files of a trial, as one hashable value
+    losses           the head, classification and contrastive losses
+    training         optimiser, schedule, epochs, how the best epoch is chosen
     keys             nested configurations as dotted keys, and back
+    base             the common base class: frozen, no unknown keys, no NaN
+
+Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of a search space. Field descriptions
+are what `--keys` prints; "methods 2.3" in them names a section of methods.md.
 """
 
 from mer.config.base import Frozen, Probability, Speaker, Task

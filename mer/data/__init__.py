@@ -1,4 +1,20 @@
-"""Utterances, dialogues and their context: readers, windows, and a generated sample corpus."""
+"""Utterances, dialogues and their clips: read, prepared, checked, generated, transcribed.
+
+    types       Utterance, Dialogue, Corpus: what every reader returns
+    text        normalisation of text before an encoder reads it
+    media       from a path to samples and frames, with every fault in words
+    readers     one reader per dataset: MELD, EmoryNLP, RAVDESS
+    registry    which datasets there are; load_corpus
+    context     an utterance with its neighbouring turns, as text
+    inputs      utterances that a person hands in for prediction
+    prepare     from MELD's raw archive to FLAC files and videos in place
+    check       counts, hashes and clips of a corpus, for `mer.data check`
+    fetch       the official MELD CSV files, downloaded and verified
+    sample      a generated corpus in MELD's shape, with voices and faces
+    transcribe  text for clips, heard by faster-whisper
+
+Commands: `python -m mer.data get | prepare | check | sample | transcribe`.
+"""
 
 from mer.data.context import Window, windows
 from mer.data.registry import load_corpus

@@ -1,14 +1,16 @@
-"""What training minimises.
+"""What training minimises: one Objective per trial, built from its LossConfig.
 
-objective       one Objective per trial, built from its LossConfig: the only thing the training loop talks to
-classification  cross-entropy, focal, class weights, logit adjustment
-contrastive     SupCon, SPCL, APCL and angle losses as pure functions
-prototypes      SPCL's class pools, APCL's adaptive prototypes
-distillation    what a student learns from a teacher: KL, DIST, similarities
-students        the objectives of one student, and of several beside their fusion
-eacl            emotion anchors and their shared map
-curriculum      SPCL's easy-to-hard sampling
-geometry        cosines and masked sums they all use
+    objective       classification loss plus one contrastive loss: all that the training loop talks to
+    students        the objective of one student, and of several students beside their fusion
+    classification  cross-entropy, focal loss, class weights, logit adjustment
+    contrastive     SupCon, SPCL, APCL and angle loss as pure functions
+    eacl            EACL: a learned map, and anchors made of the label words
+    prototypes      SPCL's pools of past features, APCL's moving prototypes
+    distillation    terms that compare a student with a teacher: KL, DIST, similarities
+    curriculum      SPCL's easy-to-hard choice of samples
+    geometry        unit vectors, cosines, class means and masked sums that the losses share
+
+Shape suffixes in these files: N rows of the batch, C classes, D width of h.
 """
 
 from mer.losses.classification import ClassificationLoss, class_weights

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 from mer.config import TrialConfig
 
 ENCODERS = "encoders"  # of a classifier: its tuned encoders by modality, also in the names of their weights

@@ -1,15 +1,18 @@
 """Train one trial: the epoch loop, and the arrays, optimiser groups, seeds and scores it uses.
 
-run           TrainingRun: one trial, advanced an epoch at a time
-data          arrays of features and labels that a run reads
-batches       rows of each training step
-optimizer     parameter groups and learning rates
-averaging     moving average of the weights
-tuning        runs that also train encoders
-distillation  runs that train students of a teacher
-scoring       model building, and class scores of a trained model
-metrics       F1, accuracy and confusion matrix of one split
-seeding       random seeds derived from names
+    run           TrainingRun: one trial, advanced an epoch at a time
+    member        history, best epoch and state of one trial
+    data          arrays of features and labels that a run reads
+    batches       rows of each training step
+    optimizer     parameter groups and learning rates
+    averaging     moving average of the weights
+    tuning        runs that also train encoders
+    distillation  runs that train students of a teacher
+    scoring       model building, and class scores of a trained model
+    metrics       F1, accuracy and confusion matrix of one split
+    seeding       random seeds derived from names
+
+`build_run` makes the run that a configuration asks for.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def tree(out: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def done(archive, tmp_path_factory):
-    """(out, Prepared) of one run, to look at only."""
+    """(out, Preparation) of one run, to look at only."""
     out = tmp_path_factory.mktemp("done") / "MELD"
     return out, run(archive, out)
 

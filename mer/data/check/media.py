@@ -11,7 +11,7 @@ from typing import Literal
 
 from mer.data.media.faults import MediaAbsent, MediaFault
 from mer.data.media.paths import clip_path
-from mer.data.prepare.manifest import Entry, read_manifest
+from mer.data.prepare.manifest import PreparedUtterance, read_manifest
 from mer.data.types import Corpus, Utterance
 from mer.errors import MerError
 from mer.progress import Step
@@ -102,7 +102,7 @@ def worst(summaries: Sequence[MediaSummary]) -> list[CheckedClip]:
     return bad + mended + sorted(long, key=lambda clip: clip.duration_s or 0.0, reverse=True)
 
 
-def _known(root: Path) -> dict[str, Entry]:
+def _known(root: Path) -> dict[str, PreparedUtterance]:
     try:
         manifest = read_manifest(root)
     except MerError:  # some other program's file: nothing is known, and check is not where that matters
@@ -110,7 +110,7 @@ def _known(root: Path) -> dict[str, Entry]:
     return {} if manifest is None else manifest.entries
 
 
-def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: Entry | None) -> CheckedClip:
+def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: PreparedUtterance | None) -> CheckedClip:
     clip = functools.partial(CheckedClip, utterance.id, modality)
     try:
         path = clip_path(root, getattr(utterance, modality))
@@ -123,7 +123,7 @@ def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: E
     return clip("good", duration_s, words)
 
 
-def _header(path: Path, modality: str, entry: Entry | None) -> tuple[float | None, str]:
+def _header(path: Path, modality: str, entry: PreparedUtterance | None) -> tuple[float | None, str]:
     """Seconds and words from the manifest or the header. Raises: MediaFault, OSError."""
     from mer.data.media.audio import audio_length
     from mer.data.media.demux import SAMPLE_RATE_HZ, video_duration_s

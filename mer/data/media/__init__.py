@@ -1,10 +1,12 @@
 """Sound and pictures: from a path in a data file to samples and frames, with every fault said in words.
 
-- `paths`: where a clip lies, and nowhere else            - `faults`: a clip that cannot be used
-- `audio`: any sound file to 16 kHz mono                   - `video`: any video to evenly spaced RGB frames
-- `demux`: the sound track of a video as a FLAC file
+    paths   where a clip lies; a path may not leave the data folder
+    audio   any sound file, or a video's sound, as 16 kHz mono samples
+    video   any video, or a folder of images, as evenly spaced RGB frames
+    demux   containers read by PyAV: sound track, durations, FLAC writing
+    faults  the exceptions for a clip that is absent or cannot be used
 
-Importing this imports none of the decoding libraries.
+Importing this package imports none of the decoding libraries.
 """
 
 from mer.data.media.faults import MediaAbsent, MediaFault

@@ -18,10 +18,18 @@ from pathlib import Path
 
 from mer.data.media.demux import Track, sound_track, video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
-from mer.data.prepare.manifest import MANIFEST, NO_CLIP, Entry, Manifest, Picture, Sound, read_manifest
+from mer.data.prepare.manifest import (
+    MANIFEST,
+    NO_CLIP,
+    Manifest,
+    PlacedVideo,
+    PreparedUtterance,
+    WrittenSound,
+    read_manifest,
+)
 from mer.data.prepare.placing import Link, place
 from mer.data.prepare.raw_clips import RawClip, clip_folders, find_csv, index_clips, rank
-from mer.data.prepare.report import Prepared, log_lines
+from mer.data.prepare.report import Preparation, log_lines
 from mer.data.readers.meld import MELD
 from mer.data.registry import load_corpus
 from mer.data.types import Utterance
@@ -48,7 +56,7 @@ def default_workers() -> int:
     return min(16, 2 * len(os.sched_getaffinity(0)))
 
 
-def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress: Step) -> Prepared:
+def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress: Step) -> Preparation:
     """Write audios/{split}/*.flac, videos/{split}/*.mp4, manifest.json and prepare.log into `out`.
 
     Args:
@@ -80,7 +88,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
             write_text(out / LOG, "".join(f"{line}\n" for line in log_lines(manifest)))
     left_out = {s: f"no {MELD.path(out, s).name}" for s in folders if s not in splits}
     left_out |= {s: "no folder of clips" for s in MELD.present(out) if s not in folders}
-    return Prepared(manifest, {s: tuple(u.id for u in corpus.utterances(s)) for s in splits}, kept, left_out)
+    return Preparation(manifest, {s: tuple(u.id for u in corpus.utterances(s)) for s in splits}, kept, left_out)
 
 
 def _run(jobs: list[_Job], manifest: Manifest, out: Path, workers: int, progress: Step) -> int:
@@ -107,7 +115,7 @@ def _run(jobs: list[_Job], manifest: Manifest, out: Path, workers: int, progress
     return kept
 
 
-def _prepare_one(job: _Job, earlier: Entry | None) -> Entry:
+def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUtterance:
     """Sound and video of one utterance; `earlier` itself if nothing has changed since."""
     audio_path, video_path = _targets(job)
     expected_s = _expected_s(job.utterance)
@@ -117,7 +125,7 @@ def _prepare_one(job: _Job, earlier: Entry | None) -> Entry:
     if not seen:
         for path in (audio_path, video_path):
             path.unlink(missing_ok=True)
-        return Entry(None, "none", seen, expected_s, audio_fault=NO_CLIP, video_fault=NO_CLIP)
+        return PreparedUtterance(None, "none", seen, expected_s, audio_fault=NO_CLIP, video_fault=NO_CLIP)
     ranked, decision = rank(job.clip, expected_s)
     source, track, audio_fault = _first_with_sound(ranked)
     if source != ranked[0]:
@@ -125,7 +133,7 @@ def _prepare_one(job: _Job, earlier: Entry | None) -> Entry:
     if audio_fault:
         audio_path.unlink(missing_ok=True)
     video, video_fault = _place_video(source, video_path, job.link)
-    return Entry(
+    return PreparedUtterance(
         source=source.relative_to(job.raw).as_posix(),
         decision=decision,
         seen=seen,
@@ -152,12 +160,12 @@ def _first_with_sound(ranked: list[Path]) -> tuple[Path, Track | None, str]:
     return ranked[0], None, faults[0]
 
 
-def _write_sound(path: Path, track: Track) -> Sound:
+def _write_sound(path: Path, track: Track) -> WrittenSound:
     write_flac(path, track.samples)
-    return Sound(path.stat().st_size, sha256_file(path), len(track.samples), track.notes)
+    return WrittenSound(path.stat().st_size, sha256_file(path), len(track.samples), track.notes)
 
 
-def _place_video(source: Path, target: Path, link: Link) -> tuple[Picture | None, str]:
+def _place_video(source: Path, target: Path, link: Link) -> tuple[PlacedVideo | None, str]:
     """Put the clip in its place even if it cannot be decoded: `videos` then holds what the archive holds."""
     try:
         duration_s, fault = video_duration_s(source) or None, ""
@@ -168,10 +176,12 @@ def _place_video(source: Path, target: Path, link: Link) -> tuple[Picture | None
     except OSError as unreadable:
         target.unlink(missing_ok=True)
         return None, f"cannot be read: {unreadable.strerror}"
-    return Picture(size, sha256, duration_s, place(source, target, link)), fault
+    return PlacedVideo(size, sha256, duration_s, place(source, target, link)), fault
 
 
-def _still_there(job: _Job, earlier: Entry, seen: Mapping[str, tuple[int, int]], expected_s: float | None) -> bool:
+def _still_there(
+    job: _Job, earlier: PreparedUtterance, seen: Mapping[str, tuple[int, int]], expected_s: float | None
+) -> bool:
     """Made from the same raw files for the same times, and in place as it was left."""
     if dict(earlier.seen) != dict(seen) or earlier.expected_s != expected_s or not seen:
         return False

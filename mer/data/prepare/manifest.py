@@ -18,7 +18,7 @@ _MADE_BY = "mer.data.prepare"
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class WrittenSound:
     """A FLAC file that was written. `samples` at 16 kHz; `notes`: what had to be mended, in words."""
 
     bytes: int
@@ -28,7 +28,7 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PlacedVideo:
     """A video that was put in place. `link`: hard, symbolic or copy; `duration_s` by its header, None if unusable."""
 
     bytes: int
@@ -38,7 +38,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PreparedUtterance:
     """One utterance.
 
     Attributes:
@@ -53,8 +53,8 @@ class Entry:
     decision: str
     seen: Mapping[str, tuple[int, int]]
     expected_s: float | None
-    audio: Sound | None = None
-    video: Picture | None = None
+    audio: WrittenSound | None = None
+    video: PlacedVideo | None = None
     audio_fault: str = ""
     video_fault: str = ""
 
@@ -64,7 +64,7 @@ class Manifest:
     """Utterance id -> entry, and the raw clips that no utterance names, by split."""
 
     raw: str = ""
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, PreparedUtterance] = field(default_factory=dict)
     unannotated: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
@@ -105,12 +105,12 @@ def read_manifest(root: Path) -> Manifest | None:
         ) from fault
 
 
-def _entry(said: dict[str, Any]) -> Entry:
+def _entry(said: dict[str, Any]) -> PreparedUtterance:
     audio, video = said.pop("audio"), said.pop("video")
     seen = {name: (int(size), int(time_ns)) for name, (size, time_ns) in said.pop("seen").items()}
-    return Entry(
+    return PreparedUtterance(
         **said,
         seen=seen,
-        audio=None if audio is None else Sound(**{**audio, "notes": tuple(audio["notes"])}),
-        video=None if video is None else Picture(**video),
+        audio=None if audio is None else WrittenSound(**{**audio, "notes": tuple(audio["notes"])}),
+        video=None if video is None else PlacedVideo(**video),
     )

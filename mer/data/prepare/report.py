@@ -11,7 +11,7 @@ from mer.data.prepare.raw_clips import PREFIX
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Preparation:
     """What a run did.
 
     Attributes:
@@ -44,7 +44,7 @@ def log_lines(manifest: Manifest) -> list[str]:
     return sorted(lines, key=lambda line: line.split()[0])  # stable: within a kind in the order of the corpus
 
 
-def summary_lines(prepared: Prepared) -> list[str]:
+def summary_lines(prepared: Preparation) -> list[str]:
     """The run in a few lines: a line per split, then what is left to know."""
     lines = []
     for split, names in prepared.asked.items():
@@ -70,7 +70,7 @@ def summary_lines(prepared: Prepared) -> list[str]:
     return lines
 
 
-def fault_lines(prepared: Prepared) -> list[str]:
+def fault_lines(prepared: Preparation) -> list[str]:
     """A line per utterance of the run whose sound or video is missing or unusable."""
     asked = {name for names in prepared.asked.values() for name in names}
     lines = []

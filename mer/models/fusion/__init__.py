@@ -1,11 +1,16 @@
-"""How modalities meet (methods 5).
+"""How modalities meet: one vector per modality goes in, one fused vector comes out (methods 5).
 
-contract   what every fusion takes and gives, modality dropout
-inputs     absent rows, normalisation, projection to tokens
-concat     side by side                      low_rank   LMF
-attention  self- and cross-attention         shifting   TelME's modality shifting
-experts    text-guided mixture of experts    router     its gate and balancing terms
-late       one classifier per modality
+    contract   what every fusion takes and gives; modality dropout
+    inputs     normalised tokens of one width per modality; placeholders for absent rows
+    concat     side by side: the baseline
+    low_rank   low-rank multimodal fusion (Liu et al. 2018)
+    attention  self-attention and cross-attention over modality tokens
+    shifting   TelME's attention-based modality shifting
+    experts    text-guided mixture of experts
+    router     the router of the experts, and its balancing losses
+    late       one classifier per modality, averaged
+
+`build_fusion` makes the one that a configuration names.
 """
 
 from __future__ import annotations
