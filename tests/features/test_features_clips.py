@@ -32,7 +32,7 @@ def test_cached_equals_live_for_every_family(name: str, meld: DataConfig, clip_e
     live = LiveClips(config, clip_reading.locate_clip_backbone(config))
     for split, count in ROWS.items():
         table = load_features(done.paths[split])
-        paths = [clip(Path(meld.root)(config), split, row) for row in range(count)]
+        paths = [clip(Path(meld.root), config.modality, split, row) for row in range(count)]
         alone = np.concatenate([live.encode([path]).features_NLD for path in paths])
         assert table.present.all() and len(table.features) == count
         spread = float(np.abs(table.features - table.features[:1]).max())
@@ -103,7 +103,7 @@ def literal_video(folder: Path, path: Path, *, count: int, first: bool) -> np.nd
 def test_cached_equals_the_plain_way(name: str, meld: DataConfig, clip_encoder: Any, tmp_path: Path) -> None:
     config = clip_encoder(name)
     table = load_features(ensure_features(meld, config, ["dev"], cache=tmp_path, progress=False).paths["dev"])
-    paths = [clip(Path(meld.root)(config), "dev", row) for row in range(ROWS["dev"])]
+    paths = [clip(Path(meld.root), config.modality, "dev", row) for row in range(ROWS["dev"])]
     folder = Path(config.backbone)
     if config.modality == "audio":
         expected = np.stack([literal_audio(folder, path) for path in paths])

@@ -173,7 +173,7 @@ def test_a_row_has_the_same_bits_alone_and_on_more_processors(
     one = ensure_features(meld, config, ["train"], cache=tmp_path / "one", progress=False).paths["train"]
     assert one.read_bytes() == two.read_bytes()
     live = LiveClips(config, clip_reading.locate_clip_backbone(config))
-    path = clip(Path(meld.root)(config), "train", 4)
+    path = clip(Path(meld.root), config.modality, "train", 4)
     np.testing.assert_array_equal(live.encode([path]).features_NLD[0], load_features(two).features[4])
 
 
