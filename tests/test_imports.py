@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[1]
 QUIET_HELP = """
 sys.argv, sys.stdout = ["mer", "--help"], sys.stderr
@@ -22,6 +24,7 @@ def imported(statement: str) -> set[str]:
     return set(ended.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_core_needs_no_search_library():
     """Every module of the core, also those that its folders do not import by themselves."""
     folders = ("training", "losses", "features", "data", "models", "checkpoints")

@@ -86,4 +86,4 @@ Some words of it:  not an entry.
     _package(tmp_path, {"a": "", "__main__": "", "inner/b": "", "__init__": text})
     (tmp_path / "p" / "notes").mkdir()
     assert contents_of(tmp_path / "p") == {"a", "inner"}
-    assert table_of(tmp_path / "p") == {"a": 8, "inner": 8}
+    assert table_of(tmp_path / "p") == {"a": 12, "inner": 12}

@@ -92,6 +92,7 @@ def test_twice_is_once() -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.slow
 def test_text_models_and_torchaudio_work_after_import_mer() -> None:
     """What fails without the guard beside a CPU torch: both lines, the second even for text."""
     torchaudio = """

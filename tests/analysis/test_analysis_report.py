@@ -254,6 +254,7 @@ def test_a_journal_that_is_being_written(tmp_path):
     assert len(load_study(folder, with_mlflow=False).trials) == len(MIXED)
 
 
+@pytest.mark.slow
 def test_mlflow_tells_of_a_running_study(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from mlflow import MlflowClient

@@ -16,6 +16,7 @@ from store_stress import WRITERS, stress
 from mer.checkpoints import Store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, pytest.param(12, marks=pytest.mark.faults)])
 def test_eight_writers_and_a_collector(tmp_path, seconds):
     counts = stress(tmp_path, seconds)

@@ -22,6 +22,8 @@ from mer.data.sample.plan import MODALITIES, plan
 from mer.features.audio import open_encoder as open_audio
 from mer.features.video import open_encoder as open_video
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:

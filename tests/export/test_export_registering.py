@@ -30,6 +30,7 @@ def test_no_store_is_said_and_harmless(small_study: Made, tmp_path, monkeypatch)
     assert not list(small_study.folder.parent.glob("*.db"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_foreign_store")
 def test_the_run_leads_to_the_files(study_copy: Made, tmp_path):
     from mlflow import MlflowClient

@@ -166,6 +166,7 @@ def test_a_bundle_carries_and_uses_its_backbone(small_study: Made, tmp_path, mon
         mer.load(folder)
 
 
+@pytest.mark.slow
 def test_loads_without_ray_optuna_and_mlflow(exported):
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT, str(exported.folder)], capture_output=True, text=True, timeout=120

@@ -99,6 +99,7 @@ def test_the_scores_come_back_from_the_cache_and_from_live_texts(tuned, tmp_path
     assert words[number] in card and "label `T--E" + ("T" if number == FULL else "L") in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [SPLIT, LIVE])
 def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
     from peft import PeftModel
@@ -132,6 +133,7 @@ def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
             np.testing.assert_allclose(head.blocks(mixed)[0].numpy(), h[row], atol=5e-3)  # the cache is half precision
 
 
+@pytest.mark.slow
 def test_a_merged_export_needs_no_adapter(tuned, tmp_path):
     tuned.export(tmp_path / "plain", SPLIT)
     done = tuned.export(tmp_path / "merged", SPLIT, merge=True)
@@ -172,6 +174,7 @@ def test_tokens_of_another_layer_are_refused(tuned, tmp_path):
     assert "(tokens), its input" in refused.value.message
 
 
+@pytest.mark.slow
 def test_a_bundle_brings_its_backbone(tuned, tmp_path, monkeypatch):
     from mer.features.backbone import files as backbones
 
@@ -181,11 +184,13 @@ def test_a_bundle_brings_its_backbone(tuned, tmp_path, monkeypatch):
     assert mer.load(tmp_path / "model").predict(["Hi!"])[0].probabilities == expected
 
 
+@pytest.mark.slow
 def test_a_trial_is_verified(tuned):
     found = verify_trial(tuned.folder, SPLIT, tuned.cache)
     assert found.same and found.epochs == 1
 
 
+@pytest.mark.slow
 def test_a_tuned_export_is_a_teacher_and_a_frozen_encoder(tuned, tmp_path):
     """Its h and its class scores are cached as any export's: the way into fusion and distillation."""
     tuned.export(tmp_path / "model", SPLIT)

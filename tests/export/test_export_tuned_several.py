@@ -24,6 +24,7 @@ from mer.features import load_features
 from mer.study.evaluate.verify_trial import verify_trial
 
 __all__ = ["backbone", "data", "meld_root"]
+pytestmark = pytest.mark.slow
 FUSED = """study: tuned-tav
 trainable: fusion
 budget: {trials: 1, epochs: 2}

@@ -159,6 +159,7 @@ def test_an_altered_export(typed, export_copy):
     assert code == 2 and "truncated or edited" in err
 
 
+@pytest.mark.slow
 def test_through_the_console_script(exported):
     """As typed: piped in, cut off by `head`, no ray, optuna or mlflow imported."""
     command = [sys.executable, "-X", "importtime", "-m", "mer", "predict", str(exported.folder), "--json"]

@@ -61,6 +61,7 @@ def test_live_features_equal_the_cached_ones(model, small_study):
     assert not live.truncated_N.any()
 
 
+@pytest.mark.slow
 def test_csv_json_lines_and_turns_have_the_same_windows(model, small_study, dev_rows, tmp_path):
     corpus = load_corpus("meld", small_study.corpus, splits=("dev",)).dialogues("dev")
     from_table = from_csv(small_study.dev_csv, task="emotion", class_names=model.class_names)
@@ -74,6 +75,7 @@ def test_csv_json_lines_and_turns_have_the_same_windows(model, small_study, dev_
     assert chances(one_by_one) == pytest.approx(chances(whole), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_its_batch(model, small_study):
     dialogues = load_corpus("meld", small_study.corpus, splits=("dev",)).dialogues("dev")
     whole = chances(model.predict_dialogues(dialogues))

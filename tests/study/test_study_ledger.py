@@ -15,6 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from study_helpers import make_spec, open_ledger, row, score_of
+from tiers import slow_except
 
 from mer.config import DataConfig, FeatureSetting, TextEncoderConfig
 from mer.errors import MerError
@@ -59,9 +60,10 @@ def uninterrupted(folder, spec):
 
 
 KINDS = [("tpe", 12), ("random", 12), ("qmc", 12), ("cmaes", 12), ("gp", 6), ("grid", 9)]
+MOSTLY_QUICK = slow_except(KINDS, *(kind for kind in KINDS if kind[0] != "gp"))
 
 
-@pytest.mark.parametrize(("kind", "trials"), KINDS)
+@pytest.mark.parametrize(("kind", "trials"), MOSTLY_QUICK)
 def test_resumed_after_every_trial_equals_uninterrupted(tmp_path, kind, trials):
     spec = study(tmp_path, kind, trials)
     expected = uninterrupted(tmp_path / "a", spec)
@@ -73,7 +75,7 @@ def test_resumed_after_every_trial_equals_uninterrupted(tmp_path, kind, trials):
     assert drawn == expected
 
 
-@pytest.mark.parametrize(("kind", "trials"), KINDS)
+@pytest.mark.parametrize(("kind", "trials"), MOSTLY_QUICK)
 def test_killed_while_drawing_equals_uninterrupted(tmp_path, kind, trials):
     """Each trial is first begun by a driver that dies before `ask`, or after it with up to two parameters drawn."""
     spec = study(tmp_path, kind, trials)

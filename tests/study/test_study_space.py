@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from functools import cache
+from typing import Any
 
 import jsonschema
 import pytest
@@ -26,6 +28,15 @@ def choice(*values, **when):
 # -- shipped spaces ------------------------------------------------------------------------------------------------
 
 
+@cache
+def validator() -> Any:
+    """Checks data against the schema of search spaces; made once, since the schema is large."""
+    schema = json.loads(schema_text())
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_spaces_give_valid_trials_and_a_whole_trial_0(path):
     spec = load_spec(path)
@@ -39,7 +50,7 @@ def test_shipped_spaces_give_valid_trials_and_a_whole_trial_0(path):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_spaces_satisfy_the_schema(path):
-    jsonschema.validate(read_yaml(path).data, json.loads(schema_text()))
+    validator().validate(read_yaml(path).data)
 
 
 def test_the_schema_file_is_the_generated_one():
@@ -63,7 +74,7 @@ def test_the_schema_file_is_the_generated_one():
 def test_the_schema_refuses_what_the_loader_refuses(change):
     data = {"study": "s", "trainable": "text", **change}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, json.loads(schema_text()))
+        validator().validate(data)
 
 
 # -- conditions ----------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class ToyTrainable(MerTrainable):
 
 
 def slot(folder: Path, number: int = 0, *, decisions: list[int] | None = None, interval: float = 1e9, **dotted: Any):
-    """What mer.study.runner gives to a worker."""
+    """Build the dictionary that `mer.study.cluster.trials` hands to a worker for one trial."""
     made = {
         "number": number,
         "folder": str(folder / f"{number:05d}"),

@@ -243,12 +243,14 @@ def accuracy(kind: str, step: int, **dotted: Any) -> float:
     return max(row["dev_accuracy"] for row in finished(run).history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_context_learns_what_only_the_previous_utterance_tells(kind: str):
     assert accuracy(kind, 1) > 0.9
     assert accuracy("none", 1) < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_offline_learns_what_the_next_utterance_tells(kind: str):
     assert accuracy(kind, -1, dialogue__setting="offline") > 0.9

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from tiers import slow_except
 from torch import nn
 from tuning_lab import Lab
 
@@ -93,7 +94,7 @@ KINDS = {"plain": {}, "rslora": {"rslora": True, "rank": 4}, "dora": {"dora": Tr
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("family", ["bert", "deberta", "modernbert"])
+@pytest.mark.parametrize("family", slow_except(["bert", "deberta", "modernbert"], "bert"))
 def test_peft_alone_loads_the_adapter_on_the_base_model(lab, family, kind, tmp_path):
     from peft import PeftModel
     from safetensors.torch import save_file
@@ -130,7 +131,7 @@ def test_peft_alone_loads_the_adapter_on_the_base_model(lab, family, kind, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("family", EXPECTED)
+@pytest.mark.parametrize("family", slow_except(EXPECTED, "roberta"))
 def test_merged_weights_give_the_same_scores(lab, family, kind):
     run = noisy(lab, family=family, depth=3, freeze_layers=1, lora={"rank": 3, **KINDS[kind]})
     weights = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from clip_lab import DEPTH, ClipLab
+from tiers import slow_except
 from tuning_lab import interrupted_after
 
 from mer.config import DataConfig
@@ -73,7 +74,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("family", "frozen", "split_cache"), CASES)
+@pytest.mark.parametrize(
+    ("family", "frozen", "split_cache"), slow_except(CASES, ("hubert", 0, True), ("clip", 1, True))
+)
 def test_the_part_above_makes_of_a_row_what_the_frozen_encoder_makes_of_the_clip(
     lab, family, frozen, split_cache, root, tmp_path
 ):

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tiers import slow_except
 from tuning_lab import checksum, step_losses
 
 from mer.checkpoints import load_tensors, save_tensors
@@ -23,6 +24,7 @@ def told(run: TuningRun) -> list[dict[str, float]]:
     return [{n: v for n, v in row.items() if n not in ("seconds", "timestamp_ms")} for row in run.history]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["lora", "full"])
 @pytest.mark.parametrize("frozen", [0, 2, 3], ids=["none", "half", "all-but-one"])
 @pytest.mark.parametrize("family", ["roberta", "bert"])
@@ -182,12 +184,15 @@ def test_scores_do_not_depend_on_who_is_read_beside(lab):
 
 @pytest.mark.parametrize(
     "settings",
-    [
+    slow_except(
+        [
+            {"freeze_layers": 1},
+            {"mode": "full", "optim": {"micro_batch": 3}},
+            {"loss": {"contrastive": {"kind": "spcl", "pool_size": 16, "support_size": 4, "curriculum": True}}},
+            {"loss": {"contrastive": {"kind": "apcl"}}, "lora": {"dora": True}},
+        ],
         {"freeze_layers": 1},
-        {"mode": "full", "optim": {"micro_batch": 3}},
-        {"loss": {"contrastive": {"kind": "spcl", "pool_size": 16, "support_size": 4, "curriculum": True}}},
-        {"loss": {"contrastive": {"kind": "apcl"}}, "lora": {"dora": True}},
-    ],
+    ),
     ids=["lora", "full-micro", "spcl-curriculum", "apcl-dora"],
 )
 def test_resume_equals_uninterrupted(lab, settings, tmp_path):

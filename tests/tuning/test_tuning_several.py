@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from several import Several
+from tiers import slow_except
 from tuning_lab import checksum
 
 from mer.checkpoints import load_tensors, save_tensors
@@ -87,7 +88,7 @@ def test_one_tuned_encoder_beside_frozen_ones(several):
     assert run.train_epoch()["train_loss"] > 0
 
 
-@pytest.mark.parametrize("kind", ["fused", "taught", "joint", "dialogue"])
+@pytest.mark.parametrize("kind", slow_except(["fused", "taught", "joint", "dialogue"], "fused"))
 def test_resume_equals_uninterrupted(several, kind, tmp_path):
     settings = {
         "fused": FUSED,
@@ -116,6 +117,7 @@ def test_resume_equals_uninterrupted(several, kind, tmp_path):
         assert torch.equal(resumed.state()[0][name], tensor), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", [None, 0.9], ids=["weights", "averaged"])
 @pytest.mark.parametrize("modality", ALL)
 def test_a_tuned_student_of_a_merged_run_has_the_bits_of_its_own_run(several, modality, average):

@@ -12,9 +12,9 @@ from mer.checkpoints.export_folder import Export, read_export
 from mer.data.registry import present_splits
 from mer.errors import MerError
 from mer.naming import method_name
-from mer.study.evaluate.compare import ScoredSeeds, compare
+from mer.study.evaluate.compare import Judged, compare
 from mer.study.evaluate.mlflow_scores import log_test_scores
-from mer.study.evaluate.report_on_dev import report_dev, scored_on_dev
+from mer.study.evaluate.report_on_dev import judged_on_dev, report_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
@@ -65,10 +65,10 @@ def evaluate_exports(
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
         done.append(Evaluated(study.name, str(path), study.config, results, test, names))
-    scored = [one.scored for one in done]
-    _same_utterances(scored)
+    judged = [one.judged for one in done]
+    _same_utterances(judged)
     told = [results_json(one, [], options.command) for one in done]
-    told[0]["comparisons"] = compare(scored[0], scored[1:])
+    told[0]["comparisons"] = compare(judged[0], judged[1:])
     for one, words, folder in zip(done, told, folders, strict=True):
         write_results(folder, words)
         print_results(console, one, words)
@@ -90,11 +90,11 @@ def _report_dev(
     results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
     comparisons: list[dict[str, Any]] = []
     if len(exports) > 1:
-        scored = [
-            scored_on_dev(study, path, found) for study, path, found in zip(studies, exports, results, strict=True)
+        judged = [
+            judged_on_dev(study.name, path, found) for study, path, found in zip(studies, exports, results, strict=True)
         ]
-        _same_utterances(scored)
-        comparisons = compare(scored[0], scored[1:])
+        _same_utterances(judged)
+        comparisons = compare(judged[0], judged[1:])
     for index, (study, path) in enumerate(zip(studies, exports, strict=True)):
         told = [] if index else comparisons
         report_dev(study, path, results[index], folders[index], options.command, console, told)
@@ -126,10 +126,10 @@ def _same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
         )
 
 
-def _same_utterances(scored: Sequence[ScoredSeeds]) -> None:
+def _same_utterances(judged: Sequence[Judged]) -> None:
     """Comparisons need the same utterances and labels."""
-    first = scored[0]
-    for other in scored[1:]:
+    first = judged[0]
+    for other in judged[1:]:
         if other.ids != first.ids or (other.labels_N != first.labels_N).any():
             raise MerError(
                 other.export,
