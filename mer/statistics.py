@@ -80,6 +80,7 @@ def dialogue_bootstrap(
     dialogue_ids: Sequence[object],
     *,
     classes: int | None = None,
+    occurring_C: np.ndarray | None = None,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval | None:
@@ -92,10 +93,11 @@ def dialogue_bootstrap(
         labels_N: true classes in [0, C).
         dialogue_ids: the dialogue of each of the N utterances.
         classes: C; needed when `outputs` are predicted classes.
+        occurring_C: bool, the classes that macro_f1 is averaged over; None: all.
     Returns: None with fewer than two dialogues, since one dialogue cannot be resampled.
     Raises: ValueError when shapes or classes do not fit.
     """
-    counts = _Counts.of(outputs, labels_N, dialogue_ids, classes)
+    counts = _Counts.of(outputs, labels_N, dialogue_ids, classes, occurring_C)
     if counts.dialogues < 2:
         return None
     return _percentiles(counts.resampled(metric, resamples, seed))
@@ -138,10 +140,16 @@ class _Counts:
     right_DSC: np.ndarray
     predicted_DSC: np.ndarray
     support_DC: np.ndarray
+    occurring_C: np.ndarray
 
     @classmethod
     def of(
-        cls, outputs: Sequence[np.ndarray], labels_N: np.ndarray, dialogue_ids: Sequence[object], classes: int | None
+        cls,
+        outputs: Sequence[np.ndarray],
+        labels_N: np.ndarray,
+        dialogue_ids: Sequence[object],
+        classes: int | None,
+        occurring_C: np.ndarray | None = None,
     ) -> _Counts:
         labels = np.asarray(labels_N)
         predictions, classes = _predictions([np.asarray(output) for output in outputs], len(labels), classes)
@@ -161,6 +169,7 @@ class _Counts:
             np.stack([count(labels, predicted == labels) for predicted in predictions], axis=1),
             np.stack([count(predicted, everything) for predicted in predictions], axis=1),
             count(labels, everything),
+            np.ones(classes, dtype=bool) if occurring_C is None else occurring_C,
         )
 
     @property
@@ -197,8 +206,9 @@ class _Counts:
             return (right.sum(axis=2) / utterances).mean(axis=1)
         both = support + (times_RD @ self.predicted_DSC.reshape(D, S * C)).reshape(-1, S, C)
         f1 = np.divide(2 * right, both, out=np.zeros_like(right), where=both > 0)
-        per_seed = f1.mean(axis=2) if metric == "macro_f1" else (support * f1).sum(axis=2) / utterances
-        return per_seed.mean(axis=1)
+        if metric == "weighted_f1":
+            return ((support * f1).sum(axis=2) / utterances).mean(axis=1)
+        return f1.mean(axis=2, where=self.occurring_C).mean(axis=1)
 
 
 def _predictions(outputs: list[np.ndarray], n: int, classes: int | None) -> tuple[list[np.ndarray], int]:

@@ -148,6 +148,10 @@ def test_a_class_absent_in_test_counts_as_zero():
     all_seven = dialogue_bootstrap("macro_f1", logits, labels, ids, resamples=200)
     five = dialogue_bootstrap("macro_f1", [one[:, :5] for one in logits], labels, ids, resamples=200)
     assert all_seven == pytest.approx([end * 5 / 7 for end in five])
+    over_five = dialogue_bootstrap("macro_f1", logits, labels, ids, occurring_C=np.arange(7) < 5, resamples=200)
+    assert over_five == pytest.approx(five)
+    every = np.ones(7, dtype=bool)
+    assert dialogue_bootstrap("macro_f1", logits, labels, ids, occurring_C=every, resamples=200) == all_seven
 
 
 def test_one_dialogue_cannot_be_resampled():

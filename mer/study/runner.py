@@ -37,7 +37,7 @@ from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import DevSplit, Tracker
-from mer.training.metrics import majority_scores
+from mer.training.metrics import macro_words, majority_scores, occurring_classes
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
 def _run(
     spec: StudySpec, options: RunOptions, folder: Path, plan: FeaturePlan, console: Console, started: float
 ) -> dict[str, Any]:
-    dev, baseline = _dev_split(spec, plan)
+    dev, baseline, macro = _dev_split(spec, plan)
+    if macro:
+        console.print(f"note: {macro}", highlight=False)
     ledger = Ledger(folder, spec)
     ledger.check_features(folder, plan.names())
     environment = describe_environment(sys.argv) | {
@@ -135,6 +137,7 @@ def _run(
         summary = results.summary(
             {
                 "baseline_majority": baseline,
+                **({"macro_f1": macro} if macro else {}),
                 "features": {"files": sorted(str(p) for p in plan.paths()), "encoded": plan.encoded},
                 "seconds": round(time.monotonic() - started, 1),
                 "controller_ms_per_report": _controller_ms(engine),
@@ -164,20 +167,22 @@ def _run(
     return summary
 
 
-def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float]]:
-    """Ids and labels of dev, and the majority baseline that every trial must beat."""
+def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:
+    """Ids and labels of dev, the majority baseline that every trial must beat, and what macro-F1 leaves out."""
     task = str(spec.space.base["data.label"])
     files = next(iter(plan.files.values()))
     train, dev = load_features(files["train"]), load_features(files["dev"])
     if task not in dev.labels:
         raise MerError("data.label", f"this dataset has no {task} labels", allowed=", ".join(dev.labels))
-    baseline = majority_scores(train.labels[task], dev.labels[task], dev.label_names[task]).as_metrics("dev")
+    names, labels = dev.label_names[task], (train.labels[task], dev.labels[task])
+    baseline = majority_scores(*labels, names).as_metrics("dev")
     baseline.pop("dev_loss"), baseline.pop("dev_ece")  # of made-up scores: they mean nothing
     unknown = [o.metric for o in spec.objective if o.metric.startswith("dev_f1_") and o.metric not in baseline]
     if unknown:
-        classes = ", ".join(f"dev_f1_{name}" for name in dev.label_names[task])
+        classes = ", ".join(f"dev_f1_{name}" for name in names)
         raise MerError("objective.metric", f"{unknown[0]!r}: no such class", allowed=classes)
-    return DevSplit(dev.ids, np.asarray(dev.labels[task])), baseline
+    macro = macro_words(names, occurring_classes(len(names), *labels))
+    return DevSplit(dev.ids, np.asarray(dev.labels[task])), baseline, macro
 
 
 def _display(spec: StudySpec, before: Results, console: Console) -> Display:

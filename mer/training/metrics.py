@@ -6,6 +6,7 @@ the two equal to 1e-12.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,11 +28,13 @@ class Scores:
         logits_NC: class scores, float; softmax gives probabilities.
         labels_N: true classes in [0, C).
         class_names: C names, in column order.
+        occurring_C: bool, the classes that macro-F1 is averaged over; None: all.
     """
 
     logits_NC: np.ndarray
     labels_N: np.ndarray
     class_names: tuple[str, ...]
+    occurring_C: np.ndarray | None = None
 
     @cached_property
     def predicted_N(self) -> np.ndarray:
@@ -70,7 +73,8 @@ class Scores:
 
     @property
     def macro_f1(self) -> float:
-        return float(self.f1_C.mean())
+        """Mean F1 over the classes that occur: one that no split can hold would be a zero that nothing can change."""
+        return float((self.f1_C if self.occurring_C is None else self.f1_C[self.occurring_C]).mean())
 
     @cached_property
     def log_probabilities_NC(self) -> np.ndarray:
@@ -113,8 +117,25 @@ class Scores:
         ]
 
 
+def occurring_classes(classes: int, *labels_N: np.ndarray) -> np.ndarray:
+    """Mark the classes that any of the label arrays holds: bool (C,)."""
+    return np.isin(np.arange(classes), np.concatenate(labels_N))
+
+
+def macro_words(class_names: Sequence[str], occurring_C: np.ndarray) -> str:
+    """Say what macro-F1 is averaged over; "" where every class occurs."""
+    names = [name for name, occurs in zip(class_names, occurring_C, strict=True) if occurs]
+    never = len(class_names) - len(names)
+    if not never:
+        return ""
+    return (
+        f"macro-F1 over {len(names)} classes that train or dev have ({', '.join(names)}); "
+        f"{never} of the dataset's {len(class_names)} never occur"
+    )
+
+
 def majority_scores(train_labels: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> Scores:
     """The bar every trial must clear: always predict the training split's most frequent class."""
     logits = np.zeros((len(labels), len(class_names)))
     logits[:, np.bincount(train_labels, minlength=len(class_names)).argmax()] = 1.0
-    return Scores(logits, labels, class_names)
+    return Scores(logits, labels, class_names, occurring_classes(len(class_names), train_labels, labels))

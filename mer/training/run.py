@@ -190,7 +190,7 @@ class TrainingRun:
             raise TrialFailed(
                 f"class scores of the dev split are not finite after step {self.step_count} (epoch {self.epoch + 1})"
             )
-        return Scores(logits, split.labels_N, self.data.class_names)
+        return Scores(logits, split.labels_N, self.data.class_names, self.data.occurring_C)
 
     def predict(self, split: Split) -> np.ndarray:
         """Class scores (N, C) float32 of the current weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sklearn.metrics import (
 )
 
 from mer.training import Scores, derive_seed, majority_scores
+from mer.training.metrics import macro_words, occurring_classes
 
 C = 7
 NAMES = tuple(f"class{index}" for index in range(C))
@@ -128,10 +130,34 @@ def test_majority_predicts_the_most_frequent_training_class():
     scores = majority_scores(train, dev, ("a", "b", "c", "d"))
     assert scores.predicted_N.tolist() == [2, 2, 2, 2]
     assert scores.accuracy == 0.25
-    assert scores.weighted_f1 == pytest.approx(0.25 * 0.4) and scores.macro_f1 == pytest.approx(0.4 / 4)
+    assert scores.weighted_f1 == pytest.approx(0.25 * 0.4) and scores.macro_f1 == pytest.approx(0.4 / 3)  # nobody is d
 
 
 def test_seeds_are_functions_of_names():
     assert derive_seed(3, "epoch", 1) == derive_seed(3, "epoch", 1) == derive_seed("3/epoch", "1")
     seeds = {derive_seed(seed, "epoch", epoch) for seed in range(20) for epoch in range(20)}
     assert len(seeds) == 400 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_macro_f1_is_over_the_classes_that_occur():
+    """MELD's dev with anger and neutral only, as it was reported: F1 .676 and .876, over seven classes .222."""
+    counts = [117, 36, 76, 394]
+    true, predicted = np.repeat([0, 0, 4, 4], counts), np.repeat([0, 4, 0, 4], counts)
+    names = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+    occurring_C = occurring_classes(7, np.array([4, 4]), true)
+    assert occurring_C.tolist() == [True, False, False, False, True, False, False]
+    scores = Scores(np.eye(7)[predicted], true, names, occurring_C)
+    assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, average="macro"), abs=1e-12)
+    assert scores.macro_f1 == pytest.approx(0.776, abs=5e-4)
+    assert Scores(np.eye(7)[predicted], true, names).macro_f1 == pytest.approx(scores.macro_f1 * 2 / 7)
+    assert macro_words(names, occurring_C) == (
+        "macro-F1 over 2 classes that train or dev have (anger, neutral); 5 of the dataset's 7 never occur"
+    )
+
+
+def test_where_all_classes_occur_no_bit_changes():
+    for seed in range(20):
+        scores = case("random", seed)
+        whole = replace(scores, occurring_C=occurring_classes(C, np.arange(C)))
+        assert whole.macro_f1 == scores.macro_f1
+    assert macro_words(NAMES, np.ones(C, dtype=bool)) == ""

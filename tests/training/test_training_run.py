@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,15 @@ def test_four_dialogues_train_to_f1_one(name):
     while not run.finished and not (run.member.best and run.member.best.row["dev_weighted_f1"] == 1.0):
         run.train_epoch()
     assert run.member.best.row["dev_weighted_f1"] == 1.0
+
+
+def test_a_class_that_train_and_dev_lack_is_not_in_macro_f1():
+    data = toy_data()
+    more = replace(data, class_names=(*data.class_names, "never"))
+    run = toy_run(more)
+    row = run.train_epoch()
+    known = [row[f"dev_f1_{name}"] for name in data.class_names]
+    assert row["dev_macro_f1"] == pytest.approx(np.mean(known)) and row["dev_f1_never"] == 0.0
 
 
 def test_a_row_says_what_happened():

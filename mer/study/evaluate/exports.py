@@ -61,10 +61,12 @@ def evaluate_exports(
     done: list[Evaluated] = []
     for path, study, folder in zip(exports, studies, folders, strict=True):
         results = seed_results(folder, study.study, seeds)
-        test, names = evaluate_on_test(results, study.config, options.cache, device=given.device)
+        test, data = evaluate_on_test(results, study.config, options.cache, device=given.device)
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
-        done.append(Evaluated(study.name, str(path), study.config, results, test, names))
+        done.append(
+            Evaluated(study.name, str(path), study.config, results, test, list(data.class_names), data.occurring_C)
+        )
     judged = [one.judged for one in done]
     _same_utterances(judged)
     told = [results_json(one, [], options.command) for one in done]

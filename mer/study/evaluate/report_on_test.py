@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from mer.statistics import METRICS, describe, dialogue_bootstrap
 from mer.study.evaluate.compare import _PRIMARY, Judged
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.training import Split
+from mer.training.metrics import macro_words
 
 _ALSO = ("macro_f1", "ece")
 
@@ -31,6 +33,7 @@ class Evaluated:
     Args:
         title: tells it from the others in comparisons.
         test: the split the scores are of; utterance ids carry their dialogue.
+        occurring_C: bool, the classes that train or dev have: macro-F1 is averaged over these.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Evaluated:
     results: list[SeedResult]
     test: Split
     class_names: list[str]
+    occurring_C: np.ndarray
 
     @property
     def judged(self) -> Judged:
@@ -59,7 +63,9 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         told = describe(one.values(metric))
         bootstrap = None
         if metric in METRICS:
-            bootstrap = dialogue_bootstrap(metric, judged.logits, judged.labels_N, judged.dialogues)
+            bootstrap = dialogue_bootstrap(
+                metric, judged.logits, judged.labels_N, judged.dialogues, occurring_C=one.occurring_C
+            )
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
     return {
         "format": 1,
@@ -70,6 +76,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "export": one.export,
         "seeds": seed_report(one.results),
         "summary": summary,
+        **({"macro_f1": words} if (words := macro_words(one.class_names, one.occurring_C)) else {}),
         "test_utterances": len(one.test),
         "test_dialogues": len(set(judged.dialogues)),
         "comparisons": comparisons,
@@ -99,6 +106,8 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     console.print(table)
     per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
     console.print(f"mean F1 per class: {per_class}", highlight=False)
+    if "macro_f1" in told:
+        console.print(f"note: {told['macro_f1']}", highlight=False)
     for note in {s["note"] for s in summary if s["note"]}:
         console.print(f"note: {note}", highlight=False)
 

@@ -30,7 +30,7 @@ from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
 from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
-from mer.training import Scores, Split, build_run
+from mer.training import Scores, Split, TrainingData, build_run
 from trainables.shared_features import as_split, as_training_data, read_table
 from trainables.trial_files import BEST
 
@@ -145,8 +145,8 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
 
 def evaluate_on_test(
     results: Sequence[SeedResult], config: TrialConfig, cache: Path, *, device: str = "cpu"
-) -> tuple[Split, list[str]]:
-    """Read the test split and score every seed that has no test scores yet, once. Returns the split and class names.
+) -> tuple[Split, TrainingData]:
+    """Read the test split and score every seed that has no test scores yet, once. Returns it, and what was trained on.
 
     The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
     another test split than the one that is here now.
@@ -164,7 +164,7 @@ def evaluate_on_test(
         best = result.folder / BEST
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)
-        scores = Scores(run.predict(test), test.labels_N, data.class_names)
+        scores = Scores(run.predict(test), test.labels_N, data.class_names, data.occurring_C)
         write_text(result.folder / "test_predictions.csv", predictions_csv(scores, test.ids))
         write_json(
             result.folder / TEST,
@@ -175,7 +175,7 @@ def evaluate_on_test(
                 "features": test_name,
             },
         )
-    return test, list(data.class_names)
+    return test, data
 
 
 def _same_features(result: SeedResult, now: str) -> None:

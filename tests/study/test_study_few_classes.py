@@ -1,0 +1,79 @@
+"""Data with fewer classes than their reader knows: macro-F1 is over those that are there, and the user is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from sklearn.metrics import f1_score
+from study_helpers import make_spec
+
+from mer.study import runner
+from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json
+from mer.study.evaluate.seeds import SeedResult
+from mer.training import Scores, SplitArrays
+
+sys.path.append(str(Path(__file__).parents[1] / "data"))
+
+from meld_files import meld_csv
+
+WORDS = "macro-F1 over 2 classes that train or dev have (neutral, anger); 5 of the dataset's 7 never occur"
+NAMES = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+
+
+@pytest.fixture
+def two_classes(tmp_path: Path) -> Path:
+    """A root in MELD's layout where everybody is neutral or angry."""
+    root = tmp_path / "data"
+    root.mkdir()
+    for split in ("train", "dev"):
+        rows = [
+            {
+                "Utterance": f"Well {i}",
+                "Dialogue_ID": i // 3,
+                "Utterance_ID": i % 3,
+                "Emotion": ("neutral", "anger")[i % 3 == 0],
+            }
+            for i in range(9)
+        ]
+        (root / f"{split}_sent_emo.csv").write_text(meld_csv(*rows))
+    return root
+
+
+def test_a_study_says_so_once_at_its_start_and_in_its_summary(tmp_path, two_classes, monkeypatch):
+    monkeypatch.setattr(runner, "run_trials", lambda *_: None)
+    spec, said = make_spec(tmp_path, overrides=(f"data.root={two_classes}",)), io.StringIO()
+    options = runner.RunOptions(tmp_path / "studies", tmp_path / "features")
+    summary = runner.run_study(spec, options, Console(file=said, width=200))
+    assert said.getvalue().count(WORDS) == 1 and f"\nnote: {WORDS}\n" in said.getvalue()
+    written = json.loads((tmp_path / "studies" / "small" / "summary.json").read_text())
+    assert summary["macro_f1"] == written["macro_f1"] == WORDS
+    # two thirds are neutral: F1 .8 and 0
+    assert written["baseline_majority"]["dev_macro_f1"] == pytest.approx(0.4)
+
+
+def test_an_evaluation_averages_over_them_and_says_so(tmp_path):
+    rng = np.random.default_rng(0)
+    labels_N, occurring_C = np.array([0, 6] * 30), np.isin(NAMES, ("anger", "neutral"))
+    results = []
+    for seed in (0, 1):
+        logits_NC = rng.normal(size=(60, 7)).astype(np.float32)
+        scores = Scores(logits_NC, labels_N, NAMES, occurring_C)
+        results.append(SeedResult(seed, seed, 1, {}, scores.as_metrics("test"), logits_NC, tmp_path))
+    ids = tuple(f"test/dia{i // 6}_utt{i}" for i in range(60))
+    test = SplitArrays(ids, np.empty((60, 0, 0), dtype=np.float16), labels_N)
+    config = make_spec(tmp_path).trial_config({"optim.head_lr": 1e-3, "head.hidden": 8})
+    one = Evaluated("two", "exports/two", config, results, test, list(NAMES), occurring_C)
+    told, said = results_json(one, [], "python -m mer.evaluate"), io.StringIO()
+    print_results(Console(file=said, width=200), one, told)
+    assert told["macro_f1"] == WORDS and f"note: {WORDS}" in said.getvalue()
+    macro, known = told["summary"]["test_macro_f1"], {"labels": [0, 6], "average": "macro"}
+    predicted = [result.test_logits_NC.argmax(axis=1) for result in results]
+    assert macro["mean"] == pytest.approx(np.mean([f1_score(labels_N, one, **known) for one in predicted]))
+    low, high = macro["bootstrap_interval"]
+    assert low < macro["mean"] < high
