@@ -90,16 +90,19 @@ def seed_table(group: list[Results]) -> Table:
 
 def summary_table(group: list[Results]) -> Table:
     """A row per method and metric."""
-    rows = []
+    rows, units = [], list(dict.fromkeys(_units(found) for found in group))
     for found in group:
+        of_units = f" ({_units(found)})" if len(units) > 1 else ""
         for metric in _SUMMARISED:
             if not (summary := found.get("summary", {}).get(metric)):
                 continue
             sd, mean = summary.get("sd"), show(metric, summary["mean"])
             spread = f"{mean} ± {show(metric, sd)}" if sd is not None else mean
-            intervals = [_interval(metric, summary.get(key)) for key in ("t_interval", "bootstrap_interval")]
+            over_seeds, over_units = (_interval(metric, summary.get(f"{name}_interval")) for name in ("t", "bootstrap"))
+            intervals = [over_seeds, over_units + of_units]
             rows.append([found["method"], words(metric), spread, summary["n"], *intervals, summary.get("note") or None])
-    header = ["method", "metric", "mean ± sd", "n", "95 % over seeds (t)", "95 % over dialogues (bootstrap)", "note"]
+    over = f"95 % over {' or '.join(units)} (bootstrap)"
+    header = ["method", "metric", "mean ± sd", "n", "95 % over seeds (t)", over, "note"]
     keep = len(header) if any(row[-1] for row in rows) else len(header) - 1
     return Table("summary", header[:keep], [row[:keep] for row in rows])
 
@@ -115,6 +118,11 @@ def class_table(group: list[Results]) -> Table:
         rows.append([found["method"], *(sum(values) / len(values) if values else None for values in columns)])
     header = ["mean F1 of", *(name.removeprefix("test_f1_") for name in classes)]
     return Table("classes", header, rows if classes else [], dict.fromkeys(header[1:], lambda v: show("test_f1", v)))
+
+
+def _units(found: Results) -> str:
+    """What the bootstrap resampled. Files written before datasets named their unit resampled dialogues."""
+    return f"{found.get('unit', 'dialogue')}s"
 
 
 def _interval(metric: str, ends: list[float] | None) -> str:

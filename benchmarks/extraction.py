@@ -32,7 +32,7 @@ from mer.config import AudioEncoderConfig, ClipEncoderConfig, VideoEncoderConfig
 from mer.features.backbone.clip_encoder import ClipEncoder
 from mer.features.backbone.files import BackboneFolder
 from mer.features.from_clips.extraction import extract_clips
-from mer.features.from_clips.pooled import open_clip_encoder
+from mer.features.modalities import open_clip_encoder
 from mer.features.reading import ClipRow
 
 RATE_HZ, FPS, PICTURE = 16000, 25, (320, 240)

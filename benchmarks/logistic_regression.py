@@ -19,8 +19,9 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from mer.data.registry import find_dataset
 from mer.features import load_features
-from mer.statistics import describe, paired_by_dialogue
+from mer.statistics import describe, paired_by_unit
 
 GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -71,12 +72,13 @@ def main() -> None:
         print(
             f"ours: {100 * told.mean:.2f} +- {100 * sd:.2f}, {told.n} seeds, 95 % [{100 * low:.2f}, {100 * high:.2f}]"
         )
-        dialogues = [name.rsplit("_", 1)[0] for name in dev.ids]
+        unit = find_dataset(dev.card["ingredients"]["dataset"]).unit
+        units = [unit.of(name) for name in dev.ids]
         for name, (_, _, predicted) in best.items():
             theirs = [np.eye(len(train.label_names[asked.task]))[predicted]] * len(ours)
-            paired = paired_by_dialogue("weighted_f1", ours, theirs, truth, dialogues)
+            paired = paired_by_unit("weighted_f1", ours, theirs, truth, units)
             gap = 100 * (paired.difference or 0.0)
-            print(f"ours - {name}: {gap:+.2f} points, p {paired.p:.3f} over {paired.n} dialogues")
+            print(f"ours - {name}: {gap:+.2f} points, p {paired.p:.3f} over {paired.n} {unit.name}s")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from mer.features.backbone.files import BackboneFolder, fingerprint, locate
 from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.from_clips.live import LiveClips, LiveClipSequences
-from mer.features.from_clips.pooled import locate_clip_backbone, preprocessing_words
 from mer.features.from_text.live import LiveTexts, LiveTextSequences
+from mer.features.modalities import locate_clip_backbone, preprocessing_words
 from mer.features.reading import LiveFeatures
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.losses import Objective, build_objective

@@ -13,10 +13,10 @@ from mer.statistics import (
     Interval,
     Paired,
     describe,
-    dialogue_bootstrap,
     holm,
-    paired_by_dialogue,
     paired_by_seed,
+    paired_by_unit,
+    unit_bootstrap,
     verdict,
 )
 from mer.training import Scores
@@ -94,10 +94,10 @@ def test_describe_refuses(values, text):
 def test_bootstrap_equals_the_literal_one(metric, seeds):
     labels, ids, logits = corpus(seeds=seeds)
     expected = np.quantile(literal(metric, logits, labels, ids, 300, seed=5), [0.025, 0.975])
-    found = dialogue_bootstrap(metric, logits, labels, ids, resamples=300, seed=5)
+    found = unit_bootstrap(metric, logits, labels, ids, resamples=300, seed=5)
     assert found == pytest.approx(expected, abs=1e-12)
     predicted = [one.argmax(axis=1) for one in logits]
-    assert dialogue_bootstrap(metric, predicted, labels, ids, classes=C, resamples=300, seed=5) == found
+    assert unit_bootstrap(metric, predicted, labels, ids, classes=C, resamples=300, seed=5) == found
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -105,7 +105,7 @@ def test_paired_bootstrap_equals_the_literal_one(metric):
     labels, ids, a = corpus(strength=2.0)
     b = corpus(strength=1.5)[2][:2]
     gaps = literal(metric, a, labels, ids, 300, 1) - literal(metric, b, labels, ids, 300, 1)
-    found = paired_by_dialogue(metric, a, b, labels, ids, resamples=300, seed=1)
+    found = paired_by_unit(metric, a, b, labels, ids, resamples=300, seed=1)
     assert found.interval == pytest.approx(np.quantile(gaps, [0.025, 0.975]), abs=1e-12)
     assert found.p == pytest.approx(min(1.0, 2 * (1 + min((gaps <= 0).sum(), (gaps >= 0).sum())) / 301))
     whole = [np.mean([getattr(Scores(one, labels, tuple("abcdefg")), metric) for one in side]) for side in (a, b)]
@@ -116,14 +116,14 @@ def test_the_order_of_utterances_does_not_matter():
     labels, ids, logits = corpus()
     order = [*range(1, len(ids)), 0]  # the first dialogue keeps the first place: it has more than one utterance
     assert ids[0] == ids[1]
-    mixed = dialogue_bootstrap("macro_f1", [one[order] for one in logits], labels[order], [ids[i] for i in order])
-    assert mixed == pytest.approx(dialogue_bootstrap("macro_f1", logits, labels, ids))
+    mixed = unit_bootstrap("macro_f1", [one[order] for one in logits], labels[order], [ids[i] for i in order])
+    assert mixed == pytest.approx(unit_bootstrap("macro_f1", logits, labels, ids))
 
 
 def test_ten_thousand_resamples_of_meld_take_well_under_a_second():
     labels, ids, logits = corpus(dialogues=280, seeds=1)
     began = time.process_time()
-    dialogue_bootstrap("weighted_f1", logits, labels, ids)
+    unit_bootstrap("weighted_f1", logits, labels, ids)
     assert time.process_time() - began < 1.0
 
 
@@ -135,7 +135,7 @@ def test_intervals_cover():
         labels = rng.integers(0, 2, 320)
         predicted = np.where(rng.random(320) < ease, labels, 1 - labels)
         ids = np.arange(40).repeat(8).tolist()
-        low, high = dialogue_bootstrap("accuracy", [predicted], labels, ids, classes=2, resamples=400)
+        low, high = unit_bootstrap("accuracy", [predicted], labels, ids, classes=2, resamples=400)
         held += low <= 0.6 <= high
     assert 180 <= held <= 199
 
@@ -145,30 +145,30 @@ def test_a_class_absent_in_test_counts_as_zero():
     labels = labels % 5  # classes 5 and 6 are never true
     for one in logits:
         one[:, 5:] -= 100.0  # nor predicted
-    all_seven = dialogue_bootstrap("macro_f1", logits, labels, ids, resamples=200)
-    five = dialogue_bootstrap("macro_f1", [one[:, :5] for one in logits], labels, ids, resamples=200)
+    all_seven = unit_bootstrap("macro_f1", logits, labels, ids, resamples=200)
+    five = unit_bootstrap("macro_f1", [one[:, :5] for one in logits], labels, ids, resamples=200)
     assert all_seven == pytest.approx([end * 5 / 7 for end in five])
-    over_five = dialogue_bootstrap("macro_f1", logits, labels, ids, occurring_C=np.arange(7) < 5, resamples=200)
+    over_five = unit_bootstrap("macro_f1", logits, labels, ids, occurring_C=np.arange(7) < 5, resamples=200)
     assert over_five == pytest.approx(five)
     every = np.ones(7, dtype=bool)
-    assert dialogue_bootstrap("macro_f1", logits, labels, ids, occurring_C=every, resamples=200) == all_seven
+    assert unit_bootstrap("macro_f1", logits, labels, ids, occurring_C=every, resamples=200) == all_seven
 
 
 def test_one_dialogue_cannot_be_resampled():
     labels, _, logits = corpus()
     alone = ["dia0"] * len(labels)
-    assert dialogue_bootstrap("accuracy", logits, labels, alone) is None
-    found = paired_by_dialogue("accuracy", logits[:1], logits[1:], labels, alone)
+    assert unit_bootstrap("accuracy", logits, labels, alone) is None
+    found = paired_by_unit("accuracy", logits[:1], logits[1:], labels, alone)
     assert (found.interval, found.p, found.n) == (
         None,
         None,
         1,
-    ) and found.note == "one dialogue: it cannot be resampled"
+    ) and found.note == "a single one cannot be resampled"
 
 
 def test_equal_predictions_differ_nowhere():
     labels, ids, logits = corpus()
-    found = paired_by_dialogue("weighted_f1", logits, logits[::-1], labels, ids, resamples=500)
+    found = paired_by_unit("weighted_f1", logits, logits[::-1], labels, ids, resamples=500)
     assert (found.difference, found.interval, found.p) == (pytest.approx(0.0), (0.0, 0.0), 1.0)
     assert found.note == "the same score in every resample"
 
@@ -184,13 +184,13 @@ def test_equal_predictions_differ_nowhere():
         ({"outputs": [np.full(4, 2)], "classes": 2}, r"whole numbers in \[0, 2\)"),
         ({"outputs": [np.zeros(4)], "classes": 2}, r"whole numbers in \[0, 2\)"),
         ({"labels_N": np.array([0, 1, 2, 0])}, r"labels: must lie in \[0, 2\), got 0 to 2"),
-        ({"dialogue_ids": [1, 2]}, "got 2 for 4 labels"),
+        ({"unit_ids": [1, 2]}, "got 2 for 4 labels"),
     ],
 )
 def test_bootstrap_refuses(change, text):
     good = {"metric": "accuracy", "outputs": [np.eye(2)[[0, 1, 0, 1]]], "labels_N": np.array([0, 1, 0, 1])}
     with pytest.raises(ValueError, match=text):
-        dialogue_bootstrap(**{**good, "dialogue_ids": [1, 1, 2, 2], **change})
+        unit_bootstrap(**{**good, "unit_ids": [1, 1, 2, 2], **change})
 
 
 # -- seeds -------------------------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ def view(difference, p, n=5, adjusted=None):
         ),
         (
             paired_by_seed({0: 0.6}, {1: 0.5}),
-            Paired(0.1, None, None, 1, "one dialogue: it cannot be resampled"),
+            Paired(0.1, None, None, 1, "a single one cannot be resampled"),
             "spcl and ce cannot be told apart by any test here (seeds: no seed in common: nothing to pair; 1 dialogue: "
-            "+10.00, one dialogue: it cannot be resampled).",
+            "+10.00, a single one cannot be resampled).",
         ),
         (
             view(0.012, 0.03, adjusted=0.09),
@@ -314,4 +314,4 @@ def view(difference, p, n=5, adjusted=None):
     ],
 )
 def test_verdict(seeds, dialogues, sentence):
-    assert verdict("spcl", "ce", seeds, dialogues).startswith(sentence)
+    assert verdict("spcl", "ce", seeds, dialogues, unit="dialogue").startswith(sentence)

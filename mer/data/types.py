@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,36 @@ class Utterance:
         return f"{self.split}/{self.dialogue}_utt{self.number}"
 
 
+def dialogue_of(utterance_id: str) -> str:
+    """Return the dialogue's part of `Utterance.id`, unique in a corpus: "dev/dia0_utt3" -> "dev/dia0"."""
+    return utterance_id.rpartition("_utt")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The independent unit of a dataset: utterances of one unit are alike, those of different units are not.
+
+    Intervals and tests resample whole units. Single utterances would make them too narrow.
+
+    Args:
+        name: one word in the singular, for people: "dialogue".
+        of: `Utterance.id` -> its unit.
+    """
+
+    name: str
+    of: Callable[[str], str]
+
+
+DIALOGUE = Unit("dialogue", dialogue_of)
+
+
 def dialogue_numbers(ids: Sequence[str]) -> npt.NDArray[np.int64]:
     """Number of each row's dialogue, from `Utterance.id` of rows that are in dialogues one after the other: [0, 0, 1].
 
     Raises: ValueError when a dialogue comes back after another.
     """
     number_of: dict[str, int] = {}
-    numbers = [number_of.setdefault(row.rpartition("_utt")[0], len(number_of)) for row in ids]
+    numbers = [number_of.setdefault(dialogue_of(row), len(number_of)) for row in ids]
     if numbers != sorted(numbers):
         raise ValueError("utterances are not dialogue after dialogue")
     return np.array(numbers, dtype=np.int64)

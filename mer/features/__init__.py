@@ -12,9 +12,9 @@ Importing this imports neither torch nor transformers.
 from mer.features.backbone.files import BackboneCard
 from mer.features.backbone.layers import select_layers
 from mer.features.cache.feature_file import FeatureTable, load_features
-from mer.features.describe import describe_backbone
 from mer.features.ensure import Ensured, ensure_features
 from mer.features.from_text.request import FeatureRequest
+from mer.features.modalities import describe_backbone
 
 __all__ = [
     "BackboneCard",

@@ -72,7 +72,7 @@ def _ways_out(encoder: EncoderConfig) -> str:
     where, smaller = f"encoders.{encoder.modality}", encoder.first_tuned is not None
     length = "context.max_tokens"
     if not isinstance(encoder, TextEncoderConfig):
-        from mer.features.partial import clip_wiring
+        from mer.features.modalities import clip_wiring
 
         wiring = clip_wiring(encoder, locate(encoder, weights=False))
         raw, length = wiring.raw_units(_SECOND), wiring.length_key

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.config import AudioEncoderConfig, ClipEncoderConfig, EncoderConfig, TextEncoderConfig
+from mer.config import EncoderConfig
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder
-from mer.features.backbone.wiring import ClipWiring, LayersBetween, Wiring
+from mer.features.backbone.wiring import LayersBetween
+from mer.features.modalities import wiring_of
 
 _COMPOSITION = 1e-3  # of the largest value: the lower and the upper part against the whole
 
@@ -179,23 +180,3 @@ def lower_part(
             then=f"set encoders.{encoder.modality}.split_cache: false, and freeze_layers: 0 if that is refused too",
         )
     return lower
-
-
-def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
-    """Raises: MerError when config.json is of no family of this modality, or its layers cannot be found."""
-    if not isinstance(encoder, TextEncoderConfig):
-        return clip_wiring(encoder, found)
-    from mer.features.text.wiring import TextWiring
-
-    return TextWiring(encoder, found)
-
-
-def clip_wiring(encoder: ClipEncoderConfig, found: BackboneFolder) -> ClipWiring:
-    """`wiring_of` an encoder of media files."""
-    if isinstance(encoder, AudioEncoderConfig):
-        from mer.features.audio.wiring import speech_wiring
-
-        return speech_wiring(encoder, found)
-    from mer.features.video.wiring import video_wiring
-
-    return video_wiring(encoder, found)

@@ -18,7 +18,7 @@ from mer.errors import MerError
 from mer.features import video
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
-from mer.features.describe import describe_backbone
+from mer.features.modalities import describe_backbone
 from mer.features.video.families import FAMILIES as KNOWN
 from mer.features.video.preprocessing import Preprocessing, read_preprocessing
 from mer.features.video.pretrained import VideoEncoder

@@ -23,7 +23,7 @@ from mer.data.media import MediaFault
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.from_clips.live import LiveClips
-from mer.features.from_clips.pooled import locate_clip_backbone
+from mer.features.modalities import locate_clip_backbone
 from mer.predict import app
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun

@@ -22,7 +22,7 @@ from mer.features import ensure_features, load_features
 from mer.features.cache.shards import Shard
 from mer.features.from_clips import extraction as clip_extraction
 from mer.features.from_clips.extraction import encode_shards, plan_clips
-from mer.features.from_clips.pooled import locate_clip_backbone, open_clip_encoder
+from mer.features.modalities import locate_clip_backbone, open_clip_encoder
 from mer.features.reading import ClipRow, ShardResult
 from mer.study.cluster.clip_workers import RaySpread
 

@@ -15,7 +15,8 @@ from mer.config import AudioEncoderConfig, ClipEncoderConfig, VideoEncoderConfig
 from mer.features import audio, video
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.backbone.files import BackboneFolder
-from mer.features.partial import PartialBackbone, base_weights, clip_wiring
+from mer.features.modalities import clip_wiring
+from mer.features.partial import PartialBackbone, base_weights
 
 FAMILIES = (*audio_backbones.FAMILIES, *video_backbones.FAMILIES)
 SPEECH = audio_backbones.WAVE_FAMILIES

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
-from mer.data.types import Dialogue, Utterance
+from mer.data.types import DIALOGUE, Dialogue, Unit, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file
 
@@ -29,6 +29,11 @@ class Reader(Protocol):
     @property
     def label_names(self) -> Mapping[str, tuple[str, ...]]:
         """Task -> names in the order of the label numbers."""
+        ...
+
+    @property
+    def unit(self) -> Unit:
+        """What of it is independent, for intervals and tests."""
         ...
 
     def present(self, root: Path) -> tuple[str, ...]:
@@ -54,6 +59,7 @@ class Dataset:
         parse: row and split -> utterance; raises MerError.
         get: the first thing to do when the files are not there or not right; "{root}" is the folder.
         sha256: of the official file of each split, where we know it.
+        unit: what of it is independent.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Dataset:
     parse: Callable[[CsvRow, str], Utterance]
     get: str
     sha256: Mapping[str, str] = field(default_factory=dict)
+    unit: Unit = DIALOGUE
 
     def path(self, root: Path, split: str) -> Path:
         return root / self.file_pattern.format(split=split)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from mer.data.readers.csv_dataset import SPLITS, require_folder
 from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
 from mer.data.readers.labels import RAVDESS_EMOTIONS
-from mer.data.types import Dialogue, Utterance
+from mer.data.types import Dialogue, Unit, Utterance, dialogue_of
 from mer.errors import MerError
 
 # Speakers never cross splits. 21-24 are missing in some copies: such a copy has no test split.
@@ -72,6 +72,18 @@ def read_codes(stem: str) -> Codes:
     return Codes(RAVDESS_EMOTIONS[emotion - 1], INTENSITIES[intensity - 1], statement, repetition, actor)
 
 
+def actor_of(utterance_id: str) -> str:
+    """ "dev/03-01-06-01-02-01-17_utt0" -> "Actor_17"."""
+    return _actor(read_codes(dialogue_of(utterance_id).rpartition("/")[2]))
+
+
+def _actor(codes: Codes) -> str:
+    return f"Actor_{codes.actor:02d}"
+
+
+ACTOR = Unit("actor", actor_of)
+
+
 @dataclass(frozen=True, slots=True)
 class Ravdess:
     """The reader (`mer.data.readers.csv_dataset.Reader`)."""
@@ -81,6 +93,11 @@ class Ravdess:
     @property
     def label_names(self) -> Mapping[str, tuple[str, ...]]:
         return {"emotion": RAVDESS_EMOTIONS}
+
+    @property
+    def unit(self) -> Unit:
+        """An actor speaks 60 of the clips, so clips are not independent though each is a dialogue of its own."""
+        return ACTOR
 
     def present(self, root: Path) -> tuple[str, ...]:
         """The splits that have an utterance. Raises: MerError if names and metadata disagree."""
@@ -191,7 +208,7 @@ def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> U
         split=codes.split,
         dialogue=stem,
         number=0,
-        speaker=f"Actor_{codes.actor:02d}",
+        speaker=_actor(codes),
         text=codes.text,
         emotion=codes.emotion,
         sentiment=None,

@@ -36,7 +36,7 @@ class LiveClips:
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
         """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
         from mer.features.from_clips.extraction import read_clips
-        from mer.features.from_clips.pooled import open_clip_encoder
+        from mer.features.modalities import open_clip_encoder
 
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
         with reporting(progress, f"reading {self.modality}", "clips") as step:

@@ -10,46 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoEncoderConfig, is_signal
+from mer.config import ClipEncoderConfig, DataConfig, VideoEncoderConfig
 from mer.data import Corpus, Utterance
 from mer.data.media import MediaFault, clip_path
 from mer.errors import MerError
-from mer.features import audio, video
-from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
-from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint, locate
+from mer.features.backbone.clip_encoder import ClipEncoder
+from mer.features.backbone.files import Fingerprint, fingerprint
 from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
-from mer.features.describe import describe_backbone
 from mer.features.from_clips.extraction import VANISHED, extract_clips
+from mer.features.modalities import describe_backbone, locate_clip_backbone, open_clip_encoder, preprocessing_words
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step, reporting
 
 NO_WEIGHTS = Fingerprint("", "", "")
 _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT` says what is there"
-
-
-def open_clip_encoder(config: ClipEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
-    """Load the backbone. Raises: MerError when the folder cannot be loaded whole."""
-    encoder = (
-        audio.open_encoder(config, found)
-        if isinstance(config, AudioEncoderConfig)
-        else video.open_encoder(config, found)
-    )
-    on_cpu = str(getattr(encoder, "device", "")) == "cpu"  # statistics have no device: their `load` does all already
-    return SideBySide(encoder) if on_cpu else encoder
-
-
-def locate_clip_backbone(config: ClipEncoderConfig) -> BackboneFolder | None:
-    """Where the backbone lies; None for signal statistics. Raises: MerError when it is not to be had."""
-    return None if is_signal(config) else locate(config, weights=True)
-
-
-def preprocessing_words(config: ClipEncoderConfig, found: BackboneFolder | None) -> dict[str, Any]:
-    """What happens to a clip before the backbone; a part of the key."""
-    if isinstance(config, AudioEncoderConfig):
-        return audio.preprocessing_words(config, found)
-    return video.preprocessing_words(config, found)
 
 
 class ClipReading:

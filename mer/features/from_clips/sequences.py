@@ -14,8 +14,8 @@ from mer.features.cache.sequences import bytes_of
 from mer.features.from_clips.extraction import probe_clips
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequence_extraction import extract_sequences
-from mer.features.from_clips.states import ClipStates, open_reader
-from mer.features.partial import clip_wiring
+from mer.features.from_clips.states import ClipStates
+from mer.features.modalities import clip_wiring, open_clip_reader
 from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step
 
@@ -52,7 +52,7 @@ class ClipSequenceReading(ClipReading):
         counts as the longest."""
         assert self.found is not None
         wiring = clip_wiring(self.config, self.found)
-        lengths, _ = probe_clips(prepared.rows, open_reader(self.config, self.found))
+        lengths, _ = probe_clips(prepared.rows, open_clip_reader(self.config, self.found))
         units = sum(wiring.units(wiring.raw_units(length), self.start) for length in lengths.values())
         return bytes_of(units, len(prepared.rows), math.prod(wiring.unit_shape(self.start)))
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mer.config import AudioEncoderConfig, ClipEncoderConfig
+from mer.config import ClipEncoderConfig
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.backbone.files import BackboneFolder
-from mer.features.partial import clip_wiring
+from mer.features.modalities import clip_wiring, open_clip_reader
 
 if TYPE_CHECKING:
-    from mer.features.audio.pretrained import AudioReader
     from mer.features.partial import BaseWeights
-    from mer.features.video.pretrained import VideoReader
 
 _EXAMPLE_SAMPLES = 8000  # of sound where clips have no fixed length
 
@@ -46,7 +44,7 @@ class ClipStates:
         import torch
 
         self.config, self.start = config, config.first_tuned
-        self.reader, self.wiring = open_reader(config, found), clip_wiring(config, found)
+        self.reader, self.wiring = open_clip_reader(config, found), clip_wiring(config, found)
         self.batch_length, self.probe = self.reader.batch_length, self.reader.probe
         self.unit_shape = self.wiring.unit_shape(self.start)
         self.device, self._lower = "cpu", None
@@ -105,14 +103,3 @@ class ClipStates:
             (states,) = self._lower.unreduced(given.to(self.device), real_BT.to(self.device))
         cut = [state[: self.wiring.units(len(values), self.start)] for state, values in zip(states, raw, strict=True)]
         return [state.float().cpu().numpy() for state in cut]
-
-
-def open_reader(config: ClipEncoderConfig, found: BackboneFolder) -> AudioReader | VideoReader:
-    """What reads files for this backbone, without its weights. Raises: MerError when its preprocessing does not fit."""
-    if isinstance(config, AudioEncoderConfig):
-        from mer.features.audio.pretrained import AudioReader
-
-        return AudioReader(config, found)
-    from mer.features.video.pretrained import VideoReader
-
-    return VideoReader(config, found)

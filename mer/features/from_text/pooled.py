@@ -14,8 +14,8 @@ from mer.features.backbone.files import fingerprint, locate
 from mer.features.cache import shards
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
-from mer.features.describe import describe_backbone
 from mer.features.from_text.request import FeatureRequest, content_hash
+from mer.features.modalities import describe_backbone
 from mer.features.reading import Extracted, PreparedSplit
 from mer.progress import Step
 

@@ -20,8 +20,8 @@ from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import ingredients_of_sequences
 from mer.features.cache.sequences import Sequences, bytes_of
-from mer.features.describe import describe_backbone
 from mer.features.from_text.pooled import TextReading
+from mer.features.modalities import describe_backbone
 from mer.features.reading import Extracted, PreparedSplit
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Step

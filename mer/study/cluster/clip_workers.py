@@ -18,7 +18,7 @@ from mer.errors import MerError
 from mer.features.backbone.files import Fingerprint, fingerprint
 from mer.features.cache.shards import Shard
 from mer.features.from_clips.extraction import VANISHED, encode_shards
-from mer.features.from_clips.pooled import locate_clip_backbone, open_clip_encoder
+from mer.features.modalities import locate_clip_backbone, open_clip_encoder
 from mer.features.reading import ClipRow, ShardResult
 
 _AHEAD = 2  # shards a worker holds, so that the next one is there when it has read one

@@ -12,9 +12,9 @@ from mer.checkpoints.export_folder import Export, read_export
 from mer.data.registry import present_splits
 from mer.errors import MerError
 from mer.naming import method_name
-from mer.study.evaluate.compare import Judged, compare
+from mer.study.evaluate.compare import ScoredSeeds, compare
 from mer.study.evaluate.mlflow_scores import log_test_scores
-from mer.study.evaluate.report_on_dev import judged_on_dev, report_dev
+from mer.study.evaluate.report_on_dev import report_dev, scored_on_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
@@ -67,10 +67,10 @@ def evaluate_exports(
         done.append(
             Evaluated(study.name, str(path), study.config, results, test, list(data.class_names), data.occurring_C)
         )
-    judged = [one.judged for one in done]
-    _same_utterances(judged)
+    scored = [one.scored for one in done]
+    _same_utterances(scored)
     told = [results_json(one, [], options.command) for one in done]
-    told[0]["comparisons"] = compare(judged[0], judged[1:])
+    told[0]["comparisons"] = compare(scored[0], scored[1:])
     for one, words, folder in zip(done, told, folders, strict=True):
         write_results(folder, words)
         print_results(console, one, words)
@@ -92,11 +92,11 @@ def _report_dev(
     results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
     comparisons: list[dict[str, Any]] = []
     if len(exports) > 1:
-        judged = [
-            judged_on_dev(study.name, path, found) for study, path, found in zip(studies, exports, results, strict=True)
+        scored = [
+            scored_on_dev(study, path, found) for study, path, found in zip(studies, exports, results, strict=True)
         ]
-        _same_utterances(judged)
-        comparisons = compare(judged[0], judged[1:])
+        _same_utterances(scored)
+        comparisons = compare(scored[0], scored[1:])
     for index, (study, path) in enumerate(zip(studies, exports, strict=True)):
         told = [] if index else comparisons
         report_dev(study, path, results[index], folders[index], options.command, console, told)
@@ -128,10 +128,10 @@ def _same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
         )
 
 
-def _same_utterances(judged: Sequence[Judged]) -> None:
+def _same_utterances(scored: Sequence[ScoredSeeds]) -> None:
     """Comparisons need the same utterances and labels."""
-    first = judged[0]
-    for other in judged[1:]:
+    first = scored[0]
+    for other in scored[1:]:
         if other.ids != first.ids or (other.labels_N != first.labels_N).any():
             raise MerError(
                 other.export,

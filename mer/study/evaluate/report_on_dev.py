@@ -10,10 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mer.data.registry import find_dataset
 from mer.files import write_json
 from mer.naming import label_of, method_name
 from mer.statistics import describe
-from mer.study.evaluate.compare import Judged
+from mer.study.evaluate.compare import ScoredSeeds
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import read_predictions
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
@@ -22,11 +23,13 @@ _COLUMNS = {"dev_accuracy": "accuracy", "dev_weighted_f1": "weighted-F1", "dev_m
 _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
 
 
-def judged_on_dev(title: str, export: Path, results: Sequence[SeedResult]) -> Judged:
-    """The seeds as a comparison reads them, from the predictions that their trials left."""
+def scored_on_dev(study: SeedStudy, export: Path, results: Sequence[SeedResult]) -> ScoredSeeds:
+    """Collect the dev scores of all seeds from the predictions that their trials wrote."""
     read = [read_predictions(result.folder / ARTIFACTS / DEV_PREDICTIONS) for result in results]
     by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
-    return Judged(title, str(export), by_seed, [logits_NC for _, _, logits_NC in read], *read[0][:2])
+    ids, labels_N, _ = read[0]
+    unit = find_dataset(study.config.data.dataset).unit
+    return ScoredSeeds(study.name, str(export), by_seed, [logits for _, _, logits in read], ids, labels_N, unit)
 
 
 def report_dev(

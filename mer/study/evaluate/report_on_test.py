@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.config import TrialConfig
+from mer.data.registry import find_dataset
 from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
-from mer.statistics import METRICS, describe, dialogue_bootstrap
-from mer.study.evaluate.compare import _PRIMARY, Judged
+from mer.statistics import METRICS, describe, unit_bootstrap
+from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.training import Split
 from mer.training.metrics import macro_words
 
 _ALSO = ("macro_f1", "ece")
+_FEW = 10  # units; resampling fewer gives intervals that are too narrow
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,12 @@ class Evaluated:
     occurring_C: np.ndarray
 
     @property
-    def judged(self) -> Judged:
-        by_seed = {result.seed: result.test[f"test_{_PRIMARY}"] for result in self.results if result.test}
+    def scored(self) -> ScoredSeeds:
+        """The seeds as a comparison reads them."""
+        by_seed = {result.seed: result.test[f"test_{PRIMARY}"] for result in self.results if result.test}
         logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
-        return Judged(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N)
+        unit = find_dataset(self.config.data.dataset).unit
+        return ScoredSeeds(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N, unit)
 
     def values(self, metric: str) -> list[float]:
         return [result.test[f"test_{metric}"] for result in self.results if result.test]
@@ -56,16 +60,14 @@ class Evaluated:
 
 def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str) -> dict[str, Any]:
     """Everything about one configuration, JSON-able; `analysis.seeds` reads it."""
-    judged = one.judged
+    scored, unit_ids = one.scored, one.scored.unit_ids
     metrics = [*METRICS, "ece", "loss", *(f"f1_{name}" for name in one.class_names)]
     summary = {}
     for metric in metrics:
         told = describe(one.values(metric))
         bootstrap = None
         if metric in METRICS:
-            bootstrap = dialogue_bootstrap(
-                metric, judged.logits, judged.labels_N, judged.dialogues, occurring_C=one.occurring_C
-            )
+            bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids, occurring_C=one.occurring_C)
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
     return {
         "format": 1,
@@ -78,7 +80,8 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "summary": summary,
         **({"macro_f1": words} if (words := macro_words(one.class_names, one.occurring_C)) else {}),
         "test_utterances": len(one.test),
-        "test_dialogues": len(set(judged.dialogues)),
+        "unit": scored.unit.name,
+        f"test_{scored.unit.name}s": len(set(unit_ids)),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -87,12 +90,13 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
 
 def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> None:
     """The reference layout (method, seed, accuracy, weighted-F1), then mean, sd and intervals."""
-    sizes = f"{told['test_utterances']} utterances of {told['test_dialogues']} dialogues"
+    units = f"{told['unit']}s"
+    sizes = f"{told['test_utterances']} utterances of {told[f'test_{units}']} {units}"
     table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
     headings = ("accuracy", "weighted-F1", "macro-F1", "ECE")
     for heading in ("method", "seed", *headings, "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-    columns = ("accuracy", _PRIMARY, *_ALSO)
+    columns = ("accuracy", PRIMARY, *_ALSO)
     for result in one.results:
         assert result.test is not None
         cells = [f"{100 * result.test[f'test_{name}']:.2f}" for name in columns]
@@ -102,13 +106,16 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     table.add_row("mean", f"n={len(one.results)}", *[f"{100 * s['mean']:.2f}" for s in summary])
     table.add_row("sample sd", "", *["-" if s["sd"] is None else f"{100 * s['sd']:.2f}" for s in summary])
     table.add_row("95 % over seeds (t)", "", *[_interval(s["t_interval"]) for s in summary])
-    table.add_row("95 % over dialogues", "", *[_interval(s["bootstrap_interval"]) for s in summary])
+    table.add_row(f"95 % over {units}", "", *[_interval(s["bootstrap_interval"]) for s in summary])
     console.print(table)
     per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
     console.print(f"mean F1 per class: {per_class}", highlight=False)
     if "macro_f1" in told:
         console.print(f"note: {told['macro_f1']}", highlight=False)
-    for note in {s["note"] for s in summary if s["note"]}:
+    notes = [s["note"] for s in summary if s["note"]]
+    if 1 < told[f"test_{units}"] < _FEW:
+        notes.append(f"{told[f'test_{units}']} {units} are few: the interval over {units} is rough")
+    for note in dict.fromkeys(notes):
         console.print(f"note: {note}", highlight=False)
 
 
@@ -125,9 +132,9 @@ def markdown(told: Sequence[dict[str, Any]]) -> str:
     lines = ["| method | seed | accuracy | weighted-F1 |", "| :--- | ---: | ---: | ---: |"]
     for one in told:
         for row in one["seeds"]:
-            scores = [f"{100 * row['test'][f'test_{name}']:.2f} %" for name in ("accuracy", _PRIMARY)]
+            scores = [f"{100 * row['test'][f'test_{name}']:.2f} %" for name in ("accuracy", PRIMARY)]
             lines.append(f"| {one['method']} | {row['seed']} | {' | '.join(scores)} |")
-        accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{_PRIMARY}"]
+        accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{PRIMARY}"]
         cells = [f"{100 * s['mean']:.2f} ± {_sd(s['sd'])} %" for s in (accuracy, f1)]
         lines.append(f"| **{one['method']}, mean ± sd** | n = {f1['n']} | {' | '.join(cells)} |")
     sentences = [comparison["verdict"] for one in told for comparison in one["comparisons"]]

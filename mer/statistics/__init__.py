@@ -1,0 +1,29 @@
+"""Conclusions that a few seeds and a few hundred dialogues support (methods 8.2).
+
+    results       the values that the functions return: intervals, summaries, paired differences
+    over_seeds    mean and spread over seeds, the paired t test, Holm's adjustment
+    over_units    bootstrap over dialogues, or whatever else of a dataset is independent
+    sentence      a comparison as one sentence
+
+Every number is seen in two views. Seeds tell whether another training run would give the same; units of the test data
+tell whether other dialogues or actors would. A difference is reported as one when both agree. Metrics are fractions in
+[0, 1].
+"""
+
+from mer.statistics.over_seeds import describe, holm, paired_by_seed
+from mer.statistics.over_units import METRICS, paired_by_unit, unit_bootstrap
+from mer.statistics.results import Interval, Paired, Summary
+from mer.statistics.sentence import verdict
+
+__all__ = [
+    "METRICS",
+    "Interval",
+    "Paired",
+    "Summary",
+    "describe",
+    "holm",
+    "paired_by_seed",
+    "paired_by_unit",
+    "unit_bootstrap",
+    "verdict",
+]
