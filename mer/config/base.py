@@ -1,4 +1,4 @@
-"""What every part of the configuration stands on."""
+"""The base class and the shared types of every part of the configuration."""
 
 from __future__ import annotations
 

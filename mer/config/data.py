@@ -1,4 +1,4 @@
-"""Which utterances, and which of their labels."""
+"""Dataset, folder and label of a trial."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from mer.config.base import Frozen, Task
 
 
 class DataConfig(Frozen):
-    """Which utterances, and which of their labels."""
+    """The utterances that a trial reads, and the label that it predicts."""
 
     dataset: Literal["meld", "emorynlp", "ravdess"] = Field(
-        "meld", description="reader; the sample corpus is MELD-shaped"
+        "meld", description="which reader reads the folder; the sample corpus is read as meld"
     )
-    root: str = Field("datasets/MELD", description="folder of the CSV files, relative to where the command is typed")
-    label: Task = Field("emotion", description="what is predicted: 7 emotions or 3 sentiments")
+    root: str = Field(
+        "datasets/MELD", description="folder of the data; a relative path starts where the command is typed"
+    )
+    label: Task = Field(
+        "emotion", description="label to predict: MELD has 7 emotions and 3 sentiments, other datasets emotions only"
+    )

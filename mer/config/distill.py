@@ -1,4 +1,4 @@
-"""What the heads of the encoders learn from a teacher (methods 4)."""
+"""Knowledge distillation: what students learn from a teacher (methods 4)."""
 
 from __future__ import annotations
 
@@ -10,42 +10,73 @@ from mer.config.base import Frozen
 
 
 class StudentConfig(Frozen):
-    """What is one student's own in a distillation."""
+    """Settings of one student."""
 
-    head_lr: PositiveFloat | None = Field(None, description="its learning rate; null: optim.head_lr")
-    weight: PositiveFloat = Field(1.0, description="of its losses in the sum; must be 1 with mode parallel")
+    head_lr: PositiveFloat | None = Field(None, description="learning rate of this student's head; null: optim.head_lr")
+    weight: PositiveFloat = Field(
+        1.0, description="weight of this student's losses in the sum; must be 1 with mode parallel"
+    )
 
 
 class DistillConfig(Frozen):
     """Knowledge distillation into the heads of all encoders in one run (methods 4).
 
-    Every encoder has a student: L_m = ce_weight L_cls + response_weight L_response + feature_weight L_feature. The
-    fusion joins the students' h, and has a classification loss of its own.
+    Every encoder gets a student, which minimises
+    L_m = ce_weight L_cls + response_weight L_response + feature_weight L_feature.
+    The fusion joins the students' h and minimises its own classification loss.
     """
 
     source: Literal["teacher", "fused"] = Field(
-        "teacher", description="an exported model | the fused head of this very model (self-distillation)"
+        "teacher",
+        description="teacher: an exported model | fused: the fused head of the same model (self-distillation)",
     )
-    teacher: str | None = Field(None, description="folder of an export, read once, never in a trial")
+    teacher: str | None = Field(
+        None, description="folder of the exported teacher; it is run once, before the first trial"
+    )
     mode: Literal["parallel", "joint"] = Field(
-        "parallel", description="the fusion reads detached h: as in separate runs | its loss reaches the students too"
+        "parallel",
+        description="parallel: the fusion's loss does not reach the students, so they train as in separate runs | "
+        "joint: it does",
     )
-    warm_epochs: Annotated[int, Field(ge=0)] = Field(0, description="joint: first epochs in which h is detached")
-    ce_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="of the students' classification loss")
-    response: Literal["dist", "kl", "none"] = Field("dist", description="DIST (Huang et al. 2022) | Hinton's KL")
-    response_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="a; TelME: 1 (MELD), 0.1 (IEMOCAP)")
-    temperature: PositiveFloat = Field(4.0, description="tau of the response, whose square multiplies it")
-    inter_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="beta of DIST: over classes, per row")
-    intra_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="gamma of DIST: over rows, per class")
+    warm_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="with mode joint: first epochs in which the fusion's loss does not reach the students"
+    )
+    ce_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of each student's classification loss")
+    response: Literal["dist", "kl", "none"] = Field(
+        "dist", description="loss on class scores: dist (DIST, Huang et al. 2022) | kl (Hinton et al. 2015)"
+    )
+    response_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="weight of the response loss; TelME: 1 on MELD, 0.1 on IEMOCAP"
+    )
+    temperature: PositiveFloat = Field(
+        4.0, description="softens the class scores of the response loss, which is multiplied by its square"
+    )
+    inter_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="DIST's beta: correlation over classes within a row"
+    )
+    intra_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="DIST's gamma: correlation over rows within a class"
+    )
     feature: Literal["similarity", "none"] = Field(
-        "similarity", description="TelME's feature term: the teacher's similarities between rows of the batch"
+        "similarity", description="similarity: match the teacher's similarities between rows of the batch (TelME)"
     )
-    feature_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="b")
-    feature_temperature: PositiveFloat = Field(1.0, description="kappa; 1 gives flat targets, smaller sharpens them")
-    kd_filter: Literal["none", "correct_only"] = Field("none", description="correct_only: rows the teacher has right")
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(200, description="steps in which response and feature fade in")
-    fused_weight: PositiveFloat = Field(1.0, description="w_F, of the fused head's classification loss")
-    other_context: bool = Field(False, description="allow a teacher that reads other turns than its students")
+    feature_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of the feature loss")
+    feature_temperature: PositiveFloat = Field(
+        1.0, description="temperature of the similarities; 1 gives nearly equal targets, smaller values sharper ones"
+    )
+    kd_filter: Literal["none", "correct_only"] = Field(
+        "none", description="rows that the teacher teaches: none = all | correct_only = those whose label it predicts"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        200, description="steps over which the response and feature losses rise from 0 to full weight"
+    )
+    fused_weight: PositiveFloat = Field(
+        1.0,
+        description="weight of the fused head's classification loss; mode parallel: 1 unless the fusion adds losses",
+    )
+    other_context: bool = Field(
+        False, description="allow a teacher that reads other turns of the dialogue than its students do"
+    )
     text: StudentConfig = StudentConfig()
     audio: StudentConfig = StudentConfig()
     video: StudentConfig = StudentConfig()
@@ -80,6 +111,6 @@ class DistillConfig(Frozen):
         return self
 
     def student(self, modality: str) -> StudentConfig:
-        """The own settings of one student."""
+        """Settings of the student of a modality."""
         own: StudentConfig = getattr(self, modality)
         return own

@@ -1,4 +1,4 @@
-"""Encoders of text, sound and pictures: frozen ones, and those that are trained too."""
+"""Encoders of text, audio and video, frozen or tuned."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ Modality = Literal["text", "audio", "video"]
 class ContextConfig(Frozen):
     """Neighbouring turns of the dialogue that the encoder reads together with the utterance."""
 
-    past: int | Literal["all"] = Field(0, description="turns before the utterance", union_mode="left_to_right")
-    future: Annotated[int, Field(ge=0)] = Field(0, description="turns after it; > 0 is the offline setting")
-    max_tokens: Annotated[int, Field(ge=8)] = Field(256, description="longest input; truncated on the left")
+    past: int | Literal["all"] = Field(
+        0, description="turns before the utterance, a number or all", union_mode="left_to_right"
+    )
+    future: Annotated[int, Field(ge=0)] = Field(
+        0, description="turns after the utterance; more than 0 is the offline setting"
+    )
+    max_tokens: Annotated[int, Field(ge=8)] = Field(
+        256, description="longest input in tokens; longer ones lose their oldest tokens"
+    )
 
     @model_validator(mode="after")
     def _past_is_a_count(self) -> Self:
@@ -28,18 +34,19 @@ class ContextConfig(Frozen):
 class LoraTuning(Frozen):
     """Low-rank adapters on linear layers, by peft (methods 6.3)."""
 
-    rank: PositiveInt = 16
+    rank: PositiveInt = Field(16, description="width of the two matrices of an adapter")
     alpha: PositiveFloat | None = Field(None, description="adapters are scaled by alpha / rank; null: twice the rank")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.05, description="on the input of every adapter")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.05, description="dropout on the input of every adapter")
     targets: Literal["auto"] | tuple[str, ...] = Field(
-        "auto", description="linear layers that get an adapter, by name; auto: those that suit the backbone's family"
+        "auto",
+        description="names of the linear layers that get an adapter; auto: those usual for the backbone's family",
     )
     dora: bool = Field(False, description="weight-decomposed adapters (DoRA)")
     rslora: bool = Field(False, description="scale by alpha / sqrt(rank), for large ranks")
 
     @property
     def scale_alpha(self) -> float:
-        """Alpha as a number."""
+        """The alpha that is used: `alpha`, or twice the rank."""
         return 2.0 * self.rank if self.alpha is None else self.alpha
 
     @model_validator(mode="after")
@@ -53,56 +60,60 @@ class FullTuning(Frozen):
     """All weights above the frozen layers are trained."""
 
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.9, description="each layer's learning rate is that of the layer above it, times this"
+        0.9, description="learning rate of each layer, as a factor of that of the layer above it"
     )
     embeddings: bool = Field(
-        False, description="train what is below the layers too (embeddings, convolutions); needs freeze_layers: 0"
+        False,
+        description="train what lies below the first layer too (embeddings, convolutions); needs freeze_layers: 0",
     )
 
 
 class _Encoder(Frozen):
-    """What the encoders of all modalities have in common.
+    """Settings that encoders of all modalities share.
 
-    Of a frozen one, pooled hidden states are cached once (methods 6.1, 6.2). Of a tuned one, the layers above
-    `freeze_layers` are trained (methods 6), and what they read is cached instead: hidden states of every token.
+    A frozen encoder is run once and its pooled hidden states are cached (methods 6.1, 6.2). A tuned encoder trains
+    its layers above `freeze_layers` (methods 6); the cache then holds their input, one hidden state per token.
     """
 
     modality: ClassVar[Modality]
 
-    revision: str | None = Field(None, description="revision of a Hugging Face id")
+    revision: str | None = Field(None, description="revision of the Hugging Face id; null: the main branch")
     mode: Literal["frozen", "lora", "full"] = Field(
         "frozen",
-        description="frozen: features are cached once | lora: adapters are trained | full: weights are",
+        description="frozen: features are cached once | lora: adapters are trained | full: the weights are trained",
     )
     layers: Literal["last", "all"] | tuple[int, ...] = Field(
-        "last", description="hidden states the head reads; 0 is the embedding layer, negatives count from the end"
+        "last",
+        description="hidden states that the head reads; 0 is the embedding layer, negative numbers count from the end",
     )
     lora: LoraTuning = LoraTuning()
     full: FullTuning = FullTuning()
     lr: PositiveFloat | None = Field(None, description="learning rate of this encoder; null: optim.encoder_lr")
     freeze_layers: Annotated[int, Field(ge=0)] = Field(
-        0, description="first layers that are never trained, nor the embeddings below them"
+        0, description="number of lowest layers that are not trained; if above 0, the embeddings are not either"
     )
     split_cache: bool = Field(
-        True, description="what the frozen layers give is cached for every token; false: they run in every step"
+        True, description="cache the output of the frozen layers, one state per token; false: run them in every step"
     )
     tuned_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = Field(
-        None, description="dropout inside the tuned layers; null: as the backbone was made (0.1 in most)"
+        None, description="dropout inside the tuned layers; null: the backbone's own (0.1 in most)"
     )
-    recompute: bool = Field(False, description="gradient checkpointing: less memory, about a third more time")
+    recompute: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, about a third more time"
+    )
 
     @model_serializer(mode="wrap")
     def _without_other_modes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What only another mode reads is not mentioned, so that a frozen encoder keeps its hash."""
+        """Leave out settings that only another mode reads, so that a frozen encoder keeps its hash."""
         mute = set(TUNING_KEYS) if self.mode == "frozen" else {"lora", "full"} - {self.mode}
         mute |= {"lr"} if self.lr is None else set()
         return {name: value for name, value in dump(self).items() if name not in mute}
 
     @property
     def first_tuned(self) -> int | None:
-        """The hidden state that training starts from, which is what is cached of a tuned encoder; None: its inputs.
+        """Number of the hidden state that a tuned encoder's cache holds; None: the cache holds its raw input.
 
-        0 is what the first layer reads. Of text that is no less work than token ids, so they are cached then.
+        0 is the input of the first layer. For text it would save no work over token ids, so None is given there.
         """
         if not self.split_cache or self.full.embeddings:
             return None
@@ -136,13 +147,14 @@ class TextEncoderConfig(_Encoder):
 
     modality: ClassVar[Modality] = "text"
 
-    backbone: str = Field("minilm", description="'minilm', a Hugging Face id, or a local folder")
+    backbone: str = Field("minilm", description="'minilm' (needs no hub), a Hugging Face id, or a local folder")
     pooler: Literal["mean", "target", "mask", "first"] = Field(
-        "mean", description="tokens that are averaged: all | those of the utterance itself | the mask | the first"
+        "mean",
+        description="tokens that are averaged: mean = all | target = the utterance's own | mask, first = that one",
     )
     context: ContextConfig = ContextConfig()
-    speaker: Speaker = Field("none", description="how a turn names its speaker")
-    prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>' (needed by pooler 'mask')")
+    speaker: Speaker = Field("none", description="how a turn names its speaker, e.g. name_says: 'Ross says: ...'")
+    prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>'; pooler mask needs it")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the encoder")
 
     @model_validator(mode="after")
@@ -153,39 +165,43 @@ class TextEncoderConfig(_Encoder):
 
 
 class _ClipEncoder(_Encoder):
-    """Encoders of media files. A clip that cannot be read is a masked row, never a dropped utterance."""
+    """Encoders of media files. A clip that cannot be read becomes a masked row; its utterance stays."""
 
     pooler: Literal["auto", "mean", "first"] = Field(
-        "auto", description="over real frames or patches: the family's own way | the mean | the first"
+        "auto", description="how frames or patches become one vector: auto = the family's own way | mean | first"
     )
     max_seconds: Annotated[float, Field(gt=0.0, le=120.0)] = Field(
-        20.0, description="longer clips are cut to their first seconds"
+        20.0, description="seconds of a clip that are read, from its start"
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: autocast, for a GPU that has it")
 
 
 class AudioEncoderConfig(_ClipEncoder):
-    """A speech encoder on 16 kHz mono, or statistics of the signal that need no weights."""
+    """A speech encoder on 16 kHz mono sound, or signal statistics that need no weights."""
 
     modality: ClassVar[Modality] = "audio"
 
-    backbone: str = Field("melstats", description="'melstats', a Hugging Face id, or a local folder")
+    backbone: str = Field(
+        "melstats", description="'melstats' (signal statistics), a Hugging Face id, or a local folder"
+    )
 
 
 class VideoEncoderConfig(_ClipEncoder):
-    """A video (or per-frame image) encoder, or statistics of appearance and motion that need no weights."""
+    """A video or per-frame image encoder, or statistics of appearance and motion that need no weights."""
 
     modality: ClassVar[Modality] = "video"
 
-    backbone: str = Field("framestats", description="'framestats', a Hugging Face id, or a local folder")
+    backbone: str = Field(
+        "framestats", description="'framestats' (picture statistics), a Hugging Face id, or a local folder"
+    )
     frames: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        None, description="frames taken evenly from the clip; null: as many as the backbone was made for"
+        None, description="number of frames, evenly spaced over the clip; null: as many as the backbone was made for"
     )
     crops: str | None = Field(
-        None, description="folder below data.root with clips cropped to the speaker's face, used instead of videos/"
+        None, description="folder below data.root with clips of the speaker's face, read instead of videos/"
     )
     face_detector: str | None = Field(
-        None, description="YuNet model file (.onnx): every frame is cropped to its largest face"
+        None, description="YuNet model file (.onnx); every frame is cropped to its largest face"
     )
 
 
@@ -198,19 +214,18 @@ class EncodersConfig(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A modality that is not read is not mentioned: what a text model's configuration says, and its hash, do not
-        change when modalities are added to this class."""
+        """Leave out modalities without an encoder, so that a configuration keeps its hash when this class grows."""
         return {modality: encoder for modality, encoder in dump(self).items() if encoder is not None}
 
     @property
     def present(self) -> dict[str, EncoderConfig]:
-        """The encoders there are, by modality, in the order text, audio, video."""
+        """The encoders that are set, by modality, in the order text, audio, video."""
         named = {"text": self.text, "audio": self.audio, "video": self.video}
         return {modality: encoder for modality, encoder in named.items() if encoder is not None}
 
     @property
     def only(self) -> tuple[str, EncoderConfig]:
-        """The one encoder of a model that reads one modality. Raises: ValueError when there is none, or several."""
+        """Modality and encoder of a model with one encoder. Raises: ValueError when there is none, or several."""
         if len(self.present) != 1:
             raise ValueError(
                 f"one encoder expected, there are {len(self.present)}: {', '.join(self.present) or 'none'}"
@@ -219,7 +234,7 @@ class EncodersConfig(Frozen):
 
 
 def is_signal(encoder: EncoderConfig) -> bool:
-    """Statistics of the signal: nothing to locate, nothing to download, nothing to tune."""
+    """True for statistics of the signal, which have no weights to locate, download or tune."""
     own = {AudioEncoderConfig: "melstats", VideoEncoderConfig: "framestats"}
     return encoder.backbone == own.get(type(encoder))
 

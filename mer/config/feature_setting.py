@@ -19,7 +19,7 @@ TEACHER = "teacher"  # beside the modalities, in what a trial reads
 
 @dataclass(frozen=True)
 class FeatureSetting:
-    """Decides one feature file. Equal settings are equal keys of a dict.
+    """Setting of one feature file, hashable: trials with equal settings read the same file.
 
     Args:
         data: the utterances; the label is the default one.

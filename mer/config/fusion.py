@@ -1,4 +1,4 @@
-"""How modalities meet (methods 5), and how fused utterances of a dialogue read each other."""
+"""Fusion of modalities (methods 5), and dialogue encoders that read the fused utterances."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from mer.config.base import Frozen
 
 
 class _Fusion(Frozen):
-    """What all fusions have in common (methods 5): every modality is normalised and projected, then they meet."""
+    """Settings that all fusions share (methods 5): each modality is normalised and projected, then they are joined."""
 
     width: PositiveInt = Field(256, description="width of the fused representation")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.2, description="dropout on the normalised features of each modality and inside the fusion"
+    )
     modality_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="chance that a modality other than text is left out of a training row; never all of a row's"
+        0.0,
+        description="probability that a modality other than text is left out of a training row; a row keeps at least one",
     )
 
     @model_validator(mode="after")
@@ -32,11 +35,11 @@ class _Fusion(Frozen):
 
 
 class ConcatFusion(_Fusion):
-    """Side by side, then Linear blocks: the bar for every other fusion. depth 1 is the plain linear layer."""
+    """Modalities side by side, then Linear blocks: the baseline for every other fusion."""
 
     kind: Literal["concat"] = "concat"
     depth: Annotated[int, Field(ge=1, le=6)] = Field(
-        1, description="1 = one Linear; more = Linear-LayerNorm-GELU blocks"
+        1, description="1: one Linear; more: so many blocks of Linear, LayerNorm, GELU"
     )
 
 
@@ -44,46 +47,55 @@ class LMFFusion(_Fusion):
     """Low-rank multimodal fusion, Liu et al. 2018 (methods 5.2)."""
 
     kind: Literal["lmf"] = "lmf"
-    rank: PositiveInt = 4
-    factor_width: PositiveInt = Field(64, description="width each modality is reduced to before the product")
+    rank: PositiveInt = Field(4, description="number of rank-one terms of the product")
+    factor_width: PositiveInt = Field(64, description="width to which each modality is reduced before the product")
 
 
 class SelfAttentionFusion(_Fusion):
     """Pre-norm transformer layers over modality tokens (methods 5.4)."""
 
     kind: Literal["self_attention"] = "self_attention"
-    layers: Annotated[int, Field(ge=1, le=4)] = 1
-    heads: PositiveInt = 4
-    read: Literal["token", "mean"] = Field("token", description="a [FUSE] token | the mean of the present tokens")
+    layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of transformer layers")
+    heads: PositiveInt = Field(4, description="attention heads; width must be a multiple")
+    read: Literal["token", "mean"] = Field(
+        "token", description="what becomes h: token = an added [FUSE] token | mean = the mean of the present modalities"
+    )
 
 
 class CrossAttentionFusion(_Fusion):
-    """Text asks, the others answer; residual on text (methods 5.4)."""
+    """Attention from text to the other modalities, added to text (methods 5.4)."""
 
     kind: Literal["cross_attention"] = "cross_attention"
-    layers: Annotated[int, Field(ge=1, le=4)] = 1
-    heads: PositiveInt = 4
+    layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of attention layers")
+    heads: PositiveInt = Field(4, description="attention heads; width must be a multiple")
 
 
 class ShiftingFusion(_Fusion):
     """TelME's attention-based modality shifting, over modality tokens, never over the batch (methods 5.3)."""
 
     kind: Literal["shifting"] = "shifting"
-    heads: PositiveInt = 4
-    threshold: PositiveFloat = Field(0.1, description="theta: largest shift relative to the norm of text")
+    heads: PositiveInt = Field(
+        4, description="attention heads; width must be a multiple. Changes nothing with two modalities"
+    )
+    threshold: PositiveFloat = Field(0.1, description="largest shift of text, as a factor of its norm (theta)")
 
 
 class TGMoEFusion(_Fusion):
     """Text-guided mixture of experts, as we define it (methods 5.5)."""
 
     kind: Literal["tgmoe"] = "tgmoe"
-    heads: PositiveInt = 4
-    experts: Annotated[int, Field(ge=1, le=64)] = 4
-    top_k: PositiveInt = Field(2, description="experts a row is sent to; at most `experts`")
-    noise: bool = Field(True, description="noisy gate in training")
-    balance: Literal["switch", "cv2", "none"] = Field("switch", description="load balancing: Switch form | CV squared")
-    balance_weight: Annotated[float, Field(ge=0.0)] = 0.01
-    z_weight: Annotated[float, Field(ge=0.0)] = Field(1e-3, description="of the router z-loss")
+    heads: PositiveInt = Field(4, description="heads of the attention from text; width must be a multiple")
+    experts: Annotated[int, Field(ge=1, le=64)] = Field(4, description="number of experts")
+    top_k: PositiveInt = Field(2, description="experts that a row is sent to; at most `experts`")
+    noise: bool = Field(True, description="add learned noise to the router's scores in training")
+    balance: Literal["switch", "cv2", "none"] = Field(
+        "switch",
+        description="load-balancing loss: switch (Switch Transformer) | cv2 (squared coefficient of variation)",
+    )
+    balance_weight: Annotated[float, Field(ge=0.0)] = Field(0.01, description="weight of the load-balancing loss")
+    z_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1e-3, description="weight of the z-loss, which keeps the router's scores small"
+    )
 
     @model_validator(mode="after")
     def _enough_experts(self) -> Self:
@@ -97,7 +109,7 @@ class TGMoEFusion(_Fusion):
 
 
 class LateFusion(_Fusion):
-    """One head per modality; their log-probabilities are averaged with learned weights (methods 5.6)."""
+    """One classifier per modality; their log-probabilities are averaged with learned weights (methods 5.6)."""
 
     kind: Literal["late"] = "late"
     own_loss: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of each modality's own cross-entropy")
@@ -118,26 +130,29 @@ class NoDialogue(Frozen):
 
 
 class _Dialogue(Frozen):
-    """What a fused utterance is told of the others of its dialogue: layers that add to it, as wide as the fusion."""
+    """Layers through which a fused utterance reads others of its dialogue; each adds to it, at the fusion's width."""
 
     setting: Literal["online", "offline"] = Field(
-        "online", description="online: reads earlier utterances | offline: later ones too, which a live model cannot"
+        "online",
+        description="online: reads earlier utterances only | offline: later ones too, which live use rules out",
     )
-    layers: Annotated[int, Field(ge=1, le=4)] = 1
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.2, description="on what each layer adds")
+    layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of layers")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.2, description="dropout on the vector that each layer adds"
+    )
 
 
 class GRUDialogue(_Dialogue):
-    """Recurrent: reads the dialogue from its first utterance; offline also from its last."""
+    """A GRU that reads the dialogue from its first utterance; offline also one from its last."""
 
     kind: Literal["gru"] = "gru"
 
 
 class AttentionDialogue(_Dialogue):
-    """Pre-norm transformer layers over the utterances, which know how far apart they are."""
+    """Pre-norm transformer layers over the utterances, with a learned bias per distance."""
 
     kind: Literal["attention"] = "attention"
-    heads: PositiveInt = 4
+    heads: PositiveInt = Field(4, description="attention heads; fusion.width must be a multiple")
 
 
 Dialogue = Annotated[NoDialogue | GRUDialogue | AttentionDialogue, Field(discriminator="kind")]

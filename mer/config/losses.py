@@ -1,4 +1,4 @@
-"""The head, and what training minimises (methods 1-3)."""
+"""The head, and the losses that training minimises (methods 1-3)."""
 
 from __future__ import annotations
 
@@ -10,30 +10,50 @@ from mer.config.base import Frozen, Probability
 
 
 class HeadConfig(Frozen):
-    """From encoder features to the representation h, and from h to class scores."""
+    """Layers from encoder features to the representation h, and from h to class scores."""
 
-    hidden: Annotated[int, Field(ge=0)] = Field(256, description="width of h; 0 = linear probe on the features")
-    depth: PositiveInt = Field(1, description="Linear-GELU-Dropout blocks before h's classifier")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.3, description="before the classifier and each block")
-    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="on the encoder features")
-    layer_mix: Literal["concat", "mean", "learned"] = Field("concat", description="how several layers become one")
+    hidden: Annotated[int, Field(ge=0)] = Field(
+        256, description="width of h; 0: no block, the classifier reads the features themselves"
+    )
+    depth: PositiveInt = Field(
+        1, description="number of Linear-GELU blocks between features and classifier; unused with hidden 0"
+    )
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.3, description="dropout before the classifier and between blocks"
+    )
+    input_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="dropout on the encoder features")
+    layer_mix: Literal["concat", "mean", "learned"] = Field(
+        "concat",
+        description="how several hidden states become one vector: side by side | mean | weighted mean (learned)",
+    )
     input_norm: Literal["standardize", "layernorm", "none"] = Field(
-        "standardize", description="standardize: by mean and sd of the training split"
+        "standardize", description="scaling of the features: by mean and sd of the training split | LayerNorm | none"
     )
 
 
 class ClassificationLossConfig(Frozen):
     """Supervised loss on the class scores (methods 3.1-3.3)."""
 
-    kind: Literal["ce", "focal"] = "ce"
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    focal_gamma: Annotated[float, Field(ge=0.0)] = Field(2.0, description="used by kind 'focal'; 0 equals ce")
-    class_weight: Literal["none", "power", "effective"] = Field(
-        "none", description="power: (N / (C n_c)) ** class_weight_exponent; effective: effective number of samples"
+    kind: Literal["ce", "focal"] = Field("ce", description="cross-entropy | focal loss (Lin et al. 2017)")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.0, description="share of the target spread over all classes; must be 0 with kind focal"
     )
-    class_weight_exponent: Probability = Field(0.5, description="0 = none, 0.5 = square root, 1 = inverse frequency")
-    logit_adjustment: Annotated[float, Field(ge=0.0)] = Field(0.0, description="t in z + t log prior, training only")
-    probe: bool = Field(False, description="train the classifier on detached h (SPCL's reference code)")
+    focal_gamma: Annotated[float, Field(ge=0.0)] = Field(
+        2.0, description="exponent of the focal loss; used by kind focal only, where 0 equals ce"
+    )
+    class_weight: Literal["none", "power", "effective"] = Field(
+        "none",
+        description="weight of a class: power = (N / (C n_c)) ** class_weight_exponent | effective = Cui et al. 2019",
+    )
+    class_weight_exponent: Probability = Field(
+        0.5, description="used by class_weight power: 0 = no weights, 0.5 = square root, 1 = inverse frequency"
+    )
+    logit_adjustment: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="t in scores + t log prior, in training only (Menon et al. 2021)"
+    )
+    probe: bool = Field(
+        False, description="the classification loss trains the classifier only, not h (as SPCL's reference code)"
+    )
 
     @model_validator(mode="after")
     def _smoothing_is_for_ce(self) -> Self:
@@ -47,30 +67,42 @@ class NoContrastive(Frozen):
 
 
 class _Contrastive(Frozen):
-    weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="w in L = L_cls + w L_contrast")
-    temperature: PositiveFloat = 0.1
+    weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="w in L = L_cls + w L_contrast; must be 1 with loss.classification.probe"
+    )
+    temperature: PositiveFloat = Field(0.1, description="divides the similarities; smaller is sharper")
 
 
 class SupConConfig(_Contrastive):
     """Khosla et al. 2020 (methods 3.4)."""
 
     kind: Literal["supcon"] = "supcon"
-    temperature: PositiveFloat = 0.07
+    temperature: PositiveFloat = Field(0.07, description="divides the cosine; smaller is sharper")
 
 
 class SPCLConfig(_Contrastive):
     """Song et al. 2022, supervised prototypical contrastive learning (methods 1)."""
 
     kind: Literal["spcl"] = "spcl"
-    temperature: PositiveFloat = Field(0.08, description="of (1 + cos) / 2, so 0.08 here is 0.16 in plain cosine")
-    pool_size: PositiveInt = Field(512, description="features kept per class")
-    support_size: PositiveInt = Field(64, description="random members a prototype is the mean of")
-    form: Literal["spcl", "spdcl"] = Field("spcl", description="spdcl: the decoupled form")
-    hinge: Annotated[float, Field(ge=0.0)] = Field(0.0, description="anchors with a loss at or under it are left out")
-    small_pool: Literal["available", "center"] = Field(
-        "available", description="pool smaller than support_size: use what is there | use the class centre"
+    temperature: PositiveFloat = Field(
+        0.08, description="divides (1 + cos) / 2, so 0.08 here equals 0.16 for the plain cosine"
     )
-    curriculum: bool = Field(False, description="easy samples first, hard ones last")
+    pool_size: PositiveInt = Field(512, description="newest features kept per class")
+    support_size: PositiveInt = Field(
+        64, description="random members of the pool whose mean is the prototype; at most pool_size"
+    )
+    form: Literal["spcl", "spdcl"] = Field(
+        "spcl", description="spcl: positives in the denominator too | spdcl: negatives only (decoupled form)"
+    )
+    hinge: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="anchors whose loss is at or below it are left out of the mean"
+    )
+    small_pool: Literal["available", "center"] = Field(
+        "available", description="for a pool smaller than support_size: average what is there | use the class centre"
+    )
+    curriculum: bool = Field(
+        False, description="train on about half of the samples per epoch, easy ones first, hard ones last"
+    )
 
     @model_validator(mode="after")
     def _support_fits_pool(self) -> Self:
@@ -86,13 +118,21 @@ class APCLConfig(_Contrastive):
     """Adaptive prototypical contrastive learning, as we define it (methods 2.3)."""
 
     kind: Literal["apcl"] = "apcl"
-    temperature: PositiveFloat = 0.08
-    beta: PositiveFloat = Field(0.1, description="step gain of the prototypes")
-    gamma: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="momentum decay of the prototypes")
-    orthogonalize: Literal["polar", "qr_signed", "none"] = "polar"
-    proto_init: Literal["orthogonal", "label_text"] = "orthogonal"
-    anchors: Literal["batch", "all"] = "batch"
-    hinge: Annotated[float, Field(ge=0.0)] = 0.0
+    temperature: PositiveFloat = Field(0.08, description="divides (1 + cos) / 2; smaller is sharper")
+    beta: PositiveFloat = Field(0.1, description="step size of the prototypes towards the class means")
+    gamma: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="momentum of the prototypes")
+    orthogonalize: Literal["polar", "qr_signed", "none"] = Field(
+        "polar", description="how prototypes stay orthogonal: nearest orthonormal rows | Gram-Schmidt | not at all"
+    )
+    proto_init: Literal["orthogonal", "label_text"] = Field(
+        "orthogonal", description="first prototypes: random orthonormal vectors | the label words, encoded (text only)"
+    )
+    anchors: Literal["batch", "all"] = Field(
+        "batch", description="where the loss is taken: at the utterances | at the prototypes too"
+    )
+    hinge: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="subtracted from each anchor's loss, which is at least 0 then"
+    )
 
     @model_validator(mode="after")
     def _prototypes_are_stable(self) -> Self:
@@ -107,11 +147,17 @@ class EACLConfig(Frozen):
     """Yu et al. 2024, emotion-anchored contrastive learning (methods 2.4)."""
 
     kind: Literal["eacl"] = "eacl"
-    temperature: PositiveFloat = 0.1
-    ce_weight: Probability = Field(0.1, description="lambda in lambda CE + (1 - lambda) (L_con + eta L_angle)")
-    angle_weight: Annotated[float, Field(ge=0.0)] = Field(0.1, description="eta")
-    stage_two_epochs: Annotated[int, Field(ge=0)] = Field(0, description="last epochs that adapt the anchors only")
-    stage_two_lr: PositiveFloat = 1e-4
+    temperature: PositiveFloat = Field(0.1, description="divides (1 + cos) / 2; smaller is sharper")
+    ce_weight: Probability = Field(
+        0.1, description="lambda in lambda L_cls + (1 - lambda) (L_con + angle_weight L_angle)"
+    )
+    angle_weight: Annotated[float, Field(ge=0.0)] = Field(
+        0.1, description="weight of the angle loss, which spreads the anchors (eta)"
+    )
+    stage_two_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="number of last epochs that train the anchors only; needs prediction nearest_anchor"
+    )
+    stage_two_lr: PositiveFloat = Field(1e-4, description="learning rate of the anchors in these epochs")
 
 
 Contrastive = Annotated[

@@ -1,4 +1,4 @@
-"""Steps, epochs, and what picks the best of them."""
+"""Optimiser, schedule, epochs, and the choice of the best epoch."""
 
 from __future__ import annotations
 
@@ -10,38 +10,47 @@ from mer.config.base import Frozen
 
 
 class OptimConfig(Frozen):
-    """AdamW; the schedule counts steps, not epochs."""
+    """AdamW and its learning-rate schedule, which counts steps, not epochs."""
 
-    head_lr: PositiveFloat = 1e-3
+    head_lr: PositiveFloat = Field(1e-3, description="learning rate of the head, the fusion and the losses' weights")
     encoder_lr: PositiveFloat | None = Field(
-        None, description="of a tuned encoder; null: 5e-4 with mode lora, 2e-5 with mode full"
+        None, description="learning rate of tuned encoders; null: 5e-4 with mode lora, 2e-5 with mode full"
     )
     micro_batch: PositiveInt | None = Field(
-        None, description="rows a tuned encoder reads at once, to save memory; null: batch_size. Changes no gradient"
+        None,
+        description="rows that a tuned encoder reads at once; fewer save memory, the gradient stays. null: batch_size",
     )
-    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.01, description="not applied to biases and norms")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
+        0.01, description="AdamW's weight decay; biases and norms have none"
+    )
     batch_size: Annotated[int, Field(ge=2)] = Field(
-        64, description="utterances per step; about as many where a dialogue encoder wants whole dialogues"
+        64, description="utterances per step; with a dialogue encoder whole dialogues with about as many"
     )
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.06, description="share of all steps")
-    clip_norm: PositiveFloat = Field(1.0, description="largest gradient norm")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="learning rate after the warm-up: cosine or linear down to 0, or constant"
+    )
+    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.06, description="share of all steps in which the learning rate rises"
+    )
+    clip_norm: PositiveFloat = Field(1.0, description="gradients with a larger norm are scaled down to it")
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None, description="moving average of the weights, which is scored and kept, e.g. 0.999; null: the weights are"
+        None, description="score and keep a moving average of the weights with this decay, e.g. 0.999; null: no average"
     )
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is off is not mentioned, so that a configuration without it keeps its hash."""
+        """Leave out settings that are off, so that a configuration without them keeps its hash."""
         absent = {"encoder_lr", "micro_batch", "ema_decay"}
         return {name: value for name, value in dump(self).items() if name not in absent or value is not None}
 
 
 class TrainingConfig(Frozen):
-    epochs: PositiveInt = Field(20, description="set by budget.epochs in a study")
-    patience: Annotated[int, Field(ge=0)] = Field(0, description="epochs without a dev gain before stopping; 0 = off")
-    prediction: Literal["head", "nearest_center", "nearest_anchor"] = Field(
-        "head", description="class scores | nearest class centre of h | EACL's nearest anchor"
+    epochs: PositiveInt = Field(20, description="passes over the training split; budget.epochs in a study")
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0, description="stop after so many epochs without a better dev score; 0: never"
     )
-    metric: str = Field("dev_weighted_f1", description="dev metric that picks the best epoch")
-    mode: Literal["max", "min"] = "max"
+    prediction: Literal["head", "nearest_center", "nearest_anchor"] = Field(
+        "head", description="predicted class: highest score of the head | nearest class mean of h | nearest EACL anchor"
+    )
+    metric: str = Field("dev_weighted_f1", description="dev metric that chooses the best epoch")
+    mode: Literal["max", "min"] = Field("max", description="whether a larger or a smaller metric is better")

@@ -1,4 +1,4 @@
-"""The configuration of one trial: what its parts may be together."""
+"""The configuration of one trial, and the checks that its parts go together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from mer.config.training import OptimConfig, TrainingConfig
 
 
 class TrialConfig(Frozen):
-    """Everything that decides a trial's numbers, given the data."""
+    """Everything but the data that decides a trial's numbers."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="of initialisation, batches and dropout")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="random seed of initialisation, batches and dropout"
+    )
     data: DataConfig = DataConfig()
     encoders: EncodersConfig = EncodersConfig()
-    fusion: Fusion | None = Field(None, description="how several encoders become one representation")
-    distill: DistillConfig | None = Field(None, description="what the heads of the encoders learn from a teacher")
-    dialogue: Dialogue = Field(NoDialogue(), description="how fused utterances of one dialogue read each other")
+    fusion: Fusion | None = Field(None, description="how the features of several encoders become one vector")
+    distill: DistillConfig | None = Field(None, description="knowledge distillation from a teacher")
+    dialogue: Dialogue = Field(NoDialogue(), description="how a fused utterance reads others of its dialogue")
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
@@ -31,13 +33,13 @@ class TrialConfig(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A part that is not there is not mentioned, so that a configuration without it keeps its hash."""
+        """Leave out parts that are absent, so that a configuration without them keeps its hash."""
         absent = {"fusion": None, "dialogue": {"kind": "none"}, "distill": None}
         return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
 
     @property
     def tuned(self) -> dict[str, EncoderConfig]:
-        """The encoders that are trained, by modality."""
+        """Encoders in mode lora or full, by modality."""
         return {name: encoder for name, encoder in self.encoders.present.items() if encoder.mode != "frozen"}
 
     @model_validator(mode="after")
@@ -133,14 +135,13 @@ class TrialConfig(Frozen):
 
     @property
     def _some_h_is_fixed(self) -> bool:
-        """Whether some h that a loss acts on is made of nothing that learns. Every student of a distillation has its
-        own."""
+        """True if a loss acts on an h that no trainable layer produced. In a distillation each student has its h."""
         apart = self.distill is not None
         frozen = len(self.tuned) < len(self.encoders.present) if apart else not self.tuned
         return self.head.hidden == 0 and frozen
 
     def encoder_lr(self, modality: str) -> float:
-        """Learning rate of a tuned encoder. Raises: KeyError when it is none."""
+        """Learning rate of a tuned encoder. Raises: KeyError if the modality has none."""
         encoder = self.tuned[modality]
         return encoder.lr or self.optim.encoder_lr or {"lora": 5e-4, "full": 2e-5}[encoder.mode]
 
@@ -196,9 +197,9 @@ class TrialConfig(Frozen):
 
 
 def student_config(config: TrialConfig, modality: str) -> TrialConfig:
-    """The run that trains one student of a merged distillation alone.
+    """Configuration that trains one student of a merged distillation by itself.
 
-    With `distill.mode: parallel` it gives the very weights that the merged run gives this student.
+    With `distill.mode: parallel` that run and the merged one give this student the same weights, bit for bit.
     """
     assert config.distill is not None
     encoder = config.encoders.present[modality]
