@@ -18,7 +18,7 @@ class _Fusion(Frozen):
     )
     modality_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.0,
-        description="probability that a modality other than text is left out of a training row; a row keeps at least one",
+        description="probability that a modality other than text is left out of a training row; at least one stays",
     )
 
     @model_validator(mode="after")
