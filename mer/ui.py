@@ -1,17 +1,19 @@
-"""`python -m mer.ui [STUDY]`: MLflow's pages on the store of the studies, on this machine only."""
+"""`python -m mer.ui [STUDY]`: MLflow's pages on the store of the studies, served on this machine only."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, urlencode
 
 import typer
 
 from mer.cli_app import Debug, launch
-from mer.errors import MerError
+from mer.errors import MerError, did_you_mean
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HOST = "127.0.0.1"
@@ -34,17 +36,43 @@ def ui(
     database = store.uri.removeprefix("sqlite:///")
     if store.uri.startswith("sqlite:///") and not Path(database).exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
+    page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
     _refuse_taken_port(port)
-    address = f"http://{HOST}:{port}"
-    if study is not None:
-        address += f"/#/experiments/{_experiment_id(store.uri, Path(study).name)}"
-    print(f"MLflow on {store.shown}\n\n  {address}\n")
-    print(
-        "Open a study, tick trials, press Compare. Best first: sort by Metrics > best_dev_weighted_f1. Ctrl-C ends it."
-    )
+    print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")
+    if study is None:
+        print("Open a study's trials, best first: python -m mer.ui STUDY. Ctrl-C ends this.")
+    else:
+        print("Trials, best first: tick some, press Compare. Ctrl-C ends this.")
     sys.stdout.flush()
-    arguments = ["--backend-store-uri", store.uri, "--host", HOST, "--port", str(port), "--workers", "1"]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments])
+    # The address of the store is not an argument: every user of the machine can read those, and it may hold a password.
+    # The job runner serves features that no study uses, with eight more processes.
+    environment = {"MLFLOW_BACKEND_STORE_URI": store.uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    arguments = ["--host", HOST, "--port", str(port), "--workers", "1"]
+    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], os.environ | environment)
+
+
+def _trials_page(uri: str, studies: Path, study: str) -> str:
+    """Name the page of MLflow 3.17 that lists a study's trials, best first; `#/experiments/ID` alone is empty."""
+    from mer.study.paths import SPACE
+    from mer.study.tracking.store import TAG_TRIAL
+
+    metric, mode = _objective(studies / study / SPACE)
+    query = {
+        "workflowType": "machine_learning",
+        "searchFilter": f"tags.`{TAG_TRIAL}` != 'study'",  # the parent run has the best trial's scores, too
+        "orderByKey": f"metrics.`best_{metric}`",
+        "orderByAsc": "true" if mode == "min" else "false",
+    }
+    return f"/#/experiments/{_experiment_id(uri, study)}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def _objective(space: Path) -> tuple[str, str]:
+    """Read the study's first objective, metric and mode; weighted-F1 where its folder is not here."""
+    try:
+        first = json.loads(space.read_text(encoding="utf-8"))["objective"][0]
+        return str(first["metric"]), str(first.get("mode", "max"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "dev_weighted_f1", "max"
 
 
 def _refuse_taken_port(port: int) -> None:
@@ -62,8 +90,9 @@ def _experiment_id(uri: str, study: str) -> str:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
-        known = ", ".join(e.name for e in client.search_experiments() if e.name != "Default")
-        raise MerError(study, "no such study in this store", allowed=known or "none yet")
+        known = [one.name for one in client.search_experiments() if one.name != "Default"]
+        found = f"no such study in this store.{did_you_mean(study, known)}"
+        raise MerError(study, found, allowed=", ".join(known) or "none yet", then="another folder: --studies DIR")
     return str(experiment.experiment_id)
 
 
