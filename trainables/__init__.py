@@ -4,6 +4,7 @@
     cached           the trial of every modality, fusion and distillation, on cached features
     shared_features  features and backbone weights in Ray's object store, read by every worker
     trial_files      names of the files that a worker writes into its trial's folder
+    wire             messages between the driver and a worker
 
 `TRAINABLES` maps each name that a search space may use under `trainable:` to its class; no other can be named.
 """

@@ -168,8 +168,9 @@ numbers, suggest = {numbers}, tune_hooks.EngineSearcher.suggest
 
 def kill_the_idle_worker_first(self, trial_id):
     slot = suggest(self, trial_id)
-    if isinstance(slot, dict) and slot["number"] in numbers:
-        numbers.remove(slot["number"])
+    number = slot["members"][0]["number"] if isinstance(slot, dict) else None
+    if number in numbers:
+        numbers.remove(number)
         family = psutil.Process().children(recursive=True)
         workers = [one for one in family if "Trainable" in " ".join(one.cmdline())]
         assert workers, "no worker process of ours was found"
@@ -177,7 +178,7 @@ def kill_the_idle_worker_first(self, trial_id):
             os.kill(worker.pid, signal.SIGKILL)
         psutil.wait_procs(workers, timeout=10)
         time.sleep(0.5)
-        print("killed a worker before trial", slot["number"], flush=True)
+        print("killed a worker before trial", number, flush=True)
     return slot
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from mer.errors import MerError
-from mer.study.search.ledger import Ledger
-from mer.study.search.reports import Assignment, Report, Row
+from mer.study.search.ledger import Assignment, Ledger
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
+from mer.training import Row
+from trainables.wire import Report
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 

@@ -15,29 +15,29 @@ from mer.errors import TrialFailed
 from mer.training import TrainingRun
 from trainables.base import MerTrainable
 from trainables.trial_files import BEST, LAST
+from trainables.wire import MemberTask, Slot
 
 TWO_STAGES = VARIANTS["eacl-two-stages"]
 
 
 class ToyTrainable(MerTrainable):
-    def build(self, config, slot):
+    def build(self, task, device):
         assert self.features == "shared"
-        return TrainingRun(config, toy_data(), [0, 2], device=slot["device"])
+        return TrainingRun(task.trial_config(), toy_data(), [0, 2], device=device)
 
 
 def slot(folder: Path, number: int = 0, *, decisions: list[int] | None = None, interval: float = 1e9, **dotted: Any):
-    """Build the dictionary that `mer.study.cluster.trials` hands to a worker for one trial."""
-    made = {
-        "number": number,
-        "folder": str(folder / f"{number:05d}"),
-        "config": toy_config(**dotted).model_dump(mode="json"),
-        "features": {"text": {"train": "a", "dev": "b"}},
-        "decision_epochs": decisions or [],
-        "report_interval_s": interval,
-        "threads": 1,
-        "device": "cpu",
-    }
-    return json.loads(json.dumps(made))
+    """Build what `mer.study.search.slots` hands to a worker for one trial, as it arrives there."""
+    config = toy_config(**dotted).model_dump(mode="json")
+    features = {"text": {"train": "a", "dev": "b"}}
+    task = MemberTask(number, folder / f"{number:05d}", config, features, tuple(decisions or ()))
+    return json.loads(json.dumps(Slot((task,), interval).wire()))
+
+
+def told_by(trial: MerTrainable) -> dict[str, Any]:
+    """Step once; return the report of the one member."""
+    (report,) = trial.step()["reports"]
+    return report
 
 
 def actor(config: dict[str, Any], kind: type[MerTrainable] = ToyTrainable) -> MerTrainable:
@@ -49,7 +49,7 @@ def actor(config: dict[str, Any], kind: type[MerTrainable] = ToyTrainable) -> Me
 def to_the_end(trial: MerTrainable) -> list[dict[str, Any]]:
     reports = []
     while not reports or reports[-1]["outcome"] == "running":
-        reports.append(trial.step()["report"])
+        reports.append(told_by(trial))
     return reports
 
 
@@ -88,12 +88,12 @@ def test_a_report_per_interval_and_at_every_decision(tmp_path):
 def test_files_are_written_before_every_report(tmp_path):
     trial = actor(slot(tmp_path, interval=0.0))
     for epoch in (1, 2, 3):
-        report = trial.step()["report"]
+        report = told_by(trial)
         card, best = read_card(tmp_path / "00000" / LAST), read_card(tmp_path / "00000" / BEST)
         assert card["epoch"] == epoch and card["history"][-1] == report["rows"][-1]
         assert best["epoch"] == card["best_row"]["epoch"] and best["row"] == card["best_row"]
     assert best["number"] == 0 and best["class_names"] == ["neutral", "joy", "anger"]
-    assert best["config"] == slot(tmp_path)["config"]
+    assert best["config"] == slot(tmp_path)["members"][0]["config"]
 
 
 @pytest.mark.parametrize("name", ["none", "spcl-curriculum", "apcl-polar", "eacl-two-stages"])
@@ -127,9 +127,9 @@ def test_a_killed_trial_repeats_its_history_and_goes_on(tmp_path):
     whole = actor(slot(tmp_path / "whole", **TWO_STAGES))
     expected = rows(to_the_end(whole))
     killed = actor(slot(tmp_path / "killed", interval=0.0, **TWO_STAGES))
-    said = [killed.step()["report"], killed.step()["report"]]
+    said = [told_by(killed), told_by(killed)]
     resumed = actor(slot(tmp_path / "killed", interval=0.0, **TWO_STAGES))
-    repeated = resumed.step()["report"]
+    repeated = told_by(resumed)
     assert repeated["rows"] == said[0]["rows"] + said[1]["rows"]  # timestamps included
     assert repeated["outcome"] == "running"
     assert rows([repeated, *to_the_end(resumed)]) == expected
@@ -148,7 +148,7 @@ def epochs_until_best_changes(trial: MerTrainable) -> int:
     seen = set()
     while len(seen) < 2:
         trial.step()
-        seen.add(read_card(trial.folder / BEST)["epoch"])
+        seen.add(read_card(trial.task.folder / BEST)["epoch"])
     return trial.run.epoch
 
 
@@ -171,7 +171,7 @@ def test_best_is_what_last_says_whatever_happened_to_its_file(tmp_path, damage):
         (folder / BEST).write_bytes(best[:100])
 
     resumed = actor(slot(tmp_path / "killed", interval=0.0, **settings))
-    assert [row["epoch"] for row in resumed.step()["report"]["rows"]] == [1]
+    assert [row["epoch"] for row in told_by(resumed)["rows"]] == [1]
     tensors, card = load_tensors(folder / BEST)
     assert card["epoch"] == 1 and (folder / BEST).read_bytes() == best
     assert torch.equal(tensors["dev_logits"], resumed.run.member.best.tensors["dev_logits"])
@@ -181,10 +181,10 @@ def test_best_is_what_last_says_whatever_happened_to_its_file(tmp_path, damage):
 
 def test_a_failure_in_build_is_an_outcome_with_a_traceback(tmp_path):
     class Broken(ToyTrainable):
-        def build(self, config, slot):
+        def build(self, task, device):
             raise KeyError("no such table")
 
-    report = actor(slot(tmp_path, 3), Broken).step()["report"]
+    report = told_by(actor(slot(tmp_path, 3), Broken))
     assert report == {"number": 3, "rows": [], "outcome": "error", "reason": "KeyError: 'no such table'"}
     text = (tmp_path / "00003" / "traceback.txt").read_text()
     assert text.startswith("Traceback") and "in build" in text and "no such table" in text
@@ -198,23 +198,25 @@ def test_a_failure_in_build_is_an_outcome_with_a_traceback(tmp_path):
     ],
 )
 def test_a_configuration_that_cannot_be_built_says_why(tmp_path, config, words):
-    trial = actor({**slot(tmp_path), "config": config})
-    report = trial.step()["report"]
+    made = slot(tmp_path)
+    made["members"][0]["config"] = config
+    trial = actor(made)
+    report = told_by(trial)
     assert report["outcome"] == "error" and words in report["reason"]
 
 
 def test_a_broken_checkpoint_is_an_error_with_the_way_out(tmp_path):
     actor(slot(tmp_path)).step()
     (tmp_path / "00000" / LAST).write_bytes(b"broken")
-    report = actor(slot(tmp_path)).step()["report"]
+    report = told_by(actor(slot(tmp_path)))
     assert report["outcome"] == "error" and "; next: delete this file" in report["reason"]
     assert "\n" not in report["reason"] and "MerError" not in report["reason"], "one line, in the user's words"
 
 
 def test_a_nonfinite_loss_keeps_what_was_learned(tmp_path):
     class Doomed(ToyTrainable):
-        def build(self, config, slot):
-            run = super().build(config, slot)
+        def build(self, task, device):
+            run = super().build(task, device)
             train_epoch = run.train_epoch
 
             def doomed() -> dict[str, float]:
@@ -225,7 +227,7 @@ def test_a_nonfinite_loss_keeps_what_was_learned(tmp_path):
             run.train_epoch = doomed
             return run
 
-    report = actor(slot(tmp_path), Doomed).step()["report"]
+    report = told_by(actor(slot(tmp_path), Doomed))
     assert (report["outcome"], report["reason"]) == ("nonfinite", "the loss became nan at step 11 (epoch 3)")
     assert [row["epoch"] for row in report["rows"]] == [1, 2]
     assert read_card(tmp_path / "00000" / BEST)["epoch"] in (1, 2)
@@ -248,16 +250,16 @@ def test_a_full_disk_is_an_outcome_too(tmp_path, monkeypatch, failing_epoch):
     monkeypatch.setattr(TrainingRun, "evaluate", scores)
     monkeypatch.setattr("trainables.base.save_tensors", full)
     monkeypatch.setattr(Path, "write_text", full)
-    report = actor(slot(tmp_path)).step()["report"]
+    report = told_by(actor(slot(tmp_path)))
     assert report["outcome"] == "blocked" and "No space left on device" in report["reason"]
     assert len(report["rows"]) == (1 if failing_epoch else 3)
 
 
 def test_label_words_that_are_missing_are_no_nonfinite_loss(tmp_path):
     class Wordless(ToyTrainable):
-        def build(self, config, slot):
+        def build(self, task, device):
             data = toy_data()
-            return TrainingRun(config, type(data)(data.train, data.dev, data.class_names), [0])
+            return TrainingRun(task.trial_config(), type(data)(data.train, data.dev, data.class_names), [0])
 
-    report = actor(slot(tmp_path, **loss("eacl")), Wordless).step()["report"]
+    report = told_by(actor(slot(tmp_path, **loss("eacl")), Wordless))
     assert report["outcome"] == "error" and "needs label words" in report["reason"]

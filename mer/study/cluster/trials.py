@@ -6,20 +6,16 @@ import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.cluster.connect import start_ray
-from mer.study.paths import RAY, trial_folder, trial_name
+from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.engine import StudyEngine
-from mer.study.search.reports import Assignment
+from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal
 from mer.study.space.spec import StudySpec
 from trainables import TRAINABLES
-
-REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -53,12 +49,13 @@ def run_trials(
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-            name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
+            slots = Slots(engine, folder, plan.of)
+            name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(
-                    search_alg=EngineSearcher(engine, lambda a, c: _slot(engine, plan, folder, a, c)),
-                    scheduler=EngineScheduler(engine),
+                    search_alg=EngineSearcher(slots),
+                    scheduler=EngineScheduler(slots),
                     num_samples=-1,
                     max_concurrent_trials=_workers(spec),
                     reuse_actors=True,
@@ -79,23 +76,6 @@ def run_trials(
             tuner.fit()
         finally:
             ray.shutdown()
-
-
-def _slot(
-    engine: StudyEngine, plan: FeaturePlan, folder: Path, assignment: Assignment, config: TrialConfig
-) -> dict[str, Any]:
-    """What a worker gets to know of a trial."""
-    resources = engine.spec.resources
-    return {
-        "number": assignment.number,
-        "folder": str(trial_folder(folder, assignment.number).resolve()),
-        "config": config.model_dump(mode="json"),
-        "features": plan.of(config),
-        "decision_epochs": engine.policy.decision_epochs(assignment.number),
-        "report_interval_s": REPORT_INTERVAL_S,
-        "threads": resources.threads,
-        "device": resources.device,
-    }
 
 
 def _workers(spec: StudySpec) -> int:

@@ -17,8 +17,8 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from mer.study.search.engine import StudyEngine
-from mer.study.search.reports import Report
+from mer.study.search.slots import Slots
+from trainables.wire import Report
 
 
 class _NoState:
@@ -29,25 +29,20 @@ class _NoState:
 
 
 class EngineSearcher(_NoState, Searcher):
-    """Hands out trials."""
+    """Hands out slots: one Ray trial each."""
 
-    def __init__(self, engine: StudyEngine, slot_of: Callable[..., dict[str, Any]]) -> None:
+    def __init__(self, slots: Slots) -> None:
         super().__init__()
-        self.engine, self.slot_of = engine, slot_of
-        self.numbers: dict[str, int] = {}
+        self.slots = slots
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        following = self.engine.next_trial()
-        if following is None:  # FINISHED is final, and a trial that runs now may have to be handed out again
-            return Searcher.FINISHED if self.engine.over else None
-        assignment, config = following
-        self.numbers[trial_id] = assignment.number
-        return self.slot_of(assignment, config)
+        slot = self.slots.fill(trial_id)
+        if slot is None:  # FINISHED is final, and a trial that runs now may have to be handed out again
+            return Searcher.FINISHED if self.slots.engine.over else None
+        return slot.wire()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self.numbers.pop(trial_id, None)
-        if error and number is not None:
-            self.engine.lost(number)
+        self.slots.close(trial_id, lost=error)
 
     def save(self, checkpoint_path: str) -> None:
         return None
@@ -57,16 +52,15 @@ class EngineSearcher(_NoState, Searcher):
 
 
 class EngineScheduler(_NoState, FIFOScheduler):
-    """Takes in reports and stops what is over."""
+    """Takes in reports and stops a slot once none of its members goes on."""
 
-    def __init__(self, engine: StudyEngine) -> None:
+    def __init__(self, slots: Slots) -> None:
         super().__init__()
-        self.engine = engine
+        self.slots = slots
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        # Ray flattens nested results: the report's fields arrive as 'report/number', ...
-        report = Report(**{key.removeprefix("report/"): result[key] for key in result if key.startswith("report/")})
-        return TrialScheduler.STOP if self.engine.record(report) else TrialScheduler.CONTINUE
+        reports = [Report(**report) for report in result["reports"]]
+        return TrialScheduler.STOP if self.slots.record(trial.trial_id, reports) else TrialScheduler.CONTINUE
 
 
 class Heartbeat(_NoState, Callback):

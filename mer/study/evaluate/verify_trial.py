@@ -17,8 +17,7 @@ from mer.study.folder.artifacts import read_history
 from mer.study.folder.environment import describe_environment
 from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, trial_folder, trial_numbers
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
-from mer.study.search.reports import Row
-from mer.training import build_run
+from mer.training import Row, build_run
 from trainables.shared_features import as_training_data, read_table
 
 _TIMES = ("seconds", "timestamp_ms")

@@ -19,7 +19,7 @@ from mer.checkpoints import read_card
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, DEV_PREDICTIONS, HISTORY, PER_CLASS
-from mer.study.search.reports import Row
+from mer.training import Row
 from mer.training.metrics import Scores
 from trainables.trial_files import BEST, LAST
 

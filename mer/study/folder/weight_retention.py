@@ -19,10 +19,11 @@ from mer.checkpoints.header import sidecar
 from mer.errors import MerError
 from mer.study.folder.standings import Standing, rank
 from mer.study.paths import ARTIFACTS, CONFUSION, trial_folder
-from mer.study.search.reports import Outcome, Row
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
+from mer.training import Row
 from trainables.trial_files import LAST
+from trainables.wire import Outcome
 
 _COLLECT_BYTES = 2**30  # give dropped weights back to the disk so often while a study runs
 _FREE_SHARE = 0.25  # say it aloud when the weights of a study take more than this share of what is free

@@ -17,11 +17,12 @@ from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
-from mer.study.search.ledger import Ledger
-from mer.study.search.reports import Assignment, Outcome, Report, Row
+from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
+from mer.training import Row
 from trainables.trial_files import TRACEBACK
+from trainables.wire import Outcome, Report
 
 _HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
 _LOSSES = 3  # a trial that lost its worker so many times fails: it may be what kills them

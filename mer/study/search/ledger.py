@@ -11,6 +11,7 @@ import itertools
 import math
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
 from mer.study.search.journal import WholeLines, mend_journal
-from mer.study.search.reports import Assignment, Outcome, Row
 from mer.study.search.samplers import build_sampler
 from mer.study.search.stored_trial import state_after
 from mer.study.space.params import encode
 from mer.study.space.spec import StudySpec
+from mer.training import Row
+from trainables.wire import Outcome
 
 
 class _HeldAlready:
@@ -38,6 +40,14 @@ class _HeldAlready:
 
     def release(self) -> None:
         return None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run: its number and what was drawn for it, by dotted configuration key."""
+
+    number: int
+    params: dict[str, Any]
 
 
 class Ledger:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mer.study.search.reports import Outcome
 from mer.study.space.params import decode
+from trainables.wire import Outcome
 
 State = Literal["finished", "stopped early", "failed", "interrupted", "waiting"]
 

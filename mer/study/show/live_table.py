@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.config import TrialConfig
-from mer.study.search.reports import Outcome, Row
 from mer.study.search.stored_trial import STATES, state_after
 from mer.study.show.words import run_name, show
 from mer.study.space.spec import StudySpec
+from mer.training import Row
+from trainables.wire import Outcome
 
 _REDRAW_S = 0.25
 

@@ -21,7 +21,6 @@ from mer.config import TrialConfig, flatten, nest
 from mer.files import write_json
 from mer.study.folder.artifacts import read_history, write_artifacts
 from mer.study.paths import ARTIFACTS, ENVIRONMENT, trial_folder, trial_name
-from mer.study.search.reports import Outcome, Row
 from mer.study.search.stored_trial import ENDED, params_of
 from mer.study.show.words import run_name
 from mer.study.space.spec import StudySpec
@@ -36,7 +35,9 @@ from mer.study.tracking.store import (
     TrackingStore,
     create_database,
 )
+from mer.training import Row
 from trainables.trial_files import LAST
+from trainables.wire import Outcome
 
 _NOT_METRICS = ("epoch", "timestamp_ms")
 

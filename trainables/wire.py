@@ -1,0 +1,106 @@
+"""Messages between the driver and a worker: plain dictionaries on the wire, these frozen dataclasses at both ends.
+
+A Ray trial is only a slot: a worker process that hosts members. A member is one trial number with its configuration;
+rows, endings, folders and checkpoints belong to the number, never to the slot. Today a slot hosts one member. Both
+messages list members all the same, so that a worker that trains several as one program needs no other contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mer.config import TrialConfig
+
+if TYPE_CHECKING:
+    from mer.training import Row  # torch comes along: not for those who read outcomes only
+
+Outcome = Literal["running", "finished", "cut", "nonfinite", "error", "blocked"]
+
+
+@dataclass(frozen=True)
+class MemberTask:
+    """All that a worker gets to know of one trial.
+
+    Args:
+        number: the Optuna trial number.
+        folder: absolute path of the trial's folder, where its checkpoint is if it was begun before.
+        config: the TrialConfig as JSON data; `trial_config` validates it.
+        features: modality, or TEACHER -> split -> path of the feature file.
+        decision_epochs: epochs after which the worker reports and waits for a verdict.
+    """
+
+    number: int
+    folder: Path
+    config: Mapping[str, Any]
+    features: Mapping[str, Mapping[str, str]]
+    decision_epochs: tuple[int, ...] = ()
+
+    def trial_config(self) -> TrialConfig:
+        """Validate the configuration. A worker calls this inside the trial, so that a fault fails this trial alone."""
+        return TrialConfig.model_validate(self.config)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A worker's next work.
+
+    Args:
+        members: at least one; today exactly one.
+        report_interval_s: the worker reports after the first epoch that ends later than this, or at a decision epoch.
+        threads: of torch in the worker.
+        device: cpu or cuda.
+    """
+
+    members: tuple[MemberTask, ...]
+    report_interval_s: float
+    threads: int = 1
+    device: str = "cpu"
+
+    def wire(self) -> dict[str, Any]:
+        """Return the slot as JSON-able data: Ray Tune takes it for the configuration of one of its trials."""
+        members = [
+            {**vars(task), "folder": str(task.folder), "decision_epochs": list(task.decision_epochs)}
+            for task in self.members
+        ]
+        return {**vars(self), "members": members}
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> Slot:
+        """Read what `wire` wrote. Checks no configuration, and ignores keys that Ray adds."""
+        members = tuple(
+            MemberTask(
+                int(task["number"]),
+                Path(task["folder"]),
+                task["config"],
+                task["features"],
+                tuple(task["decision_epochs"]),
+            )
+            for task in wire["members"]
+        )
+        return cls(members, wire["report_interval_s"], wire["threads"], wire["device"])
+
+
+@dataclass(frozen=True)
+class Report:
+    """New epochs of one member, and how it stands.
+
+    Args:
+        number: the Optuna trial number.
+        rows: one per epoch, oldest first; each holds `epoch` (from 1), `timestamp_ms` and metrics. After a resume the
+            first report repeats the whole history with its original timestamps.
+        outcome: running, or how the trial ended. Only the driver says `cut`. `blocked` means that the machine is at
+            fault and not the trial (a full disk): the study stops and the trial stays resumable.
+        reason: why it failed, in words.
+    """
+
+    number: int
+    rows: list[Row] = field(default_factory=list)
+    outcome: Outcome = "running"
+    reason: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        """Return the report as JSON-able data."""
+        return dict(vars(self))
