@@ -1,4 +1,4 @@
-"""Losses on the class scores: cross-entropy and focal, with class weights and logit adjustment (methods 3.1-3.3)."""
+"""Cross-entropy and focal loss on class scores, with class weights and logit adjustment (methods 3.1-3.3)."""
 
 # Suffixes: N batch rows, C classes.
 
@@ -15,12 +15,12 @@ _EFFECTIVE_BETA = 0.999
 
 
 def class_weights(counts_C: Tensor, config: ClassificationLossConfig) -> Tensor:
-    """Weight of a sample of each class.
+    """Compute the weight that a sample of each class gets in the loss.
 
-    none: 1. power: (N / (C n_c)) ** class_weight_exponent. effective: inverse effective number of samples with
-    beta = 0.999 (Cui et al. 2019), mean 1 over the classes that have samples.
+    none: 1 everywhere. power: (N / (C n_c)) ** class_weight_exponent. effective: inverse effective number of samples
+    with beta = 0.999 (Cui et al. 2019), scaled to mean 1 over the classes that have samples.
 
-    A class without training samples gets weight 0 ('none' apart): no row can ask for it, and 0 keeps it out of sums.
+    Except with 'none', a class without training samples gets weight 0, which keeps infinities out of the sums.
 
     Args:
         counts_C: training samples per class.
@@ -44,10 +44,10 @@ def class_weights(counts_C: Tensor, config: ClassificationLossConfig) -> Tensor:
 class ClassificationLoss(nn.Module):
     """Cross-entropy or focal loss (Lin et al. 2017), for training only.
 
-    Weighted rows are averaged plainly: PyTorch's weighted mean divides by the weights of the batch, so that the scale
-    of its loss would change with the batch's classes. Logit adjustment (Menon et al. 2021) adds t log prior to the
-    scores; a class without training samples counts as one sample there. Label smoothing spreads over all classes, and
-    the row keeps the weight of its own label.
+    Weighted rows are averaged by their number. PyTorch's weighted mean divides by the sum of the batch's weights
+    instead, so its scale would depend on which classes a batch holds. Logit adjustment (Menon et al. 2021) adds
+    t log prior to the scores and counts a class without training samples as one sample. Label smoothing spreads over
+    all classes; the row keeps the weight of its own label.
 
     Args:
         counts_C: training samples per class.
@@ -61,18 +61,18 @@ class ClassificationLoss(nn.Module):
         super().__init__()
         self.config = config
         prior_C = counts_C.double().clamp(min=1) / counts_C.sum()
-        # Both follow from the configuration and the data: no place in a checkpoint.
+        # not saved: both follow from the configuration and the data
         self.register_buffer("weight_C", class_weights(counts_C, config), persistent=False)
         self.register_buffer("shift_C", (config.logit_adjustment * prior_C.log()).float(), persistent=False)
 
     def forward(self, logits_NC: Tensor, y_N: Tensor) -> Tensor:
-        """Mean loss in nats, scalar fp32, of scores (N, C) and labels (N,) int64 in [0, C)."""
+        """Average the loss of scores (N, C) and labels (N,), int64 in [0, C): scalar fp32, nats."""
         with full_precision(logits_NC):
             logits_NC = logits_NC.float() + self.shift_C
             smoothing = self.config.label_smoothing
             loss_N = F.cross_entropy(logits_NC, y_N, reduction="none", label_smoothing=smoothing)
             if self.config.kind == "focal":
-                # 1 - p from log p without cancellation; above 0, where a power below 1 has a finite slope.
+                # 1 - p computed from log p without cancellation; kept above 0, where powers below 1 have a finite slope
                 miss_N = -torch.expm1(-loss_N)
                 loss_N = miss_N.clamp(min=torch.finfo(miss_N.dtype).tiny) ** self.config.focal_gamma * loss_N
             return (self.weight_C[y_N] * loss_N).mean()

@@ -1,7 +1,7 @@
 """Contrastive losses as pure functions of features, labels and prototypes (methods 1.3, 2.3, 2.4, 3.4).
 
-A row is an *anchor* when the loss looks at the others from it. A row without a positive contributes nothing; when no
-row contributes, the loss is an exact zero that is attached to the graph.
+An *anchor* is a row whose similarities to all other rows enter the loss. An anchor without a positive (another row of
+its label) contributes nothing. When no row contributes, the loss is an exact zero that still allows `backward`.
 """
 
 # Suffixes: N batch rows, C classes, D width, A anchors, M = N + C points.
@@ -27,7 +27,7 @@ def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: float) -> Tensor:
 
     Args:
         h_ND: features, any scale; y_N: labels, int64.
-        temperature: of the plain cosine, > 0.
+        temperature: divides the cosine; > 0.
     Returns: scalar, mean over anchors with at least one positive, nats.
     """
     scores_NN = cosine(h_ND, h_ND) / temperature
@@ -47,21 +47,22 @@ def prototype_contrastive_loss(
     anchors: Anchors = "batch",
     hinge: float = 0.0,
 ) -> Tensor:
-    """Supervised prototypical contrastive loss: the batch plus one extra point per class (Song et al. 2022).
+    """Contrast each utterance with the batch and one prototype per class (Song et al. 2022, SPCL).
 
-    With S = batch and prototypes, s = ((1 + cos) / 2) / temperature, P(i) the same label and N(i) the other labels:
+    Let s = ((1 + cos) / 2) / temperature between anchor i and every other point (batch rows and prototypes), P the
+    points with its label and N the others. Then
     spcl:  L_i = LSE_{P+N} s - LSE_P s, without the reference's constant log |P|, so L_i > 0;
     spdcl: L_i = LSE_N s - mean_P s, which may be negative.
 
     Args:
         h_ND: features, any scale; y_N: labels in [0, C), int64.
-        prototypes_CD: one point per class, C >= 2; gradients reach it (detach it if they must not).
+        prototypes_CD: one point per class, C >= 2; gradients reach it unless the caller detaches it.
         anchors: batch rows only, or also the prototypes that have a positive in the batch.
-        hinge: anchors with L_i at or under it are left out of the mean; 0 leaves out none of 'spcl'.
+        hinge: anchors with L_i at or below it are left out of the mean; with 0 and 'spcl' none is.
     Returns: scalar, mean over the anchors that are kept, nats.
     """
     loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD, temperature, form, anchors)
-    # "Not at or under" keeps a NaN, which must reach whoever guards the loss.
+    # ~(loss <= hinge), not loss > hinge: a NaN must stay in the loss, where the training loop detects it
     return masked_mean(loss_A, valid_A & ~(loss_A <= hinge))
 
 
@@ -74,27 +75,31 @@ def decoupled_loss(
     anchors: Anchors = "batch",
     hinge: float = 0.0,
 ) -> Tensor:
-    """The loss of APCL (methods 2.3 b): mean over anchors of max(L_i - hinge, 0), L_i as in form 'spdcl'.
+    """Average max(L_i - hinge, 0) over anchors, with L_i of form 'spdcl': APCL's loss (methods 2.3 b).
 
-    Unlike `prototype_contrastive_loss`, anchors under the hinge stay in the denominator, and no gradient reaches the
-    prototypes. Arguments and shapes as there.
+    Unlike in `prototype_contrastive_loss`, anchors below the hinge count in the mean (as 0), and no gradient reaches
+    the prototypes. Arguments and shapes are the same.
     """
     loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD.detach(), temperature, "spdcl", anchors)
     return masked_mean(F.relu(loss_A - hinge), valid_A)
 
 
 def angle_loss(anchors_CD: Tensor) -> Tensor:
-    """Spread the anchors: minus the mean angle to the nearest other anchor, seen from their centre (Yu et al. 2024).
+    """Spread the anchors around their centre (Yu et al. 2024, EACL).
 
-    -mean_i arccos(max_{j != i} cos(a_i, a_j)) in radians, to be minimised. Lowest at the regular simplex, where it is
-    -arccos(-1 / (C - 1)): 99.6 degrees for C = 7. C >= 2.
+    Minimises -mean_i arccos(max_{j != i} cos(a_i, a_j)), a centred: minus the mean angle to the nearest other anchor.
+    The minimum is the regular simplex, at -arccos(-1 / (C - 1)); for C = 7 that is an angle of 99.6 degrees.
+
+    Args:
+        anchors_CD: C >= 2 anchors.
+    Returns: scalar, radians.
     """
     anchors_CD = anchors_CD.float()
     centred_CD = anchors_CD - anchors_CD.mean(dim=0)
     own_CC = torch.eye(len(anchors_CD), dtype=torch.bool, device=anchors_CD.device)
     nearest_C = cosine(centred_CD, centred_CD).masked_fill(own_CC, -torch.inf).amax(dim=1)
-    # The slope of arccos is infinite at 1: bound the value but let the gradient through, or two anchors that nearly
-    # coincide would never be pushed apart.
+    # The slope of arccos is infinite at 1, so its argument is bounded. The gradient passes the bound unchanged:
+    # otherwise two anchors that nearly coincide would never be pushed apart.
     bounded_C = nearest_C.clamp(-1 + _ARCCOS_MARGIN, 1 - _ARCCOS_MARGIN)
     return -torch.arccos(nearest_C + (bounded_C - nearest_C).detach()).mean()
 
@@ -102,7 +107,7 @@ def angle_loss(anchors_CD: Tensor) -> Tensor:
 def _anchor_losses(
     h_ND: Tensor, y_N: Tensor, prototypes_CD: Tensor, temperature: float, form: Form, anchors: Anchors
 ) -> tuple[Tensor, Tensor]:
-    """Loss of each anchor (A,), and whether it has a positive (A,); A = N or N + C."""
+    """Compute each anchor's loss (A,) and whether it has a positive (A,); A = N or N + C."""
     points_MD = torch.cat([h_ND.float(), prototypes_CD.float()])
     labels_M = torch.cat([y_N, torch.arange(len(prototypes_CD), device=y_N.device)])
     num_anchors = len(y_N) if anchors == "batch" else len(labels_M)
@@ -112,7 +117,7 @@ def _anchor_losses(
     positive_AM = same_AM.clone().fill_diagonal_(False)
     negative_A = masked_logsumexp(scores_AM, ~same_AM)
     if form == "spcl":
-        # log((P + N) / P) = log(1 + N / P): exact where P dwarfs N, where a difference of two LSEs rounds to 0.
+        # log((P + N) / P) = log(1 + N / P): exact for P >> N, where the difference of two LSEs would round to 0
         loss_A = F.softplus(negative_A - masked_logsumexp(scores_AM, positive_AM))
     else:
         loss_A = negative_A - _mean_over(scores_AM, positive_AM)
@@ -120,5 +125,5 @@ def _anchor_losses(
 
 
 def _mean_over(scores_AM: Tensor, mask_AM: Tensor) -> Tensor:
-    """Mean of each row over the mask, (A,); 0 where the mask is empty."""
+    """Average each row over the mask, (A,); 0 where the mask is empty."""
     return scores_AM.where(mask_AM, 0.0).sum(dim=1) / mask_AM.sum(dim=1).clamp(min=1)

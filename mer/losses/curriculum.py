@@ -1,4 +1,4 @@
-"""SPCL's curriculum: which training samples an epoch is likely to use (methods 1.4)."""
+"""SPCL's curriculum: how likely an epoch is to use each training sample (methods 1.4)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mer.losses.geometry import cosine
 
 @torch.no_grad()
 def curriculum_keep_probability(h_ND: Tensor, y_N: Tensor, centers_CD: Tensor, epoch: int, epochs: int) -> Tensor:
-    """Probability of each training sample to be used in an epoch: easy samples first, hard ones last.
+    """Give each training sample a probability of being used in an epoch: easy samples early, hard ones late.
 
-    Difficulty is the cosine distance to the own class centre over the sum of the distances to all centres (Song et al.
-    2022). About half of the samples are used in any epoch. A single sample counts as the easiest.
+    The difficulty of a sample is its cosine distance to its own class centre, divided by the sum of its distances to
+    all centres (Song et al. 2022). In every epoch the probabilities average one half.
 
     Args:
         h_ND: features of all training samples; y_N: their labels, int64; centers_CD: class means.
-        epoch: counted from 0, below `epochs`.
-    Returns: (N,) fp32 in [0, 1], in the order of the samples; the caller draws a Bernoulli for each.
+        epoch: counted from 0; below `epochs`.
+    Returns: (N,) fp32 in [0, 1], in the order of the samples; the caller draws one Bernoulli number for each.
     Raises: ValueError if epoch is outside [0, epochs).
     """
     if not 0 <= epoch < epochs:

@@ -1,4 +1,4 @@
-"""What a student learns from a teacher: Hinton's KL, DIST, and TelME's feature term (methods 4). All in fp32."""
+"""Losses of a student against its teacher: Hinton's KL, DIST, TelME's feature loss (methods 4). All in fp32."""
 
 # Suffixes: N batch rows, C classes, D width of h, K width of the teacher's h.
 
@@ -12,16 +12,18 @@ from torch.nn import functional as F
 from mer.config import DistillConfig
 from mer.losses.geometry import full_precision, unit
 
-FEWEST_ROWS = 4  # terms that compare the rows of a batch say nothing with fewer
-_SHORTEST = 1e-6  # a numerically constant row or column has no direction; larger would bend those of near-even scores
+FEWEST_ROWS = 4  # losses that compare the rows of a batch are left out below this
+_SHORTEST = 1e-6  # smallest length in a correlation: a constant row has none; more would distort near-even scores
 
 
 class Lesson(NamedTuple):
-    """What the teacher says of a batch; no gradient reaches it.
+    """A teacher's outputs for a batch. No gradient reaches them.
 
     Args:
-        there_N: bool, the rows that the teacher itself could read; None: all.
-        share: of the terms' weights, up to 1 while distillation fades in.
+        logits_NC: the teacher's class scores.
+        h_NK: its representation; None for self-distillation.
+        there_N: bool, rows that the teacher could read; None: all.
+        share: warm-up factor in [0, 1] on the weights of the distillation losses.
     """
 
     logits_NC: Tensor
@@ -31,7 +33,9 @@ class Lesson(NamedTuple):
 
 
 def response_kl(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student) of class scores softened by T: sum over classes, mean over rows (Hinton et al. 2015).
+    """Compute T^2 KL(teacher || student) of class scores softened by T (Hinton et al. 2015).
+
+    The KL is summed over classes and averaged over rows.
 
     Returns: scalar, nats times T^2; 0 when the softened scores agree.
     """
@@ -44,10 +48,11 @@ def response_kl(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> T
 def dist(
     student_NC: Tensor, teacher_NC: Tensor, temperature: float, *, inter: float = 1.0, intra: float = 1.0
 ) -> Tensor:
-    """tau^2 (inter (1 - mean row correlation) + intra (1 - mean column correlation)) of probabilities.
+    """Compute tau^2 (inter (1 - mean row correlation) + intra (1 - mean column correlation)) of probabilities.
 
-    DIST, Huang et al. 2022 (arXiv 2205.10536), with the factor tau^2 of TelME. Correlations over classes say how each
-    row ranks its classes; those over rows say how each class ranks the rows, and are left out below FEWEST_ROWS rows.
+    This is DIST, Huang et al. 2022 (arXiv 2205.10536), with TelME's factor tau^2. A row's correlation compares the two
+    models' probabilities over the classes; a column's compares them over the rows of the batch, and is left out below
+    FEWEST_ROWS rows.
 
     Returns: scalar; 0 when the correlations are 1, as under any positive affine change of the probabilities.
     """
@@ -61,11 +66,12 @@ def dist(
 
 
 def similarity_kl(student_ND: Tensor, teacher_ND: Tensor, temperature: float) -> Tensor:
-    """(1/N) sum_i KL(P_i || Q_i), P = softmax(t t' / kappa), Q = softmax(t s' / kappa), t and s of unit length (TelME).
+    """Compute (1/N) sum_i KL(P_i || Q_i), TelME's feature loss.
 
-    P_i: whom of the batch the teacher's row i resembles among the teacher's rows; Q_i: among the student's.
+    P = softmax(t t' / kappa) and Q = softmax(t s' / kappa), with t the teacher's and s the student's rows at length 1:
+    P_i holds the similarities of the teacher's row i to the teacher's rows, Q_i those to the student's rows.
 
-    Args: both (N, D) of one width.
+    Args: both (N, D), of one width.
     Returns: scalar, nats.
     """
     with full_precision(student_ND):
@@ -83,11 +89,11 @@ def _row_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Distillation(nn.Module):
-    """One student's terms against its teacher.
+    """The distillation losses of one student.
 
     Args:
         width: of the student's h.
-        teacher_width: of the teacher's; another one is met by a Linear that only the feature term reads.
+        teacher_width: of the teacher's h. If it differs, a Linear projects the student's h for the feature loss.
     """
 
     def __init__(self, config: DistillConfig, width: int, teacher_width: int | None) -> None:
@@ -97,7 +103,7 @@ class Distillation(nn.Module):
         self.projection = nn.Linear(width, int(teacher_width or width)) if differs else None
 
     def forward(self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor) -> dict[str, Tensor]:
-        """Unweighted terms by name; one that has too few rows in this batch is left out."""
+        """Compute the unweighted losses by name; one that has too few rows in this batch is left out."""
         teacher_NC, teacher_NK = lesson.logits_NC, lesson.h_NK
         kept_N = lesson.there_N
         if self.config.kd_filter == "correct_only":

@@ -1,4 +1,4 @@
-"""Emotion-anchored contrastive learning (Yu et al. 2024; methods 2.4): a map shared by utterances and label words."""
+"""Emotion-anchored contrastive learning, EACL (Yu et al. 2024; methods 2.4)."""
 
 # Suffixes: N batch rows, C classes, D width.
 
@@ -14,11 +14,11 @@ from mer.losses.geometry import full_precision, similarity
 
 
 class EACL(nn.Module):
-    """The map g, the losses on mapped features, and in stage two the anchors as free parameters.
+    """A map g applied to utterances and label words, and the losses on what it gives.
 
-    Stage one trains g (and the body) so that utterances gather around the mapped label words of their emotion.
-    Stage two keeps all that fixed and trains only `adapted_anchors` (C, D), which start as the mapped label words.
-    `adapted_anchors` exists when config.stage_two_epochs > 0; `in_stage_two` is a saved buffer.
+    Stage one trains g and the model below it, so that utterances gather around the mapped label word of their emotion.
+    Stage two trains only `adapted_anchors` (C, D), which start as the mapped label words.
+    `adapted_anchors` exists if config.stage_two_epochs > 0; `in_stage_two` is a saved buffer.
     """
 
     adapted_anchors: nn.Parameter | None
@@ -33,7 +33,7 @@ class EACL(nn.Module):
         self.register_buffer("in_stage_two", torch.tensor(False))
 
     def forward(self, h_ND: Tensor, y_N: Tensor, anchors_CD: Tensor) -> tuple[Tensor, Tensor]:
-        """Stage one: contrastive loss of mapped rows and anchors (nats), and angle loss of the anchors (radians)."""
+        """Compute stage one's losses on mapped rows and anchors: contrastive (nats) and angle (radians)."""
         mapped_CD = self._map(anchors_CD)
         contrastive = prototype_contrastive_loss(
             self._map(h_ND), y_N, mapped_CD, temperature=self.temperature, anchors="all"
@@ -41,21 +41,21 @@ class EACL(nn.Module):
         return contrastive, angle_loss(mapped_CD)
 
     def adaptation_loss(self, h_ND: Tensor, y_N: Tensor) -> Tensor:
-        """Stage two: cross-entropy of the anchor scores, whose gradient reaches `adapted_anchors` alone."""
+        """Compute stage two's loss: cross-entropy of the anchor scores. Only `adapted_anchors` gets its gradient."""
         with torch.no_grad():
             mapped_ND = self._map(h_ND)
         return F.cross_entropy(similarity(mapped_ND, self._adapted(), self.temperature), y_N)
 
     @torch.no_grad()
     def begin_stage_two(self, anchors_CD: Tensor) -> None:
-        """Start the adapted anchors at the mapped label words. ValueError if stage_two_epochs is 0."""
+        """Set the adapted anchors to the mapped label words. Raises: ValueError if stage_two_epochs is 0."""
         self._adapted().copy_(self._map(anchors_CD))
         self.in_stage_two.fill_(True)
 
     def anchor_scores(self, h_ND: Tensor, anchors_CD: Tensor | None) -> Tensor:
-        """((1 + cos) / 2) / temperature of mapped rows to each class's anchor, (N, C): logits for prediction.
+        """Score each class by ((1 + cos) / 2) / temperature of the mapped row to its anchor, (N, C).
 
-        In stage two the anchors are the adapted ones and anchors_CD is not read.
+        In stage two the adapted anchors are used and anchors_CD is not read.
 
         Raises: ValueError if label-word vectors are needed and missing.
         """
@@ -73,7 +73,7 @@ class EACL(nn.Module):
 
 
 def label_words(anchors_CD: Tensor | None) -> Tensor:
-    """The label-word representations, or a ValueError that says who has to give them."""
+    """Return the label-word representations (C, D). Raises: ValueError if there are none."""
     if anchors_CD is None:
         raise ValueError("loss.contrastive.kind 'eacl' needs Outputs.anchors_CD: the label words through the same body")
     return anchors_CD

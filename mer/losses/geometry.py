@@ -1,4 +1,4 @@
-"""The arithmetic every prototype loss shares: directions, cosines, class means, masked log-sum-exp. All in fp32."""
+"""Unit vectors, cosines, class means and masked sums that the contrastive losses share. All in fp32."""
 
 # Suffixes: N batch rows, M compared points, C classes, D width.
 
@@ -12,30 +12,30 @@ _SHORTEST = 1e-8
 
 
 def full_precision(like: Tensor) -> torch.autocast:
-    """Autocast off on the device of `like`: at temperature 0.05, exp(-1/t) is 0 in half precision (methods 1.6)."""
+    """Turn autocast off: at temperature 0.05, exp(-1/t) is 0 in half precision (methods 1.6)."""
     return torch.autocast(like.device.type, enabled=False)
 
 
 def unit(x_ND: Tensor) -> Tensor:
-    """Rows at length 1, fp32. A row of zeros stays zero and gets no gradient, instead of one of size 1/eps."""
+    """Scale rows to length 1, fp32. A row of zeros stays zero and gets no gradient (1/eps would be huge)."""
     x_ND = x_ND.float()
     length_N1 = x_ND.norm(dim=-1, keepdim=True)
     return x_ND / length_N1.where(length_N1 > _SHORTEST, torch.inf)
 
 
 def cosine(a_ND: Tensor, b_MD: Tensor) -> Tensor:
-    """Cosine of every row of a with every row of b, (N, M) in [-1, 1] up to rounding; 0 for a row of zeros."""
+    """Compute the cosine of every row of a with every row of b, (N, M) in [-1, 1]; 0 for a row of zeros."""
     with full_precision(a_ND):
         return unit(a_ND) @ unit(b_MD).T
 
 
 def similarity(a_ND: Tensor, b_MD: Tensor, temperature: float) -> Tensor:
-    """((1 + cos) / 2) / temperature, (N, M): half the slope of SupCon's cos / temperature (methods 1.3)."""
+    """Compute ((1 + cos) / 2) / temperature, (N, M): half the slope of SupCon's cos / temperature (methods 1.3)."""
     return (1 + cosine(a_ND, b_MD)) / (2 * temperature)
 
 
 def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Mean row of each class (C, D) fp32, zero for a class that is absent, and rows per class (C,) int64."""
+    """Average the rows of each class: (C, D) fp32, zero for an absent class; and count them: (C,) int64."""
     member_NC = F.one_hot(y_N, num_classes)
     count_C = member_NC.sum(0)
     with full_precision(x_ND):
@@ -43,10 +43,10 @@ def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int) -> tuple[Tensor, Te
 
 
 def masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
-    """log sum exp of each row over the places where the mask is True, (N,); -inf without gradient where none is."""
+    """Compute each row's log-sum-exp where the mask is True, (N,); -inf without gradient for an empty mask."""
     return scores_NM.masked_fill(~mask_NM, -torch.inf).logsumexp(dim=1)
 
 
 def masked_mean(values_N: Tensor, mask_N: Tensor) -> Tensor:
-    """Mean over the places where the mask is True; an exact zero attached to the graph where there is none."""
+    """Average the values where the mask is True; for an empty mask an exact zero that still allows `backward`."""
     return values_N.where(mask_N, 0.0).sum() / mask_N.sum().clamp(min=1)

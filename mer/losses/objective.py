@@ -1,4 +1,4 @@
-"""What a training step minimises: the classification loss and, by configuration, one contrastive loss."""
+"""The loss of a training step: the classification loss and, by configuration, one contrastive loss."""
 
 # Suffixes: N batch rows, C classes, D width of h.
 
@@ -19,25 +19,25 @@ from mer.losses.prototypes import AdaptivePrototypes, ClassPools
 
 
 class Outputs(NamedTuple):
-    """What a model returns for a batch."""
+    """Outputs of a model for a batch, as the objectives read them."""
 
-    h_ND: Tensor  # representation the contrastive losses act on
+    h_ND: Tensor  # representation that the contrastive losses act on
     logits_NC: Tensor  # class scores
-    anchors_CD: Tensor | None = None  # label words through the same body, for EACL only
-    lesson: Lesson | None = None  # what a teacher says of these rows, for students only
+    anchors_CD: Tensor | None = None  # representation of the label words by the same model; EACL only
+    lesson: Lesson | None = None  # outputs of a teacher for these rows; students only
     students: Mapping[str, tuple[Tensor, Outputs]] = {}  # modality -> (rows it can read, its outputs for them)
 
 
 class Objective(nn.Module):
-    """Classification loss alone, and the base of the others.
+    """The classification loss alone, and the base class of all objectives.
 
-    The order of a step: forward, backward, optimiser step, `after_step`. `start_epoch` comes before the first step of
-    each epoch. All state is in parameters and saved buffers. Some forwards draw random numbers (SPCL) and all speak of
-    training (logit adjustment): do not use one to measure dev loss.
+    Order of calls: `start_epoch` before the first step of an epoch; in each step forward, backward, optimiser step,
+    `after_step`. All state is in parameters and saved buffers. Do not measure a dev loss with an objective: some draw
+    random numbers (SPCL), and logit adjustment is for training only.
     """
 
-    needs_centers = False  # does start_epoch want the class means of all training features?
-    stage_two_epochs = 0  # last epochs of training that follow begin_stage_two
+    needs_centers = False  # start_epoch needs the class means of all training features
+    stage_two_epochs = 0  # number of last epochs that train the anchors only
 
     def __init__(self, config: LossConfig, counts_C: Tensor) -> None:
         super().__init__()
@@ -45,31 +45,31 @@ class Objective(nn.Module):
         self.weights = {"classification": 1.0}
 
     def forward(self, outputs: Outputs, y_N: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss to backpropagate (scalar fp32), and its unweighted parts by name, detached."""
+        """Compute the loss to backpropagate (scalar fp32), and its unweighted parts by name, detached."""
         parts = self.parts(outputs, y_N)
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return total, {name: part.detach() for name, part in parts.items()}
 
     def parts(self, outputs: Outputs, y_N: Tensor) -> dict[str, Tensor]:
-        """The losses whose sum, weighted with `weights`, is the total."""
+        """Compute the unweighted losses by name; `weights` weighs them in the total."""
         return {"classification": self.classification(outputs.logits_NC, y_N)}
 
     def start_epoch(self, centers_CD: Tensor | None) -> None:
-        """Take the class means (C, D) of all training features, where `needs_centers`."""
+        """Begin an epoch. `centers_CD`: class means of all training features if `needs_centers`, else None."""
 
     def after_step(self, outputs: Outputs, y_N: Tensor) -> None:
-        """Let prototypes learn from the batch, after its loss was taken."""
+        """Update prototypes with the batch, after the optimiser's step."""
 
     def begin_stage_two(self, anchors_CD: Tensor) -> None:
-        """Switch to anchor adaptation. ValueError if there is none."""
+        """Start training the anchors only. Raises: ValueError if the objective has no anchors."""
         raise ValueError("only loss.contrastive.kind 'eacl' with stage_two_epochs > 0 has a stage two")
 
     def anchor_scores(self, outputs: Outputs) -> Tensor:
-        """Logits (N, C) from the nearest anchor. ValueError if there are no anchors."""
+        """Score each class by its anchor, (N, C). Raises: ValueError if the objective has no anchors."""
         raise ValueError("anchor scores need loss.contrastive.kind 'eacl'")
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """The objective's own parameters by name, each in one group; groups without parameters are left out."""
+        """Return the objective's own parameters by group name; groups without parameters are left out."""
         return {}
 
 
@@ -109,7 +109,7 @@ class SPCLObjective(Objective):
         return {**super().parts(outputs, y_N), "contrastive": contrastive}
 
     def start_epoch(self, centers_CD: Tensor | None) -> None:
-        """Empty the pools down to the class centres. ValueError without centres."""
+        """Empty the pools and put the class centre into each. Raises: ValueError without centres."""
         if centers_CD is None:
             raise ValueError("loss.contrastive.kind 'spcl' starts an epoch from class centres, got None")
         self.pools.reset(centers_CD)
@@ -189,7 +189,7 @@ class EACLObjective(Objective):
 
 
 def build_objective(config: LossConfig, *, width: int, counts_C: Tensor, anchors_CD: Tensor | None = None) -> Objective:
-    """The objective a configuration asks for.
+    """Build the objective that a configuration asks for.
 
     Args:
         width: of h.

@@ -1,4 +1,4 @@
-"""Where prototypes come from: SPCL's pools of past features, and APCL's moving orthonormal rows."""
+"""Prototypes of the classes: SPCL's pools of past features, and APCL's moving orthonormal rows."""
 
 # Suffixes: B batch rows, C classes, D width, Q pool size, K support size.
 
@@ -17,7 +17,7 @@ _SMALLEST_SINGULAR_VALUE = 1e-4
 
 
 class ClassPools(nn.Module):
-    """The last features of each class, at most Q of them, evicted at random (Song et al. 2022; methods 1.2).
+    """At most Q past features of each class; random ones leave a full pool (Song et al. 2022; methods 1.2).
 
     Buffers (all saved): pool (C, Q, D) fp32 whose first count[c] rows of class c are filled, count (C,) int64,
     center (C, D). Random draws come from torch's global generator.
@@ -35,7 +35,7 @@ class ClassPools(nn.Module):
 
     @torch.no_grad()
     def reset(self, center_CD: Tensor) -> None:
-        """Empty the pools; each starts with one member, the class centre of all training features."""
+        """Empty the pools, then put one member into each: the class centre of all training features, (C, D)."""
         self.center.copy_(center_CD)
         self.pool.zero_()
         self.pool[:, 0] = self.center
@@ -43,9 +43,9 @@ class ClassPools(nn.Module):
 
     @torch.no_grad()
     def prototypes(self, support_size: int, small_pool: Literal["available", "center"] = "available") -> Tensor:
-        """Mean of K = support_size random members of each pool, (C, D) fp32, no gradient.
+        """Average K = support_size random members of each pool: (C, D) fp32, without gradient.
 
-        A pool with fewer members gives the mean of what it has ('available') or the class centre ('center'); an empty
+        A pool with fewer members gives the mean of those it has ('available') or the class centre ('center'); an empty
         pool gives the class centre.
 
         Raises: ValueError if support_size exceeds the pool size.
@@ -65,9 +65,9 @@ class ClassPools(nn.Module):
 
     @torch.no_grad()
     def push(self, h_BD: Tensor, y_B: Tensor) -> None:
-        """Add detached features to the pools of their classes.
+        """Add features (B, D), detached, to the pools of their classes.
 
-        Where old and new members of a class are more than Q, a uniformly random Q of them stay.
+        If old and new members of a class exceed Q, a uniformly random Q of them stay.
         """
         num_classes, pool_size, _ = self.pool.shape
         of_class_CB = torch.arange(num_classes, device=y_B.device).unsqueeze(1) == y_B
@@ -77,8 +77,8 @@ class ClassPools(nn.Module):
         stays_CX = torch.zeros_like(exists_CX).scatter_(1, winners_CQ, True) & exists_CX
         old_CQ, new_CB = stays_CX.split([pool_size, len(y_B)], dim=1)
 
-        # The r-th new member takes the r-th slot that is empty or evicted: survivors do not move. Without overflow
-        # nothing is evicted, so slots fill up in order; with it, exactly all open slots are taken.
+        # The r-th new member takes the r-th slot that is empty or was vacated; the other members keep their slots.
+        # Without overflow nobody leaves and slots fill in order; with overflow exactly all open slots are taken.
         open_slots_CQ = old_CQ.int().argsort(dim=1, stable=True)
         slot_CB = open_slots_CQ.gather(1, (new_CB.cumsum(dim=1) - 1).clamp(min=0, max=pool_size - 1))
         row_B = torch.arange(len(y_B), device=y_B.device)
@@ -93,7 +93,7 @@ class ClassPools(nn.Module):
 class AdaptivePrototypes(nn.Module):
     """Unit prototypes that follow the class means with momentum and stay orthogonal (methods 2.3 a, ours).
 
-    Buffers (all saved): mu (C, D), momentum (C, D), seen (C,) int64 = updates that held the class.
+    Buffers (all saved): mu (C, D), momentum (C, D), seen (C,) int64, the number of updates with rows of the class.
 
     Args:
         beta, gamma: step gain and momentum decay.
@@ -128,7 +128,7 @@ class AdaptivePrototypes(nn.Module):
         elif init_CD.shape != (num_classes, width):
             raise ValueError(f"label vectors must be {(num_classes, width)} (C, D), got {tuple(init_CD.shape)}")
         else:
-            # Gram-Schmidt would favour the first classes from the start.
+            # polar, not Gram-Schmidt, which would change the last classes most
             mu_CD = _project(unit(init_CD.detach()), "none" if orthogonalize == "none" else "polar")
         self.register_buffer("mu", mu_CD)
         self.register_buffer("momentum", torch.zeros(num_classes, width))
@@ -136,7 +136,7 @@ class AdaptivePrototypes(nn.Module):
 
     @torch.no_grad()
     def update(self, h_BD: Tensor, y_B: Tensor) -> None:
-        """One step towards the mean direction of each class in the batch; absent classes move by projection only."""
+        """Move prototypes towards their class's mean direction in the batch; absent classes are only projected."""
         mean_CD, count_C = class_means(unit(h_BD), y_B, len(self.mu))
         present_C1 = (count_C > 0).unsqueeze(1)
         momentum_CD = self.gamma * self.momentum + self.beta * (mean_CD - self.mu)
@@ -146,7 +146,7 @@ class AdaptivePrototypes(nn.Module):
 
 
 def _project(rows_CD: Tensor, how: Orthogonalize) -> Tensor:
-    """Rows made orthonormal; left as they are where that is ill-defined (a singular value < 1e-4)."""
+    """Make the rows orthonormal; leave them unchanged if a singular value is below 1e-4 (ill-defined)."""
     if how == "none":
         return unit(rows_CD)
     with full_precision(rows_CD):
@@ -156,4 +156,4 @@ def _project(rows_CD: Tensor, how: Orthogonalize) -> Tensor:
         if how == "polar":
             return left_CC @ right_CD
         q_DC, r_CC = torch.linalg.qr(rows_CD.T)
-        return (q_DC * r_CC.diagonal().sign()).T  # QR leaves signs open; without this, prototypes flip
+        return (q_DC * r_CC.diagonal().sign()).T  # QR leaves signs open; fixing them keeps prototypes from flipping

@@ -1,4 +1,4 @@
-"""What students minimise: each its own classification, contrastive and distillation terms; together, their sum."""
+"""Objectives of distillation: of one student, and of several beside their fusion."""
 
 # Suffixes: N batch rows, C classes, D width of h.
 
@@ -14,11 +14,11 @@ from mer.losses.objective import Objective, Outputs
 
 
 class StudentObjective(Objective):
-    """ce_weight L_cls + contrastive + a L_response + b L_feature: an objective with a teacher beside it.
+    """ce_weight L_cls + contrastive + response_weight L_response + feature_weight L_feature.
 
     Args:
         base: classification and contrastive loss.
-        distillation: the terms against the teacher.
+        distillation: the losses against the teacher.
     """
 
     def __init__(self, base: Objective, distillation: Distillation) -> None:
@@ -46,10 +46,12 @@ class StudentObjective(Objective):
 
 
 class StudentsObjective(Objective):
-    """w_F L_fused + sum_m w_m L_m. Parts of a student are named `part_modality`; L_fused is classification alone.
+    """fused_weight L_fused + sum over students of weight L_m. L_fused is a classification loss alone.
+
+    Parts of a student are named `part_modality`.
 
     Args:
-        fused: of the fused head.
+        fused: objective of the fused head.
         students: modality -> its objective.
     """
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters by peft: which linear layers get one, and the folder that peft itself can load (methods 6.3)."""
+"""LoRA adapters by peft: which linear layers get one, and the files that peft itself can load (methods 6.3)."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ TARGETS = {
     "videomae": ("query", "key", "value", "dense"),
     "vivit": ("q_proj", "k_proj", "v_proj", "o_proj"),
 }
-# Layers whose weights the family reads without calling them: an adapter around one would look like LoRA and never run.
+# Linear layers that these families never call (they read the weights directly): an adapter there would never run.
 BYPASSED = {"wavlm": ("q_proj", "k_proj", "v_proj", "out_proj")}
-_NAME = "default"  # peft's of the only adapter
+_NAME = "default"  # peft's name of the only adapter
 _PEFT_PREFIX = "base_model.model."
 
 
 def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning, *, modality: str = "text") -> None:
-    """Put adapters on the linear layers inside `layers`, which are named as in `model`. Draws random numbers.
+    """Put adapters on linear layers inside `layers` (name in `model` -> module). Draws random numbers.
 
-    Afterwards the adapters alone require gradients. Raises: MerError when a target names nothing.
+    Afterwards only the adapters require gradients. Raises: MerError if a target names no layer.
     """
     from peft import inject_adapter_in_model
 
@@ -53,7 +53,7 @@ def add_adapters(model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning, 
 def target_modules(
     model: Any, layers: Mapping[str, nn.Module], lora: LoraTuning, *, modality: str = "text"
 ) -> list[str]:
-    """Full names of the linear layers that get an adapter. Raises: MerError."""
+    """List the full names of the linear layers that get an adapter. Raises: MerError if a target is not usable."""
     linear = [
         f"{prefix}.{name}"
         for prefix, layer in layers.items()
@@ -90,10 +90,10 @@ def target_modules(
 
 
 def refuse_idle(weights: Mapping[str, nn.Parameter], *, modality: str = "text") -> None:
-    """After one backward pass of an untrained model: does a gradient reach everything that is to be trained?
+    """Check after one backward pass of an untrained model that every weight to be trained has a gradient.
 
-    Some families read the weight of a linear layer and never call it: an adapter around it would never learn, and
-    nobody would notice. B matrices start at zero, so those of A get a gradient of zero at first.
+    An adapter around a layer that its family never calls would stay as it is, unnoticed. The A matrices are exempt
+    from a gradient of exactly 0: B starts at zero, so theirs is 0 in the first step.
 
     Raises: MerError naming the weights that would not learn.
     """
@@ -114,7 +114,10 @@ def refuse_idle(weights: Mapping[str, nn.Parameter], *, modality: str = "text") 
 
 
 def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A model's weights, apart: adapters under peft's names, and the rest. Args: prefix: of the backbone's names."""
+    """Split a model's weights into adapters, under peft's names, and the rest.
+
+    Args: prefix: with which the names of the backbone's weights begin.
+    """
     adapter, rest = {}, {}
     for name, tensor in tensors.items():
         if name.startswith(prefix) and ".lora_" in name:
@@ -125,7 +128,7 @@ def peft_tensors(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, 
 
 
 def from_peft_tensors(adapter: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The inverse: names as our models have them."""
+    """Rename adapters from peft's names to those in our models: the inverse of `peft_tensors`."""
     found = {}
     for name, tensor in adapter.items():
         layer, _, kind = name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")
@@ -134,15 +137,20 @@ def from_peft_tensors(adapter: Mapping[str, Tensor], prefix: str) -> dict[str, T
 
 
 def _saved(name: str) -> str:
-    """peft's name of a weight in a file: without the adapter's; of DoRA's magnitudes without 'weight' too."""
+    """Shorten a name as peft does in files: no adapter name, and no '.weight' behind DoRA's magnitude vectors."""
     short = name.replace(f".{_NAME}.", ".")
     return short.removesuffix(".weight") if short.endswith("lora_magnitude_vector.weight") else short
 
 
 def peft_config(adapter: Mapping[str, Tensor], lora: LoraTuning, backbone: str, *, modality: str = "text") -> str:
-    """adapter_config.json, as text. Args: adapter: under peft's names. backbone: name of the model it belongs to."""
+    """Write adapter_config.json as text.
+
+    Args:
+        adapter: weights under peft's names.
+        backbone: name of the model that the adapters belong to.
+    """
     modules = sorted({name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")[0] for name in adapter})
-    # With a task, peft's model takes token ids; without one, whatever its base model takes.
+    # with a task type peft's model takes token ids; without one, the inputs of its base model
     task = "FEATURE_EXTRACTION" if modality == "text" else None
     config = _lora_config(lora, modules, base_model_name_or_path=backbone, inference_mode=True, task_type=task)
     words = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
@@ -166,9 +174,9 @@ def _lora_config(lora: LoraTuning, modules: list[str], **options: Any) -> Any:
 
 @torch.no_grad()
 def merge_adapters(model: Any) -> dict[str, Tensor]:
-    """Add every adapter into its layer, in place: only for a model whose base weights are nobody else's.
+    """Add every adapter to the weight of its layer, in place. The model must not share its base weights.
 
-    Returns: the weights of these layers under the names that they have without adapters.
+    Returns: the changed weights, under the names that they have without adapters.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 

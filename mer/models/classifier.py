@@ -1,4 +1,4 @@
-"""Encoder features -> representation h -> class scores: what all models share, and the model of one modality.
+"""Encoder features -> representation h -> class scores: the base of all models, and the model of one modality.
 
 Shape suffixes: N utterances, L stored layers, D encoder width, H width of h, C classes.
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
 
 _CHUNK_ROWS = 2048
-_SMALLEST_SD = 1e-3  # relative to |mean| or 1: features are half precision, a smaller spread is rounding, not signal
+_SMALLEST_SD = 1e-3  # relative to max(|mean|, 1): features are half precision, so a smaller spread is rounding
 
 
 class InputNorm(nn.Module):
-    """Bring features to a common scale, by statistics of the training split or per row."""
+    """Scale features by mean and sd of the training split, by LayerNorm, or not at all."""
 
     def __init__(self, kind: str, layers: int, width: int) -> None:
         super().__init__()
@@ -36,9 +36,12 @@ class InputNorm(nn.Module):
             self.norm = nn.LayerNorm(width)
 
     def fit(self, features_NLD: np.ndarray, layers: list[int], rows_N: np.ndarray | None = None) -> None:
-        """Take mean and sd from training features, in chunks: the array is shared and never copied whole.
+        """Compute mean and sd of training features, in chunks, since the array is shared and must not be copied whole.
 
-        Args: rows_N: numbers of the rows that are there; None: all. With none of them the scale stays as it is.
+        Args:
+            features_NLD: features of the training split.
+            layers: hidden states that are read.
+            rows_N: numbers of the rows to use; None: all. An empty list leaves the scale at 1.
         """
         rows = np.arange(len(features_NLD)) if rows_N is None else rows_N
         if self.kind != "standardize" or not len(rows):
@@ -60,7 +63,7 @@ class InputNorm(nn.Module):
 
 
 class LayerMix(nn.Module):
-    """Several hidden states become one vector: side by side, averaged, or averaged with learned weights."""
+    """Make one vector of several hidden states: side by side, averaged, or averaged with learned weights."""
 
     def __init__(self, kind: str, layers: int) -> None:
         super().__init__()
@@ -80,12 +83,11 @@ class LayerMix(nn.Module):
 
 
 class Classifier(nn.Module):
-    """h and the linear classifier on it; subclasses say how features become the vector that h is made of.
+    """h and the linear classifier on it. Subclasses say how features become the vector that h is made of.
 
     Args:
-        probe: the classifier reads detached h.
-        encoders: modality -> an encoder that is trained too, where its features are not cached. Of its weights, only
-            those that are trained are part of the state.
+        probe: the classifier reads detached h, so its loss does not train h.
+        encoders: modality -> encoder that is trained too. The state holds only those of its weights that are trained.
     """
 
     class_centers_CH: Tensor
@@ -97,11 +99,11 @@ class Classifier(nn.Module):
 
     @property
     def tuned(self) -> dict[str, Any]:
-        """The encoders that are trained, by modality."""
+        """Encoders that are trained, by modality."""
         return dict(self.encoders.items())
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """All but those of the encoders."""
+        """All parameters but those of the encoders."""
         return (weight for name, weight in self.named_parameters() if ENCODERS not in name.split("."))
 
     def encoded(self, modality: str, x: Any) -> Tensor:
@@ -109,13 +111,13 @@ class Classifier(nn.Module):
         return self.encoders[modality].pooled(x) if modality in self.encoders else x  # type: ignore[operator]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """What `state_dict` gave. Raises: RuntimeError when a weight is missing, or is none of this model's."""
+        """Load what `state_dict` gave. Raises: RuntimeError if a weight is missing or is not of this model."""
         if wrong := sorted(self.state_dict().keys() ^ state_dict.keys()):
             raise RuntimeError(f"{len(wrong)} weights are missing or unknown, e.g. {wrong[0]}")
         return super().load_state_dict(state_dict, strict=False)
 
     def build_head(self, config: HeadConfig, mixed: int, classes: int) -> None:
-        """Blocks from the mixed vector to h, dropout, classifier, class centres."""
+        """Create the blocks from a vector of width `mixed` to h, the dropout, the classifier and the class centres."""
         self.input_dropout = nn.Dropout(config.input_dropout)
         blocks: list[nn.Module] = []
         for block in range(config.depth if config.hidden else 0):
@@ -128,24 +130,24 @@ class Classifier(nn.Module):
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H): what the classifier reads and contrastive losses shape."""
+        """Compute h (N, H), which the classifier reads and contrastive losses act on."""
         raise NotImplementedError
 
     def classify(self, h_NH: Tensor) -> Tensor:
-        """Class scores (N, C) of h."""
+        """Compute class scores (N, C) of h."""
         return self.classifier(self.dropout(h_NH.detach() if self.probe else h_NH))
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(h (N, H), class scores (N, C)). Arguments as in `represent`."""
+        """Compute h (N, H) and class scores (N, C). Arguments as in `represent`."""
         h_NH = self.represent(x, present_N)
         return h_NH, self.classify(h_NH)
 
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Further weighted loss terms of the last training batch, and numbers to log."""
+        """Return further losses of the last training batch, already weighted, and numbers to log."""
         return {}, {}
 
     def center_scores(self, h_NH: Tensor, temperature: float) -> Tensor:
-        """Cosine to each class centre over `temperature`, usable as class scores (N, C)."""
+        """Score each class by the cosine to its centre, divided by `temperature`, (N, C)."""
         return F.normalize(h_NH, dim=1) @ F.normalize(self.class_centers_CH, dim=1).T / temperature
 
 
@@ -158,7 +160,7 @@ class UtteranceClassifier(Classifier):
         width: encoder width D.
         classes: C.
         probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
-        encoder: one that is trained; None: features are given.
+        encoder: an encoder that is trained too; None: the model is given features.
     """
 
     def __init__(
@@ -178,13 +180,13 @@ class UtteranceClassifier(Classifier):
         self.build_head(config, self.layer_mix.width(layers, width), classes)
 
     def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
-        """Take the statistics of the input norm from the given training rows."""
+        """Set the statistics of the input norm from the given training rows."""
         fit_norm(self.input_norm, split, layers, rows_N, self.tuned.get(self.modality))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.
+        """Compute h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.
 
-        Args: present_N: bool; a row that is not there is read as zeros, the average of standardised features.
+        Args: present_N: bool; an absent row is read as zeros, the average of standardised features.
         """
         mixed = self.layer_mix(self.input_norm(self.encoded(self.modality, x)))
         if present_N is not None:
@@ -193,7 +195,7 @@ class UtteranceClassifier(Classifier):
 
 
 def fit_norm(norm: InputNorm, split: Any, layers: list[int], rows_N: np.ndarray, encoder: TunedEncoder | None) -> None:
-    """Statistics of one modality's training rows; of a tuned encoder's, what it gives untrained. They stay so."""
+    """Set one modality's input norm. For a tuned encoder from its outputs before training; they are not updated."""
     if encoder is None:
         norm.fit(split.features_NLD, layers, rows_N)
     elif norm.kind == "standardize" and len(rows_N):

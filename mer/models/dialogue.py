@@ -1,11 +1,11 @@
-"""How fused utterances of one dialogue read each other.
+"""Dialogue encoders: layers through which fused utterances read others of their dialogue.
 
 Shape suffixes: N utterances, W width, D dialogues, U places of the longest dialogue (query) and K the same (key),
 H heads, P distances from FAR ahead to FAR behind.
 
-Rows come dialogue after dialogue. They are laid out side by side, (D, U, W), and padding is never read: not as a key,
-and not by a GRU, which ends where the dialogue does. So no utterance is told of another dialogue, and online none is
-told of a later utterance.
+Rows come dialogue after dialogue and are laid out as (D, U, W). Padding is never read, neither as an attention key nor
+by the GRU, which ends where the dialogue does. So no utterance reads another dialogue, and in setting online none reads
+a later utterance.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from mer.config import AttentionDialogue, GRUDialogue
 from mer.models.fusion.attention import FeedForward
 
-FAR = 16  # utterances; attention does not tell distances beyond it apart
+FAR = 16  # utterances; attention treats all larger distances alike
 
 
 class DialogueEncoder(nn.Module):
-    """Residual layers: each adds to an utterance what it takes from the others, so with no layer h is what was fused.
+    """Residual layers: each adds to an utterance what it reads from the others of its dialogue.
 
     Args:
         config: kind, direction, depth.
-        width: of the fused vectors, and of what comes out.
+        width: of the fused vectors, and of the outputs.
     """
 
     def __init__(self, config: GRUDialogue | AttentionDialogue, width: int) -> None:
@@ -41,9 +41,9 @@ class DialogueEncoder(nn.Module):
         )
 
     def forward(self, x_NW: Tensor, dialogue_N: Tensor | None) -> Tensor:
-        """The same utterances, told of their dialogues: (N, W).
+        """Let each utterance (N, W) read its dialogue; returns (N, W).
 
-        Args: dialogue_N: int64, equal for neighbouring rows of one dialogue.
+        Args: dialogue_N: int64, dialogue number of each row; rows of one dialogue are neighbours.
         Raises: ValueError without `dialogue_N`.
         """
         if dialogue_N is None:
@@ -57,13 +57,13 @@ class DialogueEncoder(nn.Module):
 
 
 def places(dialogue_N: Tensor) -> Tensor:
-    """Which places of (D, U) hold an utterance, bool; the others are padding, behind the dialogue's last."""
+    """Mark the places of (D, U) that hold an utterance, bool; the others are padding at the end."""
     counts_D = torch.unique_consecutive(dialogue_N, return_counts=True)[1]
     return torch.arange(int(counts_D.max()), device=dialogue_N.device) < counts_D[:, None]
 
 
 class GRULayer(nn.Module):
-    """x + Linear(GRU(norm x)); offline the GRU runs from both ends, each as wide as x."""
+    """x + Linear(GRU(norm x)). Offline two GRUs run, one from each end, each as wide as x."""
 
     def __init__(self, width: int, dropout: float, *, online: bool) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class GRULayer(nn.Module):
 
 
 class AttentionLayer(nn.Module):
-    """Pre-norm transformer layer over the utterances of a dialogue. Each head has a learned bias for each distance."""
+    """Pre-norm transformer layer over the utterances of a dialogue, with a learned bias per head and distance."""
 
     def __init__(self, width: int, heads: int, dropout: float, *, online: bool) -> None:
         super().__init__()
@@ -97,14 +97,14 @@ class AttentionLayer(nn.Module):
         return x_DUW + self.dropout(self.feed_forward(x_DUW))
 
     def _attend(self, x_DUW: Tensor, there_DU: Tensor) -> Tensor:
-        """Written out: the fused kernels take no bias with a gradient, and dialogues are short."""
+        """Attention written out, since the fused kernels take no bias with a gradient; dialogues are short."""
         split = self.queries_keys_values(x_DUW).unflatten(2, (3, self.heads, -1))  # (D, U, 3, H, W / H)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         place_U = torch.arange(there_DU.shape[1], device=x_DUW.device)
-        behind_UK = place_U[:, None] - place_U  # how far the key lies behind the query; below 0 it is later
+        behind_UK = place_U[:, None] - place_U  # utterances from key to query; negative for a later key
         bias_UKH = self.distance_bias(behind_UK.clamp(-FAR, FAR) + FAR)
         scores_DHUK = query @ key.mT / math.sqrt(query.shape[-1]) + bias_UKH.permute(2, 0, 1)
-        read_DUK = there_DU[:, None] | (behind_UK == 0)  # padding reads itself: of no key at all softmax makes NaN
+        read_DUK = there_DU[:, None] | (behind_UK == 0)  # padding reads itself: softmax over no key gives NaN
         if self.online:
             read_DUK = read_DUK & (behind_UK >= 0)
         taken = scores_DHUK.masked_fill(~read_DUK[:, None], -torch.inf).softmax(dim=-1) @ value
@@ -112,10 +112,10 @@ class AttentionLayer(nn.Module):
 
 
 def neighbour_bias(heads: int, *, online: bool) -> Tensor:
-    """Where attention starts: each head prefers one neighbour, (P, H). From zeros all heads would start as the mean of
-    the dialogue, and few steps on a small corpus do not lead them away from it.
+    """Initialise the distance bias so that each head prefers one neighbour, (P, H).
 
-    Online the heads prefer 1, 2, 3, ... behind; offline 1 behind, 1 ahead, 2 behind, ...
+    From zeros all heads would start as the mean of the dialogue, and the few steps of a small corpus do not change
+    that. Online the heads prefer the utterance 1, 2, 3, ... back; offline 1 back, 1 ahead, 2 back, ...
     """
     head_H = torch.arange(heads)
     preferred_H = head_H + 1 if online else (head_H // 2 + 1) * (1 - 2 * (head_H % 2))

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Joined(Classifier):
-    """A fusion of vectors, one per modality, and the head on what comes out; subclasses say what the vectors are.
+    """A fusion of one vector per modality, and the head on its output. Subclasses say how the vectors are made.
 
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
         fusion: how modalities meet.
-        dialogue: how fused utterances read others of their dialogue; unless 'none', batches have a `dialogue_B`.
-        widths: of the vectors, in the order text, audio, video.
+        dialogue: how fused utterances read others of their dialogue; batches need `dialogue_B` unless it is 'none'.
+        widths: modality -> width of its vector, in the order text, audio, video.
         classes: C.
-        probe, encoders: as of Classifier.
+        probe, encoders: as for Classifier.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class Joined(Classifier):
         self.fusion = build_fusion(fusion, widths, classes)
         self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
-        self._last: Fused | None = None  # of the last batch: auxiliary terms are asked for after the forward
+        self._last: Fused | None = None  # of the last batch, for `auxiliary`, which is called after the forward
 
     def read(self, x: Any) -> dict[str, Tensor]:
-        """One vector per modality and row of a FusedBatch."""
+        """Compute one vector (N, D_m) per modality of a FusedBatch."""
         raise NotImplementedError
 
     def join(self, parts: Mapping[str, Tensor], present_BM: Tensor, dialogue_B: Tensor | None = None) -> Tensor:
-        """h (N, H) of one vector per modality. A row without any is read as its first modality's vector."""
-        nothing_B = ~present_BM.any(dim=1)  # scored, never in the loss
+        """Compute h (N, H) of one vector per modality. A row without any modality counts as having its first one."""
+        nothing_B = ~present_BM.any(dim=1)  # such rows are scored, and are never part of a loss
         present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
         self._last = self.fusion(parts, present_BM)
         if self.dialogue is None:
@@ -66,20 +66,20 @@ class Joined(Classifier):
         return self.blocks(self.dialogue(self._last.h_BD, dialogue_B))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """h (N, H) of a FusedBatch."""
+        """Compute h (N, H) of a FusedBatch."""
         return self.join(self.read(x), x.present_BM, x.dialogue_B)
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(h (N, H), class scores (N, C)) of a FusedBatch."""
+        """Compute h (N, H) and class scores (N, C) of a FusedBatch."""
         return self.scored(self.represent(x))
 
     def scored(self, h_NH: Tensor) -> tuple[Tensor, Tensor]:
-        """h and the class scores of the batch that was joined last."""
+        """Return h and the class scores (N, C) of the batch that `join` was last given."""
         assert self._last is not None
         return h_NH, self.classify(h_NH) if self._last.logits_BC is None else self._last.logits_BC
 
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        last, self._last = self._last, None  # its graph is held by nobody when memory runs short later on
+        last, self._last = self._last, None  # lets go of the batch's graph, so that its memory can be freed
         if last is None:
             return {}, {}
         losses = dict(last.losses)
@@ -90,9 +90,11 @@ class Joined(Classifier):
 
 
 class FusedClassifier(Joined):
-    """Per modality norm and layer mix; then they are fused, told of their dialogue, and read by the head.
+    """Input norm and layer mix per modality, then fusion, dialogue encoder, head.
 
-    Args: as of Joined, and layers, width: of every modality, in the order text, audio, video.
+    Args: as for Joined, and
+        layers: modality -> number of hidden states, in the order text, audio, video.
+        width: modality -> encoder width D.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class FusedClassifier(Joined):
         self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
-        """Take the statistics of the input norms from the given training rows, of each modality where it is there."""
+        """Set the statistics of each modality's input norm from those of the given training rows that have it."""
         for modality, part in split.parts.items():
             there = rows_N if part.present_N is None else rows_N[part.present_N[rows_N]]
             norm = self.input_norms[modality]
@@ -122,7 +124,7 @@ class FusedClassifier(Joined):
             fit_norm(norm, part, layers[modality], there, self.tuned.get(modality))
 
     def read(self, x: Any) -> dict[str, Tensor]:
-        """Features at a common scale, layers mixed; a row without any modality is an average first one."""
+        """Scale features and mix layers. A row without any modality gets zeros, the average, for its first one."""
         parts = {
             modality: self.input_dropout(
                 self.layer_mixes[modality](self.input_norms[modality](self.encoded(modality, given)))

@@ -1,4 +1,4 @@
-"""What a tuned encoder is given: ragged rows as tensors, and which of them it reads together."""
+"""Batches of ragged rows for a tuned encoder, and their grouping by length."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from torch import Tensor
 
 
 class SequenceBatch(NamedTuple):
-    """Ragged rows, one after another.
+    """Ragged rows, one after another; an absent row has length 0.
 
-    `values`: ids or samples (sum of lengths,), hidden states (sum, D), or frames (sum, ...). `lengths` (B,) and `spans`
-    (B, 2), the hidden states that the pooler averages, are numpy. A row that is not there is empty.
+    Attributes:
+        values: ids or samples (sum of lengths,), hidden states (sum, D), or frames (sum, ...).
+        lengths: (B,) numpy, length of each row.
+        spans: (B, 2) numpy, first and last + 1 of the hidden states that the pooler averages.
     """
 
     values: Tensor
@@ -20,14 +22,18 @@ class SequenceBatch(NamedTuple):
     spans: np.ndarray
 
     def emptied(self) -> SequenceBatch:
-        """As many rows, none of which is there."""
+        """Return a batch with as many rows, all of them absent."""
         return SequenceBatch(self.values[:0], np.zeros_like(self.lengths), np.zeros_like(self.spans))
 
 
 def cheapest_groups(lengths: np.ndarray, most_rows: int, forward_cost: int) -> list[list[int]]:
-    """Rows sorted by length and cut into groups of at most `most_rows`, where padding and forward passes cost least.
+    """Sort rows by length and cut them into groups so that padding and forward passes cost least.
 
-    Args: forward_cost: of one more group, in hidden states.
+    Args:
+        lengths: (B,), cost of each row, in hidden states.
+        most_rows: largest size of a group.
+        forward_cost: cost of one more group, in hidden states.
+    Returns: row numbers of each group.
     """
     order = np.argsort(lengths, kind="stable")
     longest = lengths[order]

@@ -1,4 +1,4 @@
-"""Students of several modalities, and the fusion that joins what they represent (methods 4.6).
+"""Students of several modalities, and the fusion that joins their h (methods 4.6).
 
 Shape suffixes: B rows, M modalities, H width of a student's h, C classes.
 """
@@ -17,11 +17,11 @@ from mer.models.fused import Joined
 
 
 class StudentsClassifier(Joined):
-    """Every modality has a whole classifier of its own; the fused head reads their h.
+    """A complete classifier per modality, and a fused head that reads their h.
 
     Args:
-        config: of the head; the fused vector goes straight into the classifier.
-        fusion: how the students' h meet.
+        config: of the students' heads; the fused vector goes straight into its classifier.
+        fusion: how the students' h are joined.
         students: modality -> its classifier, in the order text, audio, video.
         classes: C.
         probe: as in UtteranceClassifier.
@@ -43,11 +43,11 @@ class StudentsClassifier(Joined):
 
     @property
     def tuned(self) -> dict[str, Any]:
-        """Those of the students."""
+        """Encoders that the students train, by modality."""
         return {modality: encoder for m in self.students for modality, encoder in self.student(m).tuned.items()}
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
-        """Take the statistics of each student's input norm from the training rows where its modality is there."""
+        """Set the statistics of each student's input norm from the training rows that have its modality."""
         for modality, part in split.parts.items():
             self.student(modality).fit_norm(part, layers[modality], part.present_rows)
 
@@ -57,7 +57,7 @@ class StudentsClassifier(Joined):
         return found
 
     def read(self, x: Any) -> dict[str, Tensor]:
-        """h (B, H) of every student; a row that is not there is read as an average one."""
+        """Compute h (B, H) of every student; an absent row is read as the average of its features."""
         return {
             modality: self.student(modality).represent(features, x.present_BM[:, i])
             for i, (modality, features) in enumerate(x.parts.items())

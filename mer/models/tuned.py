@@ -1,9 +1,9 @@
-"""An encoder whose upper layers are trained with the head on it (methods 6): of text, sound or pictures.
+"""A pretrained encoder of text, sound or pictures whose upper layers are trained with the head (methods 6).
 
-Weights that stay as they are, are views of the arrays they were given, which every worker of a node may share; only
-what is trained is a tensor of the model's own, and only that is saved.
+Frozen weights are views of arrays that all workers of a machine share. Trained weights are the model's own tensors, and
+only they are saved.
 
-Shape suffixes: B rows, T inputs of the longest (tokens, samples, frames), D width, L hidden states that are read.
+Shape suffixes: B rows, T inputs of the longest row (tokens, samples, frames), D width, L hidden states that are read.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from mer.features.partial import BaseWeights, PartialBackbone, base_weights
 from mer.models.adapters import add_adapters, refuse_idle
 from mer.models.sequence_batch import SequenceBatch, cheapest_groups
 
-_FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states; what starting a forward pass costs, whatever is in it
-_STATES_AT_ONCE = 4096  # padding included, where no gradient is kept
-_NORM_ROWS = 512  # utterances whose mean and sd scale the head's inputs
+_FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states: fixed cost of starting a forward pass
+_STATES_AT_ONCE = 4096  # per forward pass without gradient, padding included
+_NORM_ROWS = 512  # utterances from which the mean and sd of the head's input norm are computed
 _CHECKED_ROWS = 4
 
 
 class TunedEncoder(PartialBackbone):
-    """From tokens (or samples, frames, hidden states) to pooled hidden states (B, L, D), as a feature file holds them.
+    """From tokens, samples, frames or hidden states to pooled hidden states (B, L, D), as a feature file holds them.
 
     Args:
-        config: of the trial.
-        modality: whose encoder it is.
-        found: where the backbone lies.
-        base: its weights.
-        reads: hidden states the head reads.
+        config: configuration of the trial.
+        modality: of the encoder.
+        found: folder of the backbone.
+        base: weights of the backbone.
+        reads: numbers of the hidden states that the head reads.
         adapters: False leaves adapters out, for weights into which they were merged.
     """
 
@@ -65,7 +65,7 @@ class TunedEncoder(PartialBackbone):
             add_adapters(self.model, layers, own.lora, modality=modality)
         else:
             tuned = tuple(f"{prefix}." for prefix in layers)
-            full = own.mode == "full"  # what all layers read (position biases) is trained where all of them are
+            full = own.mode == "full"  # weights that all layers use (position biases) are trained if all layers are
             other = {True: full and own.full.embeddings, False: full and frozen == 0}
             for name, _ in list(self.model.named_parameters()):
                 if name.startswith(tuned) or other[name.startswith(self.below)]:
@@ -75,7 +75,7 @@ class TunedEncoder(PartialBackbone):
         self._still = self._untrained_parts()
 
     def _own(self, name: str) -> None:
-        """Give a weight memory of its own, and train it."""
+        """Copy a weight out of the shared arrays, and train the copy."""
         owner, _, leaf = name.rpartition(".")
         weight = self.model.get_parameter(name)
         self.model.get_submodule(owner).register_parameter(leaf, nn.Parameter(weight.detach().clone()))
@@ -88,14 +88,16 @@ class TunedEncoder(PartialBackbone):
                 f"transformers cannot recompute single layers of {family!r} ({found.name})",
                 then="set it to false, and optim.micro_batch to fewer rows: it saves memory in the same way",
             )
-        self.model.config.use_cache = False  # of decoders; transformers would say so itself, aloud
-        # It would make the embeddings' output require a gradient, and so the way back run through what is frozen.
+        self.model.config.use_cache = False  # for decoders; otherwise transformers warns and does it itself
+        # It makes the embeddings' output require a gradient, which would send the backward pass through frozen layers.
         self.model.enable_input_require_grads = lambda: None
         self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
     def _untrained_parts(self) -> list[nn.Module]:
-        """Largest modules without a trained weight or tuned layer in them. Dropout is for what learns: a frozen part
-        gives in every step what the cache would hold."""
+        """Find the largest modules without a trained weight or tuned layer in them.
+
+        They stay in eval mode, without dropout, so that their output equals what a cache would hold.
+        """
         layers = {id(layer): number for number, layer in self.numbered_layers()}
         first = min((n for n, layer in self.numbered_layers() if _learns(layer)), default=0)
         still: list[nn.Module] = []
@@ -117,17 +119,17 @@ class TunedEncoder(PartialBackbone):
         super().train(mode)
         for module in getattr(self, "_still", ()):
             module.eval()
-        for module in self.modules():  # running sums are no weights: they stay those of the backbone
+        for module in self.modules():  # running statistics are not weights: keep the backbone's
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name."""
+        """Trained weights by name."""
         return {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
 
     def state_dict(self, *args: Any, prefix: str = "", **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """What is trained, alone."""
+        """State of the trained weights only."""
         state = super().state_dict(*args, prefix=prefix, **kwargs)
         trained = {f"{prefix}{name}" for name in self.trained()}
         for name in [name for name in state if name.startswith(prefix) and name not in trained]:
@@ -135,7 +137,7 @@ class TunedEncoder(PartialBackbone):
         return state
 
     def rates(self, rate: float, decay: float) -> dict[str, tuple[float, list[nn.Parameter]]]:
-        """Groups of an optimiser: per layer its learning rate and its weights; the rest learns as the lowest layer."""
+        """Group trained weights by layer, with their learning rate; those outside the layers get the lowest layer's."""
         groups: dict[str, tuple[float, list[nn.Parameter]]] = {}
         seen: set[int] = set()
         for number, layer in reversed(self.numbered_layers()):
@@ -149,10 +151,10 @@ class TunedEncoder(PartialBackbone):
     # -- reading -----------------------------------------------------------------------------------------------
 
     def pooled(self, batch: SequenceBatch) -> Tensor:
-        """(B, L, D) float32, row by row; zeros for a row that is not there.
+        """Encode a batch: (B, L, D) float32; zeros for absent rows.
 
-        Rows of like length are read together. With a micro-batch, each such group is computed again on the way back,
-        so that the activations of one group at a time are in memory; the gradient is that of the whole batch.
+        Rows of similar length are read together. With a micro-batch each group is recomputed in the backward pass, so
+        that memory holds the activations of one group at a time. The gradient is that of the whole batch.
         """
         training = self.training and torch.is_grad_enabled()
         groups = self._groups(batch, training)
@@ -168,7 +170,7 @@ class TunedEncoder(PartialBackbone):
         return torch.cat(pieces)[torch.tensor(rows, device=batch.values.device).argsort()]
 
     def _groups(self, batch: SequenceBatch, training: bool) -> list[list[int]]:
-        """Rows of the batch that are read together."""
+        """Group the rows of the batch that are read together."""
         there = np.flatnonzero(batch.lengths)
         lengths = batch.lengths[there]
         costs = np.array([self.cost(int(length)) for length in lengths], dtype=np.int64)
@@ -183,7 +185,7 @@ class TunedEncoder(PartialBackbone):
         return [there[group].tolist() for group in found]
 
     def _padded(self, batch: SequenceBatch, starts: np.ndarray, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs (B, T, ...), which are real (B, T), and the hidden states [start, end) of the pooler (B, 2)."""
+        """Pad a group: inputs (B, T, ...), the mask of real ones (B, T), and the pooler's spans [start, end) (B, 2)."""
         values, device = batch.values, batch.values.device
         rows, longest = np.array(group), int(max(batch.lengths[row] for row in group))
         place_T = np.arange(longest)
@@ -209,21 +211,22 @@ class TunedEncoder(PartialBackbone):
 
     @torch.no_grad()
     def sample(self, split: Any, rows_N: np.ndarray) -> np.ndarray:
-        """(n, L, D) of some of the given training rows: by their mean and sd the head's inputs are scaled."""
+        """Encode some of the given training rows, (n, L, D), for the mean and sd of the head's input norm."""
         some_N = rows_N[:: len(rows_N) // _NORM_ROWS][:_NORM_ROWS] if len(rows_N) >= 2 * _NORM_ROWS else rows_N
         rows = split.chunk_rows
         pieces = [self._of_rows(split, some_N[at : at + rows]) for at in range(0, len(some_N), rows)]
         return torch.cat(pieces).cpu().numpy()
 
     def refuse_idle(self, split: Any, rows_N: np.ndarray) -> None:
-        """A backward pass of a few rows, one by one: no more memory than a step of training needs.
+        """Check with a few rows, one by one to save memory, that every trained weight gets a gradient.
 
-        Raises: MerError when a weight that is to be trained gets no gradient.
+        Raises: MerError naming the weights that get none.
         """
         for row in rows_N[:_CHECKED_ROWS]:
             pooled = self._of_rows(split, np.array([row]))
-            uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)  # a sum of squares, or a
-            (pooled * uneven_D).sum().backward()  # plain sum, would be constant after a layer norm
+            # uneven weights: after a layer norm a plain sum, or a sum of squares, is constant
+            uneven_D = torch.linspace(-1.0, 1.0, pooled.shape[-1], device=pooled.device)
+            (pooled * uneven_D).sum().backward()
         refuse_idle(self.trained(), modality=self.modality)
         self.zero_grad(set_to_none=True)
 
@@ -236,7 +239,7 @@ _DROPOUTS = ("dropout", "activation_dropout", "attention_dropout", "dropout_prob
 
 
 def _set_dropout(layer: nn.Module, rate: float) -> None:
-    """Of a layer's dropout modules, and of the rates that families keep as plain numbers and hand to functions."""
+    """Set the rate of a layer's dropout modules, and of rates that some families keep as plain numbers."""
     for module in layer.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
@@ -252,12 +255,13 @@ def _learns(module: nn.Module) -> bool:
 def build_encoder(
     config: TrialConfig, modality: str, reads: Sequence[int], base: BaseWeights | None, *, adapters: bool
 ) -> TunedEncoder:
-    """The untrained encoder of one modality. Draws random numbers.
+    """Build the untrained encoder of one modality. Draws random numbers.
 
     Args:
-        reads: hidden states the head reads.
-        base: weights of the backbone; None: they are read from its folder.
-    Raises: MerError when the backbone is not to be had, or cannot be tuned.
+        reads: numbers of the hidden states that the head reads.
+        base: weights of the backbone; None: read them from its folder.
+        adapters: False leaves adapters out, for weights into which they were merged.
+    Raises: MerError if the backbone cannot be found, or cannot be tuned.
     """
     own = config.tuned[modality]
     found = locate(own, weights=base is None)

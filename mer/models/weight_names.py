@@ -1,13 +1,13 @@
-"""Prefixes of weight names in a model and its checkpoints."""
+"""Prefixes of weight names in a model and in its checkpoints."""
 
 from __future__ import annotations
 
 from mer.config import TrialConfig
 
-ENCODERS = "encoders"  # of a classifier: its tuned encoders by modality, also in the names of their weights
+ENCODERS = "encoders"  # attribute of a classifier that holds its tuned encoders, and so part of their weights' names
 
 
 def backbone_prefix(config: TrialConfig, modality: str) -> str:
-    """What the names of a tuned backbone's weights begin with in the model; they go on as in the whole backbone."""
+    """Prefix of a tuned backbone's weights in the model; behind it come the names of the backbone itself."""
     student = f"students.{modality}." if config.distill is not None and config.fusion is not None else ""
     return f"{student}{ENCODERS}.{modality}.model."

@@ -1,8 +1,8 @@
-"""Distillation of one modality, or of several merged into one run (methods 4.6).
+"""Training of students from a teacher, one modality or several merged into one run (methods 4.6).
 
-Students share no weights, and the fused head reads their h. With `distill.mode: parallel` it reads them detached:
-then no gradient of one part reaches another, and since every student has its own random stream, its own rates and
-gradient norm, and its own best epoch, the merged run gives each of them the very bits that a run of its own gives.
+Students share no weights, and the fused head reads their h. With `distill.mode: parallel` it reads h detached, so no
+gradient of one part reaches another. Since every student also has its own random stream, learning rates, gradient norm
+and best epoch, the merged run and a run of that student alone give it the same weights, bit for bit.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from mer.training.seeding import Streams, seeded
 
 
 class DistillationRun(TrainingRun):
-    """A TrainingRun with a teacher. `data.teacher` holds what it says; no teacher runs here.
+    """A TrainingRun with a teacher, whose outputs are in `data.teacher`: no teacher runs here.
 
-    Every row of the training split is drawn, whichever modality is there, so that all students see one order; each
-    reads the rows that it can.
+    Every row of the training split is drawn, whichever modalities it has, so that all students see the same order.
+    Each student reads the rows that have its modality.
     """
 
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
@@ -82,7 +82,7 @@ class DistillationRun(TrainingRun):
         return fused._replace(students=taught), labels_B
 
     def _student_answer(self, modality: str, rows_B: np.ndarray) -> Outputs:
-        """One student's outputs for rows it can read, with what the teacher says of them."""
+        """Compute one student's outputs for rows that have its modality, with the teacher's outputs for them."""
         part = self._parts(self.data.train)[modality]
         x, _ = part.batch(rows_B, self._layers_of(modality), self.device)
         with self.streams.use(modality):
@@ -90,7 +90,7 @@ class DistillationRun(TrainingRun):
         return Outputs(h_BH, logits_BC, lesson=self._lesson(rows_B))
 
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
-        """The fused head on the students' h; detached where it may not move them."""
+        """Compute the fused head's outputs from the students' h, detached if its loss must not reach them."""
         assert isinstance(self.model, StudentsClassifier)
         apart = self.distill.mode == "parallel" or self.epoch < self.distill.warm_epochs
         parts = {}
@@ -114,13 +114,13 @@ class DistillationRun(TrainingRun):
         return Lesson(copy(told.logits_NC), copy(told.h_NK), there_B, self._share())
 
     def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
-        """Self-distillation: the fused head is the teacher."""
+        """Add the fused head's outputs as the lesson in self-distillation; otherwise return the student's unchanged."""
         if self.distill.source == "teacher":
             return student
         return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], share=self._share()))
 
     def _share(self) -> float:
-        """Of the weights of the teacher's terms in this step: up to 1 over `warmup_steps`."""
+        """Warm-up factor in (0, 1] of the distillation losses: rises to 1 over `warmup_steps`."""
         return min(1.0, (self.step_count + 1) / max(1, self.distill.warmup_steps))
 
     # -- parts -------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class DistillationRun(TrainingRun):
         return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
 
     def _trainable_rows(self) -> np.ndarray:
-        super()._trainable_rows()  # refuses a split without a single readable row
+        super()._trainable_rows()  # raises if no row of the split is readable
         return np.arange(len(self.data.train))
 
     def _build_objective(self) -> Objective:
@@ -162,7 +162,7 @@ class DistillationRun(TrainingRun):
             return StudentObjective(base, Distillation(self.distill, student.width, teacher_width))
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
-        """Per student its weights and the projection of its h; the rest is the fusion's. Named by their owner."""
+        """Group parameters by owner: each student's weights and projection; the rest is the fusion's."""
         usual = self.config.optim.head_lr
         groups: dict[str, tuple[float, Iterable[nn.Parameter]]] = {}
         for modality in self.modalities:
@@ -176,18 +176,18 @@ class DistillationRun(TrainingRun):
         return groups
 
     def _clipped_together(self) -> dict[str, list[nn.Parameter]]:
-        """Each student by itself, or one of them would decide how far the others may go."""
+        """Clip each student by itself: one common norm would couple their steps."""
         owners: dict[str, list[nn.Parameter]] = {}
         for group in self.optimizer.param_groups:
             owner = group["name"].split("_")[0]
-            learns = [p for p in group["params"] if p.grad is not None]  # none where the batch had no row for it
+            learns = [p for p in group["params"] if p.grad is not None]  # none if the batch had no row for this owner
             owners.setdefault(f"grad_norm_{owner}" if self._merged else "grad_norm", []).extend(learns)
         return {name: parameters for name, parameters in owners.items() if parameters}
 
     # -- scores ------------------------------------------------------------------------------------------------
 
     def _further_scores(self, scores: Scores) -> Row:
-        """Every student's own dev scores, and how often it says what the teacher says."""
+        """Add each student's dev scores, and how often it predicts the teacher's class."""
         if not self._merged:
             return self._agreement("", scores)
         row = super()._further_scores(scores)
@@ -210,7 +210,7 @@ class DistillationRun(TrainingRun):
         return {f"dev_teacher_agreement{suffix}": float((scores.logits_NC.argmax(axis=1) == says).mean())}
 
     def _keep_student_if_best(self, modality: str, scores: Scores) -> None:
-        """Keep the student as a run of its own would have kept it."""
+        """Keep the student at its own best epoch, as a run of its own would."""
         row = {"epoch": float(self.epoch + 1), **scores.as_metrics("dev")}
         if self.member.improves(row, modality):
             weights = prefixed("model", self._student(modality).state_dict())

@@ -1,4 +1,4 @@
-"""Trials that train encoders too: adapters or weights above the frozen layers, with the heads (methods 6)."""
+"""Runs that train encoders with the heads: adapters, or weights above the frozen layers (methods 6)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mer.training.run import TrainingRun
 
 
 class TuningRun(TrainingRun):
-    """A TrainingRun whose model holds encoders. Checkpoints hold what is trained, never the backbones.
+    """A TrainingRun whose model holds encoders. Checkpoints hold the trained weights, never the backbones.
 
     Raises: MerError when a weight that is to be trained gets no gradient.
     """
 
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
-        self.retried_from: int | None = None  # rows of a forward pass that did not fit into memory
+        self.retried_from: int | None = None  # rows per forward pass that did not fit into memory
         super().__init__(config, data, layers, device)
         self.model.eval()
         for modality, encoder in self.model.tuned.items():
@@ -35,14 +35,14 @@ class TuningRun(TrainingRun):
     # -- memory ------------------------------------------------------------------------------------------------
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
-        """A step that does not fit into memory is tried once more with half the rows per forward pass, from then on.
+        """Take a step; if it does not fit into memory, retry with half the rows per forward pass, from then on.
 
         Raises: TrialFailed when that does not fit either.
         """
         rows = min(self._micro_batch or len(rows_B), len(rows_B))
         try:
             return super()._step(rows_B)
-        except RuntimeError as fault:  # torch.OutOfMemoryError is one; on the CPU it is a plain one
+        except RuntimeError as fault:  # torch.OutOfMemoryError is a RuntimeError; the CPU raises a plain one
             if not _is_memory(fault):
                 raise
             if self.retried_from is not None or rows == 1:
@@ -81,17 +81,19 @@ class TuningRun(TrainingRun):
         return f"{found}: set optim.micro_batch lower, encoders.{modality}.recompute: true, or freeze more layers"
 
     def _further_scores(self, scores: Any) -> Row:
-        """Rows per forward pass, where memory made them fewer than the configuration says."""
+        """Add the rows per forward pass if memory made them fewer than configured."""
         row = super()._further_scores(scores)
         return row if self.retried_from is None else row | {"micro_batch": float(self._micro_batch or 0)}
 
     # -- parts -------------------------------------------------------------------------------------------------
 
     def _build_model(self) -> Any:
-        return super()._build_model().to(self.device)  # at once: the norm's statistics are a pass of the encoder
+        return (
+            super()._build_model().to(self.device)
+        )  # now, because the norm's statistics need a forward pass of the encoder
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
-        """Heads and objectives as ever; of each encoder its layers, in mode full the lower the slower."""
+        """Add a group per encoder layer to the usual groups; in mode full, lower layers have lower rates."""
         groups = super()._parameter_groups()
         for modality, encoder in self.model.tuned.items():
             own = self.config.tuned[modality]
@@ -117,5 +119,5 @@ class TunedDistillationRun(TuningRun, DistillationRun):
 
 
 def _is_memory(fault: BaseException) -> bool:
-    words = ("not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # of the CPU's allocator, of cuBLAS
+    words = ("not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # the CPU's allocator (two), cuBLAS
     return isinstance(fault, torch.OutOfMemoryError) or any(word in str(fault) for word in words)

@@ -30,15 +30,15 @@ __all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "drop_modalities"]
 
 
 def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int) -> Fusion:
-    """The fusion that `config` describes, initialised from torch's global generator.
+    """Build the fusion that `config` describes, initialised from torch's global generator.
 
-    Any one, two or three modalities will do. Cross-attention, shifting and TGMoE are guided by text; in a model without
-    text by the first modality in the order text, audio, video.
+    It takes any one, two or three modalities. Cross-attention, shifting and TGMoE are guided by text; in a model
+    without text by the first modality in the order text, audio, video.
 
     Args:
         widths: modality -> width of its features.
-        classes: C, of a fusion that classifies by itself (late).
-    Raises: ValueError when there is no modality, or one that is not known.
+        classes: C; read by late fusion, which classifies by itself.
+    Raises: ValueError if there is no modality, or an unknown one.
     """
     match config:
         case configs.ConcatFusion():

@@ -1,7 +1,7 @@
-"""Attention between the modalities of one utterance, and the two fusions that are nothing but attention (methods 5.4).
+"""Attention between the modalities of one utterance, and two fusions made of it alone (methods 5.4).
 
-Tokens are (B, M, D) with batch first. Public code hands (B, D) to the same layer, which reads it as one sequence of B
-tokens: every utterance then attends to the rest of its batch (D6).
+Tokens are (B, M, D), batch first. Public code passes (B, D) to the same layer, which takes it for one sequence of B
+tokens, so that every utterance attends to the rest of its batch (decision D6).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mer.config import CrossAttentionFusion, SelfAttentionFusion
 from mer.models.fusion.contract import Fused, Fusion
 from mer.models.fusion.inputs import PLACEHOLDER_SD, Tokens, mean_of_present
 
-_FEED_FORWARD = 2  # times the width
+_FEED_FORWARD = 2  # hidden width, as a factor of the width
 
 
 class Attention(nn.Module):
-    """Multi-head attention in which absent keys are masked; zeros where a row has no key at all.
+    """Multi-head attention that masks absent keys and returns zeros for a row without any key.
 
-    Attention weights have no dropout: among one to three tokens it would be modality dropout, which is set elsewhere.
+    Attention weights have no dropout: with one to three tokens it would act as modality dropout, a setting of its own.
 
     Args:
         may_take_nothing: adds a key and a value of zeros, so that the query decides per head how much it takes. Without
-            it a query with a single key takes all of it, whatever the query says.
+            it a query with a single key takes that value in full, whatever the query is.
     """
 
     def __init__(self, width: int, heads: int, *, may_take_nothing: bool = False) -> None:
@@ -33,14 +33,16 @@ class Attention(nn.Module):
         self.multihead = nn.MultiheadAttention(width, heads, batch_first=True, add_zero_attn=may_take_nothing)
 
     def forward(self, query_BQD: Tensor, keys_BKD: Tensor, present_BK: Tensor) -> Tensor:
-        """What the queries take from the keys, (B, Q, D)."""
+        """Compute what the queries (B, Q, D) take from the keys (B, K, D): (B, Q, D)."""
         none_B1 = ~present_BK.any(dim=1, keepdim=True)
-        masked_BK = ~(present_BK | none_B1)  # all keys of a row masked: NaN from some kernels
+        masked_BK = ~(present_BK | none_B1)  # some kernels give NaN for a row whose keys are all masked
         taken_BQD, _ = self.multihead(query_BQD, keys_BKD, keys_BKD, key_padding_mask=masked_BK, need_weights=False)
         return torch.where(none_B1[:, :, None], 0.0, taken_BQD)
 
 
 class FeedForward(nn.Sequential):
+    """LayerNorm, Linear to twice the width, GELU, Dropout, Linear back."""
+
     def __init__(self, width: int, dropout: float) -> None:
         wide = _FEED_FORWARD * width
         super().__init__(
@@ -65,7 +67,7 @@ class SelfLayer(nn.Module):
 
 
 class CrossLayer(nn.Module):
-    """Pre-norm transformer layer in which x asks and other tokens answer."""
+    """Pre-norm transformer layer with queries from x and keys from other tokens."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -83,7 +85,7 @@ class CrossLayer(nn.Module):
 class SelfAttention(Fusion):
     """Transformer layers over the modality tokens; h is a [FUSE] token, or the mean of the present tokens.
 
-    Absent: the token is masked as a key and left out of the mean, so it needs no placeholder.
+    An absent modality is masked as a key and left out of the mean, so it needs no placeholder.
     """
 
     def __init__(self, config: SelfAttentionFusion, widths: Mapping[str, int]) -> None:
@@ -106,10 +108,10 @@ class SelfAttention(Fusion):
 
 
 class CrossAttention(Fusion):
-    """The guide (text, or the first modality there is) asks, the others answer; residual on the guide.
+    """Attention from the guide (text, or the first modality) to the others, added to the guide.
 
-    Absent: the guide is a learned placeholder; another is masked as a key, and with all of them absent nothing is added
-    to the guide. A model of one modality has nothing to ask: its h is the normalised token.
+    An absent guide is replaced by a learned placeholder; another absent modality is masked as a key, and if all others
+    are absent nothing is added to the guide. In a model of one modality h is its normalised token.
     """
 
     def __init__(self, config: CrossAttentionFusion, widths: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Modalities side by side: the baseline every other fusion must beat (methods 5.1)."""
+"""Modalities side by side: the baseline for every other fusion (methods 5.1)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from mer.models.fusion.inputs import ModalityInput
 class Concat(Fusion):
     """LayerNorm per modality, side by side, then one Linear, or `depth` blocks of Linear-LayerNorm-GELU.
 
-    The first Linear is the projection of every modality, so none stands before it. Dropout comes before each Linear;
-    there is none on h, since the classifier that reads it has its own. Absent: a learned placeholder.
+    The first Linear projects all modalities at once, so there is no projection before it. Dropout comes before each
+    Linear; h has none, since the classifier that reads it has its own. A learned placeholder stands for an absent
+    modality.
     """
 
     def __init__(self, config: ConcatFusion, widths: Mapping[str, int]) -> None:

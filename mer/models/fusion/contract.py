@@ -1,10 +1,10 @@
-"""What every fusion takes and gives.
+"""The base of all fusions: what a fusion takes and gives.
 
 Shape suffixes in this package: B rows of the batch, M modalities of the model in the order of MODALITIES, K of them
 that are not the guide, D width, C classes, E experts, R rank.
 
-No layer mixes rows of the batch (decision D6), and what an absent row holds is never multiplied, only selected away:
-NaN times zero is NaN.
+No layer mixes rows of the batch (decision D6). The content of absent rows is replaced by `torch.where`, never by a
+product with zero, since it may be NaN.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Fused:
     """One batch after fusion.
 
     Args:
-        h_BD: the fused representation, float32.
-        losses: auxiliary scalars, already weighted, to be added to the loss; none in eval mode.
+        h_BD: the fused vectors, float32.
+        losses: auxiliary losses, already weighted scalars to add to the loss; none in eval mode.
         monitors: detached scalars to log.
-        logits_BC: class scores of a fusion that classifies by itself (late), else None.
-        own_logits: class scores (B, C) of each modality alone, and the rows (B,) where this pass read it: modality
-            dropout may have left out rows that are there. Late fusion only.
+        logits_BC: class scores of late fusion, which classifies by itself; else None.
+        own_logits: modality -> its own class scores (B, C), and bool (B,), the rows that it was read in: modality
+            dropout may have left out some that are present. Late fusion only.
     """
 
     h_BD: Tensor
@@ -41,12 +41,12 @@ class Fused:
 
 
 class Fusion(nn.Module):
-    """Base of all fusions: fixed order of modalities, modality dropout; subclasses say in `fuse` how they meet.
+    """Base of all fusions: fixed order of modalities, and modality dropout. Subclasses implement `fuse`.
 
     Args:
         config: its configuration.
-        widths: modality -> D of its features; one to three modalities.
-    Raises: ValueError when there is no modality, or one that is not known.
+        widths: modality -> width D_m of its features; one to three modalities.
+    Raises: ValueError if there is no modality, or an unknown one.
     """
 
     def __init__(self, config: FusionConfig, widths: Mapping[str, int]) -> None:
@@ -61,9 +61,9 @@ class Fusion(nn.Module):
         """Fuse one batch.
 
         Args:
-            parts: modality -> features (B, D_m), float32, on a common scale. Rows that are absent may hold anything.
+            parts: modality -> features (B, D_m), float32, on a common scale. Absent rows may hold anything.
             present_BM: bool, columns in the order of `self.modalities`, at least one True per row.
-        Raises: ValueError when `present_BM` has not one column per modality.
+        Raises: ValueError if `present_BM` does not have one column per modality.
         """
         if present_BM.shape[1:] != (len(self.modalities),):
             raise ValueError(f"present_BM: one column for each of {self.modalities}, got {tuple(present_BM.shape)}")
@@ -73,6 +73,7 @@ class Fusion(nn.Module):
         return replace(fused, h_BD=fused.h_BD.float())
 
     def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+        """Fuse one batch after modality dropout; arguments as in `forward`."""
         raise NotImplementedError
 
 
@@ -83,7 +84,9 @@ def drop_modalities(
 
     Args:
         present_BM: bool, columns in the order of `modalities`.
+        p: in [0, 1).
         generator: on the device of `present_BM`; None: torch's global one.
+    Returns: bool (B, M), the modalities that are left.
     """
     if p == 0:
         return present_BM

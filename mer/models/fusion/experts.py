@@ -15,14 +15,14 @@ from mer.models.fusion.router import Router, Routing, cv2_balance, expert_load, 
 
 
 class GuidedExperts(Fusion):
-    """The guide (text, or the first modality there is) asks each other modality, and chooses the experts that read all.
+    """The guide (text, or the first modality) attends to each other modality, and chooses the experts that read all.
 
         t_m = CrossAttention(guide, m);  x = [guide; t_m ...];  h = sum_e gate_e(guide) Expert_e(x)
 
-    Each stream has a single key, so attention may take nothing: without that the guide would have no say. Absent: a
-    learned placeholder, for the guide, and as the key of a stream. The router of a row without the guide reads the mean
-    of the others plus a flag. Every expert computes every row: sorting rows by expert would make a row's last digits
-    depend on how many others chose the same one (D6), and the experts are small.
+    Each stream has a single key, so its attention may take nothing; otherwise the guide would have no influence. A
+    learned placeholder stands for an absent guide and for the key of an absent modality. For a row without the guide
+    the router reads the mean of the others plus a learned vector. Every expert computes every row: with rows sorted by
+    expert, a row's last digits would depend on how many others chose the same one (D6), and experts are small.
     """
 
     def __init__(self, config: TGMoEFusion, widths: Mapping[str, int]) -> None:
@@ -58,7 +58,7 @@ class GuidedExperts(Fusion):
 
     def _streams(self, tokens_BMD: Tensor) -> Tensor:
         guide_B1D = tokens_BMD[:, :1]
-        there_B1 = torch.ones_like(guide_B1D[:, :, 0], dtype=torch.bool)  # the key of an absent one is its placeholder
+        there_B1 = torch.ones_like(guide_B1D[:, :, 0], dtype=torch.bool)  # an absent modality's key is its placeholder
         streams = [
             attention(guide_B1D, tokens_BMD[:, [i]], there_B1) for i, attention in enumerate(self.streams.values(), 1)
         ]
@@ -83,7 +83,7 @@ class GuidedExperts(Fusion):
 
 
 def _monitors(routing: Routing) -> dict[str, Tensor]:
-    """Share of the choices per expert, and the mean entropy (nats) of the router's probabilities over all experts."""
+    """Compute each expert's share of the choices, and the mean entropy (nats) of the router's probabilities."""
     log_probability_BE = routing.logits_BE.detach().log_softmax(dim=1)
     entropy = -(log_probability_BE.exp() * log_probability_BE).sum(dim=1).mean()
     load = {f"expert_load_{e}": share for e, share in enumerate(expert_load(routing.chosen_BE))}

@@ -1,4 +1,4 @@
-"""How modalities come in: absent rows are selected away, the others brought to a common scale and width."""
+"""Inputs of the fusions: absent rows replaced, the others brought to a common scale and width."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PLACEHOLDER_SD = 0.02
 
 
 class ModalityInput(nn.Module):
-    """`path` for the rows where a modality is present; elsewhere a learned placeholder, or zeros.
+    """Apply `path` to the rows where a modality is present; the others become a learned placeholder, or zeros.
 
     Args:
         path: (B, D_m) -> (B, width); finite for rows of zeros.
-        width: of what comes out.
-        placeholder: learn a vector that stands for an absent row.
+        width: of the output.
+        placeholder: learn a vector for absent rows.
     """
 
     def __init__(self, path: nn.Module, width: int, *, placeholder: bool) -> None:
@@ -26,7 +26,7 @@ class ModalityInput(nn.Module):
 
     def forward(self, x_BD: Tensor, present_B: Tensor) -> Tensor:
         there_B1 = present_B[:, None]
-        # before the path as well: a NaN behind the second `where` alone would come back as a NaN gradient
+        # `where` before the path too: with the second one alone, a NaN input would give a NaN gradient
         out_BD = self.path(torch.where(there_B1, x_BD, 0.0))
         return torch.where(there_B1, out_BD, 0.0 if self.placeholder_D is None else self.placeholder_D)
 
@@ -38,8 +38,8 @@ class Tokens(nn.Module):
         widths: modality -> D_m, in the order of the tokens.
         width: of every token.
         dropout: on the normalised features.
-        placeholders: modalities whose absent rows are a learned vector; those of the others are zeros.
-        after: makes a module for what follows the Linear, if anything.
+        placeholders: modalities whose absent rows become a learned vector; absent rows of the others become zeros.
+        after: makes the module behind the Linear; nothing by default.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Tokens(nn.Module):
         )
 
     def forward(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Tensor:
-        """Tokens (B, M, width)."""
+        """Make the tokens, (B, M, width)."""
         read = [module(parts[modality], present_BM[:, i]) for i, (modality, module) in enumerate(self.inputs.items())]
         return torch.stack(read, dim=1)
 
 
 def mean_of_present(tokens_BMD: Tensor, present_BM: Tensor) -> Tensor:
-    """Mean (B, D) of the tokens that are present; zeros where none is."""
+    """Average the tokens that are present, (B, D); zeros for a row without any."""
     there_BM1 = present_BM[:, :, None]
     return torch.where(there_BM1, tokens_BMD, 0.0).sum(dim=1) / there_BM1.sum(dim=1).clamp(min=1)

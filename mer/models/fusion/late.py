@@ -1,4 +1,4 @@
-"""Late fusion: every modality classifies alone, and their log-probabilities are averaged (methods 5.6)."""
+"""Late fusion: one classifier per modality, whose log-probabilities are averaged (methods 5.6)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Late(Fusion):
     """logits = sum_m w_m log softmax(z_m), w a softmax of learned numbers over the modalities present in the row.
 
     z_m: LayerNorm-Dropout-Linear-GELU, then Dropout-Linear. h is the mean of the present modalities before their last
-    Linear. `own_logits` are the z_m: the caller, who has the labels, adds each one's own cross-entropy. Absent: left
-    out of the average, so no placeholder.
+    Linear. `own_logits` are the z_m; the caller, who has the labels, adds the cross-entropy of each. An absent modality
+    is left out of the average, so it needs no placeholder.
     """
 
     def __init__(self, config: LateFusion, widths: Mapping[str, int], classes: int) -> None:
@@ -25,7 +25,7 @@ class Late(Fusion):
         self.tokens = Tokens({m: widths[m] for m in self.modalities}, self.width, config.dropout, after=nn.GELU)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleDict({m: nn.Linear(self.width, classes) for m in self.modalities})
-        # the only modality has weight 1: there is nothing to learn
+        # a single modality has weight 1, so there is nothing to learn
         self.weight_logits_M = nn.Parameter(torch.zeros(len(self.modalities))) if len(self.modalities) > 1 else None
 
     def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:

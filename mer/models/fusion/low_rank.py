@@ -17,8 +17,8 @@ from mer.models.fusion.inputs import Tokens
 class LowRank(Fusion):
     """out = sum_r w_r prod_m [1; x_m] W_mr + b, with x_m the modality reduced to `factor_width`.
 
-    The constant keeps the terms of one and of two modalities. Absent: x_m = 0, which leaves the factor's bias row
-    (row 0). Products of three stay in float32 also under autocast.
+    The constant 1 keeps the terms of single modalities and of pairs. An absent modality has x_m = 0, which leaves
+    row 0 of its factor, the bias. The product is computed in float32 also under autocast.
     """
 
     def __init__(self, config: LMFFusion, widths: Mapping[str, int]) -> None:
@@ -32,7 +32,7 @@ class LowRank(Fusion):
         shape = (config.rank, config.factor_width + 1, self.width)
         self.factors = nn.ParameterDict({m: nn.Parameter(torch.empty(shape)) for m in self.modalities})
         for factor_RDD in self.factors.values():
-            for slice_DD in factor_RDD:  # per rank: fans of the 3-D tensor would count the rank as a kernel size
+            for slice_DD in factor_RDD:  # per rank: the fans of the 3-D tensor would take the rank for a kernel size
                 nn.init.xavier_normal_(slice_DD)
         self.rank_weights_1R = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, config.rank)))
         self.bias_D = nn.Parameter(torch.zeros(self.width))

@@ -1,4 +1,4 @@
-"""Which experts a row is sent to, and the terms that keep a router healthy (methods 5.5). All in float32."""
+"""The router of the experts, and the losses that keep its choices balanced (methods 5.5). All in float32."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_SMALLEST_NOISE_SD = 1e-2  # keeps the smooth load, which divides by the sd, and its gradient finite
+_SMALLEST_NOISE_SD = 1e-2  # the smooth load divides by the sd: this keeps it and its gradient finite
 _NO_ZERO_DIVISION = 1e-10
 
 
 @dataclass(frozen=True)
 class Routing:
-    """Where a batch goes.
+    """The router's choices for a batch.
 
     Args:
-        gates_BE: weight of each expert; zero for those that were not chosen.
+        gates_BE: weight of each expert; zero for experts that were not chosen.
         chosen_BE: bool, top_k True per row.
-        logits_BE: what the choice was made by, noise included.
-        smooth_load_BE: probability that a new draw of the noise chooses the expert; None without noise.
+        logits_BE: scores by which the choice was made, noise included.
+        smooth_load_BE: probability that the expert is chosen when its noise is drawn again; None without noise.
     """
 
     gates_BE: Tensor
@@ -32,8 +32,8 @@ class Routing:
 class Router(nn.Module):
     """Linear gate with the `top_k` largest logits chosen; noise with a learned sd in training.
 
-    Gates are a softmax among the chosen. With top_k 1 that is 1 whatever the logit, and the loss would never teach the
-    router: the gate is then the probability among all experts (Switch Transformer). One expert: 1 either way.
+    Gates are a softmax over the chosen experts. With top_k 1 that would always be 1 and give the router no gradient, so
+    the gate is the softmax over all experts then (Switch Transformer). With one expert it is 1 either way.
     """
 
     def __init__(self, width: int, experts: int, *, top_k: int, noise: bool) -> None:
@@ -61,7 +61,7 @@ class Router(nn.Module):
 
 
 def smooth_load(clean_BE: Tensor, noisy_BE: Tensor, sd_BE: Tensor, top_k: int) -> Tensor:
-    """Probability that an expert is among the top k when its own noise is drawn again (Shazeer et al. 2017)."""
+    """Compute the probability that an expert is among the top k when its noise is drawn again (Shazeer et al. 2017)."""
     experts = clean_BE.shape[1]
     if top_k == experts:
         return torch.ones_like(clean_BE)
@@ -72,18 +72,18 @@ def smooth_load(clean_BE: Tensor, noisy_BE: Tensor, sd_BE: Tensor, top_k: int) -
 
 
 def switch_balance(chosen_BE: Tensor, probability_BE: Tensor) -> Tensor:
-    """E sum_e f_e P_e: share of the choices times mean probability; 1 when both are even."""
+    """Compute E sum_e f_e P_e: share of the choices times mean probability; 1 if both are uniform."""
     share_E = expert_load(chosen_BE).detach()
     return chosen_BE.shape[1] * (share_E * probability_BE.mean(dim=0)).sum()
 
 
 def squared_variation(total_E: Tensor) -> Tensor:
-    """Squared coefficient of variation, population variance: 0 when all are equal, also for one expert."""
+    """Compute the squared coefficient of variation with the population variance; 0 if all are equal."""
     return total_E.var(correction=0) / (total_E.mean() ** 2 + _NO_ZERO_DIVISION)
 
 
 def cv2_balance(routing: Routing) -> Tensor:
-    """Squared variation of the importance (sum of gates), plus that of the smooth load where there is noise."""
+    """Add the squared variation of the importance (sum of gates) and, with noise, that of the smooth load."""
     loss = squared_variation(routing.gates_BE.sum(dim=0))
     if routing.smooth_load_BE is not None:
         loss = loss + squared_variation(routing.smooth_load_BE.sum(dim=0))
@@ -91,10 +91,10 @@ def cv2_balance(routing: Routing) -> Tensor:
 
 
 def z_loss(logits_BE: Tensor) -> Tensor:
-    """Mean squared log-sum-exp: keeps logits small."""
+    """Average the squared log-sum-exp; minimising it keeps the logits small."""
     return logits_BE.logsumexp(dim=1).square().mean()
 
 
 def expert_load(chosen_BE: Tensor) -> Tensor:
-    """Share of all choices that went to each expert, (E,); sums to 1."""
+    """Compute each expert's share of all choices, (E,); sums to 1."""
     return chosen_BE.float().sum(dim=0) / chosen_BE.sum()

@@ -16,20 +16,20 @@ _NO_ZERO_DIVISION = 1e-6
 
 
 class Shifting(Fusion):
-    """The other modalities move the guide (text, or the first there is) by at most `threshold` times its norm.
+    """The other modalities shift the guide (text, or the first modality) by at most `threshold` times its norm.
 
         a = Dropout(LayerNorm(MHA(x) + x))              x: tokens of the others; a: side by side
         g = ReLU(W1 [a; F]);  H = g * (W2 a)            F: the guide
         Z = Dropout(LayerNorm(F + min(threshold |F| / |H|, 1) H))
 
-    Absent: the guide is a learned placeholder; of two others, the absent one is masked as a key and its own place in x
-    is a placeholder that asks the present one; with all others absent there is no shift.
+    A learned placeholder stands for an absent guide. If one of two others is absent, it is masked as a key and a
+    placeholder takes its place in x, from where it reads the present one. If all others are absent there is no shift.
     """
 
     def __init__(self, config: ShiftingFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
         others = len(self.modalities) - 1
-        # an only other that is absent means no shift: its placeholder would never be read, nor would a lone guide's
+        # a single other needs none (absent, it means no shift), nor does a guide without others
         replaced = self.modalities if others > 1 else self.modalities[:others]
         self.tokens = Tokens({m: widths[m] for m in self.modalities}, self.width, config.dropout, placeholders=replaced)
         self.threshold = config.threshold
@@ -51,7 +51,7 @@ class Shifting(Fusion):
         gate_BD = self.gate(torch.cat([attended_BD, guide_BD], dim=1)).relu()
         shift_BD = (gate_BD * self.shift(attended_BD)).float()
         shift_B1, guide_B1 = _norm(shift_BD), _norm(guide_BD.float())
-        # a shift of zero length: the quotient is large, so 1, and nothing moves
+        # for a shift of zero length the quotient is huge, so the scale is 1 and nothing moves
         scale_B1 = (self.threshold * guide_B1 / (shift_B1 + _NO_ZERO_DIVISION)).clamp(max=1.0)
         shifted_B1 = present_BM[:, 1:].any(dim=1, keepdim=True)
         moved_BD = torch.where(shifted_B1, scale_B1 * shift_BD, 0.0)
