@@ -1,4 +1,4 @@
-"""What an extraction needs of a backbone that reads media files, whichever modality it is.
+"""The interface between the extraction of clips and a backbone that reads media files, in sound or pictures.
 
 Shapes: B clips, L stored hidden states (1 for signal statistics), D width.
 """
@@ -18,8 +18,8 @@ class LoadedClip:
     """A clip decoded and preprocessed, ready for the backbone.
 
     Args:
-        inputs: what `ClipEncoder.encode` of the same backbone takes: samples, frames, or finished statistics.
-        notes: what had to be mended on the way, in words for the log; () for a clip in order.
+        inputs: samples, frames, or finished statistics, as `ClipEncoder.encode` of the same backbone takes them.
+        notes: faults that were mended on the way, in words for the log; () for a clip in order.
     """
 
     inputs: Any
@@ -27,15 +27,15 @@ class LoadedClip:
 
 
 class ClipReader(Protocol):
-    """What comes before a backbone. Its methods are called from several threads at once."""
+    """Prepares a backbone's input from files. Its methods are called from several threads at once."""
 
     batch_length: int  # most length units (see `probe`) in a batch, padding included
 
     @property
     def probe(self) -> Callable[[Path], int]:
-        """Cost of a clip in length units, from its header alone: clips of equal length are batched together.
+        """A function that reads a clip's cost in length units from its header; clips of like length share a batch.
 
-        Raises: MediaFault when it is certain already that the clip cannot be used.
+        It raises MediaFault when the header shows already that the clip cannot be used.
         """
         ...
 
@@ -56,17 +56,17 @@ class ClipEncoder(ClipReader, Protocol):
 
 
 class SideBySide:
-    """A backbone on a CPU: `load` encodes too, so that clips run side by side, each alone in a thread of its own.
+    """Runs a backbone on a CPU clip by clip: `load` encodes too, so that each clip runs alone in a thread of its own.
 
-    A large batch saves no arithmetic on a CPU and costs memory that comes fresh from the kernel at every layer, page by
-    page. Threads that share a clip wait for each other at every layer. Alone, a clip needs no padding either,
-    and has the same bits whatever its neighbours.
+    On a CPU a large batch saves no arithmetic, and every layer allocates its memory anew, page by page. Threads that
+    share one clip wait for each other at every layer. A clip that runs alone needs no padding, and its numbers do not
+    depend on its neighbours.
     """
 
     def __init__(self, encoder: ClipEncoder) -> None:
         self.encoder = encoder
         self.layers, self.width, self.probe = encoder.layers, encoder.width, encoder.probe
-        # Here only what is handed on together; the same as on a GPU, so that plans do not depend on the device.
+        # Nothing is batched here; the number stays that of a GPU, so that shards do not depend on the device.
         self.batch_length = encoder.batch_length
 
     def load(self, path: Path) -> LoadedClip:

@@ -1,4 +1,4 @@
-"""Where a backbone lies, and what can be said of it without loading its weights."""
+"""A backbone on this machine: its folder, its configuration and its hashes, all without loading its weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
-_OFFLINE = {"text": "minilm", "audio": "melstats", "video": "framestats"}  # what needs no hub
+_OFFLINE = {"text": "minilm", "audio": "melstats", "video": "framestats"}  # encoders that need no hub
 PROCESSOR_FILES = ("preprocessor_config.json",)
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
 DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
@@ -33,7 +33,7 @@ DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
 @dataclass(frozen=True)
 class BackboneCard:
-    """What a dry run and a head need to know.
+    """The facts about a backbone that a dry run and a head need.
 
     Args:
         name: 'minilm', the Hugging Face id, or the name of the local folder.
@@ -41,7 +41,7 @@ class BackboneCard:
         weights_sha256: known without reading the weights for 'minilm' only, else None.
         layers: stored hidden states, i.e. transformer layers + 1 for the embeddings.
         width: numbers per hidden state.
-        pooler: of audio and video, what pooler 'auto' means for this family.
+        pooler: the meaning of pooler 'auto' for this family of audio or video; '' for text and statistics.
     """
 
     name: str
@@ -68,7 +68,7 @@ class BackboneFolder:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """SHA-256 of what decides a backbone's output. `tokenizer`: of audio and video, the preprocessor."""
+    """SHA-256 of the files that decide a backbone's output. Audio and video have a preprocessor in `tokenizer`."""
 
     weights: str
     tokenizer: str
@@ -79,7 +79,7 @@ BackboneKey = tuple[Modality, str, str | None]  # modality, name, revision
 
 
 def backbone_key(encoder: EncoderConfig) -> BackboneKey:
-    """Encoders of one key use the same weights."""
+    """Identify the weights: encoders with equal keys use the same ones."""
     return encoder.modality, encoder.backbone, encoder.revision
 
 
@@ -121,7 +121,7 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
 
 
 def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
-    """config.json as a dict. Raises: MerError when it is broken, or (`encoder_only`) of an encoder-decoder."""
+    """Read config.json. Raises: MerError when it is broken or, with `encoder_only`, describes an encoder-decoder."""
     path = found.folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -135,7 +135,10 @@ def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a backbone: pickled weights run code when they are read, so they are refused."""
+    """List the safetensors files of a backbone.
+
+    Raises: MerError when there are none. Pickled weights are refused, since they run code when they are read.
+    """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return [single]

@@ -13,7 +13,7 @@ from mer.progress import Step
 
 
 class HashMemo:
-    """A convenience: a broken or read-only memo is passed over, and then files are hashed anew.
+    """Remembers hashes. A broken or read-only memo is ignored, and files are then hashed anew.
 
     Args: path: JSON file of the memo; None remembers nothing.
     """
@@ -28,7 +28,7 @@ class HashMemo:
                 self._known = {stamp: sha for stamp, sha in known.items() if isinstance(sha, str)}
 
     def sha256(self, file: Path) -> str:
-        """Of a file, or of a folder of files by their names. Raises: OSError when it cannot be read."""
+        """Hash a file, or the files of a folder by their names. Raises: OSError when it cannot be read."""
         if file.is_dir():
             return sha256_json({child.name: self.sha256(child) for child in sorted(file.iterdir()) if child.is_file()})
         state = file.stat()
@@ -39,12 +39,12 @@ class HashMemo:
         return self._known[stamp]
 
     def is_new(self, files: Sequence[Path]) -> bool:
-        """Whether most of these were never hashed here, so that hashing them will take a while."""
+        """True when most of these were never hashed here, so that hashing them will take a while."""
         known = {stamp.rsplit(" ", 2)[0] for stamp in self._known}
         return sum(str(file.resolve()) in known for file in files) < len(files) / 2
 
     def sha256_all(self, files: Sequence[Path], step: Step, threads: int) -> list[str | None]:
-        """Of every file, None for those that cannot be read; hashing leaves Python, so threads help."""
+        """Hash every file in threads (hashlib releases Python's lock); None for a file that cannot be read."""
 
         def one(file: Path) -> str | None:
             try:

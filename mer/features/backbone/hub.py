@@ -26,14 +26,14 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 def find_or_download(
     name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool], offline: str
 ) -> Path:
-    """The snapshot folder of a hub id; its name is the commit.
+    """Find the snapshot folder of a hub id, whose name is the commit, or download it.
+
+    A cached snapshot is used without asking the network, so that a second run behaves the same offline.
 
     Args:
-        complete: whether a folder has what its modality reads besides weights (tokenizer, preprocessor).
+        complete: says whether a folder has the files besides weights that its modality reads (tokenizer, preprocessor).
         offline: the backbone of this modality that needs no hub, for messages.
-
-    What is cached is used without asking the network, so a second run behaves the same offline.
-    Raises: MerError saying what was tried and what else is possible.
+    Raises: MerError that lists the places that were tried and the alternatives.
     """
     from huggingface_hub import constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
@@ -81,12 +81,12 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _unreachable(endpoint: str) -> str:
-    """Why the hub cannot be reached, or ''."""
+    """The reason why the hub cannot be reached; '' when it can."""
     request = urllib.request.Request(endpoint, method="HEAD", headers={"User-Agent": "mer"})
     try:
         urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()
     except urllib.error.HTTPError:
-        return ""  # it answered: whatever it said, it is there
+        return ""  # any answer shows that the hub can be reached
     except OSError as fault:
         reason = fault.reason if isinstance(fault, urllib.error.URLError) else fault
         return (

@@ -1,14 +1,11 @@
-"""Which of the stored hidden states a head reads."""
+"""The hidden states that a head reads: from the setting `encoders.*.layers` to indices."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mer.config import EncoderConfig
 from mer.errors import MerError
-
-if TYPE_CHECKING:
-    pass
 
 
 def select_layers(
@@ -38,9 +35,11 @@ def select_layers(
 
 
 def check_depth(config: EncoderConfig, depth: int) -> None:
-    """Raises: MerError when no layer would be left to tune, or the head reads one that is not."""
-    from mer.features.backbone.layers import select_layers
+    """Check that a tuned encoder has layers to tune, and that its head reads tuned ones.
 
+    Args: depth: transformer layers of the backbone.
+    Raises: MerError when no layer is left to tune, or the head reads a layer that is not tuned.
+    """
     reads = select_layers(config.layers, depth + 1)
     if min(reads) <= config.freeze_layers:
         allowed = f"hidden states from {config.freeze_layers + 1} to {depth}"

@@ -11,9 +11,11 @@ from mer.features.backbone.files import BackboneFolder
 
 @contextlib.contextmanager
 def refusing(found: BackboneFolder, *, allowed: str, offline: str) -> Iterator[None]:
-    """What transformers raises over a folder it cannot use becomes one MerError.
+    """Turn whatever transformers raises over an unusable folder into one MerError.
 
-    Args: allowed: what would have loaded, in words. offline: the backbone of this modality that needs no hub.
+    Args:
+        allowed: kinds of folder that can be loaded, in words.
+        offline: the backbone of this modality that needs no hub.
     """
     from safetensors import SafetensorError
 
@@ -44,7 +46,7 @@ def require_whole(found: BackboneFolder, model: object, missing: Iterable[str]) 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """transformers draws a bar and a table for every load; what matters in them is checked by `require_whole`."""
+    """Silence the bar and the table that transformers draws at every load; `require_whole` checks their content."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

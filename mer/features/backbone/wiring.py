@@ -1,8 +1,9 @@
-"""How the backbones of each family are built without weights, entered at a hidden state, and run from there.
+"""Build a backbone without weights, enter it at a hidden state, and run it from there.
 
-As much as can be is left as transformers wrote it: what precedes the layers is replaced by modules that hand over
-given hidden states, and the list of layers by those that are wanted, under their own numbers. So weights keep the names
-they have in the whole model. Here is what all share; `text_wiring`, `audio.wiring` and `video.wiring` have their own.
+The model stays as transformers wrote it, with two replacements: the modules before the layers become stubs that return
+the hidden states they are given, and the list of layers becomes a part of it, under the layers' own numbers. Weights
+therefore keep the names that they have in the whole model. This file holds the common part; the families' own parts are
+in `text.wiring`, `audio.wiring` and `video.wiring`.
 
 Shapes: B inputs, T units of input or hidden states, D width.
 """
@@ -21,14 +22,14 @@ from mer.features.backbone.loading import quiet
 
 
 class Given(nn.Module):
-    """In the place of what precedes the layers: hands over the hidden states it is given."""
+    """Stub in place of the embeddings; returns its input, hidden states (B, T, D)."""
 
     def forward(self, *states: Tensor, inputs_embeds: Tensor | None = None, **_: Any) -> Tensor:
         return states[0] if inputs_embeds is None else inputs_embeds
 
 
 class LayersBetween(nn.Module):
-    """Some of a model's layers, under the numbers they have in the whole; iterated over as the whole list is."""
+    """Some of a model's layers under their own numbers; transformers iterates over them as over the whole list."""
 
     def __init__(self, layers: nn.ModuleList, start: int, stop: int) -> None:
         super().__init__()
@@ -46,17 +47,21 @@ class LayersBetween(nn.Module):
         return list(self)[index]
 
     def numbered(self) -> list[tuple[int, nn.Module]]:
+        """Each layer with its number in the whole model."""
         return [(number, self.get_submodule(str(number))) for number in self.numbers]
 
 
 class Wiring:
-    """One backbone, as one configuration reads it. Only its config.json is read, but for `load`.
+    """One backbone as one configuration uses it. Only `load` reads its weights, the rest reads config.json.
+
+    A unit is one step along a row: a token id, a sample, a mel frame or a picture of the raw input, or a hidden state.
 
     Attributes:
-        depth, width: layers, and numbers per hidden state.
-        equal_lengths: rows of unlike length may not share a batch of raw input, since padding changes the result.
-        below: names of the modules that come before the layers, each with a '.' behind it.
-        above: names of norms behind them, which a family may have.
+        depth: number of transformer layers.
+        width: numbers per hidden state.
+        equal_lengths: only rows of equal length may share a batch of raw input, since padding changes the result.
+        below: names of the modules before the layers, each with a '.' at its end.
+        above: names of the norms after the layers; a family may have none.
     """
 
     depth: int
@@ -69,87 +74,94 @@ class Wiring:
         self.encoder, self.found = encoder, found
 
     def skeleton(self) -> nn.Module:
-        """The whole without weights. Raises: MerError when transformers cannot build it."""
+        """Build the whole model without weights. Raises: MerError when transformers cannot build it."""
         raise NotImplementedError
 
     def load(self) -> nn.Module:
-        """The whole with its weights, in float32. Raises: MerError when the folder cannot be loaded whole."""
+        """Load the whole model in float32. Raises: MerError when the folder cannot be loaded whole."""
         raise NotImplementedError
 
     def layers_name(self, model: nn.Module) -> str:
-        """Where its list of layers is."""
+        """The name of the submodule that is the list of layers."""
         raise NotImplementedError
 
     def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
-        """The model's last hidden state; what the layers give is read off them by whoever wants it."""
+        """Run the model and return its last hidden state; callers read the others with hooks on the layers.
+
+        Args:
+            given: a batch of raw input, or of hidden states `start`.
+            real_BT: 1 where there is a unit, 0 at padding.
+        """
         raise NotImplementedError
 
     def states(self, raw: int) -> int:
-        """Hidden states of a row that has so many units of raw input."""
+        """Count the hidden states of a row. Args: raw: its units of raw input."""
         return raw
 
     def units(self, raw: int, start: int | None) -> int:
-        """Units of such a row at hidden state `start` (None: of raw input)."""
+        """Count the units of a row at hidden state `start` (None: of raw input). Args: raw: its units of raw input."""
         return raw if start is None else self.states(raw)
 
     def cost(self, units: int, start: int | None) -> int:
-        """Hidden states of a row that is given so many units at hidden state `start`."""
+        """Count the hidden states of a row. Args: units: its units at hidden state `start` (None: of raw input)."""
         return self.states(units) if start is None else units
 
     def unit_shape(self, start: int | None) -> tuple[int, ...]:
-        """Of one unit at hidden state `start` (None: of raw input)."""
+        """The shape of one unit at hidden state `start` (None: of raw input); () for a single number."""
         return () if start is None else (self.width,)
 
     def needed_above(self, start: int) -> tuple[str, ...]:
-        """Prefixes of weights that lie below hidden state `start` and are read above it all the same."""
+        """Prefixes of weights of frozen layers that the layers above `start` still need (WavLM's position bias)."""
         del start
         return ()
 
     def enter(self, model: nn.Module, layers: LayersBetween, start: int) -> None:
-        """Make the model take hidden state `start`."""
+        """Make the model take hidden state `start` as its input."""
         for name in self.below:
             model.set_submodule(name.removesuffix("."), Given())
 
     def leave(self, model: nn.Module) -> None:
-        """Without what comes after the layers: where the last hidden state is not read, it would never learn."""
+        """Remove the final norm when the head does not read the last layer: it would get no gradient."""
         there = dict(model.named_modules())
         for name in self.above:
             if name in there:
                 model.set_submodule(name, nn.Identity())
 
     def unfold(self, state: Tensor, rows: int) -> Tensor:
-        """What a layer gives, as whoever goes on from there is given it: one entry per row."""
+        """Reshape a layer's output to the input format of the upper part, one entry per row."""
         del rows
         return state
 
     def reduce(self, state: Tensor) -> Tensor:
-        """What is pooled of an unfolded state: (B, T, D)."""
+        """Choose the hidden states (B, T, D) of an unfolded state that the pooler averages over."""
         return state
 
 
 class ClipWiring(Wiring):
-    """What there is to know of clips besides.
+    """The wiring of a backbone that reads clips.
 
     Attributes:
-        length_key: of the encoder, the setting that makes a row long; "" where all are equally long.
+        length_key: the encoder's setting that makes a row long; "" when all rows are equally long.
     """
 
     length_key = ""
 
     def raw_units(self, length: int) -> int:
-        """Units of raw input of a clip. Args: length: as its encoder's `probe` says it."""
+        """Count a clip's units of raw input. Args: length: the clip's length units, from its encoder's `probe`."""
         raise NotImplementedError
 
     def span(self, raw: int, frames: int | None) -> tuple[int, int]:
-        """Which of the (reduced) hidden states of a clip the pooler averages.
+        """The range [start, end) of a clip's (reduced) hidden states that the pooler averages.
 
-        Args: raw: units of raw input. frames: hidden states that hear the clip, where not all do.
+        Args:
+            raw: units of raw input.
+            frames: the hidden states that hear the clip and not the silence after it; None: all of them.
         """
         raise NotImplementedError
 
 
 def no_weights() -> ExitStack:
-    """Inside, models are built quickly and quietly: parameters have a shape only; buffers are computed, not loaded."""
+    """Build models quickly and quietly inside: parameters get a shape and no memory, buffers are computed."""
     from accelerate import init_empty_weights
 
     stack = ExitStack()

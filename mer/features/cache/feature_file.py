@@ -1,15 +1,15 @@
-"""The feature file: what is in it, how it is written, and what is checked before anyone believes it.
+"""The feature file of one split: its tensors, and the checks that it passes before a trial may read it.
 
 Tensors (N utterances, L+1 hidden states, D width, C classes):
-    features             (N, L+1, D)  float16, or float32 where float16 would overflow
+    features             (N, L+1, D)  float16, or float32 if float16 would overflow
     ids                  (bytes,)     uint8, UTF-8, one id per line
     labels.<task>        (N,)         int64
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
-    present              (N,)         uint8, 0 where a clip could not be read and its row is zero; not for text
-    logits               (N, C)       float32, class scores; of the outputs of a whole model (modality "model") only
-    tokens.*             see `sequences`: of encoders that are tuned (modality "tokens") only; there L+1 is 0
+    present              (N,)         uint8, 0 for a clip that could not be read and whose row is zero; not for text
+    logits               (N, C)       float32, class scores; only in the outputs of a whole model (modality "model")
+    tokens.*             see `sequences`; only for tuned encoders (modality "tokens"), whose L+1 is 0
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
-repeats the words for people, with when, how long and on which machine; nothing is decided by it.
+repeats the words for people and adds when, how long and on which machine; no code decides anything by it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class FeatureTable:
         label_names: per task, C names.
         label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4);
             empty for audio and video.
-        present: (N,) bool: whether the row is there; a masked row is zero.
+        present: (N,) bool; False for a masked row, which is zero.
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
-        logits: (N, C) float32 class scores, of a whole model's outputs; else None.
-        sequences: what a tuned encoder reads; else None.
+        logits: (N, C) float32 class scores in a whole model's outputs; else None.
+        sequences: the input of a tuned encoder; else None.
     """
 
     features: np.ndarray
@@ -65,16 +65,17 @@ class FeatureTable:
 
     @property
     def hidden_states(self) -> int:
-        """Hidden states that a head can read: those that are stored, or those that the tuned encoder makes."""
+        """Count the hidden states that a head can read: the stored ones, or those that the tuned encoder makes."""
         return self.features.shape[1] if self.sequences is None else int(self.card["ingredients"]["tokens"]["of"])
 
     @property
     def inputs(self) -> np.ndarray | Sequences:
-        """What a model reads."""
+        """The array (N, L+1, D) or the sequences that a model reads."""
         return self.features if self.sequences is None else self.sequences
 
 
 def file_name(split: str, key: str) -> str:
+    """The name of a split's file, in which the beginning of its key stands."""
     return f"{split}-{key[:KEY_LENGTH]}.safetensors"
 
 
@@ -128,9 +129,9 @@ def write_features(
 
 
 def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
-    """Everything that can be checked without reading the tensors; a millisecond or two.
+    """Check everything that can be checked without reading the tensors; this takes a millisecond or two.
 
-    Args: expected_key: what the caller computed from its own configuration and data.
+    Args: expected_key: computed by the caller from its own configuration and data.
     Returns: the header, with 'shapes'.
     Raises: MerError naming the file, what was found, and the way out.
     """
@@ -182,7 +183,7 @@ def verify_features(path: Path) -> FeatureTable:
 
 
 def touch(path: Path) -> None:
-    """Note that a file is in use, for `gc --older-than`: its time of change is its time of last use."""
+    """Note that a file is in use: `gc --older-than` takes its time of change for its time of last use."""
     with contextlib.suppress(OSError):  # a cache that others own may be read-only
         os.utime(path)
 
@@ -222,7 +223,7 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """The sidecar, if it is there and of this file; else the same words from the header."""
+    """Read the sidecar if it is there and belongs to this file; else take the same words from the header."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if card.get("key") == header["key"]:

@@ -1,10 +1,10 @@
 """The key of a feature file: a hash of every ingredient that decides the numbers in it.
 
-Two files with equal keys hold equal numbers, so whoever needs them looks for the key and extracts only what is missing.
+Files with equal keys hold equal numbers, so `ensure_features` looks for the key and extracts only what is missing.
 Not among the ingredients: where the data and a local backbone lie (their content is hashed instead), which layers a
 head reads (all are stored) and which label it predicts (all are inside). Trials that differ only in those share a file.
 
-Every key is made here. The other modules say what is special to them: `reads`, how an input is prepared, and the rows.
+Every key is made here. The callers add what is special to them: how an input is prepared, and the content of its rows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def ingredients_of(
 
     Args:
         modality: "text", "audio", "video", or "model" for the outputs of a whole model.
-        backbone: what `backbone_words` says.
+        backbone: from `backbone_words`.
         reads: how an input is prepared before the backbone.
         pooler: how hidden states become one vector.
         content_sha256: of the utterances, see `rows_hash`.

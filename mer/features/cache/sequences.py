@@ -1,6 +1,6 @@
-"""Texts and clips as ragged rows: what a tuned encoder reads (methods 6), in three plain arrays.
+"""Sequences: the input of a tuned encoder (methods 6) as ragged rows, in three plain arrays.
 
-A row has units: token ids, samples, mel frames, pictures, or hidden states after the first layers.
+Each utterance has a row of units: token ids, samples, mel frames, pictures, or hidden states after the first layers.
 Suffixes: N utterances, T units of all utterances, D width.
 """
 
@@ -16,14 +16,16 @@ _PREFIX = "tokens."
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """One split. Row i is `values[offsets[i] : offsets[i + 1]]`. Arrays may be shared memory: they are never written.
+    """The rows of one split. Row i is `values[offsets[i] : offsets[i + 1]]`.
+
+    The arrays may lie in memory that all workers share, so they are never written to.
 
     Args:
-        values: token ids (T,) int32; or float16 (float32 where a value exceeds float16): hidden states (T, D), samples
+        values: token ids (T,) int32; or float16 (float32 if a value exceeds float16): hidden states (T, D), samples
             (T,), log-mels (T, M), pictures (T, 3, H, W), hidden states of each picture (T, P, D).
         offsets: (N+1,) int64. The row of an absent clip is empty.
-        spans: (N, 2) int32, which of the hidden states [start, end) that the encoder gives for a row the pooler
-            averages; (0, 0) of an empty row.
+        spans: (N, 2) int32, the range [start, end) of the encoder's hidden states that the pooler averages for a row;
+            (0, 0) for an empty row.
     """
 
     values: np.ndarray
@@ -39,30 +41,36 @@ class Sequences:
         return np.diff(self.offsets)
 
     def gather(self, rows: np.ndarray) -> Sequences:
-        """A copy of the given rows, in that order."""
+        """Copy the given rows, in that order."""
         pieces = [self.values[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
         return Sequences(np.concatenate(pieces) if pieces else self.values[:0], offsets, self.spans[rows])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By name, as a feature file holds them."""
+        """The three arrays under the names that they have in a feature file."""
         return {f"{_PREFIX}{name}": getattr(self, name) for name in ("values", "offsets", "spans")}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Sequences | None:
-        """What `arrays` gave; None where a file has no tokens."""
+        """The inverse of `arrays`; None for a file that holds no sequences."""
         if f"{_PREFIX}values" not in arrays:
             return None
         return cls(*(arrays[f"{_PREFIX}{name}"] for name in ("values", "offsets", "spans")))
 
     @classmethod
     def join(cls, rows: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> Sequences:
-        """From one array per utterance, (t, ...)."""
+        """Join one array (t, ...) per utterance.
+
+        Args: spans: per utterance, the range [start, end) that the pooler averages.
+        """
         offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         return cls(np.concatenate(rows), offsets, np.array(spans, dtype=np.int32).reshape(-1, 2))
 
     def fault(self, present_N: np.ndarray | None = None) -> str:
-        """Why this is not a whole table, or ''. Args: present_N: rows that are there; None: all. Others are empty."""
+        """Say why the three arrays do not fit together; '' if they do.
+
+        Args: present_N: True for the rows that are there; the others must be empty. None: all are there.
+        """
         present_N = np.ones(len(self), dtype=bool) if present_N is None else present_N.astype(bool)
         if len(self.offsets) != len(self) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.values):
             return "its offsets do not cut its tokens into rows"
@@ -77,5 +85,5 @@ class Sequences:
 
 
 def bytes_of(units: int, rows: int, width: int) -> int:
-    """What a table takes, on the disk and in memory. Args: width: numbers per unit; 0: token ids."""
+    """The bytes of sequences, on the disk and in memory. Args: width: numbers per unit; 0 for token ids."""
     return units * (2 * width if width else 4) + rows * 16

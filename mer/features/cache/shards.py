@@ -1,7 +1,7 @@
-"""Encode many inputs: distinct ones once, similar lengths together, in shards that survive a kill.
+"""Shards: the plan by which many inputs are encoded in batches of similar length, and files that survive a kill.
 
-The batches follow from the inputs alone, never from where a run was interrupted, so a resumed extraction gives the
-same bits as an uninterrupted one (on the same machine: another number of threads may round differently).
+The plan follows from the inputs alone, never from the point where a run was interrupted. A resumed extraction therefore
+gives the same bits as an uninterrupted one on the same machine (another number of threads may round differently).
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ Shard = list[list[int]]  # batches of row numbers
 
 
 TOKENS_PER_BATCH = 2048  # padding included; flat between 512 and 4096 on two cores
-SHARD_ROWS = 2048  # about what a kill can cost
+SHARD_ROWS = 2048  # about as many texts as a kill can cost
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 def plan_batches(lengths: Sequence[int], batch_length: int) -> list[list[int]]:
-    """Positions of `lengths`, shortest first, in batches of at most `batch_length` units, padding included."""
+    """Divide the positions of `lengths`, shortest first, into batches of at most `batch_length` units with padding.
+
+    A single input may be longer than that and is then a batch of its own.
+    """
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         # Sorted, so this input is the longest of its batch and decides what padding costs.
@@ -36,7 +39,7 @@ def plan_batches(lengths: Sequence[int], batch_length: int) -> list[list[int]]:
 
 
 def plan_shards(batches: list[list[int]], shard_rows: int) -> list[list[list[int]]]:
-    """Consecutive batches, grouped until each group has at least `shard_rows` inputs."""
+    """Group consecutive batches until each group has at least `shard_rows` inputs."""
     shards: list[list[list[int]]] = [[]]
     for batch in batches:
         if sum(map(len, shards[-1])) >= shard_rows:
@@ -46,9 +49,11 @@ def plan_shards(batches: list[list[int]], shard_rows: int) -> list[list[list[int
 
 
 def as_stored(values_BLD: np.ndarray, name: str = "") -> np.ndarray:
-    """float16, or float32 where float16 would overflow.
+    """Round to float16, or keep float32 if float16 would overflow.
 
-    Args: name: of what this is, where it is not the hidden states of a backbone.
+    Args:
+        values_BLD: float32.
+        name: of these values, for the message; "" for the hidden states of a backbone.
     Raises: MerError when a value is not finite.
     """
     highest = float(np.abs(values_BLD).max())
@@ -65,7 +70,10 @@ def as_stored(values_BLD: np.ndarray, name: str = "") -> np.ndarray:
 
 
 def shard_of(path: Path, plan: object, count: int, make: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
-    """A shard of `count` rows, and whether it was made now: that of an interrupted run of this plan is taken over."""
+    """Read a shard of `count` rows that an interrupted run of this plan left, or make it.
+
+    Returns: the shard's array, and True if it was made just now.
+    """
     named = sha256_json(plan)
     block = read_if_finished(path, named, count)
     if block is not None:
@@ -76,7 +84,7 @@ def shard_of(path: Path, plan: object, count: int, make: Callable[[], np.ndarray
 
 
 def read_if_finished(path: Path, plan: str, count: int) -> np.ndarray | None:
-    """A shard of an interrupted run, if it is whole and of this very plan; anything else is encoded again."""
+    """Read a shard of an interrupted run; None, so that it is encoded again, unless it is whole and of this plan."""
     if not path.is_file():
         return None
     try:
@@ -88,9 +96,9 @@ def read_if_finished(path: Path, plan: str, count: int) -> np.ndarray | None:
 
 
 def is_finished(path: Path, plan: str, shard: Shard, tensor: str = "features") -> bool:
-    """A shard of an interrupted run, whole and of this very plan; anything else is made again.
+    """True when an interrupted run left this shard whole and of this plan; any other one is made again.
 
-    Args: tensor: that has a row for every clip.
+    Args: tensor: name of a tensor in it that has a row for every clip.
     """
     if not path.is_file():
         return False
@@ -102,8 +110,10 @@ def is_finished(path: Path, plan: str, shard: Shard, tensor: str = "features") -
 
 
 def clips_in(shards: Mapping[int, Shard]) -> int:
+    """Count the clips of all shards."""
     return sum(len(batch) for shard in shards.values() for batch in shard)
 
 
 def shard_file(parts: Path, number: int) -> Path:
+    """The path of a shard in the folder of an unfinished file."""
     return parts / f"{number:05d}.safetensors"

@@ -29,13 +29,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """All tensors. Raises: MerError when it is not a whole safetensors file."""
+    """Read all tensors. Raises: MerError when it is not a whole safetensors file."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in sorted(file.keys())}
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Our header and, under 'shapes', every tensor's shape, without reading the tensors.
+    """Read our header, and under 'shapes' every tensor's shape, without reading the tensors.
 
     Raises: MerError when it is not a whole safetensors file, or none of ours.
     """
@@ -52,7 +52,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and bytes of all arrays, in name order."""
+    """Hash names, types, shapes and bytes of all arrays, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]

@@ -1,4 +1,4 @@
-"""A cache folder over months: what is in it, is it whole, what can go."""
+"""Upkeep of a cache folder: list its files, check them, remove those that nobody has read for long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY_S = 86_400
 
 @dataclass(frozen=True)
 class CachedFile:
-    """One file of the cache; `fault` says what is wrong with it, and then `header` is empty.
+    """One file of the cache. A damaged one has a `fault` and an empty `header`.
 
     Args:
         cache_bytes: size on disk.
@@ -39,7 +39,7 @@ class CachedFile:
 
 @dataclass(frozen=True)
 class Removal:
-    """What `collect` removes, and why."""
+    """A file or folder that `collect` removes, with the reason."""
 
     path: Path
     cache_bytes: int
@@ -47,7 +47,7 @@ class Removal:
 
 
 def entries(cache: Path) -> list[CachedFile]:
-    """All feature files under `cache`, headers checked."""
+    """List all feature files under `cache` and check their headers."""
     found = []
     for path in sorted(cache.rglob("*.safetensors")):
         if any(part.startswith(".") for part in path.relative_to(cache).parts):
@@ -62,7 +62,7 @@ def entries(cache: Path) -> list[CachedFile]:
 
 
 def masked_rows(entry: CachedFile) -> int:
-    """Clips of a good file that could not be read: the count of its zero rows. 0 for text."""
+    """Count the clips of a good file that could not be read, whose rows are zero. 0 for text."""
     from safetensors import safe_open
 
     if "present" not in entry.header["shapes"]:
@@ -86,14 +86,14 @@ def verify(cache: Path) -> Iterator[tuple[Path, MerError | None]]:
 def collect(
     cache: Path, *, older_than_days: float | None = None, keep: Sequence[str] = (), dry_run: bool = False
 ) -> list[Removal]:
-    """Remove what killed runs left behind and, if asked, files not used for some days.
+    """Remove leftovers of killed runs and, if asked, files not used for some days.
 
-    What a running extraction holds is left alone.
+    Files of a running extraction are left alone.
 
     Args:
         older_than_days: None removes leftovers only.
         keep: keys (or their beginnings) of files that stay whatever their age.
-    Returns: what was removed, or would be.
+    Returns: the removed files, or with `dry_run` those that would be.
     """
     chosen = list(_leftovers(cache))
     if older_than_days is not None:
@@ -115,9 +115,8 @@ def _leftovers(cache: Path) -> Iterator[Removal]:
 
 def _remove(path: Path, dry_run: bool) -> bool:
     """Remove one file or folder unless a running extraction holds its lock."""
-    stem = path.name.lstrip(".").split(".")[
-        0
-    ]  # '.dev-1a2b.parts', '.dev-1a2b.safetensors.<hex>.tmp', 'dev-1a2b.safetensors'
+    # path.name: '.dev-1a2b.parts', '.dev-1a2b.safetensors.<hex>.tmp', or 'dev-1a2b.safetensors'
+    stem = path.name.lstrip(".").split(".")[0]
     lock_path = path.with_name(f".{stem}.lock")
     try:
         with FileLock(lock_path, timeout=0):
