@@ -1,7 +1,7 @@
-"""What an exported model says of a dataset, cached as a backbone's features are: its h and its class scores.
+"""Outputs of an exported model for a dataset, cached in a feature file: its h and its class scores.
 
-Two things read it: the students of a teacher (`distill.teacher`), and a model that takes another one as the frozen
-encoder of a modality (`encoders.text.backbone: exports/...`). Nobody runs the exported model in a trial.
+Two kinds of trial read them: students of a teacher (`distill.teacher`), and models that use the export as the frozen
+encoder of a modality (`encoders.text.backbone: exports/...`). A trial never runs the exported model itself.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def ensure_outputs(
     progress: Progress = None,
     spread: Spread | None = None,
 ) -> Ensured:
-    """The file of an export's outputs for each split, with the features that it reads made sure of first.
+    """Find or make the file of an export's outputs for each split, after the features that the export reads.
 
-    Raises: MerError when the export is not whole, or what it reads is not to be had.
+    Raises: MerError when the export is not whole, or the features that it reads are not to be had.
     """
     reading = ModelReading(read_export(folder), data, progress=progress, spread=spread)
     done = ensure_features(data, None, splits, cache=cache, progress=progress, reading=reading)
@@ -68,7 +68,7 @@ def ensure_outputs(
 def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
     """`describe_backbone`, also for an export in an encoder's place.
 
-    Raises: MerError when the export reads something else, or the encoder says how to read, which the export decides.
+    Raises: MerError when the export reads another modality, or the encoder has settings that the export decides.
     """
     if not is_export(encoder.backbone):
         card = describe_backbone(encoder)
@@ -96,12 +96,12 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
 
 
 def width_of(export: Export) -> int:
-    """Numbers in its h."""
+    """The width of the export's h."""
     return int(export.tensors()["model.classifier.weight"].shape[1])
 
 
 def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, **how: Any) -> dict[str, Path]:
-    """Modality -> the file that an exported model reads of a split, extracted if it is not there. Raises: MerError."""
+    """Find or extract the files that an exported model reads of a split, by modality. Raises: MerError."""
     files = {}
     for modality, encoder in export.config.encoders.present.items():
         revision = export.inputs[modality]["backbone"].get("revision")  # the commit that was used
@@ -111,7 +111,7 @@ def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, *
 
 
 class ModelReading:
-    """A `mer.features.reading.Reading`: an exported model reads the cached features of its own encoders."""
+    """Runs an exported model on the cached features of its own encoders; a `mer.features.reading.Reading`."""
 
     def __init__(self, export: Export, data: DataConfig, *, progress: Progress = None, spread: Spread | None = None):
         self.export, self.data, self.progress, self.spread = export, data, progress, spread
@@ -119,7 +119,7 @@ class ModelReading:
         self.name = str(export.folder)
         self.slug = f"{export.folder.name}-{self.weights[:8]}"
         self.device, self.unit = "cpu", "utterances"
-        self.encoded = 0  # utterances that the model has read
+        self.encoded = 0  # utterances that the model has read so far
 
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
         files = own_features(self.export, data, split, cache=cache, progress=self.progress, spread=self.spread)
@@ -145,7 +145,7 @@ class ModelReading:
     def _ingredients(
         self, corpus: Corpus, split: str, files: Mapping[str, Path], labels: Mapping[str, np.ndarray]
     ) -> dict[str, Any]:
-        """The key's: the model's bytes and the keys of what it reads, which hold backbone, context, data and all."""
+        """Ingredients of the key: the hash of the model's weights, and the keys of its inputs."""
         keys = {modality: check_header(path)["key"] for modality, path in files.items()}
         made = ingredients_of(
             modality="model",

@@ -40,9 +40,9 @@ from mer.progress import Progress
 from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_model, outputs_of
 from mer.training.data import Layers, Part
 
-WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, where prediction reads them
+WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, if prediction reads them
 _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
-SOMEBODY = "Speaker"  # who speaks when nobody says who, for encoders that read the speaker's name
+SOMEBODY = "Speaker"  # the speaker's name when none is given, for encoders that read it
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Prediction:
 
     Args:
         label: the most probable class.
-        probabilities: of every class, in the model's order; they sum to 1.
-        truncated: the utterance was longer than the model reads; a text loses its beginning, a clip its end.
-        fault: why the clip could not be read; the prediction is then that of an average clip. '' otherwise.
+        probabilities: one per class, in the model's order; they sum to 1.
+        truncated: True if the utterance was too long; a text loses its beginning, a clip its end.
+        fault: why the clip could not be read, in which case an average clip was predicted; otherwise ''.
     """
 
     label: str
@@ -63,22 +63,22 @@ class Prediction:
 
 
 class LiveModel:
-    """An exported model in an encoder's place: its h is what the next model reads."""
+    """An exported model in the place of an encoder: the next model reads its h."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
 
     def encode(self, inputs: Any, **options: Any) -> LiveFeatures:
-        """h as features (N, 1, H), of what the model's own encoder takes."""
+        """Compute h as features (N, 1, H). Arguments are those of the model's own encoder."""
         ((modality, encoder),) = self.predictor.encoders.items()
         live = encoder.encode(inputs, **options)
         h_NH = self.predictor.representations({modality: (live.features_NLD, live.present_N)})
         return replace(live, features_NLD=h_NH[:, None])
 
 
-# modality -> its features (N, L+1, D), or tokens where it is tuned, and which of the rows are there (None: all)
+# modality -> its features (N, L+1, D), or Sequences if it is tuned, and True for rows that are there (None: all)
 Read = Mapping[str, tuple[np.ndarray | Sequences, np.ndarray | None]]
-LiveSequences = LiveTextSequences | LiveClipSequences  # what a tuned encoder reads, of texts or clips
+LiveSequences = LiveTextSequences | LiveClipSequences  # make the input of a tuned encoder from texts or clips
 Live = LiveTexts | LiveClips | LiveSequences | LiveModel  # turn texts or clips into what the model reads
 
 
@@ -87,7 +87,7 @@ class Predictor:
 
     def __init__(self, export: Export, encoders: Mapping[str, Live], device: str = "cpu") -> None:
         self.export, self.device = export, device
-        self.encoders: dict[str, Any] = dict(encoders)  # a modality's own takes texts or clips, as `Live` says
+        self.encoders: dict[str, Any] = dict(encoders)  # each takes texts or clips, see `Live`
         tensors = export.tensors()
         for modality, adapter in export.adapters().items():
             tensors |= from_peft_tensors(adapter, f"model.{backbone_prefix(export.config, modality)}")
@@ -128,13 +128,13 @@ class Predictor:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it reads, in the order text, audio, video."""
+        """The modalities that the model reads, in the order text, audio, video."""
         return tuple(self.encoders)
 
     def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
-        """Labels of single utterances, each without context.
+        """Predict single utterances, each without context.
 
-        Args: speaker: who says them, for a model that reads the speaker's name.
+        Args: speaker: the speaker's name, for a model that reads it.
         Raises: MerError for an empty text.
         """
         if isinstance(texts, str):
@@ -144,13 +144,13 @@ class Predictor:
         )
 
     def predict_dialogue(self, turns: Sequence[tuple[str, str]]) -> list[Prediction]:
-        """Labels of all (speaker, text) turns of one dialogue, oldest first, each in the context the model reads."""
+        """Predict all (speaker, text) turns of one dialogue, oldest first, each in the context that the model reads."""
         return self.predict_dialogues([as_dialogue(turns, name="dialogue")]) if turns else []
 
     def predict_dialogues(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> list[Prediction]:
-        """Labels of every utterance, dialogue after dialogue."""
+        """Predict every utterance, dialogue after dialogue."""
         if self.modalities != ("text",):
             raise self._reads_something_else("text")
         if not any(dialogue.utterances for dialogue in dialogues):
@@ -166,7 +166,7 @@ class Predictor:
         batch_tokens: int = TOKENS_PER_BATCH,
         progress: Progress = False,
     ) -> list[Prediction]:
-        """Labels of a fused model: every utterance from what there is of it.
+        """Predict with a fused model: every utterance from those of its modalities that are there.
 
         Args:
             dialogues: the texts in their dialogues; an empty text is an absent one.
@@ -198,11 +198,11 @@ class Predictor:
     def predict_clips(
         self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
     ) -> list[Prediction]:
-        """Labels of sound or video files, each by itself.
+        """Predict sound or video files, each by itself.
 
         Args:
             clips: paths; a MediaFault stands for a clip that is known to be unreadable.
-            masked: predict an unreadable clip as an average one, and say so in its `fault`, instead of raising.
+            masked: predict an unreadable clip as an average one and note its `fault`, instead of raising.
         Raises: MerError for a clip that cannot be read.
         """
         modality, encoder = next(iter(self.encoders.items()))
@@ -230,15 +230,17 @@ class Predictor:
         return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
 
     def logits(self, features_NLD: np.ndarray | Sequences, present_N: np.ndarray | None = None) -> np.ndarray:
-        """Class scores (N, C) float32 of features as the cache holds them: all hidden states (N, L+1, D).
+        """Compute class scores (N, C) float32 from features as the cache holds them.
 
-        Args: present_N: bool; rows that are not there are read as average ones.
+        Args:
+            features_NLD: all hidden states (N, L+1, D), or Sequences.
+            present_N: bool; rows that are not there are read as average ones. None: all are there.
         Raises: MerError when they come from another backbone.
         """
         return self.scores({self.modalities[0]: (features_NLD, present_N)})
 
     def scores(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
-        """`logits`, of every modality's features and which of its rows are there (None: all).
+        """Compute class scores (N, C) float32 from the features of every modality.
 
         Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
             each row is a dialogue of its own.
@@ -246,11 +248,11 @@ class Predictor:
         return self.outputs(read, dialogue_N)[1]
 
     def representations(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
-        """h (N, H) float32, what the classifier reads; arguments as of `scores`."""
+        """Compute h (N, H) float32, the classifier's input; arguments are those of `scores`."""
         return self.outputs(read, dialogue_N)[0]
 
     def outputs(self, read: Read, dialogue_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """`representations` and `scores`, in one pass."""
+        """Compute `representations` and `scores` in one pass."""
         rows = self._rows(read, dialogue_N)
         if not len(rows):
             nothing = np.empty((0, self._model.width), dtype=np.float32)
@@ -272,8 +274,8 @@ class Predictor:
                     f"features of shape {features_NLD.shape}",
                     allowed=f"(utterances, {shape[0]}, {shape[1]}), the hidden states of its backbone",
                 )
-            nobody = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
-            parts[modality] = SplitArrays((), features_NLD, nobody, present_N)
+            no_labels = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
+            parts[modality] = SplitArrays((), features_NLD, no_labels, present_N)
         first = next(iter(parts.values()))
         config = self.export.config
         if config.fusion is None:
@@ -293,7 +295,7 @@ class Predictor:
         return SequenceSplit((), sequences, np.zeros(len(sequences), dtype=np.int64), encoder.width, present_N)
 
     def predictions(self, logits_NC: np.ndarray, truncated_N: Iterable[Any] | None = None) -> list[Prediction]:
-        """Class scores as labels with probabilities."""
+        """Turn class scores (N, C) into labels with probabilities."""
         chances_NC = torch.softmax(torch.from_numpy(logits_NC).double(), dim=1).tolist()
         cut = [False] * len(logits_NC) if truncated_N is None else [bool(value) for value in truncated_N]
         best_N = logits_NC.argmax(axis=1)
@@ -308,8 +310,8 @@ def load(folder: Path | str, *, backbone: Path | str | None = None, device: str 
 
     Args:
         folder: written by `python -m mer.export`.
-        backbone: where the backbone lies now, if not where the configuration or the bundle says.
-        device: of the head; the backbone takes a GPU if there is one.
+        backbone: the backbone's folder, if it is no longer where the configuration or the bundle says.
+        device: where the head runs; the backbone takes a GPU if there is one.
     Raises: MerError when a file is missing or altered, or the backbone is another one.
     """
     return open_predictor(read_export(folder), backbone=backbone, device=device)
@@ -346,7 +348,7 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
 
 
 def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:
-    """An export in an encoder's place."""
+    """Open an export in the place of an encoder. Raises: MerError when it is not the one of the training."""
     inner = read_export(place)
     found, wanted = trained_sha256(inner.folder), reads["backbone"]["weights_sha256"]
     if found != wanted:
@@ -360,7 +362,7 @@ def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveMod
 
 
 def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
-    """Turns of (speaker, text) as the feature pipeline takes them. Raises: MerError for an empty text."""
+    """Make a dialogue from (speaker, text) turns. Raises: MerError for an empty text."""
     utterances = []
     for number, (speaker, text) in enumerate(turns):
         if not normalise(text):

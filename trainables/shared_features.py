@@ -1,7 +1,7 @@
-"""Features that sit once in the Ray object store and are mapped, never copied, by every worker.
+"""Features that lie in the Ray object store once; every worker maps them without a copy.
 
-Arrays stay numpy: Ray hands them out read-only, whereas a torch view of the same memory would let one worker's write
-change every other worker's data. Batches are gathered (copied) row by row in `SplitArrays.batch`.
+Arrays stay numpy, which Ray hands out read-only: through a torch view of that memory, one worker could change the data
+of all others. `SplitArrays.batch` copies the rows of a batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mer.training.data import Part
 
 @dataclass(frozen=True)
 class SharedTable:
-    """One split's features as they travel: plain arrays and names."""
+    """One split's features in the object store: plain arrays and names."""
 
     ids: tuple[str, ...]
     features_NLD: np.ndarray
@@ -33,17 +33,17 @@ class SharedTable:
     label_names: dict[str, tuple[str, ...]]
     label_text: dict[str, np.ndarray]
     present_N: np.ndarray | None  # None: every row is there
-    logits_NC: np.ndarray | None = None  # of a teacher's outputs only
-    sequences: Sequences | None = None  # of an encoder that is tuned only; features_NLD then has no layers
-    tuned_states: int = 0  # ... and how many hidden states that encoder makes
+    logits_NC: np.ndarray | None = None  # only in a teacher's outputs
+    sequences: Sequences | None = None  # only for a tuned encoder; features_NLD then has no layers
+    tuned_states: int = 0  # number of hidden states that the tuned encoder makes
 
     @property
     def hidden_states(self) -> int:
-        """How many a head can read."""
+        """The number of hidden states that a head can read."""
         return self.tuned_states if self.sequences is not None else self.features_NLD.shape[1]
 
     def split(self, task: str) -> Part:
-        """The arrays of one label task."""
+        """Choose the arrays of one label task."""
         if self.sequences is not None:
             return SequenceSplit(
                 self.ids, self.sequences, self.labels[task], self.features_NLD.shape[2], self.present_N
@@ -52,8 +52,10 @@ class SharedTable:
 
 
 class SharedFeatures:
-    """Handles to tables in the object store, by the path of the cache file they came from, and to the weights of
-    backbones that are tuned. Small enough to pickle."""
+    """Handles to the object store: to tables, by the path of their cache file, and to weights of tuned backbones.
+
+    It is small enough to be sent to every worker.
+    """
 
     def __init__(
         self, handles: Mapping[str, ray.ObjectRef], bases: Mapping[BackboneKey, ray.ObjectRef] | None = None
@@ -62,8 +64,10 @@ class SharedFeatures:
 
     @classmethod
     def put(cls, paths: list[Path], tuned: Iterable[EncoderConfig] = ()) -> SharedFeatures:
-        """Load each cache file once and put it into the object store, and so the weights of each backbone that is
-        tuned, from the lowest layer that some trial needs."""
+        """Put each cache file and each tuned backbone into the object store once.
+
+        Args: tuned: encoders that trials train; a backbone's weights are stored from the lowest layer that one needs.
+        """
         lowest: dict[BackboneKey, EncoderConfig] = {}
         for encoder in sorted(tuned, key=lambda one: -1 if one.first_tuned is None else one.first_tuned):
             lowest.setdefault(backbone_key(encoder), encoder)
@@ -71,7 +75,7 @@ class SharedFeatures:
         return cls({str(path): ray.put(read_table(path)) for path in dict.fromkeys(paths)}, bases)
 
     def training_data(self, config: TrialConfig, files: Mapping[str, Mapping[str, str]]) -> tuple[TrainingData, Layers]:
-        """Train and dev of a configuration's encoders and teacher, and the layers it reads. Nothing is copied.
+        """Assemble train and dev of a configuration's encoders and teacher, and the layers it reads, without a copy.
 
         Args: files: modality (or TEACHER) -> split -> path of the cache file.
         """
@@ -109,7 +113,7 @@ def read_table(path: Path) -> SharedTable:
 def as_training_data(
     config: TrialConfig, train: Mapping[str, SharedTable], dev: Mapping[str, SharedTable]
 ) -> tuple[TrainingData, Layers]:
-    """What a TrainingRun of this configuration reads, from the tables of each modality and of the teacher.
+    """Assemble the data of a TrainingRun from the tables of each modality and of the teacher.
 
     Raises: MerError when layers are not there, or the modalities are not of the same utterances.
     """
@@ -134,7 +138,7 @@ def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
 
 
 def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
-    """One split of the configuration's modalities, in their fixed order. Raises: MerError when their rows differ."""
+    """Join a split's modalities in their fixed order. Raises: MerError when their rows differ."""
     parts = {modality: tables[modality].split(config.data.label) for modality in config.encoders.present}
     if len(parts) == 1:
         return next(iter(parts.values()))
@@ -146,9 +150,10 @@ def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
 
 
 def layers_of(config: TrialConfig, hidden_states: Mapping[str, int]) -> Layers:
-    """The layers that the configuration reads: a list, or of several modalities a dict of lists. Raises: MerError.
+    """Resolve the layers that the configuration reads: a list, or a dict of lists by modality if there are several.
 
-    Args: hidden_states: how many of each modality are stored.
+    Args: hidden_states: modality -> number of stored hidden states.
+    Raises: MerError when a layer is not there.
     """
     chosen = {
         modality: select_layers(encoder.layers, hidden_states[modality], f"encoders.{modality}.layers")

@@ -1,12 +1,14 @@
 """Weights on disk: tensors files that are whole or absent, with a JSON card; equal ones are stored once. No pickle.
 
-tensors        one safetensors file = tensors and a JSON card: save, load
-header         the front of a safetensors file, read and rewritten without touching its tensors
-store          the content-addressed store of a studies folder: all of its verbs in one class
-store_folder   where objects lie, which links count, which folders are watched, the lock
-publish        move a finished file into the store and leave a link in its place
-upkeep         du, verify and gc of the store
-export_folder  one trained model as a folder that loads anywhere
+From the top down; each imports only from those below it.
+
+    export_folder  one trained model as a folder that loads anywhere
+    store          the content-addressed store of a studies folder: all of its verbs in one class
+    publish        move a finished file into the store and leave a link in its place
+    upkeep         du, verify and gc of the store
+    store_folder   where objects lie, which links count, which folders are watched, the lock
+    tensors        one safetensors file = tensors and a JSON card: save, load
+    header         the front of a safetensors file, read and rewritten without touching its tensors
 """
 
 from mer.checkpoints.store import Store

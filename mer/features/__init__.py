@@ -1,12 +1,19 @@
-"""Features of frozen backbones: extracted once, kept in one content-addressed safetensors file per split.
+"""Features of pretrained encoders: extracted once, kept in one content-addressed safetensors file per split.
 
-- `request`: what is asked for, and the key that names it      - `tokens`: turns of a dialogue to token ids
-- `backbones`: where a backbone lies, what is known of it      - `encoder`: ids to pooled hidden states
-- `ensure`: find or extract the files of a configuration       - `extraction`: batches, shards, resuming
-- `cache`: the file, written and checked; `load_features`      - `layers`: which hidden states a head reads
-- `upkeep`: list, verify, gc (`python -m mer.features --help`) - `progress`: a bar, or sparse lines
+    ensure      make sure that the feature files of a configuration are there
+    disk_space  refuse sequences that fit neither the disk nor shared memory
+    from_text   texts to the rows of a feature file, or to live input
+    from_clips  clips to the rows of a feature file, or to live input
+    reading     the interface between `ensure` and the five ways of reading a split
+    partial     a part of an encoder, between two of its hidden states
+    modalities  one door to the encoders of all modalities
+    text        text encoders
+    audio       speech encoders, and statistics of sound
+    video       video encoders, and statistics of pictures
+    backbone    pretrained backbones: files, loading, running in parts
+    cache       the feature files: keys, tensors, shards, upkeep
 
-Importing this imports neither torch nor transformers.
+Importing this imports neither torch nor transformers. On the command line: python -m mer.features --help
 """
 
 from mer.features.backbone.files import BackboneCard

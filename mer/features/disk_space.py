@@ -1,4 +1,4 @@
-"""Is there room for what tuned encoders read? Asked before anything is encoded, and answered with figures."""
+"""Refuse a study whose sequences fit neither the disk nor shared memory, before anything is encoded."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
 _SECOND = 16_000  # samples
-_STORE_SHARE = 1.2  # what the object store takes for each byte that is put into it
+_STORE_SHARE = 1.2  # bytes of the object store per byte that is put into it
 
 
 def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: Sequence[str], cache: Path) -> None:
-    """Raises: MerError when the token tables of these encoders do not fit on the disk, or into shared memory.
+    """Compare the sequences that these tuned encoders read with the free space.
 
-    Tables that are there are counted as they are; for those that are not, texts are tokenised and counted, and headers
-    of clips are read. While a table is made, its shards lie on the disk too; of clips, it is put together there.
+    A file that is there counts with its size. For a missing one, texts are tokenised and headers of clips are read.
+    While a file is made, its shards need space too, and clips are put together on the disk.
+
+    Raises: MerError when the files do not fit on the disk, or not into shared memory.
     """
     if not wanted:
         return
@@ -68,7 +70,7 @@ def _reading(encoder: EncoderConfig, cache: Path) -> TextSequenceReading | ClipS
 
 
 def _ways_out(encoder: EncoderConfig) -> str:
-    """What would make the largest table smaller."""
+    """Name the settings that would make the largest file smaller."""
     where, smaller = f"encoders.{encoder.modality}", encoder.first_tuned is not None
     length = "context.max_tokens"
     if not isinstance(encoder, TextEncoderConfig):
@@ -88,13 +90,13 @@ def _from(encoder: EncoderConfig) -> str:
 
 
 def shared_weights_bytes(encoders: Iterable[EncoderConfig]) -> int:
-    """`weights_bytes` of all their backbones, each once."""
+    """Add up `weights_bytes` of the encoders' backbones, each counted once."""
     distinct = {backbone_key(encoder): encoder for encoder in encoders}
     return sum(map(weights_bytes, distinct.values()))
 
 
 def weights_bytes(encoder: EncoderConfig) -> int:
-    """What the backbone's weights take as float32, by the headers of its files."""
+    """The size of the backbone's weights in float32, from the headers of its files."""
     from safetensors import safe_open
 
     numbers = 0
@@ -105,7 +107,7 @@ def weights_bytes(encoder: EncoderConfig) -> int:
 
 
 def free_bytes(place: Path) -> int | None:
-    """Free space where `place` is, or will be; None when there is no such file system."""
+    """The free bytes where `place` is or will be; None when there is no such file system."""
     existing = next((folder for folder in (place, *place.resolve().parents) if folder.exists()), None)
     if existing is None or (place == SHARED_MEMORY and existing != place):
         return None

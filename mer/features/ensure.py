@@ -1,4 +1,4 @@
-"""From a configuration to feature files: find them, or extract them once."""
+"""Make sure that the feature files of a configuration are there: find them, or extract them once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from mer.progress import Progress, Step, reporting
 
 @dataclass(frozen=True)
 class Ensured:
-    """What `ensure_features` found or made.
+    """The files that `ensure_features` found or made.
 
     Args:
         paths: the file of each split.
-        encoded: texts or clips the backbone read just now; 0 when everything was there.
+        encoded: texts or clips that the backbone read just now; 0 when every file was there.
         seconds: wall time of the call.
     """
 
@@ -49,14 +49,14 @@ def ensure_features(
     spread: Spread | None = None,
     reading: Reading | None = None,
 ) -> Ensured:
-    """Give the feature file of each split, extracting those that are missing. Safe to call from several processes.
+    """Find the feature file of each split, and extract the missing ones. Several processes may call this at once.
 
     Args:
         cache: folder of all feature files.
-        progress: None draws a bar on a terminal and sparse lines elsewhere, False is silent, a function gets
-            (texts or clips done, in all).
+        progress: None draws a bar on a terminal and sparse lines elsewhere; False is silent; a function is called with
+            the number of texts or clips done and in all.
         spread: reads clips elsewhere, e.g. on a cluster; None reads them in this process.
-        reading: what reads, where it is no backbone; None: what `encoder` says.
+        reading: reads the utterances where no backbone does (a whole model); None: the backbone of `encoder` does.
     Raises: MerError when data or backbone are not to be had, or a file of the right name is corrupt or foreign (it is
         never replaced silently); OSError naming the file when the disk is full or the cache cannot be written to.
     """
@@ -134,7 +134,7 @@ def _extract(item: PreparedSplit, reading: Reading, step: Step, title: str, *, s
 
 
 def masked_lines(item: PreparedSplit, done: Extracted) -> Iterator[str]:
-    """One line per clip that was masked or mended, and a summary; nothing when all were in order."""
+    """Yield one line per clip that was masked or mended, and a summary; nothing when all clips were in order."""
     where = {row.id: row.path for row in item.rows if isinstance(row, ClipRow)}
     for what, said in (("masked", done.faults), ("mended", done.notes)):
         for clip, reason in said.items():
@@ -145,16 +145,20 @@ def masked_lines(item: PreparedSplit, done: Extracted) -> Iterator[str]:
 
 
 def parts_folder(path: Path) -> Path:
-    """Where the shards of an unfinished file are."""
+    """The folder that holds the shards of an unfinished file."""
     return path.with_name(f".{path.stem}.parts")
 
 
 def lock_file(path: Path) -> Path:
+    """The file that the process which extracts `path` has locked."""
     return path.with_name(f".{path.stem}.lock")
 
 
 def _lock(path: Path, title: str, *, silent: bool) -> Any:
-    """One process extracts, the others wait and then read its file. A killed owner's lock is released by the system."""
+    """Lock a file's extraction: one process extracts, the others wait and then read its file.
+
+    The system releases the lock of a killed process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file(path))
     try:

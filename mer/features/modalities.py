@@ -1,7 +1,6 @@
 """One door to the encoders of all modalities: by its configuration, an encoder is described, opened, or taken apart.
 
-`text`, `audio` and `video` know their own families; whoever has a configuration of any modality asks here. Importing
-this imports no torch.
+`text`, `audio` and `video` know their own families; code for all modalities asks here. Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def preprocessing_words(config: ClipEncoderConfig, found: BackboneFolder | None)
 
 
 def wiring_of(encoder: EncoderConfig, found: BackboneFolder) -> Wiring:
-    """How the layers of this backbone are found and run one by one.
+    """Choose the wiring of a backbone: how its layers are found and run one by one.
 
     Raises: MerError when config.json is of no family of this modality, or its layers cannot be found.
     """

@@ -1,6 +1,12 @@
-"""How one modality is read: what decides its features, and how they are made. `ensure` drives it.
+"""The interface between `ensure` and the five ways of reading a split: what they are asked, and what they give.
 
-`text_reading.TextReading` and `clip_reading.ClipReading` are the two ways.
+A reading is one backbone used in one way:
+
+    TextReading           pooled hidden states of texts           from_text.pooled
+    TextSequenceReading   texts for a tuned encoder               from_text.sequences
+    ClipReading           pooled hidden states, or statistics     from_clips.pooled
+    ClipSequenceReading   clips for a tuned encoder               from_clips.sequences
+    ModelReading          outputs of a whole exported model       mer.model_outputs
 """
 
 from __future__ import annotations
@@ -8,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,17 +25,17 @@ from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import Shard
 from mer.progress import Step
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, eq=False)
 class PreparedSplit:
-    """Everything about one split that is decided before a backbone runs.
+    """One split before a backbone runs: its labels, its rows, and the place of its feature file.
 
     Args:
-        rows: what the modality's reading extracts, one per utterance.
-        ingredients: what decides the features; their hash is the key.
+        ids: N utterance ids.
+        labels: per task, int64 (N,).
+        label_names: per task, the C class names.
+        rows: N inputs of the reading: windows of turns, clips, or files of features.
+        ingredients: everything that decides the features; their hash is the key.
         path: the feature file.
     """
 
@@ -51,15 +57,15 @@ class Extracted:
     """The features of one split.
 
     Args:
-        features_NLD: float16, or float32 where a value exceeds float16; rows of absent clips are zero.
-        encoded: inputs the backbone read just now.
-        label_text: per task (C, L, D), each label word encoded alone; none for clips.
-        present_N: whether the row is there; None: all are.
+        features_NLD: float16, or float32 if a value exceeds float16; rows of absent clips are zero.
+        encoded: inputs that the backbone read just now.
+        label_text: per task (C, L, D), each label word encoded alone; empty for clips.
+        present_N: True for the rows that are there; None: all are.
         faults: id -> why its row is masked.
-        notes: id -> what had to be mended to read it.
-        ingredients: of what was really read, where a file went away meanwhile; None: as prepared.
-        logits_NC: class scores, of a whole model's outputs only.
-        sequences: what a tuned encoder reads; `features_NLD` then has no layers (L = 0).
+        notes: id -> the fault of the clip that was mended.
+        ingredients: replace the prepared ones when a file went away during extraction; None: as prepared.
+        logits_NC: class scores, only in the outputs of a whole model.
+        sequences: the input of a tuned encoder; `features_NLD` then has no layers (L = 0).
     """
 
     features_NLD: np.ndarray
@@ -74,21 +80,38 @@ class Extracted:
 
 
 class Reading(Protocol):
-    """A located backbone of one modality, and the way it is used."""
+    """A located backbone and one way of using it.
 
-    name: str  # of the backbone
-    slug: str  # its name as a folder
-    device: str  # "" until something was extracted
-    unit: str  # what is counted: "texts" or "clips"
+    Attributes:
+        name: the backbone's name.
+        slug: the backbone's name as a folder.
+        device: where it runs; "" until something was extracted.
+        unit: "texts", "clips" or "utterances", for progress and the sidecar.
+    """
 
-    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit: ...
+    name: str
+    slug: str
+    device: str
+    unit: str
 
-    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted: ...
+    def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
+        """Decide everything that does not need the backbone's weights. Raises: MerError."""
+        ...
+
+    def extract(self, prepared: PreparedSplit, *, parts: Path, step: Step) -> Extracted:
+        """Read every row.
+
+        Args:
+            parts: folder of this file's shards; whole ones that an interrupted run left there are taken over.
+            step: is called with the number of inputs done and in all.
+        Raises: MerError.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip to read. `sha256` of its content; None where there is no readable file, and then `fault` says why."""
+    """One clip to read. Without a readable file its `sha256` is None, and `fault` says why."""
 
     id: str
     path: Path | None
@@ -98,14 +121,14 @@ class ClipRow:
 
 @dataclass(frozen=True, eq=False)
 class ShardResult:
-    """A shard's clips, in its order: features (n, L, D) with zero rows for masked clips, and what was said of them."""
+    """A shard's n clips, in its order: features (n, L, D) with zero rows for masked clips, their faults and notes."""
 
     features_NLD: np.ndarray
     faults: dict[str, str]
     notes: dict[str, str]
 
 
-# (encoder, rows, unfinished shards by number) -> finished ones, in any order
+# (encoder, rows, unfinished shards by number) -> (number, result) of finished shards, in any order
 Spread = Callable[
     [ClipEncoderConfig, Sequence[ClipRow], Iterable[tuple[int, Shard]]], Iterator[tuple[int, ShardResult]]
 ]
@@ -113,15 +136,14 @@ Spread = Callable[
 
 @dataclass(frozen=True, eq=False)
 class LiveFeatures:
-    """Row i belongs to the i-th utterance, dialogue after dialogue.
+    """Features of texts or clips that belong to no dataset. Row i is the i-th utterance, dialogue after dialogue.
 
     Args:
-        features_NLD: as a cache file holds them: float16 (float32 where a value exceeds float16); of an encoder that
-            is tuned, its tokens.
-        truncated_N: whether the utterance's own text lost tokens; lost context is not counted.
-        present_N: whether the row is there; None: all are.
-        faults: why a clip is masked, by its path as it was given.
-        notes: what had to be mended to read a clip, by its path.
+        features_NLD: as in a feature file, float16 (float32 if a value exceeds float16); Sequences for a tuned encoder.
+        truncated_N: True for an utterance whose own text lost tokens; lost context does not count.
+        present_N: True for the rows that are there; None: all are.
+        faults: path of a clip, as it was given -> why it is masked.
+        notes: path of a clip -> the fault that was mended.
     """
 
     features_NLD: Any

@@ -1,8 +1,11 @@
 """Audio encoders: a clip's sound to pooled hidden states, or to statistics that need no weights.
 
-- `families`: what a config.json says     - `preprocessing`: samples to a backbone's input, by its own extractor
-- `pretrained`: wav2vec2, HuBERT, WavLM, data2vec-audio, Whisper     - `melstats`: 155 numbers of voice and sound
-- `sound`: a file's samples, as both take them
+    families       the speech encoders that we can read, and the facts in their config.json
+    sound          the samples of a file, for all audio encoders
+    preprocessing  samples to a backbone's input, by the backbone's own feature extractor
+    pretrained     a loaded wav2vec2, HuBERT, WavLM, data2vec-audio or Whisper
+    wiring         speech backbones in parts, for tuning
+    melstats       155 numbers of voice and sound, without weights
 
 Importing this imports no torch.
 """
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
     from mer.features.backbone.clip_encoder import ClipEncoder
 
 SIGNAL = "melstats"
-PREPROCESSING_VERSION = 1  # of pretrained backbones; raise it when what one is given changes
+PREPROCESSING_VERSION = 1  # for pretrained backbones; raise it when their input changes
 
 
 def describe(config: AudioEncoderConfig, found: BackboneFolder | None) -> BackboneCard:
-    """Read config.json only. `found` is None for melstats, whose pooler is '' (there is nothing to pool).
+    """Say how many hidden states the encoder has and how wide they are; reads config.json only.
 
-    Raises: MerError for what is no speech encoder we know, or does not say its size.
+    Args: found: None for melstats, whose pooler is '' since there is nothing to pool.
+    Raises: MerError for a model that is no speech encoder we know, or whose config.json lacks its size.
     """
     if found is None:
         from mer.features.audio.melstats import NAMES
@@ -37,7 +41,7 @@ def describe(config: AudioEncoderConfig, found: BackboneFolder | None) -> Backbo
 
 
 def open_encoder(config: AudioEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
-    """Load it. Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit."""
+    """Load the encoder. Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit."""
     if found is None:
         from mer.features.audio.melstats import MelStats
 
@@ -48,9 +52,9 @@ def open_encoder(config: AudioEncoderConfig, found: BackboneFolder | None) -> Cl
 
 
 def preprocessing_words(config: AudioEncoderConfig, found: BackboneFolder | None) -> dict[str, Any]:
-    """What happens to a clip before the backbone, for the key of its features.
+    """Say how a clip is prepared before the backbone, for the key of its features.
 
-    The preprocessor's own file is not in here: the backbone's fingerprint has it.
+    The preprocessor's own file is left out, since the backbone's fingerprint covers it.
     """
     common = {"max_seconds": config.max_seconds, "sample_rate_hz": SAMPLE_RATE_HZ}
     if found is None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, read_config
 
-POOLER = "mean"  # of 'auto': frame 0 of a speech encoder is no summary of the others
+POOLER = "mean"  # the meaning of 'auto': frame 0 of a speech encoder is no summary of the others
 
 
 @dataclass(frozen=True)
 class Family:
-    """The class of its feature extractor in transformers, and what config.json calls its width and its depth."""
+    """One family: the class of its feature extractor in transformers, and the keys of its size in config.json."""
 
     extractor: str = "Wav2Vec2FeatureExtractor"
     width: str = "hidden_size"
@@ -20,7 +20,7 @@ class Family:
 
     @property
     def reads_mels(self) -> bool:
-        """Log-mel spectrograms of one fixed length, instead of samples."""
+        """True for a family whose input is log-mel spectrograms of one fixed length instead of samples."""
         return self.extractor == "WhisperFeatureExtractor"
 
 
@@ -36,7 +36,7 @@ KNOWN = f"a speech encoder: {', '.join(FAMILIES)}"
 
 @dataclass(frozen=True)
 class AudioBackbone:
-    """What config.json says. `layers` counts stored hidden states: transformer layers + 1."""
+    """The facts in a config.json. `layers` counts stored hidden states: transformer layers + 1."""
 
     family: Family
     layers: int
@@ -44,7 +44,7 @@ class AudioBackbone:
 
 
 def resolve(found: BackboneFolder) -> AudioBackbone:
-    """Read config.json only. Raises: MerError when it is of no family we know, or does not say its size."""
+    """Read config.json. Raises: MerError when it belongs to no family we know, or lacks the model's size."""
     config = read_config(found, encoder_only=False)
     family = FAMILIES.get(str(config.get("model_type")))
     if family is None:

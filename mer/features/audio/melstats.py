@@ -22,7 +22,7 @@ from mer.features.audio.sound import hear
 from mer.features.backbone.clip_encoder import LoadedClip
 
 VERSION = 1  # raise it when a number changes: it is part of the key of cached features
-BATCH_SECONDS = 300  # of sound; the work is done by `load`, so a batch is only the step in which progress is told
+BATCH_SECONDS = 300  # of sound; `load` does the work, so a batch is only the step in which progress is shown
 
 WINDOW, HOP = 400, 160  # 25 ms, 10 ms
 MELS, COEFFICIENTS = 64, 20
@@ -57,7 +57,7 @@ NAMES: tuple[str, ...] = (
 
 
 class MelStats:
-    """A ClipEncoder without weights. `load` computes the numbers, because that is what runs in several threads."""
+    """A ClipEncoder without weights. `load` computes the numbers, since it runs in several threads."""
 
     layers, width = 1, len(NAMES)
     batch_length = BATCH_SECONDS * SAMPLE_RATE_HZ
@@ -78,7 +78,7 @@ class MelStats:
 
 
 class Statistics:
-    """float32 (S,) at 16 kHz -> float32 (155,), in the order of NAMES. Finite for any finite samples; thread safe."""
+    """Turns float32 (S,) at 16 kHz into float32 (155,), in the order of NAMES. Finite and thread safe."""
 
     def __init__(self) -> None:
         from scipy.signal.windows import hann
@@ -107,7 +107,7 @@ class Statistics:
         return bins_FK.real**2 + bins_FK.imag**2
 
     def cepstrum(self, power_FK: np.ndarray) -> np.ndarray:
-        """(F, C), as torchaudio's MFCC computes them."""
+        """Compute cepstral coefficients (F, C) as torchaudio's MFCC does."""
         mel_FM = decibels((self._mels_MK @ power_FK.T).T)
         return np.einsum("fm,mc->fc", np.maximum(mel_FM, mel_FM.max() - RANGE_DB), self._dct_MC, dtype=np.float64)
 
@@ -131,7 +131,10 @@ class Statistics:
 
 
 def voiced_part(samples: np.ndarray) -> np.ndarray:
-    """Frames of 40 ms around those of 25 ms, without the silence at both ends: float32 (F, 640), F >= 1."""
+    """Cut sound into frames of 40 ms without the silence at both ends: float32 (F, 640), F >= 1.
+
+    Each is centred on a frame of 25 ms.
+    """
     edge = (PITCH_WINDOW - WINDOW) // 2
     padded = np.pad(samples, (edge, edge + max(0, WINDOW - len(samples))))
     wide_FS = sliding_window_view(padded, PITCH_WINDOW)[::HOP]
@@ -141,15 +144,17 @@ def voiced_part(samples: np.ndarray) -> np.ndarray:
 
 
 def decibels(power: np.ndarray) -> np.ndarray:
+    """Turn power into decibels."""
     return 10 * np.log10(np.maximum(power, FLOOR))
 
 
 def energy_db(frames_FS: np.ndarray) -> np.ndarray:
+    """Mean energy of each frame (F,), in decibels."""
     return decibels((frames_FS.astype(np.float64) ** 2).mean(1))
 
 
 def pitch(wide_FS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch in Hz by the peak of the normalised autocorrelation, and that peak's height in [0, 1]; both (F,).
+    """Find the pitch in Hz at the peak of the normalised autocorrelation, and that peak's height in [0, 1]; both (F,).
 
     A frame whose autocorrelation has no peak between LOWEST_HZ and HIGHEST_HZ has height 0 and no meaningful pitch.
     """
@@ -199,13 +204,13 @@ def _rhythm(voiced: np.ndarray) -> np.ndarray:
 
 
 def _summary(track: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation, five quantiles; zeros for a track without values, e.g. the pitch of a whisper."""
+    """Mean, standard deviation and five quantiles; zeros for a track without values, e.g. the pitch of a whisper."""
     if not len(track):
         return np.zeros(len(_SUMMARY))
     return np.array([track.mean(), track.std(), *np.quantile(track, QUANTILES)])
 
 
 def _deltas(track_FC: np.ndarray) -> np.ndarray:
-    """Slope of a line through five frames, the ends repeated."""
+    """Slope of a line through five frames (F, C); the ends are repeated."""
     padded: Any = np.pad(track_FC, ((2, 2), (0, 0)), mode="edge")
     return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10

@@ -1,7 +1,7 @@
-"""Samples to what a backbone takes, by the feature extractor saved with it.
+"""Samples to a speech backbone's input, by the feature extractor that was saved with it.
 
-The extractor of transformers itself is called, clip by clip: 0.1 ms for the wav2vec2 family, 12 ms for Whisper, which
-is little beside the backbone. Padding a batch is not left to it: `pretrained` decides which clips may share one.
+The extractor of transformers is called clip by clip: 0.1 ms for the wav2vec2 family, 12 ms for Whisper, which is little
+beside the backbone. It never pads a batch; `pretrained` decides which clips may share one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SpeechInput:
 
     Args:
         values: float32, samples (S,) or log-mels (M, 3000).
-        frames: of log-mels, the hidden states that hear the clip, not the silence behind it; of samples, None.
+        frames: with log-mels, the number of hidden states that hear the clip and not the silence after it; else None.
     """
 
     values: np.ndarray
@@ -35,7 +35,7 @@ class SpeechInput:
 
 
 class Preprocessing:
-    """float32 (S,) at 16 kHz -> SpeechInput. Thread safe.
+    """Turns float32 (S,) at 16 kHz into a SpeechInput. Thread safe.
 
     Raises: MerError when the folder has no extractor of the backbone's family, or one for another sample rate.
     """
@@ -43,7 +43,7 @@ class Preprocessing:
     def __init__(self, found: BackboneFolder, backbone: AudioBackbone) -> None:
         self.reads_mels = backbone.family.reads_mels
         self.extractor = _load(found, backbone)
-        # Random noise on the samples would make every extraction another one.
+        # With random noise on the samples, two extractions would give different numbers.
         self.extractor.dither = 0.0
         self.max_samples = int(self.extractor.n_samples) if self.reads_mels else None
 

@@ -24,17 +24,17 @@ from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.loading import quiet, refusing, require_whole
 
-# 16 clips of 5 s (on a CPU each runs alone, see `SideBySide`). What a batch costs is the first convolution: 512
-# channels at 3.2 kHz in float32 are 0.5 GB for these 80 s, and three such arrays live at once. Whisper, whose clips all
-# count as 30 s, gets 2 a batch.
+# 16 clips of 5 s (on a CPU each runs alone, see `SideBySide`). The first convolution takes most of a batch's memory:
+# its 512 channels at 3.2 kHz in float32 are 0.5 GB for these 80 s, and three such arrays live at once. A clip of
+# Whisper counts as 30 s, so 2 of them share a batch.
 BATCH_SAMPLES = 16 * 5 * SAMPLE_RATE_HZ
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 class AudioReader:
-    """What comes before a speech backbone: files to its input. Loads no weights.
+    """Prepares a speech backbone's input from files. Loads no weights.
 
-    Args: found: where it lies, with preprocessor_config.json.
+    Args: found: the backbone's folder, with preprocessor_config.json.
     Raises: MerError when its preprocessing does not fit.
     """
 
@@ -51,7 +51,7 @@ class AudioReader:
             _require_fit(found, speech_config(found), self.prepare.extractor)
 
     def probe(self, path: Path) -> int:
-        """Samples; for Whisper always those of its full window, since that is what every clip is filled up to."""
+        """Count the samples of a clip; for Whisper those of its full window, to which every clip is padded."""
         length = audio_length(path, max_seconds=self.max_seconds)
         return self.prepare.max_samples or length
 
@@ -63,7 +63,7 @@ class AudioReader:
 class AudioEncoder(AudioReader):
     """A ClipEncoder around a frozen backbone, on the GPU if there is one.
 
-    Args: found: where it lies, with weights and preprocessor_config.json.
+    Args: found: the backbone's folder, with weights and preprocessor_config.json.
     Raises: MerError when the folder cannot be loaded whole, or its preprocessing does not fit.
     """
 
@@ -81,7 +81,7 @@ class AudioEncoder(AudioReader):
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
-        """float32 (B, L, D); index 0 is the first hidden state, the last is the model's last hidden state."""
+        """Pool every hidden state: float32 (B, L, D). Index 0 is the first layer's input, -1 the model's last state."""
         inputs: list[SpeechInput] = [clip.inputs for clip in clips]
         rows_BLD = np.empty((len(inputs), self.layers, self.width), dtype=np.float32)
         for group in self._groups(inputs):
@@ -89,8 +89,10 @@ class AudioEncoder(AudioReader):
         return rows_BLD
 
     def _groups(self, inputs: Sequence[SpeechInput]) -> list[list[int]]:
-        """Rows that may share a batch. Padding changes the result of most families, even under a mask: those are
-        only batched where it needs none."""
+        """Divide rows into groups that may share a batch.
+
+        Padding changes the result of most families even under a mask; their groups have rows of equal length.
+        """
         if self.masks_padding:
             return [list(range(len(inputs)))]
         by_length: dict[int, list[int]] = defaultdict(list)
@@ -101,7 +103,7 @@ class AudioEncoder(AudioReader):
     def _forward(self, inputs: Sequence[SpeechInput]) -> np.ndarray:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             out, real_BT = self._listen(inputs)
-        # Large models norm once more behind the last of hidden_states: the model's own output is what 'last' means.
+        # Large models apply one more norm after the last of hidden_states: 'last' means the model's own output.
         states = (*out.hidden_states[:-1], out.last_hidden_state)
         if self.pooler == "first":
             return torch.stack([state[:, 0].float() for state in states], dim=1).cpu().numpy()
@@ -109,7 +111,7 @@ class AudioEncoder(AudioReader):
         return torch.cat([weights_B1T @ state.float() for state in states], dim=1).cpu().numpy()
 
     def _listen(self, inputs: Sequence[SpeechInput]) -> tuple[Any, torch.Tensor]:
-        """The model's output, and which of its frames are real: float32 (B, T)."""
+        """Run the model; the second result, float32 (B, T), is 1 for frames that are no padding."""
         if self.reads_mels:
             mels_BMT = torch.from_numpy(np.stack([item.values for item in inputs])).to(self.device)
             out = self.model(mels_BMT, output_hidden_states=True)
@@ -127,7 +129,7 @@ class AudioEncoder(AudioReader):
         if min(lengths) == max(lengths):
             out = self.model(samples_BS, output_hidden_states=True)
         else:
-            with warnings.catch_warnings():  # not for several threads, which have one clip each and nothing to mask
+            with warnings.catch_warnings():  # not thread safe, but threads have one clip each and never come here
                 # WavLM's attention gives torch two kinds of mask; the result is right (4e-6).
                 warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
                 out = self.model(samples_BS, attention_mask=mask_BS, output_hidden_states=True)
@@ -136,10 +138,10 @@ class AudioEncoder(AudioReader):
 
 
 def masks_padding(config: Any) -> bool:
-    """Whether a masked clip in a longer batch gives what it gives alone, as measured: 4e-6 with layer norm.
+    """True when padding under a mask leaves a clip's result as it is alone (measured with layer norm: 4e-6).
 
-    The group norm of the other front end runs over the padding (differences of 1.4), the stacked positional
-    convolutions of data2vec leak it (1.7 at the border), and batch norm makes it different from zero.
+    It does not for three kinds of model: a group norm runs over the padding (differences of 1.4), the stacked
+    positional convolutions of data2vec mix it in (1.7 at the border), and a batch norm makes it different from zero.
     """
     layer_norm = getattr(config, "feat_extract_norm", "group") == "layer"  # data2vec has no choice, nor the field
     return layer_norm and config.model_type != "data2vec-audio" and not getattr(config, "conv_pos_batch_norm", False)
@@ -157,7 +159,7 @@ def _require_fit(found: BackboneFolder, config: Any, extractor: Any) -> None:
 
 
 def speech_config(found: BackboneFolder) -> Any:
-    """As transformers reads it, without what is only done in training and behind the encoder."""
+    """Read the configuration through transformers, without the parts for training and those after the encoder."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(found.folder, **_LOCAL)
@@ -167,19 +169,19 @@ def speech_config(found: BackboneFolder) -> Any:
 
 
 def load_speech_model(found: BackboneFolder, backbone: AudioBackbone) -> Any:
-    """The whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
+    """Load the whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
     from transformers import AutoModel
 
     allowed = f"{KNOWN}, with safetensors weights and without code of its own"
     with quiet(), refusing(found, allowed=allowed, offline="melstats"):
         config = speech_config(found)
-        # Without a dtype the checkpoint's own would be taken, float16 for some.
+        # Without a dtype, transformers would take the checkpoint's own, which is float16 in some.
         model, report = AutoModel.from_pretrained(
             found.folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **_LOCAL
         )
     missing = set(report["missing_keys"]) - {"masked_spec_embed"}  # stands for masked frames in training only
     if backbone.family.reads_mels:
-        # WhisperEncoder.from_pretrained would find none of its weights in a full checkpoint, and say nothing.
+        # WhisperEncoder.from_pretrained finds none of its weights in a full checkpoint, without a warning.
         missing = {name for name in missing if name.startswith("encoder.")}
         model = model.get_encoder()
     require_whole(found, model, missing)
@@ -187,8 +189,10 @@ def load_speech_model(found: BackboneFolder, backbone: AudioBackbone) -> Any:
 
 
 def keep_grouped_convolutions_exact(model: torch.nn.Module) -> None:
-    """Run them in float32 under autocast: torch 2.13 on a processor with AMX gets them wrong in bfloat16, by as much as
-    the values themselves (every wav2vec2-like model has one, for positions)."""
+    """Run grouped convolutions in float32 under autocast; every wav2vec2-like model has one, for positions.
+
+    On a processor with AMX, torch 2.13 computes them wrongly in bfloat16: the errors are as large as the values.
+    """
     for module in model.modules():
         if isinstance(module, torch.nn.Conv1d) and module.groups > 1:
             module.forward = _outside_autocast(module.forward)  # type: ignore[method-assign, assignment]

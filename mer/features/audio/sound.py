@@ -1,4 +1,4 @@
-"""Sound as both kinds of audio encoder take it."""
+"""The samples of a file, for all audio encoders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOUDEST = 1e6  # full scale is 1, or 32768 where a file holds whole numbers as f
 
 
 def hear(path: Path, *, max_seconds: float) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Samples, float32 (S,) mono 16 kHz, and notes. A clip shorter than one frame is noted; its user fills it up.
+    """Read samples, float32 (S,) mono at 16 kHz, and notes. A clip shorter than one frame is noted; callers pad it.
 
     Raises: MediaFault when the clip cannot be used.
     """

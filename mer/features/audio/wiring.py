@@ -27,7 +27,7 @@ from mer.features.backbone.wiring import ClipWiring, Given, LayersBetween, no_we
 
 
 def speech_wiring(encoder: AudioEncoderConfig, found: BackboneFolder) -> ClipWiring:
-    """Raises: MerError when config.json is of no family we know."""
+    """The wiring of a speech backbone. Raises: MerError when config.json belongs to no family we know."""
     return (WhisperWiring if resolve(found).family.reads_mels else SpeechWiring)(encoder, found)
 
 
@@ -43,7 +43,7 @@ class SpeechWiring(ClipWiring):
         self.depth, self.width = self.backbone.layers - 1, self.backbone.width
         self.equal_lengths = not masks_padding(self.config)
         stem = ("feature_extractor.", "feature_projection.", "encoder.pos_conv_embed.", "encoder.dropout.")
-        # Large models norm behind their layers, the others before them.
+        # Large models have their norm after the layers, the others before them.
         stable = getattr(self.config, "do_stable_layer_norm", False)
         self.below = stem if stable else (*stem, "encoder.layer_norm.")
         self.above = ("encoder.layer_norm",) if stable else ()
@@ -52,8 +52,8 @@ class SpeechWiring(ClipWiring):
     def config(self) -> Any:
         with refusing(self.found, allowed=KNOWN, offline="melstats"):
             config = speech_config(self.found)
-        config.layerdrop = config.encoder_layerdrop = 0.0  # a layer that is skipped would hand on nothing to read
-        config.mask_time_prob = config.mask_feature_prob = 0.0  # else there is a weight for masked frames
+        config.layerdrop = config.encoder_layerdrop = 0.0  # a skipped layer would leave a hidden state without a value
+        config.mask_time_prob = config.mask_feature_prob = 0.0  # otherwise the model has a weight for masked frames
         return config
 
     def skeleton(self) -> nn.Module:
@@ -69,7 +69,7 @@ class SpeechWiring(ClipWiring):
 
     def load(self) -> nn.Module:
         model: nn.Module = load_speech_model(self.found, self.backbone)
-        if hasattr(model, "masked_spec_embed"):  # stands for masked frames, which nobody masks here
+        if hasattr(model, "masked_spec_embed"):  # replaces masked frames; no frame is masked here
             del model.masked_spec_embed
         return model
 
@@ -112,7 +112,7 @@ class SpeechWiring(ClipWiring):
     def _run(self, model: Any, given: Tensor, real_BT: Tensor | None, start: int | None) -> Tensor:
         if start is None:
             out = model(given, attention_mask=None if real_BT is None else real_BT.long())
-        else:  # the encoder writes zeros into what it is given, at padding
+        else:  # cloned, since the encoder writes zeros into its input at padding
             out = model.encoder(given if real_BT is None else given.clone(), attention_mask=real_BT)
         state: Tensor = out.last_hidden_state
         return state
@@ -122,14 +122,19 @@ _BIAS = "attention.rel_attn_embed"
 
 
 class NoPositions(nn.Module):
-    """In the positional convolution's place: adds nothing."""
+    """Stub in place of the positional convolution; returns zeros."""
 
     def forward(self, states_BTD: Tensor) -> Tensor:
         return torch.zeros_like(states_BTD)
 
 
 def hand_on_bias(layers: LayersBetween, first: nn.Module) -> None:
-    """WavLM's layer 0 makes the position biases that every layer reads: keep that part of it, under its own name."""
+    """Keep the part of WavLM's layer 0 that makes the position biases of all layers, under its own name.
+
+    Args:
+        layers: the layers of the upper part.
+        first: layer 0 of the whole model.
+    """
     for name, _ in list(first.named_children()):
         if name != "attention":
             delattr(first, name)
@@ -155,12 +160,12 @@ class WhisperWiring(SpeechWiring):
 
     def __init__(self, encoder: AudioEncoderConfig, found: BackboneFolder) -> None:
         super().__init__(encoder, found)
-        self.equal_lengths, self.length_key = False, ""  # they are equal
+        self.equal_lengths, self.length_key = False, ""  # all clips have one length, so that any may share a batch
         self.below, self.above = ("conv1.", "conv2.", "embed_positions."), ("layer_norm",)
 
     def skeleton(self) -> nn.Module:
         model: Any = super().skeleton()
-        model.dropout = 0.0  # of the stem; no module of its own, so it would be on wherever a layer is trained
+        model.dropout = 0.0  # the stem's dropout is no module: it would run whenever the model is in training mode
         return model
 
     def layers_name(self, model: nn.Module) -> str:
@@ -183,7 +188,7 @@ class WhisperWiring(SpeechWiring):
         if start is None:
             state: Tensor = model(given.transpose(1, 2)).last_hidden_state
             return state
-        for layer in model.layers:  # its own forward has a GELU before the layers, which nothing passes unchanged
+        for layer in model.layers:  # not the model's own forward: it applies a GELU before the layers
             given = layer(given, None)
         normed: Tensor = model.layer_norm(given)
         return normed

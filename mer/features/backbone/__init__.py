@@ -1,10 +1,12 @@
 """Pretrained backbones of any modality: where their files lie, how they are loaded, and how they run in parts.
 
-files         a backbone's folder, its configuration, and the hashes of its files
-hub           snapshots of the Hugging Face hub: cached, downloaded, or refused with one message
-hash_memo     SHA-256 of large files, remembered by path, size and time of change
-loading       pretrained weights through transformers: quietly, and whole or not at all
-layers        the hidden states that a head reads
-clip_encoder  the interface between a backbone of media files and their extraction
-wiring        how a backbone is built without weights, entered at a hidden state, and run from there
+Nothing in here knows a modality: `text`, `audio` and `video` stand on it.
+
+    wiring        how a backbone is built without weights, entered at a hidden state, and run from there
+    loading       pretrained weights through transformers: quietly, and whole or not at all
+    layers        the hidden states that a head reads
+    clip_encoder  the interface between a backbone of media files and their extraction
+    files         a backbone's folder, its configuration, and the hashes of its files
+    hub           snapshots of the Hugging Face hub: cached, downloaded, or refused with one message
+    hash_memo     SHA-256 of large files, remembered by path, size and time of change
 """

@@ -1,4 +1,4 @@
-"""Work done in threads ahead of whoever needs it, in order and within bounds."""
+"""Work done in threads ahead of its consumer, in order and within bounds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Value = TypeVar("Value")
 
 
 def ahead_of(items: Sequence[Item], load: Callable[[Item], Value], *, threads: int, ahead: int) -> Iterator[Value]:
-    """load(item) of every item, in order, at most `ahead` of them waiting at a time.
+    """Yield load(item) of every item, in order, with at most `ahead` results waiting at a time.
 
-    The processors are divided among the threads: torch in a thread of the pool uses its share and no more.
+    The processors are divided among the threads: torch uses its share of them in each thread of the pool.
     """
     import torch
 
@@ -33,4 +33,4 @@ def ahead_of(items: Sequence[Item], load: Callable[[Item], Value], *, threads: i
             yield value
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(processors)  # of threads yet to be started; this one's was never changed
+        torch.set_num_threads(processors)  # the default for new threads; the calling thread was never changed

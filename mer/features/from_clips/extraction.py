@@ -1,7 +1,7 @@
-"""Read many clips: probed, bucketed by length, decoded ahead of the encoder, in shards that survive a kill.
+"""Read many clips: probed, batched by length, decoded ahead of the encoder, in shards that survive a kill.
 
-The batches follow from the clips alone, never from where a run was interrupted or who is quicker, so a resumed
-extraction gives the same bits as an uninterrupted one (on the same machine).
+The batches follow from the clips alone, never from the point of an interruption or from which thread is quicker. A
+resumed extraction therefore gives the same bits as an uninterrupted one on the same machine.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from mer.files import sha256_json
 from mer.progress import Step
 
 Piece = TypeVar("Piece")
-SHARD_CLIPS = 64  # about what a kill can cost
-MOST_THREADS = 8  # each holds the activations of a clip; of more processors, each gets its share
+SHARD_CLIPS = 64  # about as many clips as a kill can cost
+MOST_THREADS = 8  # each holds the activations of a clip; on a larger machine each thread gets several processors
 VANISHED = "the file went away while features were extracted"
 
 
@@ -38,10 +38,10 @@ def extract_clips(
     rows: Sequence[ClipRow], config: ClipEncoderConfig, encoder: ClipEncoder, *, parts: Path, key: str, step: Step,
     spread: Spread | None = None,
 ) -> Extracted:  # fmt: skip
-    """Encode every clip that can be read, taking over the whole shards that an interrupted run left in `parts`.
+    """Encode every clip that can be read, and take over the whole shards that an interrupted run left in `parts`.
 
     Args:
-        spread: does the shards elsewhere (a cluster); None does them here.
+        spread: encodes the shards elsewhere, on a cluster; None: this process encodes them.
     Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
     """
     shards, faults = plan_clips(rows, encoder)
@@ -64,7 +64,7 @@ def extract_clips(
 
 
 def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Extracted:
-    """`extract_clips` without a place for shards: for clips that belong to no dataset. Same batches, same numbers."""
+    """`extract_clips` without shards, for clips that belong to no dataset: the same batches and the same numbers."""
     shards, faults = plan_clips(rows, encoder)
     step(0, clips_in(shards))
     done = _assemble(rows, encoder, shards, encode_shards(encoder, rows, shards.items()), faults)
@@ -73,7 +73,7 @@ def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Ext
 
 
 def plan_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int, Shard], dict[str, str]]:
-    """Shards of batches of usable clips by number, and id -> why a clip is masked already."""
+    """Divide the usable clips into numbered shards of batches; the second result says why the others are masked."""
     lengths, faults = probe_clips(rows, encoder)
     healthy = list(lengths)
     batches = [[healthy[i] for i in batch] for batch in plan_batches(list(lengths.values()), encoder.batch_length)]
@@ -83,7 +83,7 @@ def plan_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int, 
 def encode_shards(
     encoder: ClipEncoder, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]
 ) -> Iterator[tuple[int, ShardResult]]:
-    """Pooled hidden states of each shard's clips."""
+    """Yield the number and the result of each shard: its clips' pooled hidden states, faults and notes."""
 
     def encode(batch: list[int], good: dict[int, LoadedClip]) -> np.ndarray:
         piece = np.zeros((len(batch), encoder.layers, encoder.width), dtype=np.float32)
@@ -101,11 +101,12 @@ def read_shards(
     shards: Iterable[tuple[int, Shard]],
     encode: Callable[[list[int], dict[int, LoadedClip]], Piece],
 ) -> Iterator[tuple[int, list[Piece], dict[str, str], dict[str, str]]]:
-    """Each shard's number, what `encode` makes of its batches, its faults and its notes.
+    """Yield each shard's number, the results of `encode` for its batches, its faults and its notes.
 
-    Decodes in threads, ahead of `encode` by two batches at most: that, and one shard, is all memory holds. On a CPU the
-    backbone runs in these threads as well (`SideBySide`).
-    Args: encode: given a batch's rows, and those of its clips that could be loaded.
+    Threads decode at most two batches ahead of `encode`; memory holds these batches and one shard. On a CPU the
+    backbone runs in these threads too (`SideBySide`).
+
+    Args: encode: is called with the rows of a batch and those of its clips that could be loaded.
     """
     threads = _threads()
     plan = list(shards)
@@ -137,7 +138,7 @@ def _load(encoder: ClipReader, row: ClipRow) -> LoadedClip | MediaFault:
 
 
 def probe_clips(rows: Sequence[ClipRow], encoder: ClipReader) -> tuple[dict[int, int], dict[str, str]]:
-    """Length of every usable clip by row, and id -> why the others are masked."""
+    """Read the length of every usable clip, by row; the second result maps the ids of the others to their faults."""
 
     def probe(row: ClipRow) -> int | str:
         if row.path is None or row.fault:
@@ -168,7 +169,10 @@ def _assemble(
     faults: dict[str, str],
     zeros: Callable[[tuple[int, ...], type], np.ndarray] = np.zeros,
 ) -> Extracted:
-    """Put every row in its place, in an array of `zeros`; besides it one shard is in memory at a time."""
+    """Put every row in its place in one array.
+
+    Besides that array, one shard at a time is in memory. Args: zeros: allocates an array of a shape and a type.
+    """
     features = zeros((len(rows), encoder.layers, encoder.width), np.float16)
     faults, notes, encoded = dict(faults), dict[str, str](), 0
     for number, result in results:
@@ -185,10 +189,11 @@ def _assemble(
 
 
 def on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Zeros in a file without a name, which goes with the array, or with the process when that is killed.
+    """Allocate zeros in a nameless file, which vanishes with the array, or with the process when that is killed.
 
-    The system may take such memory back at any time: features of any number of clips fit.
-    Raises: OSError when the disk has no room; found out on writing to the array, that would be a crash.
+    The system can write such memory back to the disk at any time, so features of any number of clips fit.
+
+    Raises: OSError when the disk has no room. Without this check a write to the array would crash the process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -197,7 +202,7 @@ def on_disk(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 
 def _threads() -> int:
-    """As many as this process may keep busy: a worker of Ray has one processor, whatever its machine has."""
+    """The threads that this process may keep busy; a worker of Ray has one processor on any machine."""
     import torch
 
     return min(MOST_THREADS, torch.get_num_threads())

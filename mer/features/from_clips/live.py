@@ -1,4 +1,4 @@
-"""Encode single clips with the backbone itself, as extraction would."""
+"""Live input from clips that belong to no dataset: the backbone encodes them as extraction would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LiveClips:
-    """A backbone that reads media files as `mer.features.ensure` would. Loads it at the first call.
+    """Encodes media files with a frozen backbone as `from_clips.pooled` does. Loads the backbone at the first call.
 
     Args:
         config: how the encoder reads.
@@ -34,7 +34,7 @@ class LiveClips:
         self._encoder: ClipEncoder | None = None
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
-        """Pooled hidden states (N, L, D) of every clip; one that cannot be read, or is a fault already, is masked."""
+        """Encode every clip to pooled hidden states (L, D). A clip that cannot be read, or is a fault, is masked."""
         from mer.features.from_clips.extraction import read_clips
         from mer.features.modalities import open_clip_encoder
 
@@ -45,7 +45,7 @@ class LiveClips:
 
 
 class LiveClipSequences:
-    """Read media files that belong to no dataset as a tuned encoder reads them: as `from_clips.sequences` caches it.
+    """Makes the input of a tuned encoder from media files, as `from_clips.sequences` caches it.
 
     Args:
         config: how the encoder reads.
@@ -59,13 +59,13 @@ class LiveClipSequences:
 
     @cached_property
     def base(self) -> dict[str, np.ndarray]:
-        """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
+        """Weights of the whole backbone: the lower layers run here, the upper ones in the model."""
         from mer.features.partial import base_weights
 
         return base_weights(self.config, self.found)
 
     def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
-        """Tokens of every clip, in the place of features; the row of one that cannot be read is empty."""
+        """Make the sequence of every clip; the row of a clip that cannot be read is empty."""
         from mer.features.from_clips.sequence_extraction import read_sequences
         from mer.features.from_clips.states import ClipStates
 
@@ -84,7 +84,7 @@ def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:
 
 
 def _told(paths: Sequence[Path | MediaFault], done: Extracted, features: Any) -> LiveFeatures:
-    """What was read, with faults and notes by path."""
+    """Turn an extraction's result into live features, with faults and notes by path."""
     from mer.features.from_clips.extraction import VANISHED
 
     faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}

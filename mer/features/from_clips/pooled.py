@@ -1,4 +1,4 @@
-"""Audio and video: clips on disk to pooled hidden states, or to statistics of the signal."""
+"""Pooled hidden states of clips, or statistics of their signal: where the clips are, and the key of their features."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT`
 
 
 class ClipReading:
-    """Raises: MerError when the backbone is not to be had."""
+    """Reads clips with a frozen backbone; a `mer.features.reading.Reading`.
+
+    Raises: MerError when the backbone is not to be had.
+    """
 
     def __init__(
         self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
@@ -61,8 +64,10 @@ class ClipReading:
         return self._as_read(prepared, done)
 
     def _as_read(self, prepared: PreparedSplit, done: Extracted) -> Extracted:
-        """Where a file went away, the content that was hashed is not the content that was read: say so in the key, or
-        the masked rows would be taken for those of the files, should they come back."""
+        """Change the key when a file went away between hashing and reading.
+
+        Under the old key, the masked row would be taken for the clip's features once the file is back.
+        """
         if VANISHED not in done.faults.values():
             return done
         read = [ClipRow(r.id, r.path, None if done.faults.get(r.id) == VANISHED else r.sha256) for r in prepared.rows]
@@ -70,7 +75,7 @@ class ClipReading:
         return replace(done, ingredients={**prepared.ingredients, "content_sha256": content})
 
     def _rows(self, corpus: Corpus, utterances: Sequence[Utterance], split: str, cache: Path) -> list[ClipRow]:
-        """Where every clip is and what is in it. Raises: MerError when not a single clip is there."""
+        """Locate and hash every clip. Raises: MerError when not a single clip is there."""
         placed = [self._place(corpus.root, utterance) for utterance in utterances]
         files = [path for path in placed if isinstance(path, Path)]
         if not files:
@@ -104,7 +109,7 @@ class ClipReading:
         return rows
 
     def _place(self, root: Path, utterance: Utterance) -> Path | str:
-        """The clip, or why there is none."""
+        """The path of the clip, or the reason why there is none."""
         relative = self._relative(utterance)
         if not relative:
             return "the dataset has no such clip"
@@ -143,12 +148,12 @@ class ClipReading:
 
 
 def clips_hash(rows: Sequence[ClipRow], labels: dict[str, np.ndarray], label_names: Any) -> str:
-    """SHA-256 of ids, the content of every clip, labels and label names, in row order."""
+    """Hash ids, the content of every clip, labels and label names, in row order."""
     return rows_hash(([row.id, row.sha256] for row in rows), labels, label_names)
 
 
 def _crop(root: Path, relative: str) -> Path:
-    """A cropped clip: a video of the same name, or a folder of pictures without its suffix."""
+    """Find a cropped clip: a video of the same name, or a folder of pictures of that name without its suffix."""
     try:
         return clip_path(root, relative)
     except MediaFault:

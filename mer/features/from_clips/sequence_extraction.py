@@ -1,4 +1,4 @@
-"""Clips for an encoder that is tuned: read in the batches and shards of `clip_extraction`, kept as ragged rows.
+"""Many clips for a tuned encoder: read in the batches and shards of `extraction`, and put together as sequences.
 
 Suffixes: N clips.
 """
@@ -26,7 +26,7 @@ from mer.progress import Step
 
 @dataclass(frozen=True, eq=False)
 class SequenceShard:
-    """A shard's clips, in its order; a masked clip's row is empty."""
+    """A shard's clips, in its order. The row of a masked clip is empty."""
 
     sequences: Sequences
     faults: dict[str, str]
@@ -36,7 +36,7 @@ class SequenceShard:
 def extract_sequences(
     rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step
 ) -> Extracted:
-    """Read every clip that can be read, taking over the whole shards that an interrupted run left in `parts`.
+    """Read every clip that can be read, and take over the whole shards that an interrupted run left in `parts`.
 
     Args: width: of the encoder's hidden states.
     Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
@@ -65,7 +65,7 @@ def extract_sequences(
 
 
 def read_sequences(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:
-    """`extract_sequences` without a place for shards: for clips that belong to no dataset."""
+    """`extract_sequences` without shards, for clips that belong to no dataset."""
     shards, faults = plan_clips(rows, states)
     step(0, clips_in(shards))
     results = dict(_encode_shards(states, rows, shards))
@@ -112,7 +112,7 @@ def _assemble(
     faults: Mapping[str, str],
     allocate: Callable[[tuple[int, ...], type], np.ndarray],
 ) -> Extracted:
-    """Put every row in its place; besides the table one shard is in memory at a time."""
+    """Put every row in its place; besides the result, one shard at a time is in memory."""
     lengths_N = np.zeros(len(rows), dtype=np.int64)
     for number, shard in shards.items():
         lengths_N[list(chain.from_iterable(shard))] = lengths[number]

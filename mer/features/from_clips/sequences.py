@@ -1,4 +1,4 @@
-"""Clips for an encoder that is tuned: raw input, or hidden states after its frozen layers, cached for all trials."""
+"""Clips for a tuned encoder: raw input, or hidden states after its frozen layers, cached once for all trials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from mer.progress import Progress, Step
 
 
 class ClipSequenceReading(ClipReading):
-    """A `mer.features.reading.Reading`. `spread` is not used: hidden states of every frame are too much to send.
+    """Reads clips for a tuned encoder; a `mer.features.reading.Reading`.
+
+    It ignores `spread`: hidden states of every frame are too much to send through a cluster.
 
     Raises: MerError when the backbone is not to be had, or has too few layers.
     """
@@ -48,8 +50,10 @@ class ClipSequenceReading(ClipReading):
         return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
-        """What the file will take, from the headers of the clips: decodes nothing. Where one says nothing, the clip
-        counts as the longest."""
+        """Compute the size of the file from the headers of the clips; decodes nothing.
+
+        A clip whose header has no length counts as the longest.
+        """
         assert self.found is not None
         wiring = clip_wiring(self.config, self.found)
         lengths, _ = probe_clips(prepared.rows, open_clip_reader(self.config, self.found))

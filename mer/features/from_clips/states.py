@@ -1,4 +1,4 @@
-"""What a tuned encoder of sound or pictures reads of a clip: raw input, or what its frozen first layers make of it.
+"""One clip for a tuned encoder of sound or pictures: raw input, or hidden states after its frozen first layers.
 
 Shapes: B clips, T units (samples, mel frames, pictures, or hidden states).
 """
@@ -21,22 +21,23 @@ from mer.features.modalities import clip_wiring, open_clip_reader
 if TYPE_CHECKING:
     from mer.features.partial import BaseWeights
 
-_EXAMPLE_SAMPLES = 8000  # of sound where clips have no fixed length
+_EXAMPLE_SAMPLES = 8000  # of the noise on which the parts of a speech encoder are compared with the whole
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceRow:
-    """A row of a table of tokens: float32 (T, ...), and the hidden states [start, end) that are pooled in the end."""
+    """One clip's row of `Sequences`: float32 (T, ...), and the range [start, end) of hidden states to be pooled."""
 
     values: np.ndarray
     span: tuple[int, int]
 
 
 class ClipStates:
-    """Reads clips, and runs the frozen first layers on the GPU if there is one. On a CPU each clip runs alone, in the
-    thread that loaded it (see `mer.features.backbone.clip_encoder.SideBySide`).
+    """Reads clips, and runs the frozen first layers on the GPU if there is one.
 
-    Args: base: weights, if they are at hand; else they are read from the folder, if there is a layer to run.
+    On a CPU each clip runs alone, in the thread that loaded it (see `mer.features.backbone.clip_encoder.SideBySide`).
+
+    Args: base: the backbone's weights; None: they are read from its folder if there is a layer to run.
     Raises: MerError when the preprocessing does not fit, weights are missing, or the family's layers do not compose.
     """
 
@@ -58,13 +59,13 @@ class ClipStates:
             self._lower = lower_part(config, found, base, self.start, example).to(self.device)
 
     def load(self, path: Path) -> LoadedClip:
-        """A clip whose `inputs` are SequenceRow. Raises: MediaFault when it cannot be used."""
+        """Load a clip; its `inputs` are a SequenceRow. Raises: MediaFault when it cannot be used."""
         clip = self.reader.load(path)
         row = self._raw(clip)
         return LoadedClip(self._states([row])[0] if self._lower and self.device == "cpu" else row, clip.notes)
 
     def encode(self, clips: Sequence[LoadedClip]) -> list[SequenceRow]:
-        """Rows of the table."""
+        """Give the sequence of each clip."""
         rows = [clip.inputs for clip in clips]
         return self._states(rows) if self._lower and self.device != "cpu" else rows
 
@@ -78,7 +79,7 @@ class ClipStates:
         return SequenceRow(values, self.wiring.span(len(values), frames))
 
     def _states(self, rows: Sequence[SequenceRow]) -> list[SequenceRow]:
-        """What the frozen layers give for clips whose input is raw."""
+        """Run the frozen layers on clips of raw input."""
         assert self._lower is not None
         groups: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):

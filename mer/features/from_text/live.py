@@ -1,4 +1,4 @@
-"""Encode single texts with the backbone itself, as extraction would."""
+"""Live input from texts that belong to no dataset: the backbone encodes them as extraction would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LiveTexts:
-    """A backbone that reads dialogues as `mer.features.ensure` would. Loads it at the first call.
+    """Encodes dialogues with a frozen backbone as `from_text.pooled` does. Loads the backbone at the first call.
 
     Args:
         config: how the encoder reads.
@@ -37,9 +37,9 @@ class LiveTexts:
     def encode(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> LiveFeatures:
-        """Pooled hidden states (N, L+1, D) of every utterance.
+        """Encode every utterance to pooled hidden states (L+1, D).
 
-        Args: batch_tokens: most tokens the backbone reads at once, padding included.
+        Args: batch_tokens: most tokens that the backbone reads at once, padding included.
         Raises: MerError when a prompt leaves no room, or a hidden state is not finite.
         """
         encoder, tokenizer = self._load()
@@ -63,7 +63,7 @@ class LiveTexts:
 
 
 class LiveTextSequences:
-    """Read dialogues that belong to no dataset as a tuned encoder reads them: as `from_text.sequences` caches it.
+    """Makes the input of a tuned encoder from dialogues, as `from_text.sequences` caches it.
 
     Args:
         config: how the encoder reads.
@@ -76,7 +76,7 @@ class LiveTextSequences:
 
     @cached_property
     def base(self) -> dict[str, np.ndarray]:
-        """Weights of the whole backbone: the lower layers are read here, the model reads those above."""
+        """Weights of the whole backbone: the lower layers run here, the upper ones in the model."""
         from mer.features.partial import base_weights
 
         return base_weights(self.config, self.found)
@@ -84,22 +84,22 @@ class LiveTextSequences:
     def encode(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
     ) -> LiveFeatures:
-        """Tokens of every utterance, in the place of features. Arguments and errors as of `LiveTexts.encode`."""
+        """Make the sequence of every utterance. Arguments and errors are those of `LiveTexts.encode`."""
         if self._loaded is None:
             tokenizer = turn_tokenizer(self.found, self.config)
             self._loaded = (TextStates(self.found, self.config, self.base), tokenizer)
         states, tokenizer = self._loaded
         inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
         with reporting(progress, f"encoding with {self.found.name}") as step:
-            tokens = states.table(inputs, batch_tokens)
+            sequences = states.table(inputs, batch_tokens)
             step(len(inputs), len(inputs))
-        return LiveFeatures(tokens, cut_N)
+        return LiveFeatures(sequences, cut_N)
 
 
 def _tokenized(
     dialogues: Sequence[Dialogue], config: TextEncoderConfig, tokenizer: TurnTokenizer
 ) -> tuple[list[TokenInput], np.ndarray]:
-    """What the backbone reads of every utterance, and whether its own text lost tokens (N,)."""
+    """Tokenise every utterance in its context; the second result (N,) is True where its own text lost tokens."""
     context = config.context
     rows = windows(dialogues, past=context.past, future=context.future, speaker=config.speaker)
     inputs = [tokenizer.window(row) for row in rows]
@@ -108,7 +108,7 @@ def _tokenized(
 
 
 def _is_cut(tokenizer: TurnTokenizer, window: Window, item: TokenInput) -> bool:
-    """Whether the utterance's own text lost tokens."""
+    """True when the utterance's own text lost tokens."""
     if len(item.ids) < tokenizer.limit:
         return False
     endless = TurnTokenizer(

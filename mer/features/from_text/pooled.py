@@ -1,4 +1,4 @@
-"""Text: dialogue windows to tokens to pooled hidden states."""
+"""Pooled hidden states of texts: windows of turns are tokenised, encoded in batches, and pooled."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ Encode = Callable[[Sequence[TokenInput]], np.ndarray]
 
 
 class TextReading:
-    """Raises: MerError when the backbone is not to be had."""
+    """Reads texts with a frozen backbone; a `mer.features.reading.Reading`.
+
+    Raises: MerError when the backbone is not to be had.
+    """
 
     def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
         self.config = config
@@ -84,14 +87,14 @@ def extract(
     key: str,
     step: Step,
 ) -> tuple[np.ndarray, int]:
-    """Encode every input, taking over the whole shards that an interrupted run left in `parts`.
+    """Encode every input, and take over the whole shards that an interrupted run left in `parts`.
 
     Args:
         inputs: one per row; equal ones are encoded once.
-        encode: B inputs to float32 (B, L+1, D).
+        encode: turns B inputs into float32 (B, L+1, D).
         parts: folder for shards, removed by the caller once the result is safe.
         key: of the file being made; shards of another key or another plan are not used.
-    Returns: (N, L+1, D), and the number of texts encoded just now. float16, or float32 if a value exceeds float16.
+    Returns: (N, L+1, D), float16 or float32 if a value exceeds float16, and the number of texts encoded just now.
     Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
     """
     distinct = list(dict.fromkeys(inputs))
@@ -105,7 +108,7 @@ def extract(
         if block is None:
             pieces: list[np.ndarray] = []
             if encoded == 0:
-                step(done, len(distinct))  # the clock starts here: what a killed run left behind took no time now
+                step(done, len(distinct))  # the clock starts here: shards of a killed run took no time now
             for piece in encode_batches(shard, distinct, encode):
                 pieces.append(piece)
                 encoded += len(piece)
@@ -124,6 +127,6 @@ def extract(
 
 
 def encode_batches(batches: list[list[int]], distinct: Sequence[TokenInput], encode: Encode) -> Iterator[np.ndarray]:
-    """Each batch's hidden states, rounded as they are stored. Raises: MerError when one is not finite."""
+    """Yield each batch's hidden states, rounded as they are stored. Raises: MerError when one is not finite."""
     for batch in batches:
         yield as_stored(encode([distinct[i] for i in batch]))

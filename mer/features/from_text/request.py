@@ -16,7 +16,7 @@ from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION, PROMPT, Pool
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """One split of one dataset, read by one backbone in one way. Equal requests have equal files."""
+    """The configuration's part of a feature file of texts. Equal requests have equal files."""
 
     dataset: str
     root: str
@@ -34,6 +34,7 @@ class FeatureRequest:
 
     @classmethod
     def from_config(cls, data: DataConfig, encoder: TextEncoderConfig, split: str) -> Self:
+        """Take from a configuration whatever decides the numbers; not the label, not the layers that a head reads."""
         context = encoder.context
         return cls(
             dataset=data.dataset,
@@ -83,6 +84,6 @@ class FeatureRequest:
 def content_hash(
     windows: Sequence[TurnWindow], labels: Mapping[str, np.ndarray], label_names: Mapping[str, tuple[str, ...]]
 ) -> str:
-    """SHA-256 of ids, rendered windows, labels and label names, in row order."""
+    """Hash ids, rendered windows, labels and label names, in row order."""
     rows = ([window.id, window.turns, window.target, window.speaker] for window in windows)
     return rows_hash(rows, labels, label_names)

@@ -1,7 +1,7 @@
-"""Text for an encoder that is tuned: tokens, or what its frozen first layers make of them, cached once for all trials.
+"""Texts for a tuned encoder: token ids, or hidden states after its frozen first layers, cached once for all trials.
 
-The frozen layers run in eval mode, each distinct text once; their hidden states are kept for every token, since the
-layers above attend to all of them.
+The frozen layers run in eval mode, once for each distinct text. The hidden states of all tokens are stored, since the
+layers above attend to every one of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _CHECKED_TEXTS = 8
 
 
 class TextSequenceReading(TextReading):
-    """A `mer.features.reading.Reading`. Raises: MerError when the backbone is not to be had, or has too few layers."""
+    """Reads texts for a tuned encoder; a `mer.features.reading.Reading`.
+
+    Raises: MerError when the backbone is not to be had, or has too few layers.
+    """
 
     def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
         super().__init__(config, cache)
@@ -55,7 +58,7 @@ class TextSequenceReading(TextReading):
         return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
-        """What the file will take: tokenises everything, encodes nothing."""
+        """Compute the size of the file: tokenises everything, encodes nothing."""
         inputs = self._inputs(prepared)
         width = describe_backbone(self.config).width if self.start else 0
         return bytes_of(sum(len(item.ids) for item in inputs), len(inputs), width)
@@ -75,9 +78,9 @@ class TextSequenceReading(TextReading):
 
 
 class TextStates:
-    """The frozen first layers of a tuned encoder, on the GPU if there is one.
+    """Runs the frozen first layers of a tuned text encoder, on the GPU if there is one.
 
-    Args: base: weights, if they are at hand; they are read from the folder when first needed.
+    Args: base: the backbone's weights; None: they are read from its folder when first needed.
     """
 
     def __init__(self, found: BackboneFolder, config: TextEncoderConfig, base: BaseWeights | None = None) -> None:
@@ -88,8 +91,9 @@ class TextStates:
         self._base, self._lower = base, None
 
     def extract(self, inputs: Sequence[TokenInput], *, parts: Path, key: str, step: Step) -> tuple[Sequences, int]:
-        """All inputs as a table, and how many texts were encoded just now; whole shards in `parts` are taken over.
+        """Encode all inputs, and take over the whole shards in `parts`.
 
+        Returns: one row per input, and the number of texts that were encoded just now.
         Raises: MerError when a hidden state is not finite, or the family's layers do not compose.
         """
         from mer.features.cache.shards import SHARD_ROWS, TOKENS_PER_BATCH, plan_batches, plan_shards, shard_of
@@ -117,7 +121,10 @@ class TextStates:
         return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks), encoded
 
     def table(self, inputs: Sequence[TokenInput], tokens_per_batch: int = 0) -> Sequences:
-        """All inputs as a table, in memory. Args: tokens_per_batch: read at once, padding included; 0: as `extract`."""
+        """Encode all inputs in memory, without shards.
+
+        Args: tokens_per_batch: tokens read at once, padding included; 0: as many as `extract` reads.
+        """
         from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 
         if self.start is None:
@@ -129,7 +136,7 @@ class TextStates:
         return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks)
 
     def _encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
-        """Hidden states of all tokens of inputs of similar length, one after another, rounded as they are stored."""
+        """Hidden states (T, D) of all tokens of a batch, input after input, rounded as they are stored."""
         import torch
 
         from mer.features.cache.shards import as_stored
@@ -158,7 +165,12 @@ class TextStates:
 
 
 def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Sequences:
-    """The table of `inputs` from the states of the distinct ones, one after another in the order they were read."""
+    """Give every input its row.
+
+    Args:
+        read: the distinct inputs in the order in which they were encoded.
+        blocks: their hidden states (T, D), one after another.
+    """
     ends = np.cumsum([len(item.ids) for item in read])
     flat = np.concatenate(blocks)  # widens to float32 when one block had to
     place = {item: slice(end - len(item.ids), end) for item, end in zip(read, ends, strict=True)}
@@ -166,7 +178,7 @@ def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: 
 
 
 def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:
-    """The tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
+    """Load the tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
     from mer.features.text.pretrained import load_tokenizer, token_limit
 
     tokenizer = load_tokenizer(found)

@@ -1,0 +1,8 @@
+"""Text encoders: turns of a dialogue to token ids, and token ids to pooled hidden states.
+
+Importing this folder imports no torch; `pretrained` and `wiring` do.
+
+    wiring          text backbones in parts, for tuning
+    pretrained      a loaded backbone: ids in, pooled hidden states of every layer out
+    turn_tokenizer  a window of turns becomes ids, with the span that the pooler averages
+"""

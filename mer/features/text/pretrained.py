@@ -1,4 +1,4 @@
-"""A loaded backbone: token ids in, pooled hidden states of every layer out.
+"""A loaded text backbone: token ids in, pooled hidden states of every layer out.
 
 Shapes: B inputs, T tokens, L transformer layers (L+1 hidden states), D width.
 """
@@ -17,7 +17,7 @@ from mer.features.backbone.loading import quiet, refusing, require_whole
 from mer.features.cache.key import Dtype
 from mer.features.text.turn_tokenizer import Pooler, TokenInput, TurnTokenizer
 
-# These count positions from the padding id on, so that many rows of their position table are never used.
+# These families count positions from the padding id on; the rows before it in their position table are never used.
 OFFSET_POSITIONS = {
     "roberta",
     "roberta-prelayernorm",
@@ -27,14 +27,14 @@ OFFSET_POSITIONS = {
     "mpnet",
     "longformer",
 }
-NO_LIMIT = 1_000_000  # tokenizers without a limit say 1e30
+NO_LIMIT = 1_000_000  # tokens; tokenizers without a limit give 1e30
 
 
 class Encoder:
     """A frozen backbone and its tokenizer, on the GPU if there is one.
 
     Args:
-        found: where it lies.
+        found: the folder of the backbone.
         dtype: arithmetic of the backbone; pooling is always float32.
     Raises: MerError when the folder cannot be loaded whole, or needs code of its own.
     """
@@ -74,7 +74,7 @@ class Encoder:
         out = self.model(
             input_ids=ids_BT.to(self.device), attention_mask=real_BT.to(self.device), output_hidden_states=True
         )
-        # Some families apply a last norm after the last of hidden_states: the model's own output is what 'last' means.
+        # Some families apply a norm after the last of hidden_states: 'last' means the model's own output.
         states = (*out.hidden_states[:-1], out.last_hidden_state)
         pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in states], dim=1)
         return pooled.cpu().numpy()
@@ -92,7 +92,7 @@ def check_ids(inputs: Sequence[TokenInput], vocabulary: int, name: str) -> None:
 
 
 def token_limit(found: BackboneFolder, tokenizer: Any) -> int:
-    """Most tokens that the backbone reads at once."""
+    """The number of tokens that the backbone can read at once."""
     config = read_config(found)
     positions = config.get("max_position_embeddings") or getattr(_auto_config(found), "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
@@ -113,7 +113,7 @@ _ALLOWED = "a text encoder that transformers knows, with safetensors weights and
 
 
 def load_tokenizer(found: BackboneFolder) -> Any:
-    """Raises: MerError when the folder holds none that can be loaded."""
+    """Load the tokenizer. Raises: MerError when the folder holds none that can be loaded."""
     from transformers import AutoTokenizer
 
     with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
@@ -121,7 +121,7 @@ def load_tokenizer(found: BackboneFolder) -> Any:
 
 
 def load_text_model(found: BackboneFolder, dtype: torch.dtype) -> Any:
-    """The whole encoder, without a pooler. Raises: MerError when it cannot be loaded, or weights are missing."""
+    """Load the whole encoder without its pooler. Raises: MerError when it cannot be loaded, or weights are missing."""
     from transformers import AutoConfig, AutoModel
 
     with quiet(), refusing(found, allowed=_ALLOWED, offline="minilm"):
@@ -139,7 +139,7 @@ def _in_a_pooler(name: str) -> bool:
 
 
 def without_pooler(config: Any) -> dict[str, bool]:
-    """BERT's pooler is never read here; often the checkpoint has none, and it would be random."""
+    """The options that leave BERT's pooler out: it is never read, and random where the checkpoint has none."""
     import inspect
 
     from transformers import AutoModel

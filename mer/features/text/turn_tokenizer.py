@@ -3,8 +3,8 @@
     [CLS] turn turn ... target ... turn [SEP]                                 without prompt
     [CLS] turn turn ... target ... turn [SEP] Now {speaker} feels <mask> [SEP]  with prompt
 
-Every turn is tokenised by itself, so where the target and the mask are is known, not searched for. A turn after the
-first gets a leading space, as inside running text; then one turn alone gives exactly what the tokenizer itself gives.
+Every turn is tokenised by itself, so the places of the target and of the mask are known and need no search. Each turn
+but the first gets a leading space, as inside running text. A single turn gives exactly the tokenizer's own ids.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pooler = Literal["mean", "target", "mask", "first"]
 
 
 class TurnWindow(Protocol):
-    """The part of `mer.data.Window` that is read here."""
+    """The part of `mer.data.Window` that the tokenizer reads."""
 
     @property
     def id(self) -> str: ...
@@ -34,7 +34,7 @@ class TurnWindow(Protocol):
 
 @dataclass(frozen=True)
 class TokenInput:
-    """Ids of one input, and the span [start, end) of tokens whose hidden states are averaged."""
+    """The ids of one input, and the span [start, end) of the tokens whose hidden states are averaged."""
 
     ids: tuple[int, ...]
     start: int
@@ -42,7 +42,7 @@ class TokenInput:
 
 
 class TurnTokenizer:
-    """Windows to ids.
+    """Turns windows into ids.
 
     Args:
         tokenizer: a Hugging Face tokenizer.
@@ -68,7 +68,7 @@ class TurnTokenizer:
         self._known: dict[str, tuple[int, ...]] = {}
 
     def window(self, window: TurnWindow) -> TokenInput:
-        """Ids of a window, cut to the limit: first the past goes, then the future, then the target's beginning.
+        """Tokenise a window and cut it to the limit: first the past, then the future, then the target's beginning.
 
         Raises: MerError when the prompt alone does not fit.
         """
@@ -100,7 +100,7 @@ class TurnTokenizer:
         return TokenInput(ids, 0, len(ids) if self.pooler == "mean" else 1)
 
     def word(self, text: str) -> TokenInput:
-        """A label word alone, all tokens averaged, specials included (methods 2.4)."""
+        """Tokenise a label word; all tokens are averaged, specials included (methods 2.4)."""
         ids = (*self.before, *self._ids(text)[: self.limit - len(self.before) - len(self.after)], *self.after)
         return TokenInput(ids, 0, len(ids))
 
@@ -120,7 +120,7 @@ class TurnTokenizer:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
     def _specials(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """What the tokenizer puts before and after a text, found by looking, since families differ."""
+        """Find the ids that the tokenizer puts before and after a text, by an example, since families differ."""
         plain = self.tokenizer("a", add_special_tokens=False)["input_ids"]
         full = self.tokenizer("a")["input_ids"]
         for at in range(len(full) - len(plain) + 1):
@@ -130,7 +130,7 @@ class TurnTokenizer:
 
 
 def _cut(body: list[int], start: int, end: int, room: int) -> tuple[list[int], int, int]:
-    """Cut `body` to `room` tokens and keep the target [start, end): from the left, then from the far right."""
+    """Cut `body` to `room` tokens, first from the left, then from the far right, and keep the target [start, end)."""
     dropped = min(max(0, len(body) - room), start)
     body, start, end = body[dropped:], start - dropped, end - dropped
     if len(body) > room and end <= room:

@@ -1,8 +1,12 @@
 """Video encoders: a clip's frames to pooled hidden states, or to statistics that need no weights.
 
-- `families`: what a config.json says     - `preprocessing`: pictures to a backbone's input, as its own processor does
-- `pretrained`: TimeSformer, VideoMAE, ViViT, CLIP     - `framestats`: 417 numbers of appearance and motion
-- `frames`: a clip to evenly spaced pictures     - `faces`: crop every one of them to its largest face
+    families       the video encoders that we can read, and the facts in their config.json
+    frames         a clip to evenly spaced pictures
+    faces          crop every picture to its largest face
+    preprocessing  pictures to a backbone's input, as the backbone's own image processor does it
+    pretrained     a loaded TimeSformer, VideoMAE, ViViT or CLIP
+    wiring         video backbones in parts, for tuning
+    framestats     417 numbers of appearance and motion, without weights
 
 Importing this imports neither torch nor OpenCV.
 """
@@ -24,10 +28,11 @@ SIGNAL = "framestats"
 
 
 def describe(config: VideoEncoderConfig, found: BackboneFolder | None) -> BackboneCard:
-    """Read config.json only. `found` is None for framestats, whose pooler is '' (there is nothing to pool).
+    """Say how many hidden states the encoder has and how wide they are; reads config.json only.
 
-    Raises: MerError for what is no video encoder we know, for frames or a pooler that it cannot do, and for a face
-        detector that is not there.
+    Args: found: None for framestats, whose pooler is '' since there is nothing to pool.
+    Raises: MerError for a model that is no video encoder we know, for frames or a pooler that it does not support, and
+        for a face detector that is not there.
     """
     if config.face_detector is not None:
         model_file(config.face_detector)
@@ -47,7 +52,10 @@ def describe(config: VideoEncoderConfig, found: BackboneFolder | None) -> Backbo
 
 
 def open_encoder(config: VideoEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
-    """Load it. Raises: MerError when the folder cannot be loaded whole or its preprocessing is not understood."""
+    """Load the encoder.
+
+    Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood.
+    """
     if found is None:
         from mer.features.video.framestats import FrameStats
 
@@ -58,9 +66,9 @@ def open_encoder(config: VideoEncoderConfig, found: BackboneFolder | None) -> Cl
 
 
 def preprocessing_words(config: VideoEncoderConfig, found: BackboneFolder | None) -> dict[str, Any]:
-    """What happens to a clip before the backbone, for the key of its features; 'auto' and null are resolved.
+    """Say how a clip is prepared before the backbone, for the key of its features; 'auto' and null are resolved.
 
-    The preprocessor's own file is not in here: the backbone's fingerprint has it.
+    The preprocessor's own file is left out, since the backbone's fingerprint covers it.
     Raises: MerError as `describe`.
     """
     from mer.features.video import framestats, preprocessing

@@ -1,7 +1,7 @@
 """Crop every frame to its largest face, with a YuNet model file that the user brings.
 
-Wide shots show several people and little of any face, so a backbone sees more in a crop. Which of several faces speaks
-is not known here: the largest is a guess.
+Wide shots show several people and little of any face, so a backbone sees more in a crop. The speaker's face is not
+known; the largest one is a guess.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Box = tuple[float, float, float, float]  # left, top, width, height
 
 
 class Detector(Protocol):
-    """The part of cv2.FaceDetectorYN that is used. Not safe for several threads: it remembers a size."""
+    """The part of cv2.FaceDetectorYN that is used. It remembers a size, so each thread needs its own."""
 
     def setInputSize(self, size: tuple[int, int]) -> None: ...
 
     def detect(self, image: np.ndarray) -> tuple[Any, np.ndarray | None]:
-        """BGR picture -> (_, float (faces, 15) beginning with left, top, width, height; None without a face)."""
+        """Find faces in a BGR picture: (_, float (faces, 15): left, top, width, height, ...), or (_, None)."""
         ...
 
 
 def model_file(named: str | Path) -> Path:
-    """Raises: MerError when the face detector's model is not there."""
+    """Check a face detector's model file, and return its path. Raises: MerError when it is not there."""
     path = Path(named).expanduser()
     if not path.is_file() or path.stat().st_size == 0:
         found = "not a file" if path.is_dir() else "0 bytes" if path.is_file() else "no such file"
@@ -45,7 +45,7 @@ def model_file(named: str | Path) -> Path:
 
 
 class FaceCropper:
-    """Largest face per frame, as a square with a margin that stays inside the picture.
+    """Crops each frame to its largest face: a square with a margin, inside the picture.
 
     Args:
         model: YuNet model file (.onnx).
@@ -59,10 +59,10 @@ class FaceCropper:
         self._own.detector = self._create()
 
     def crop(self, images: np.ndarray | Sequence[np.ndarray]) -> tuple[list[np.ndarray], tuple[str, ...]]:
-        """Frames without a face take the box of the nearest frame that has one (the earlier of two).
+        """Crop every frame; one without a face takes the box of the nearest frame that has one (the earlier of two).
 
         Args: images: RGB uint8 (H, W, 3), all of one size.
-        Returns: one picture per frame, of differing sizes, and notes; without any face the whole frames.
+        Returns: one picture per frame, of differing sizes, and notes; the whole frames when no frame has a face.
         """
         boxes = [self._largest(image) for image in images]
         seen = [index for index, box in enumerate(boxes) if box is not None]
@@ -98,9 +98,9 @@ class FaceCropper:
 
 
 def square(box: Box, width: int, height: int) -> tuple[int, int, int]:
-    """The box with its margin as (left, top, side) in whole pixels, moved inside the picture, shrunk if it must be.
+    """Turn a box into a square (left, top, side) in whole pixels, with a margin, moved or shrunk into the picture.
 
-    A square, since a backbone's centre crop would cut forehead and chin off an upright box.
+    It is a square because a backbone's centre crop would cut forehead and chin off an upright box.
     """
     left, top, wide, high = box
     side = min(max(1, round(max(wide, high) * (1 + 2 * MARGIN))), width, height)

@@ -1,4 +1,4 @@
-"""What we know of each family of video backbones, and what a configuration makes of one, from config.json alone."""
+"""The families of video backbones, and one backbone as a configuration uses it, from config.json alone."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Family:
     """One architecture.
 
     Args:
-        name: for people.
-        model: class in transformers whose forward gives the hidden states.
-        processor: its image processor, where preprocessor_config.json does not name one.
-        frames: how many a checkpoint reads that does not say.
-        fixed_frames: its position table has one entry per frame, so no other number can be read.
+        name: for messages.
+        model: class in transformers whose forward returns the hidden states.
+        processor: its image processor when preprocessor_config.json does not name one.
+        frames: number of frames when the checkpoint does not give it.
+        fixed_frames: the position table has one entry per frame, so no other number of frames can be read.
         summary_token: token 0 is no patch; it is left out of the mean, and pooler 'first' reads it.
-        pooler: what 'auto' means.
-        per_frame: an image encoder; it reads each frame alone, and its vectors are averaged over the frames.
+        pooler: the meaning of 'auto'.
+        per_frame: an image encoder: it reads each frame alone, and its vectors are averaged over the frames.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Family:
 
     @property
     def options(self) -> dict[str, bool]:
-        """ViViT's pooler is never read here, and checkpoints of classifiers have none: it would be random."""
+        """The options that leave ViViT's pooler out: it is never read, and random where the checkpoint has none."""
         return {"add_pooling_layer": False} if self.model == "VivitModel" else {}
 
 
@@ -67,9 +67,9 @@ class VideoBackbone:
     Args:
         layers: hidden states, i.e. transformer layers + 1 for the embeddings.
         width: numbers per hidden state.
-        frames: read of every clip.
+        frames: number of frames read from every clip.
         pooler: over tokens; never 'auto'.
-        picture: (height, width) it was made for, in pixels.
+        picture: (height, width) of its input, in pixels.
     """
 
     family: Family
@@ -81,7 +81,10 @@ class VideoBackbone:
 
 
 def resolve(config: VideoEncoderConfig, found: BackboneFolder) -> VideoBackbone:
-    """Raises: MerError for a family we do not know, and for frames or a pooler that it cannot do."""
+    """Read config.json.
+
+    Raises: MerError for a family we do not know, and for frames or a pooler that it does not support.
+    """
     path = found.folder / "config.json"
     settings = read_config(found, encoder_only=False)
     kind = settings.get("model_type")

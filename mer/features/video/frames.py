@@ -1,4 +1,4 @@
-"""From a clip to the pictures that an encoder looks at: evenly spaced frames, cropped to faces where that is asked."""
+"""The pictures of a clip: evenly spaced frames, cropped to faces if the configuration asks for it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Pictures:
 
 
 class FrameReader:
-    """What all video encoders do first. Safe for several threads.
+    """Reads pictures for all video encoders. Safe for several threads.
 
     Args:
         count: frames per clip.
-        size: (width, height) to scale to; None keeps each clip's own (and gives crops as they are).
+        size: (width, height) to scale to; None keeps each clip's own size, and that of crops.
     Raises: MerError when the face detector cannot be opened.
     """
 
@@ -36,13 +36,13 @@ class FrameReader:
         self.faces = FaceCropper(config.face_detector) if config.face_detector else None
 
     def probe(self, path: Path) -> int:
-        """1: clips of any length cost the same. Raises: MediaFault for an empty file."""
+        """Return 1, since clips of any length cost the same. Raises: MediaFault for an empty file."""
         if not path.is_dir():  # a folder of images is a clip too
             require_content(path)
         return 1
 
     def read(self, path: Path) -> Pictures:
-        """Raises: MediaFault when the clip cannot be decoded."""
+        """Read the pictures of a clip. Raises: MediaFault when it cannot be decoded."""
         if self.faces is None:
             frames = read_frames(path, self.count, max_seconds=self.max_seconds, size=self.size)
             return Pictures(frames.images, frames.notes)

@@ -54,7 +54,7 @@ NAMES = (
 
 
 class FrameStats:
-    """A ClipEncoder whose work is all done in `load`: a clip is one row of NAMES. Pooler and dtype mean nothing to it.
+    """A ClipEncoder without weights: `load` computes one row of NAMES per clip. It ignores pooler and dtype.
 
     Raises: MerError when the face detector cannot be opened.
     """
@@ -64,7 +64,7 @@ class FrameStats:
     def __init__(self, config: VideoEncoderConfig) -> None:
         import cv2
 
-        cv2.setNumThreads(1)  # of the whole process: clips are read in parallel, one thread each
+        cv2.setNumThreads(1)  # for the whole process: clips are read in parallel, one thread each
         self.reader = FrameReader(config, config.frames or FRAMES, SIZE)
 
     def probe(self, path: Path) -> int:
@@ -81,7 +81,7 @@ class FrameStats:
 
 
 def statistics(images: np.ndarray) -> np.ndarray:
-    """uint8 RGB (T, 72, 96, 3), T >= 1 -> float32 (417,) in the order of NAMES. One frame alone does not move."""
+    """Turn uint8 RGB (T, 72, 96, 3), T >= 1, into float32 (417,) in the order of NAMES; one frame has zero motion."""
     import cv2
 
     lab = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2LAB) for image in images])
@@ -105,14 +105,14 @@ def statistics(images: np.ndarray) -> np.ndarray:
 
 
 def _gradients(grey: np.ndarray) -> np.ndarray:
-    """uint8 (T, H, W) -> (T, 36, 8): strength of each direction in each cell, of unit length per frame."""
+    """Turn uint8 (T, H, W) into (T, 36, 8): strength of each direction in each cell, of unit length per frame."""
     import cv2
 
     stacked = np.concatenate([[cv2.Sobel(g, cv2.CV_32F, *way) for g in grey] for way in ((1, 0), (0, 1))])
     frames, height, width = grey.shape
     across, down = stacked.reshape(2, frames * height, width)
     strength, angle = cv2.cartToPolar(across, down)
-    # Half a bin on, so that an exactly upright edge lies in the middle of a bin, and noise does not throw it about.
+    # Shifted by half a bin: an exactly upright edge lies in the middle of a bin, so that noise does not move it.
     turn = (angle * (ORIENTATIONS / np.pi) + 0.5).astype(np.int64) % ORIENTATIONS
     row, column = np.arange(height) * 6 // height, np.arange(width) * 6 // width
     cell = np.arange(frames)[:, None, None] * 36 + row[:, None] * 6 + column
@@ -122,7 +122,7 @@ def _gradients(grey: np.ndarray) -> np.ndarray:
 
 
 def _motion(grey: np.ndarray) -> np.ndarray:
-    """uint8 (T, H, W) -> the last 23 numbers."""
+    """Turn uint8 (T, H, W) into the last 23 numbers."""
     import cv2
 
     if len(grey) < 2:
@@ -139,14 +139,14 @@ def _motion(grey: np.ndarray) -> np.ndarray:
 
 
 def _cell_means(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """(N, H, W) -> (N, rows * columns); H and W are multiples."""
+    """Average (N, H, W) within cells: (N, rows * columns). H and W are multiples of rows and columns."""
     count, height, width = values.shape
     cells = values.reshape(count, rows, height // rows, columns, width // columns)
     return cells.mean(axis=(2, 4)).reshape(count, rows * columns)
 
 
 def _over_steps(values_SR: np.ndarray) -> np.ndarray:
-    """(S, R) -> mean, standard deviation and maximum over the steps, (3 R,); zeros without a step."""
+    """Mean, standard deviation and maximum of (S, R) over the steps: (3 R,); zeros without a step."""
     if not len(values_SR):
         return np.zeros(3 * values_SR.shape[1], np.float32)
     return np.concatenate([values_SR.mean(axis=0), values_SR.std(axis=0), values_SR.max(axis=0)])

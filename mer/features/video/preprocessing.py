@@ -1,7 +1,7 @@
-"""Pictures to what a backbone takes, as the image processor that its preprocessor_config.json names would do.
+"""Pictures to a video backbone's input, as the image processor in its preprocessor_config.json would make it.
 
-Own code, since the processors that need no torchvision are five times slower (Pillow) and differ by one grey level from
-those that a checkpoint was trained with; this equals the latter to rounding.
+We do it ourselves: the processors that need no torchvision (Pillow) are five times slower, and they differ by one grey
+level from those that checkpoints were trained with. This code equals the latter to rounding.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import torch
 
 VERSION = 1  # of everything between a clip and a backbone's input; raise it when numbers change
-LONGEST_ASPECT = 16  # scaled to 224 pixels of height, a wider picture takes gigabytes
+LONGEST_ASPECT = 16  # a wider picture would take gigabytes once it is scaled to a height of 224 pixels
 
-# What each processor class does where its file does not say.
+# The defaults of each processor class, for settings that its file leaves out.
 _HALF, _CLIP_MEAN, _CLIP_STD = [0.5] * 3, [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 _VIDEOMAE = {
     "do_resize": True, "size": {"shortest_edge": 224}, "resample": 2,
@@ -44,13 +44,13 @@ _SUFFIXES = ("ImageProcessorFast", "ImageProcessorPil", "ImageProcessor", "Featu
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, crop the centre, scale.
+    """Resizes pictures, crops their centre, scales their values.
 
     Args:
         resize: pixels of the shorter side, or (height, width) whatever the picture's shape.
-        size: (height, width) of what is cut from its middle.
+        size: (height, width) of the crop.
         mode: of interpolation, always with antialiasing.
-        factor, shift: per channel; what comes out is `grey value * factor + shift`.
+        factor, shift: per channel; the output is `grey value * factor + shift`.
     """
 
     resize: int | tuple[int, int]
@@ -86,9 +86,9 @@ class Preprocessing:
 
 
 def read_preprocessing(folder: Path, family: Family) -> Preprocessing:
-    """From preprocessor_config.json.
+    """Read preprocessor_config.json.
 
-    Raises: MerError when it is missing, broken, or asks for something that is not done here: nothing is guessed.
+    Raises: MerError when it is missing, broken, or asks for a step that this code does not do; nothing is guessed.
     """
     path = folder / "preprocessor_config.json"
     try:
@@ -104,7 +104,7 @@ def read_preprocessing(folder: Path, family: Family) -> Preprocessing:
 
 
 class _Settings:
-    """One preprocessor_config.json over the defaults of its class, read with a fault for everything unknown."""
+    """One preprocessor_config.json on top of the defaults of its class; unknown steps raise a fault."""
 
     def __init__(self, path: Path, given: dict[str, Any], family: Family) -> None:
         self.path = path
@@ -157,7 +157,7 @@ class _Settings:
         raise self._fault("image_processor_type", named, ", ".join(f"{name}ImageProcessor" for name in DEFAULTS))
 
     def _size(self, key: str, *, square: bool = False) -> int | tuple[int, int]:
-        """The shortest edge, or (height, width); a bare number is the former, or the latter if `square`."""
+        """Read the shortest edge, or (height, width); a bare number is the former, or the latter if `square`."""
         value = self.values[key]
         if _is_length(value):
             return (value, value) if square else int(value)
@@ -169,7 +169,7 @@ class _Settings:
         raise self._fault(key, value, "shortest_edge, or height and width, in pixels")
 
     def _numbers(self, key: str) -> tuple[float, ...]:
-        """One finite number per colour; a single one counts for all three."""
+        """Read one finite number per colour; a single number counts for all three."""
         value = self.values[key]
         numbers = [value] * 3 if isinstance(value, (int, float)) else value
         if isinstance(numbers, list) and len(numbers) == 3 and all(_is_finite(number) for number in numbers):

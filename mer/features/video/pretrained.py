@@ -1,4 +1,4 @@
-"""A loaded video backbone: frames in, pooled hidden states of every layer out.
+"""A loaded video backbone: pictures in, pooled hidden states of every layer out.
 
 Shapes: B clips, T frames, N tokens of a clip (of a frame, for CLIP), L stored hidden states, D width.
 """
@@ -21,13 +21,13 @@ from mer.features.video.families import KNOWN, VideoBackbone, resolve
 from mer.features.video.frames import FrameReader
 from mer.features.video.preprocessing import read_preprocessing
 
-BATCH_CLIPS = 8  # the hidden states of one take 60 to 250 MB
+BATCH_CLIPS = 8  # the hidden states of one clip take 60 to 250 MB
 
 
 class VideoReader:
-    """What comes before a video backbone: files to its input. Loads no weights.
+    """Prepares a video backbone's input from files. Loads no weights.
 
-    Args: found: where it lies, with preprocessor_config.json.
+    Args: found: the backbone's folder, with preprocessor_config.json.
     Raises: MerError when its preprocessing is not understood or does not fit.
     """
 
@@ -56,7 +56,7 @@ class VideoReader:
 class VideoEncoder(VideoReader):
     """A ClipEncoder around a frozen backbone, on the GPU if there is one.
 
-    Args: found: where it lies, with weights and preprocessor_config.json.
+    Args: found: the backbone's folder, with weights and preprocessor_config.json.
     Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood or does not fit.
     """
 
@@ -66,19 +66,19 @@ class VideoEncoder(VideoReader):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = getattr(torch, config.dtype)
         model = load_video_model(found, self.backbone)
-        # TimeSformer's layers cut tokens into frames by this number, not by what they are given: with another one they
-        # would attend across the wrong tokens without a word. Its table of times is stretched by itself.
+        # TimeSformer's layers cut tokens into frames by this number and not by the shape of their input: with a wrong
+        # number they would attend across the wrong tokens without an error. The model stretches its table of times.
         model.config.num_frames = self.backbone.frames
         self.model = model.eval().requires_grad_(False).to(self.device)
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
-        """float32 (B, L, D); index 0 is the embedding layer, the last is the model's last hidden state."""
+        """Pool every hidden state: float32 (B, L, D). Index 0 is the embedding layer, -1 the model's last state."""
         pixels = torch.stack([clip.inputs for clip in clips]).to(self.device)  # (B, T, 3, height, width)
         per_frame = self.backbone.family.per_frame
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             out = self.model(pixel_values=pixels.flatten(0, 1) if per_frame else pixels, output_hidden_states=True)
-        # Some families apply a last norm after the last of hidden_states: the model's own output is what 'last' means.
+        # Some families apply a norm after the last of hidden_states: 'last' means the model's own output.
         states = (*out.hidden_states[:-1], out.last_hidden_state)
         pooled = torch.stack([self._pool(state.float()) for state in states], dim=1)
         if per_frame:
@@ -92,7 +92,7 @@ class VideoEncoder(VideoReader):
 
 
 def load_video_model(found: BackboneFolder, backbone: VideoBackbone) -> Any:
-    """The whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
+    """Load the whole encoder. Raises: MerError when it cannot be loaded, or weights are missing."""
     import transformers
 
     model_class = getattr(transformers, backbone.family.model)
@@ -100,7 +100,7 @@ def load_video_model(found: BackboneFolder, backbone: VideoBackbone) -> Any:
     with refusing(found, allowed=allowed, offline="framestats"), quiet():
         model, report = model_class.from_pretrained(
             found.folder,
-            dtype=torch.float32,  # whatever it was saved in: bfloat16 is autocast, so that sums stay exact
+            dtype=torch.float32,  # whatever it was saved in; bfloat16 is done by autocast, so that sums stay exact
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

@@ -20,7 +20,10 @@ from mer.features.video.pretrained import load_video_model
 
 
 def video_wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> ClipWiring:
-    """Raises: MerError for a family we do not know, and for frames or a pooler that it cannot do."""
+    """The wiring of a video backbone.
+
+    Raises: MerError for a family we do not know, and for frames or a pooler that it does not support.
+    """
     return (FrameWiring if resolve(encoder, found).family.per_frame else VideoWiring)(encoder, found)
 
 
@@ -60,7 +63,7 @@ class VideoWiring(ClipWiring):
         return {"timesformer": "encoder.layer", "videomae": "encoder.layer", "vivit": "layers"}[self.config.model_type]
 
     def states(self, raw: int) -> int:
-        """Args: raw: frames."""
+        """Count the tokens of a clip. Args: raw: its frames."""
         deep, *patch = getattr(self.config, "tubelet_size", 1), getattr(self.config, "patch_size", 1)
         if isinstance(deep, (list, tuple)):  # ViViT's has all three sides of a patch
             deep, *patch = deep
@@ -86,7 +89,7 @@ class FrameWiring(VideoWiring):
     """CLIP's vision part reads each frame alone: pixels (B, F, 3, H, W), hidden states (B, F, N, D)."""
 
     below = ("embeddings.", "pre_layrnorm.")
-    above = ("post_layernorm",)  # of pooled states: the last hidden state is before it
+    above = ("post_layernorm",)  # it norms the pooled state; the last hidden state comes before it
 
     def skeleton(self) -> nn.Module:
         model = super().skeleton()
@@ -118,7 +121,7 @@ class FrameWiring(VideoWiring):
 
     @property
     def per_frame(self) -> int:
-        """N."""
+        """N: tokens of a frame, the summary token included."""
         return _patches(self.backbone.picture, [self.config.patch_size]) + 1
 
     def run(self, model: Any, given: Tensor, real_BT: Tensor, start: int | None) -> Tensor:
@@ -132,7 +135,12 @@ class FrameWiring(VideoWiring):
 
 
 def _patches(picture: tuple[int, int], patch: Any) -> int:
-    """Of one picture. Args: patch: its side in pixels, or height and width, maybe inside one more list."""
+    """Count the patches of a picture.
+
+    Args:
+        picture: (height, width) in pixels.
+        patch: the side of a patch in pixels, or its height and width, possibly inside one more list.
+    """
     sides = patch[0] if len(patch) == 1 else patch
     high, wide = (sides, sides) if isinstance(sides, int) else sides
     return picture[0] // high * (picture[1] // wide)
