@@ -1,18 +1,20 @@
-"""Where everything lies in a folder of studies. A name without a module behind it is spelled here and nowhere else.
+"""Name every file in a folder of studies, and say where it lies.
+
+A name that has a module behind it in this tree belongs to that module; every other one is spelled here alone.
 
 studies/
-  mlflow.db, mlartifacts/     records and files of every study (mer.study.tracking.store)
-  .store/                     weights, each distinct file once (mer.checkpoints.store)
-  .replaced/                  studies put aside by --fresh
-  .NAME.lock, .NAME.owner.json  who works on a study
-  NAME/                       one study
-    journal.log               the search state: Optuna's journal
-    space.json, code.diff     what was asked for, and what of the code was not committed
-    summary.json              counts, best trial, baseline, times, environment
-    .ray/                     scratch space of Ray Tune
-    trials/00042/             one trial
-      best.safetensors, ...   what the worker writes (trainables.trial_files)
-      artifacts/              what the driver writes for people once the trial has ended
+  mlflow.db, mlartifacts/       records and files of every study (mer.study.tracking.store)
+  .store/                       weights, each distinct file once (mer.checkpoints.store)
+  .replaced/                    studies put aside by --fresh
+  .NAME.lock, .NAME.owner.json  the lock of a study, and who holds it
+  NAME/                         one study
+    journal.log                 the search state: Optuna's journal
+    space.json, code.diff       the search space, and code that was not committed
+    summary.json                counts, best trial, baseline, times, environment
+    .ray/                       scratch space of Ray Tune
+    trials/00042/               one trial
+      best.safetensors, ...     files of the worker (trainables.trial_files)
+      artifacts/                files of the driver for people, once the trial has ended
 """
 
 from __future__ import annotations

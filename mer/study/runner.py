@@ -1,4 +1,4 @@
-"""One study from spec to summary: features, ledger, tracker, trials, leaderboard."""
+"""Run one study from spec to summary: features, ledger, tracker, trials, leaderboard."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from mer.training.metrics import macro_words, majority_scores, occurring_classes
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How the command was called, beside the study itself.
+    """The options of the command that runs a study.
 
     Args:
         studies: folder of all studies.
@@ -63,11 +63,12 @@ class RunOptions:
     quiet: bool = False
 
     def go_on(self, trials: int) -> str:
-        """The command that goes on with the study; an evaluation goes on by itself."""
+        """Return the command that goes on with the study; that of an evaluation needs no --resume."""
         return self.command if self.quiet else f"{self.command} --trials {trials} --resume"
 
     @property
     def start_over(self) -> str:
+        """The command that begins the study again."""
         return self.command if self.quiet else f"{self.command} --fresh"
 
     @property
@@ -80,9 +81,9 @@ class RunOptions:
 
 
 def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
-    """Run, or go on with, one study. Returns what is written to `summary.json`.
+    """Run one study, or go on with it. Returns the content of `summary.json`.
 
-    Raises: MerError for everything a user can mend; KeyboardInterrupt after an orderly stop.
+    Raises: MerError for every fault that a user can mend; KeyboardInterrupt after an orderly stop.
     """
     started = time.monotonic()
     refuse_silent(options.address)
@@ -168,7 +169,7 @@ def _run(
 
 
 def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:
-    """Ids and labels of dev, the majority baseline that every trial must beat, and what macro-F1 leaves out."""
+    """Return ids and labels of dev, the majority baseline that every trial must beat, and a line on macro-F1."""
     task = str(spec.space.base["data.label"])
     files = next(iter(plan.files.values()))
     train, dev = load_features(files["train"]), load_features(files["dev"])
@@ -186,7 +187,7 @@ def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, 
 
 
 def _display(spec: StudySpec, before: Results, console: Console) -> Display:
-    """The live table, starting from what earlier runs of the command have done."""
+    """Build the live table; it counts on from the trials that earlier runs of the command ended."""
     ended: Counter[str] = Counter({word: n for word, n in before.counts.items() if word in ENDED_WORDS})
     metric = spec.objective[0].metric
     best = (before.best.best[metric], before.best.number) if before.best else None
@@ -195,13 +196,13 @@ def _display(spec: StudySpec, before: Results, console: Console) -> Display:
 
 
 def _controller_ms(engine: StudyEngine) -> dict[str, float]:
-    """What our own code cost Ray's loop per report, milliseconds."""
+    """Return how long our own code held up Ray's loop per report, in milliseconds."""
     spent = np.array(engine.seconds_in_reports or [0.0]) * 1000
     return {"mean": round(float(spent.mean()), 3), "max": round(float(spent.max()), 3), "reports": len(spent)}
 
 
 def _print_next(options: RunOptions, folder: Path, results: Results, stop: StopSignal, console: Console) -> None:
-    """The exact commands for what comes next."""
+    """Print the exact commands for what comes next."""
     lines = []
     budget = results.spec.budget.trials
     if stop.engine.stopped:

@@ -14,8 +14,9 @@ from study_helpers import SPACES
 from mer.config import TrialConfig
 from mer.study.space.check import RandomDraw
 from mer.study.space.load import load_spec
-from mer.study.space.params import ChoiceParam, FloatParam, IntParam, SearchSpace, decode, encode
+from mer.study.space.params import ChoiceParam, FloatParam, IntParam, decode, encode
 from mer.study.space.schema import schema_text
+from mer.study.space.search_space import SearchSpace
 from mer.study.space.yaml_file import read_yaml
 
 SHIPPED = sorted(SPACES.glob("*.yaml"))

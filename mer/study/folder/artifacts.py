@@ -1,6 +1,6 @@
-"""What a finished trial leaves for people: config, per-class table, dev predictions, confusion picture, history.
+"""Write and read what an ended trial leaves for people: configuration, history, tables, predictions, a picture.
 
-Made on the driver from the trial's `best.safetensors`; the worker writes tensors only.
+The driver makes these files from the trial's `best.safetensors`; the worker writes tensors only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,16 @@ def write_artifacts(
     ids: tuple[str, ...],
     labels_N: np.ndarray,
 ) -> Path:
-    """Write the artifacts folder of one trial and return it. Without a best epoch: config and history only."""
+    """Write the artifacts folder of one trial and return it. Without a best epoch: configuration and history only.
+
+    Args:
+        trial_folder: of the trial; may hold `best.safetensors`.
+        title: above the picture.
+        config: the resolved configuration as JSON data.
+        rows: one per epoch.
+        ids: utterances of dev, N of them.
+        labels_N: their true labels.
+    """
     folder = trial_folder / ARTIFACTS
     write_json(folder / CONFIG, config)
     write_text(folder / HISTORY, history_csv(rows))
@@ -51,13 +60,13 @@ def write_artifacts(
 
 
 def history_csv(rows: list[Row]) -> str:
-    """One line per epoch, full precision."""
+    """Write a header and one line per epoch, at full precision."""
     header = list(dict.fromkeys(key for row in rows for key in row)) or ["epoch"]
     return _csv(header, [[repr(float(row[key])) if key in row else "" for key in header] for row in rows])
 
 
 def read_history(trial_folder: Path) -> list[Row]:
-    """The epochs of a trial from its folder, with their first timestamps: from `last`, else from the artifacts."""
+    """Read the epochs of a trial, with their first timestamps: from `last.safetensors`, else from the artifacts."""
     last, history = trial_folder / LAST, trial_folder / ARTIFACTS / HISTORY
     if last.exists():
         with safe_open(last, framework="np") as file:
@@ -69,12 +78,13 @@ def read_history(trial_folder: Path) -> list[Row]:
 
 
 def per_class_csv(scores: Scores) -> str:
+    """Write precision, recall, F1 and counts of every class."""
     rows = scores.per_class()
     return _csv(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
-    """Utterance id, true and predicted label, then the class scores at full float32 precision."""
+    """Write utterance id, true and predicted label, then the class scores at full float32 precision."""
     names = scores.class_names
     header = ["id", "true", "predicted", *(f"logit_{name}" for name in names)]
     rows = [
@@ -87,7 +97,7 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
 
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """What `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
+    """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
     with path.open(newline="", encoding="utf-8") as stream:
         header, *rows = csv.reader(stream)
     names = [column.removeprefix("logit_") for column in header[3:]]

@@ -1,4 +1,4 @@
-"""The study folder: when it may be made, reused, or put aside."""
+"""Make, reuse or put aside the folder of a study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mer.study.paths import JOURNAL, REPLACED
 
 
 def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh: bool) -> Path:
-    """The folder to work in; made if absent.
+    """Return the folder to work in; make it if absent.
 
     Args:
         command: what the user typed, without --resume and --fresh, for the advice.
@@ -51,11 +51,12 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
 
 
 def _free_place(folder: Path) -> Path:
+    """Return `folder`, or the first of folder-2, folder-3, ... that is not there."""
     names = (folder.with_name(f"{folder.name}-{count}") for count in itertools.count(2))
     return folder if not folder.exists() else next(name for name in names if not name.exists())
 
 
 def forget_empty_folder(folder: Path) -> None:
-    """Leave nothing half-made behind when a study could not start."""
+    """Remove a study's folder if nothing is in it, after a study that could not start."""
     if folder.exists() and not (folder / JOURNAL).exists() and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,7 +1,7 @@
-"""The confusion matrix as an SVG: a few milliseconds, sharp at any size, shown by MLflow as it is.
+"""Draw a confusion matrix as SVG, in a few milliseconds. It is sharp at any size and MLflow shows it as it is.
 
-Written out rather than drawn by a plotting library: every trial gets one from the driver's writer thread, and at 200
-short trials the 0.1 s of a plotting library would cost more than the trials.
+No plotting library draws it: every trial gets a picture from the driver's writer thread, and at 200 short trials the
+0.1 s that a library takes would cost more than the trials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ _CELL, _LEFT, _TOP = 64, 110, 86
 
 
 def confusion_svg(confusion_CC: np.ndarray, class_names: tuple[str, ...], title: str) -> str:
-    """Counts, coloured by the share of the true class (rows). Returns SVG text."""
+    """Write a matrix of counts, coloured by the share of the true class, as SVG text.
+
+    Args: confusion_CC: counts, (C true, C predicted).
+    """
     size = len(class_names) * _CELL
     support = confusion_CC.sum(axis=1, keepdims=True)
     shares = np.divide(confusion_CC, support, out=np.zeros(confusion_CC.shape), where=support > 0)
@@ -49,6 +52,7 @@ def confusion_svg(confusion_CC: np.ndarray, class_names: tuple[str, ...], title:
 
 
 def _blue(share: float) -> str:
+    """Return the colour of a share in [0, 1], from near white to dark blue."""
     low, high = np.array([247, 251, 255]), np.array([8, 64, 129])
     red, green, blue = (low + (high - low) * share).astype(int)
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,4 +1,4 @@
-"""Where and with what a study ran: enough to run any of its trials again and compare."""
+"""Describe code, packages and machine of a run: enough to run any of its trials again and compare."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _PACKAGES = (
 
 
 def describe_environment(command: list[str]) -> dict[str, Any]:
-    """Code, packages, machine and command, JSON-able. Never environment variables: they hold secrets."""
+    """Return code, packages, machine and command as JSON-able data. Environment variables stay out: they hold secrets.
+
+    Args: command: the arguments of this process.
+    """
     return {
         "command": " ".join(command),
         "git_sha": _git("rev-parse", "HEAD"),
@@ -42,12 +45,12 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 
 
 def code_diff() -> str:
-    """Uncommitted changes of the code, as a patch; empty outside a git checkout."""
+    """Return uncommitted changes of the code as a patch; "" outside a git checkout."""
     return _git("diff", "HEAD", "--no-color", "--no-ext-diff")
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the checkout that this file is part of; empty when there is none."""
+    """Ask git about the checkout that this file is part of; "" when there is none."""
     if _run_git("ls-files", "--error-unmatch", _HERE.name) is None:
         return ""  # installed inside somebody else's repository, or outside any
     return (_run_git(*arguments) or "").strip()

@@ -1,4 +1,4 @@
-"""One driver per study: a file lock that dies with its process, and a note of who holds it."""
+"""Allow one driver per study: a file lock that ends with its process, and a note of who holds it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from mer.study.paths import lock_file, owner_file
 
 @contextlib.contextmanager
 def study_lock(studies: Path, study: str) -> Iterator[None]:
-    """Hold the lock of one study. Raises MerError naming the owner when a live driver has it.
-
-    The lock lies beside the study folder, so that `--fresh` can move the folder while it is held.
-    """
+    """Hold the lock of one study. Raises MerError naming the owner when a live driver has it."""
     studies.mkdir(parents=True, exist_ok=True)
     lock, owner = lock_file(studies, study), owner_file(studies, study)
     held = FileLock(lock)
@@ -46,7 +43,7 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
 
 
 def live_owner(studies: Path, study: str) -> str | None:
-    """Who works on a study just now, in words; None when nobody does. Writes nothing."""
+    """Say in words who works on a study just now; None when nobody does. Writes nothing."""
     lock = lock_file(studies, study)
     if not lock.exists():
         return None

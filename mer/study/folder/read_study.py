@@ -1,4 +1,4 @@
-"""A study read from its folder: what was asked for, how every trial ended. Writes nothing."""
+"""Read a study from its folder: what was asked for, and how every trial ended. Writes nothing."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ class StudyRecord:
         return rank(self.standings, self.objective[0])
 
     def trial_folder(self, number: int) -> Path:
+        """Return the folder of one trial."""
         return trial_folder(self.folder, number)
 
     def find(self, number: int) -> Standing:
-        """Raises: MerError when no such trial was handed out."""
+        """Return how one trial stands. Raises: MerError when no such trial was handed out."""
         for standing in self.standings:
             if standing.number == number:
                 return standing
@@ -56,13 +57,16 @@ class StudyRecord:
         raise MerError(self.folder, f"there is no trial {number}", allowed=allowed)
 
     def failures(self) -> str:
-        """The most frequent reasons of failure, in one line each."""
+        """Count the three most frequent reasons of failure, in one line."""
         reasons = Counter(s.reason for s in self.standings if s.state == "failed")
         return "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
 
 
 def find_study(study: str, studies: Path) -> Path:
-    """The folder of a study, by path or by name. Raises: MerError when there is none."""
+    """Find the folder of a study by path or by name. Raises: MerError when there is none.
+
+    Args: studies: the folder of all studies, for names.
+    """
     for folder in (Path(study).expanduser(), studies / study):
         if is_study(folder):
             return folder.resolve()

@@ -1,4 +1,4 @@
-"""How the trials of a study stand, and which of them is best. Every ranking in the project is made here."""
+"""Tell how the trials of a study stand, and rank them. Every ranking in the project is made here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Aim(Protocol):
 
 
 class Ranked(Protocol):
-    """What a ranking reads of a trial."""
+    """A trial, as far as a ranking reads it."""
 
     @property
     def number(self) -> int: ...

@@ -1,8 +1,8 @@
-"""What becomes of a trial's weights once it has ended: stored once when equal to others', or dropped.
+"""Keep or drop the weights of trials that have ended; equal ones are stored once.
 
-Called where a trial's artifacts have just been written (the tracker's writer thread), since nothing may be dropped
-before its predictions and pictures are on disk. Running and interrupted trials are never touched: only trials that
-the ledger calls ended come here, and those are not taken up again.
+The tracker's writer thread calls this when it has written the artifacts of a trial: no weights may go before their
+predictions and pictures are on disk. Only trials that the ledger calls ended come here, and those are not taken up
+again, so running and interrupted trials are never touched.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class WeightKeeper:
         self._ranked: list[Standing] = []  # at most keep_weights finished trials, best first
         self._front: dict[int, tuple[float, ...]] = {}  # not dominated, when there are several objectives
         self._stored: dict[str, int] = {}  # bytes of each distinct file
-        self._loose: dict[str, int] = {}  # ... that this study may have been the last to link to
+        self._loose: dict[str, int] = {}  # bytes of files that perhaps nothing links to any more
         self._said: set[str] = set()
 
     def remember(self, trials: Iterable[FrozenTrial]) -> None:
-        """Rank what earlier drivers ended. Touches no file."""
+        """Rank the trials that earlier drivers ended. Touches no file."""
         for trial in trials:
             if trial.state in ENDED:
                 best = trial.user_attrs.get("ending", {}).get("best")
                 self._enter(trial.number, best if trial.state == TrialState.COMPLETE else None)
 
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None) -> None:
-        """Settle a trial whose artifacts are written, and those that lost their place to it."""
+        """Settle a trial whose artifacts are written, and the trials that lost their place to it."""
         displaced = self._enter(number, best if outcome == "finished" else None)
         for each in (number, *displaced):
             self._settle(each)
@@ -64,7 +64,7 @@ class WeightKeeper:
             self._collect()
 
     def finish(self) -> None:
-        """Settle every ended trial, also of drivers that were killed before they could; free what was dropped."""
+        """Settle every ended trial, also those that a killed driver left unsettled, and free what was dropped."""
         for number in sorted(self._ended):
             self._settle(number)
         self._collect()
@@ -78,7 +78,7 @@ class WeightKeeper:
         return self.spec.keep_weights is None or number in self._front or number in {s.number for s in self._ranked}
 
     def _enter(self, number: int, best: Row | None) -> list[int]:
-        """Note that a trial has ended; returns the trials that lose their place."""
+        """Note that a trial has ended; return the trials that lose their place."""
         if number in self._ended:
             return []
         self._ended.add(number)
@@ -97,6 +97,7 @@ class WeightKeeper:
     # -- what happens to files -----------------------------------------------------------------------------------
 
     def _settle(self, number: int) -> None:
+        """Publish the weights of an ended trial if they are kept, else drop them."""
         folder = trial_folder(self.folder, number)
         try:
             for path in sorted(folder.glob("*.safetensors")):
@@ -128,7 +129,8 @@ class WeightKeeper:
             )
 
     def _drop(self, folder: Path, path: Path) -> None:
-        if not (folder / ARTIFACTS / CONFUSION).exists():  # written last, so all the rest is there
+        """Remove one file of weights with its card, unless the trial's artifacts are not all written."""
+        if not (folder / ARTIFACTS / CONFUSION).exists():  # it is written last: without it the rest may be missing
             return
         if path.is_symlink():
             self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0
@@ -136,9 +138,10 @@ class WeightKeeper:
         sidecar(path).unlink(missing_ok=True)
 
     def _collect(self) -> None:
+        """Delete from the store what nothing links to any more, among the files that this study dropped."""
         if not self._loose:
             return
-        try:  # at once, whatever their age: the store's lock keeps publishers out meanwhile
+        try:  # no grace time is needed: the store's lock keeps publishers out meanwhile
             self.store.gc(grace_s=0, only=frozenset(self._loose))
         except (OSError, MerError) as fault:
             self.problems.append(str(fault).splitlines()[0])
@@ -147,10 +150,12 @@ class WeightKeeper:
         self._loose.clear()
 
     def _once(self, text: str) -> None:
+        """Tell the user something, unless a text with the same beginning was told before."""
         if text[:40] not in self._said:
             self._said.add(text[:40])
             self.say(text)
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """True when `one` is as good in every objective and better in one; larger is better."""
     return one != other and all(a >= b for a, b in zip(one, other, strict=True))

@@ -25,11 +25,11 @@ _MOST_FILES = 200
 
 @dataclass(frozen=True)
 class CheckedPlan:
-    """What a study may ask for, found possible.
+    """All that a study may ask for, checked.
 
     Args:
-        configs: one configuration per encoder setting, choice of layers and teacher that the space can reach.
-        teachers: every teacher among them by the name that configurations have for it, opened and verified.
+        configs: one configuration for each encoder setting, choice of layers and teacher that the space can reach.
+        teachers: `distill.teacher` -> the export, every byte of it verified.
     """
 
     configs: tuple[TrialConfig, ...]
@@ -69,7 +69,10 @@ def check_plan(spec: StudySpec) -> CheckedPlan:
 
 
 def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
-    """One configuration per encoder setting (and choice of layers) that the space can reach. Raises: MerError."""
+    """List one configuration for each encoder setting, choice of layers and teacher that the space can reach.
+
+    Raises: MerError for more than 200 feature files, or a continuous range of an encoder key.
+    """
     configs: dict[tuple[DataConfig, EncodersConfig, str | None], TrialConfig] = {}
     settings: set[FeatureSetting] = set()
     try:
@@ -93,14 +96,19 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
 
 
 def _reading_keys(spec: StudySpec) -> list[str]:
-    """Searched keys of encoders, but for those that only say how one is trained."""
+    """List the searched keys of encoders that decide what is read; keys that say how one is trained are left out."""
     idle = (".lora.", ".full.layer_decay.", ".lr.", ".tuned_dropout.", ".recompute.")
     names = [name for name in spec.space.params if name.startswith("encoders.")]
     return [name for name in names if not any(part in f"{name}." for part in idle)]
 
 
 def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
-    """Raises: MerError when an earlier study of a chain has not been exported yet."""
+    """Raise MerError when an earlier study of a chain has not been exported yet.
+
+    Args:
+        folder: where the export is expected.
+        space: the search space that leads to it, if the user named one.
+    """
     if is_export(folder):
         read_export(folder)
         return

@@ -1,4 +1,4 @@
-"""`--dry-run`: everything short of training. Samples configurations, builds each model, estimates cost and memory."""
+"""Serve `--dry-run`: sample configurations, build each model, estimate time and memory; train nothing."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measure
 
 
 def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
-    """Print what the study would do. Writes nothing, but hashes of files where encoders are tuned.
+    """Print what the study would do. Writes nothing but, where encoders are tuned, hashes of files.
 
-    Raises: MerError for what it would trip over.
+    Raises: MerError for all that would stop the study before its first trial.
     """
     checked = check_plan(spec)
     data = checked.configs[0].data
@@ -119,7 +119,7 @@ def _bytes_per_row(encoder: EncoderConfig, example: Sequences | None) -> int:
 
 
 def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Sequences:
-    """What a tuned encoder reads of some utterances of dev. Raises: MerError when none of these can be read."""
+    """Make the input of a tuned encoder from a few utterances of dev. Raises: MerError when none can be read."""
     found = locate(encoder, weights=True)
     if isinstance(encoder, TextEncoderConfig):
         sequences = LiveTextSequences(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD

@@ -1,4 +1,4 @@
-"""Which feature files a study can ask for: found from the search space, made sure of before any trial starts."""
+"""Make sure of all feature files before any trial starts: those of a study, or of one configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mer.model_outputs import ensure_encoder, ensure_outputs
 from mer.study.preflight.check_plan import CheckedPlan
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
 
-SPLITS = ("train", "dev")  # never test: it is read by mer.evaluate alone
+SPLITS = ("train", "dev")  # never test: only mer.evaluate reads it
 
 
 @dataclass(frozen=True)
@@ -42,34 +42,37 @@ class FeaturePlan:
     tuned: tuple[EncoderConfig, ...] = ()
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
-        """Modality (and TEACHER) -> split -> file for one trial."""
+        """Return the files of one trial: modality, or TEACHER -> split -> path."""
         return {
             modality: {split: str(path) for split, path in self.files[setting].items()}
             for modality, setting in settings_of(config).items()
         }
 
     def names(self) -> dict[FeatureSetting, dict[str, str]]:
-        """Setting -> split -> file name: content-addressed, so equal names mean equal features."""
+        """Return setting -> split -> file name. Names are content hashes: equal names mean equal features."""
         return {setting: {split: p.name for split, p in files.items()} for setting, files in self.files.items()}
 
     def paths(self) -> list[Path]:
+        """List every file."""
         return [path for splits in self.files.values() for path in splits.values()]
 
     def shared_bytes(self) -> int:
-        """What all trials read, and so lies in the object store."""
+        """Count the bytes that lie in the object store: features, and backbone weights that all trials share."""
         return sum(path.stat().st_size for path in self.paths()) + shared_weights_bytes(self.tuned)
 
 
 def trainable_of(config: TrialConfig) -> str:
-    """The name under which a configuration is trained."""
+    """Return the `trainable` that a search space names to train such a configuration."""
     if config.distill is not None:
         return "distill"
     return "fusion" if len(config.encoders.present) > 1 else config.encoders.only[0]
 
 
 def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
-    """Split -> modality -> feature file of one configuration, extracting what is missing; of train and dev also what
-    the teacher says. Raises: MerError."""
+    """Extract the missing feature files of one configuration, and of train and dev also its teacher's outputs.
+
+    Returns: split -> modality, or TEACHER -> file. Raises: MerError.
+    """
     paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
     for modality, encoder in config.encoders.present.items():
         for split, path in ensure_encoder(config.data, encoder, splits, cache=cache).paths.items():
@@ -95,7 +98,7 @@ def ensure_teacher(
 
 
 def feature_name(paths: Mapping[str, Path]) -> str:
-    """One split's feature files in one word: content-addressed, so equal names mean equal features."""
+    """Join the names of one split's feature files. Names are content hashes: equal names mean equal features."""
     return " + ".join(path.name for path in paths.values())
 
 
@@ -105,7 +108,13 @@ def ensure_plan(
     progress: Callable[[int, int], None] | bool | None = None,
     spread: Spread | None = None,
 ) -> FeaturePlan:
-    """Extract what is missing; `spread` reads clips elsewhere. Raises MerError when data or backbone cannot be had."""
+    """Extract the missing feature files of a study.
+
+    Args:
+        progress: called with (done, all), or False for silence; None for a bar.
+        spread: reads clips in other processes.
+    Raises: MerError when data or backbone cannot be had.
+    """
     files: dict[FeatureSetting, dict[str, Path]] = {}
     encoded, seconds = 0, 0.0
     tuned = list(checked.tuned.values())

@@ -1,4 +1,4 @@
-"""May this teacher teach these students? Said before anything is trained, one message each."""
+"""Refuse a teacher that cannot teach these students, before anything is trained."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
 
 
 def _refuse_other_context(config: TrialConfig, teacher: Export) -> None:
-    """A text student reads what its teacher reads; and no teacher may see the future that its students do not."""
+    """Refuse a teacher that reads other turns than its text student, or later turns than its students may see."""
     theirs, own = teacher.config.encoders.text, config.encoders.text
     offline = getattr(teacher.config.dialogue, "setting", "online") == "offline"
     if own is not None and theirs is not None and own.context != theirs.context:
@@ -56,9 +56,9 @@ def _turns(context: ContextConfig) -> str:
 
 
 def refuse_other_data(teacher: Export, data: DataConfig, splits: Sequence[str], cache: Path) -> None:
-    """A teacher must have been trained and chosen on these very utterances: else dev may have been in its training.
+    """Refuse a teacher that was trained on other utterances: dev may have been among them.
 
-    Features are content-addressed, so their names tell. Raises: MerError.
+    The names of feature files are content hashes, so comparing names is enough. Raises: MerError.
     """
     for split in splits:
         then = str(teacher.provenance.get("features", {}).get(split, "")).split(" + ")

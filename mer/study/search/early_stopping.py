@@ -1,6 +1,7 @@
-"""Early stopping as pure functions of (epoch, trial number, score): no Ray, no Optuna, rebuilt from history.
+"""Stop trials early: rules that remember every score they judged. No Ray and no Optuna in here.
 
-Scores are best-so-far values, larger is better. Trials are keyed by number, so a resumed trial never enters twice.
+Scores are best-so-far values, larger is better. A rule is filled again from the history of a study when it resumes;
+trials are keyed by number, so that none enters twice.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ _MEDIAN_NEEDS = 5  # trials at an epoch before their median says anything
 
 
 class Policy(Protocol):
-    """Decides whether a trial is cut."""
+    """Decides whether a trial is cut. It keeps the scores that it has seen, and nothing else changes its verdicts."""
 
     def decision_epochs(self, number: int) -> list[int]:
-        """Epochs after which trial `number` waits for a verdict."""
+        """List the epochs after which trial `number` waits for a verdict."""
         ...
 
     def remember(self, number: int, epoch: int, score: float) -> None:
-        """Take in a score that was judged before (resume)."""
+        """Take in a score that needs no verdict: judged before a resume, or the last of a trial."""
         ...
 
     def cuts(self, number: int, epoch: int, score: float) -> bool:
-        """Take in a new score; True = stop the trial."""
+        """Take in a new score; True stops the trial."""
         ...
 
 
 class NoStopping:
+    """Lets every trial run to its last epoch."""
+
     def decision_epochs(self, number: int) -> list[int]:
         return []
 
@@ -42,10 +45,11 @@ class NoStopping:
 
 
 class SuccessiveHalving:
-    """ASHA's stopping form (Li et al. 2020), and Hyperband as several of them with later first rungs.
+    """ASHA in its stopping form (Li et al. 2020), and Hyperband as several of them with later first rungs.
 
-    A trial passes a rung if it is among the best 1/reduction of those that reached the rung so far (at least the best
-    one passes). With `brackets` > 1, trial n belongs to bracket n mod brackets; bracket b skips the first b rungs.
+    A trial passes a rung if it is among the best 1/reduction of those that have reached the rung so far; the best one
+    always passes. With several brackets, trial n belongs to bracket n mod brackets, and bracket b skips the first b
+    rungs.
     """
 
     def __init__(self, budget: Budget, scheduler: Scheduler, *, hyperband: bool = False) -> None:
@@ -67,7 +71,7 @@ class SuccessiveHalving:
 
     def cuts(self, number: int, epoch: int, score: float) -> bool:
         if epoch not in self.decision_epochs(number) or number in self._rung(number, epoch):
-            return False  # a number that stands in the rung was judged before
+            return False  # a number in the rung was judged before
         rung = self._rung(number, epoch)
         rung[number] = score = _comparable(score)
         passing = max(1, len(rung) // self.reduction)
@@ -81,7 +85,7 @@ class SuccessiveHalving:
 
 
 class MedianStopping:
-    """Cut a trial that is below the median of the other trials' best-so-far at the same epoch."""
+    """Cuts a trial whose best score so far is below the median of the others' at the same epoch."""
 
     def __init__(self, budget: Budget, scheduler: Scheduler) -> None:
         self.epochs = list(range(scheduler.grace_epochs, budget.epochs))
@@ -104,11 +108,12 @@ class MedianStopping:
 
 
 def _comparable(score: float) -> float:
-    """NaN, which no comparison finds worse, counts as the worst score."""
+    """Count NaN as the worst score; every comparison with it is false."""
     return -math.inf if math.isnan(score) else score
 
 
 def build_policy(budget: Budget, scheduler: Scheduler) -> Policy:
+    """Build the rule that a search space asks for."""
     if scheduler.kind == "none":
         return NoStopping()
     if scheduler.kind == "median":

@@ -1,4 +1,4 @@
-"""The study as decisions: what runs next, what a report means, who is cut. No Ray in here.
+"""Make the decisions of a study: which trial runs next, what a report means, who is cut. No Ray in here.
 
 For every event the order of durable writes is: checkpoint (by the worker, before it reports), Optuna, tracker.
 """
@@ -29,7 +29,7 @@ _LOSSES = 3  # a trial that lost its worker so many times fails: it may be what 
 
 
 class Listener(Protocol):
-    """Hears what happened, in order, and must return at once (the tracker queues, the display redraws later)."""
+    """Hears of every event in order. Each method must return at once: the tracker queues, the display redraws later."""
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None: ...
     def trial_rows(self, number: int, rows: list[Row]) -> None: ...
@@ -109,7 +109,7 @@ class StudyEngine:
             listener.trial_started(assignment.number, assignment.params, config)
 
     def record(self, report: Report) -> bool:
-        """Take in a report; True when the trial is over (it ended, or is cut now)."""
+        """Take in a report; True when its trial is over: it ended, or is cut now."""
         started = time.perf_counter()
         over = report.number not in self.live or self._record(report, self.live[report.number])
         self.seconds_in_reports.append(time.perf_counter() - started)
@@ -181,7 +181,13 @@ class StudyEngine:
         return bool(self.hopeless or self.blocked)
 
     def raise_if_stopped(self, go_on: str, start_over: str, folder: Path) -> None:
-        """`go_on` and `start_over` are the commands that do so; `folder` is the study's."""
+        """Raise MerError when the study was stopped.
+
+        Args:
+            go_on: command that goes on with the study.
+            start_over: command that begins it again.
+            folder: of the study.
+        """
         if self.blocked:
             raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {go_on}")
         if self.hopeless:
@@ -196,5 +202,5 @@ class StudyEngine:
         return self.spec.objective[0].metric
 
     def _score(self, value: float) -> float:
-        """Larger is better, whatever the metric's own direction."""
+        """Turn a value of the first objective into a score of which more is better."""
         return value if self.spec.objective[0].mode == "max" else -value

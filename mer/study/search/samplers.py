@@ -1,4 +1,4 @@
-"""Optuna samplers whose draws are a function of (study seed, trial number, what has finished).
+"""Build Optuna samplers whose draws are a function of (study seed, trial number, trials that have ended).
 
 Optuna keeps no random state in its storage, so a resumed study would draw other numbers. Here every draw starts from a
 fresh sampler with a derived seed: the relative draw of a trial from (seed, number), each independent draw from
@@ -19,9 +19,16 @@ from mer.training.seeding import derive_seed
 
 
 def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
-    """The sampler for one draw. Grid studies enqueue their points and need no sampler of their own."""
+    """Build the sampler for one draw. Grid studies enqueue their points and need no sampler of their own.
+
+    Args:
+        spec: kind, seed and settings.
+        objectives: how many the study has.
+        number: of the trial.
+        parameter: name of the one that is drawn by itself; "" for those that are drawn together.
+    """
     seed = derive_seed("sampler", spec.seed, number, parameter) % 2**32
-    # for the process, not for a block: a block does not hold when another thread leaves its own
+    # set for the process: warnings.catch_warnings() in a block is undone when another thread leaves its own block
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if spec.kind == "tpe":
         # group: conditional parameters are modelled too, each with those that occur together with it
@@ -40,10 +47,10 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
 
 
 class _RepeatableGP(optuna.samplers.GPSampler):
-    """Repeats its draw for a trial that was begun before.
+    """A GPSampler that repeats its draw for a trial that was begun before.
 
-    Optuna's shares each draw with other processes through the storage, and would take a trial's own former draw for
-    another running trial, to keep away from.
+    Optuna's own shares each draw with other processes through the storage. It would take the former draw of a resumed
+    trial for another running trial, and keep away from it.
     """
 
     def sample_relative(
@@ -54,16 +61,16 @@ class _RepeatableGP(optuna.samplers.GPSampler):
         )
         try:
             drawn = json.loads("".join(map(str, shared)))
-        except ValueError:  # none, or cut short by a kill
+        except ValueError:  # nothing was drawn, or a kill cut the note short
             return dict(super().sample_relative(study, trial, search_space))
         return {name: value for name, value in drawn.items() if name in search_space}
 
 
 class _NumberedQMC(optuna.samplers.QMCSampler):
-    """One scrambled Sobol sequence per study, in which a trial's number is its place.
+    """A QMCSampler with one scrambled Sobol sequence per study, in which a trial's number is its place.
 
-    Optuna's own counts draws in the storage: a trial drawn again after a kill would take the next place, and so would
-    every trial after it.
+    Optuna's own counts draws in the storage: a trial that is drawn again after a kill would take the next place, and
+    shift every trial after it.
     """
 
     def __init__(self, study_seed: int, number: int, independent: optuna.samplers.BaseSampler) -> None:

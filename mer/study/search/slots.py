@@ -1,4 +1,4 @@
-"""Which trial numbers each slot hosts: hand work to a worker, take in its reports, free what is over. No Ray in here.
+"""Know which trial numbers each slot hosts: fill a slot, take in its reports, close it. No Ray in here.
 
 A Ray trial is only a slot. The engine decides about trial numbers and never hears of slots; Ray places slots and never
 hears of trial numbers; this module stands between them. It puts one member into a slot, and counts on nothing of the

@@ -1,4 +1,4 @@
-"""Why a study's loop ends before its trials are used up."""
+"""End a study's loop before its trials are used up."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class StopSignal:
     """A signal (Ctrl-C, SIGTERM, SIGUSR1), the time budget, or a hopeless study ends the loop.
 
     Trials that run at that moment stay resumable.
+
+    Args: hours: the time budget of this run of the command; None for no limit.
     """
 
     def __init__(self, engine: StudyEngine, hours: float | None) -> None:
@@ -27,6 +29,7 @@ class StopSignal:
 
     @property
     def wanted(self) -> bool:
+        """True when the loop should end now."""
         return self.interrupted or self.engine.stopped or time.monotonic() > self.deadline
 
     @contextmanager

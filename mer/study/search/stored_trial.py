@@ -1,4 +1,4 @@
-"""A trial as Optuna stores it, in our words: its state, how an outcome becomes that state, what was drawn for it."""
+"""Read a trial as Optuna stores it: its state in our words, and what was drawn for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDED_WORDS: tuple[State, ...] = tuple(STATES[state] for state in ENDED)
 
 
 def state_after(outcome: Outcome) -> TrialState:
-    """Return the state of a trial that ended with `outcome`; whatever is no result and no cut has failed."""
+    """Return the state of a trial that ended with `outcome`: all but `finished` and `cut` are failures."""
     return {"finished": TrialState.COMPLETE, "cut": TrialState.PRUNED}.get(outcome, TrialState.FAIL)
 
 

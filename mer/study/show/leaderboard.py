@@ -1,4 +1,4 @@
-"""The end of a study: leaderboard, summary.json, what to type next."""
+"""Sum up a study: the leaderboard, `summary.json`, and the note in MLflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ _TOP = 10
 
 
 class Results:
-    """What a study has found so far, read from its ledger."""
+    """All that a study has found so far, read once from its ledger.
+
+    Attributes:
+        most: trials that the budget, or the grid, allows.
+        counts: state in words -> trials.
+        standings: every trial that was handed out.
+        pareto: numbers on the Pareto front; empty with one objective.
+    """
 
     def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
         self.spec = spec
@@ -38,6 +45,7 @@ class Results:
 
     @property
     def best(self) -> Standing | None:
+        """The best finished trial."""
         return self.ranked[0] if self.ranked else None
 
     @property
@@ -52,12 +60,15 @@ class Results:
         return max(0, self.most - ended)
 
     def best_metrics(self) -> dict[str, float]:
-        """The best trial's dev metrics, named best_*."""
+        """Return the best trial's dev metrics under the names best_*."""
         best = self.best.best if self.best else {}
         return {f"best_{name}": value for name, value in best.items() if name.startswith("dev_")}
 
     def summary(self, extra: Mapping[str, Any]) -> dict[str, Any]:
-        """JSON-able: counts, best, trial 0, and what the runner adds (times, places, baseline)."""
+        """Return counts, best trial, trial 0 and front as JSON-able data.
+
+        Args: extra: added as it is (times, places, baseline).
+        """
         return {
             "study": self.spec.study,
             "objective": [objective.model_dump() for objective in self.spec.objective],
@@ -69,7 +80,12 @@ class Results:
         }
 
     def note(self, start_over: str, folder: Path) -> str:
-        """The parent run's description in MLflow: outcome, space, how to reproduce. Markdown."""
+        """Write the description of the parent run in MLflow: outcome, space, how to reproduce. Markdown.
+
+        Args:
+            start_over: the command that runs the study anew.
+            folder: of the study.
+        """
         metric = self.spec.objective[0].metric
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
         lines = [self.spec.description, "", f"**{counts}**", ""]
@@ -84,6 +100,10 @@ class Results:
         return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 
     def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
+        """Print the ten best trials, the majority baseline, and how the others ended.
+
+        Args: baseline: dev metrics of always predicting the most frequent class.
+        """
         metric = self.spec.objective[0].metric
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if word != "waiting")
         table = Table(title=f"{self.spec.study}: {counts}", title_justify="left", box=None, pad_edge=False)
@@ -126,6 +146,6 @@ class Results:
 
 
 def _range(param: Param) -> str:
-    """A parameter as its YAML says it, on one line."""
+    """Write a parameter as its YAML says it, on one line."""
     body = param.model_dump(by_alias=True, exclude_defaults=True)
     return ", ".join(f"{key} {value}" for key, value in body.items()).replace("|", "/")

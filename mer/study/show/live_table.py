@@ -1,4 +1,4 @@
-"""What the user sees while a study runs: a live table on a terminal, plain lines elsewhere."""
+"""Show a study while it runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _REDRAW_S = 0.25
 
 @dataclass
 class _Line:
+    """One running trial in the table: its last epoch, that epoch's score, and its best one."""
+
     name: str
     epoch: int = 0
     score: float = float("nan")
@@ -96,6 +98,7 @@ class Display:
             self._print(f"{line.name}: {state} {words}{why}   {self._progress()}")
 
     def tick(self) -> None:
+        """Redraw the table if the last drawing is old enough."""
         if self._live and time.monotonic() - self._drawn > _REDRAW_S:
             self._drawn = time.monotonic()
             self._live.update(self._table(), refresh=True)
@@ -114,6 +117,7 @@ class Display:
         return Group(head, Text(self._progress()), table)
 
     def _progress(self) -> str:
+        """Word how far the study is: trials done, best score, trial 0, pace and time left."""
         done = sum(self.ended.values())
         parts = [f"{done}/{self.most} trials"]
         if self.best:
@@ -138,6 +142,7 @@ class Display:
 
 
 def _clock(seconds: float) -> str:
+    """Write seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""How metrics and sampled values are worded, wherever a person reads them."""
+"""Word metrics, sampled values and run names, wherever a person reads them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mer.study.paths import trial_name
 
 
 def show(metric: str, value: float | None) -> str:
-    """A metric as people print it: fractions in percent, the loss in nats."""
+    """Write a metric as people print it: fractions in percent, the loss in nats, "-" for none and NaN."""
     if value is None or value != value:
         return "-"
     return f"{value:.4f}" if metric.endswith("_loss") else f"{100 * value:.2f}"
 
 
 def short(value: object) -> str:
-    """A sampled value in few characters."""
+    """Write a sampled value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The last word of each dotted key, with as many words before it as tell it from the others."""
+    """Shorten each dotted key to its last word, and as many words before it as tell it from the others."""
     short: dict[str, str] = {}
     for key in keys:
         parts = key.split(".")
@@ -35,7 +35,10 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None) -> str:
-    """A name that a person can read in a list: number, loss, the first few sampled values."""
+    """Name a run so that a person can read it in a list: number, loss, the first three sampled values.
+
+    Args: config: None when the draw was refused.
+    """
     kind = config.loss.contrastive.kind if config else "refused"
     loss = config.loss.classification.kind if config and kind == "none" else kind
     names = short_names(list(params))

@@ -1,11 +1,13 @@
 """Read a search space: from a YAML file to a frozen StudySpec, or to every fault of the file in one message.
 
-load       file and overrides -> StudySpec
-spec       StudySpec and its parts: objective, budget, sampler, scheduler, resources
-params     parameters with ranges and conditions, and the space they form
-yaml_file  YAML in which every key knows its line
-overrides  `--set key=value`, as if the file had said so
-check      points and random draws of a space must be valid trials
-keys       dotted keys of a trial's configuration, and pydantic's complaints in those terms
-schema     JSON Schema for editors, `--keys` for people
+load          file and overrides -> StudySpec
+sections      the parts `fixed`, `params` and `points` of a file
+overrides     `--set key=value`, as if the file had said so
+check         points and random draws of a space must be valid trials
+schema        JSON Schema for editors, `--keys` for people
+spec          StudySpec and its parts: objective, budget, sampler, scheduler, resources
+search_space  all parameters of a study: drawn, or listed as a grid
+params        parameters with ranges and conditions
+keys          dotted keys of a trial's configuration, and pydantic's complaints in those terms
+yaml_file     YAML in which every key knows its line
 """

@@ -1,4 +1,4 @@
-"""Does a search space give valid trials? Every point and many random draws must; faults are placed at a line."""
+"""Check that a search space gives valid trials: every point and 200 random draws; faults are placed at a line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
             config = spec.trial_config(values)
         except ValidationError as error:
             for key, found, allowed in complaints(error):
-                what = allowed if key in numbers else found.split(", got ")[0]  # of a range, one value is enough
+                what = allowed if key in numbers else found.split(", got ")[0]  # of a range: once
                 if (complaint := f"{key}: {what}") not in seen:
                     seen.add(complaint)
                     _config_fault(file, spec, key, found, allowed, point, values)
@@ -53,7 +53,7 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
 
 
 def _unfit_encoders(trainable: str, config: TrialConfig) -> tuple[str, str] | None:
-    """What is wrong between a trainable and the encoders of a configuration, and what to do; None if they fit."""
+    """Return the fault between a trainable and the encoders of a configuration, and the next step; None if they fit."""
     there = list(config.encoders.present)
     if trainable == "distill":
         if not there:
@@ -106,13 +106,14 @@ def _config_fault(
 
 
 def _concerned(values: Mapping[str, Any], key: str, found: str) -> list[str]:
+    """List the keys of `values` that are at fault: `key`, those below it, and those that the complaint names."""
     words = set(re.findall(r"\w+", found))
     below = [name for name in values if name == key or not key or name.startswith(f"{key}.")]
     return [name for name in below if name == key or name in found or name.split(".")[-1] in words - {"kind"}]
 
 
 def fixed_path(file: YamlFile, key: str) -> KeyPath:
-    """The path of a dotted key (or of the first key below it) in the file, however it was nested there."""
+    """Return the path of a dotted key, or of the first key below it, in the file, which may nest it in any way."""
     if ("fixed", key) in file.overrides:
         return "fixed", key
     dotted = {path: ".".join(map(str, path[1:])) for path in file.lines if path[:1] == ("fixed",)}
@@ -122,7 +123,12 @@ def fixed_path(file: YamlFile, key: str) -> KeyPath:
 
 
 class RandomDraw:
-    """Plain uniform draws for the check, or only the ends of each range; a point's own values come first."""
+    """Draw uniformly, without Optuna.
+
+    Args:
+        given: values that are not drawn, by key: those of a point.
+        ends_only: draw one of the two ends of each range.
+    """
 
     def __init__(self, rng: random.Random, given: Mapping[str, Any] | None = None, *, ends_only: bool = False) -> None:
         self.rng, self.given, self.ends_only = rng, given or {}, ends_only

@@ -1,4 +1,4 @@
-"""The dotted keys that `TrialConfig` knows, and pydantic's complaints in those terms."""
+"""Name the dotted keys that `TrialConfig` knows, and word pydantic's complaints with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESERVED = {
 
 @cache
 def known_keys() -> frozenset[str]:
-    """Every dotted path to a value of `TrialConfig`, over all kinds of its unions."""
+    """Return every dotted path to a value of `TrialConfig`, over all kinds of its unions."""
     return frozenset(_walk(TrialConfig, ""))
 
 
@@ -38,7 +38,7 @@ def _walk(model: type[BaseModel], prefix: str) -> set[str]:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation (a model, or a union or Annotated of models) may hold."""
+    """List the models that an annotation (a model, or a union or Annotated of models) may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     origin = typing.get_origin(annotation)
@@ -48,7 +48,7 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def complaints(error: ValidationError) -> list[tuple[str, str, str]]:
-    """(dotted key, what was found, what is allowed) for each fault of a rejected TrialConfig."""
+    """Return (dotted key, found, allowed) for each fault of a rejected TrialConfig."""
     return [(_key(fault), *_words(fault)) for fault in error.errors(include_url=False)]
 
 
@@ -60,7 +60,7 @@ def _key(fault: Any) -> str:
 
 
 def _dotted(loc: tuple[str | int, ...], extra: bool) -> str:
-    """pydantic's location without the tags it adds for unions ('loss.contrastive.spcl.x' -> 'loss.contrastive.x')."""
+    """Drop the tags that pydantic adds to a location for unions: loss.contrastive.spcl.x -> loss.contrastive.x."""
     known = known_keys()
     parts: list[str] = []
     for part in map(str, loc):
@@ -74,6 +74,7 @@ def _dotted(loc: tuple[str | int, ...], extra: bool) -> str:
 
 
 def _words(fault: Any) -> tuple[str, str]:
+    """Word one complaint: what was found, what is allowed."""
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     if kind == "value_error":
         return str(context["error"]), ""

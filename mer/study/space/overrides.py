@@ -1,4 +1,4 @@
-"""Command-line overrides, put into a parsed search space as if its file had said so."""
+"""Put command-line overrides into a parsed search space, as if its file had said so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ OPTION = "--set"
 
 
 def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
-    """Put one override into the parsed data, as if the file had said so. `typed` is how the user wrote it."""
+    """Put one override into the parsed data.
+
+    Args:
+        key: a part of the file (`budget.trials`) or a configuration key, which is then fixed.
+        typed: the override as the user wrote it, for messages.
+    """
     part = key.split(".")[0]
     if part in ("params", "points", "fixed"):
         override_fault(file, key, f"{part} cannot be set", allowed="a config key, e.g. --set optim.head_lr=1e-3")
@@ -35,13 +40,17 @@ def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
 
 
 def override_fault(file: YamlFile, key: str, found: str, allowed: str = "") -> None:
+    """Note a fault of an override; its message names the option in place of a line."""
     file.overrides[OPTION, key] = f"{OPTION} {key}"
     file.fault_named((OPTION, key), "", found, allowed=allowed)
 
 
 def _fix(file: YamlFile, key: str, value: Any) -> None:
-    """Fix a config key. A searched key leaves params and points; points made for another value of a key that
-    conditions depend on go altogether."""
+    """Fix a configuration key: it is searched no more, and points no longer name it.
+
+    Where conditions depend on the key, points with another value of it are dropped altogether: they were made for other
+    parameters.
+    """
     params, points = file.data.get("params"), file.data.get("points")
     depended_on = False
     if isinstance(params, dict):

@@ -1,12 +1,12 @@
-"""The search space: parameters with ranges and conditions, drawn through Optuna-like `suggest_*` calls.
+"""Define parameters with ranges and conditions, drawn through `suggest_*` calls like Optuna's.
 
-Optuna's distributions are used as they are: no translation, so integer bounds stay inclusive and steps are kept.
+Optuna's distributions are used as they are, without a translation: integer bounds stay inclusive and steps are kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Protocol, Self
 
@@ -60,7 +60,7 @@ class FloatParam(_Param):
         return list(self.range)
 
     def grid(self) -> list[Any] | None:
-        """All values, or None when there is no end of them."""
+        """List all values; None for a continuous range."""
         if self.step is None:
             return None
         low, high, step = (Decimal(str(number)) for number in (*self.range, self.step))
@@ -143,11 +143,12 @@ _JSON_MARK = "json:"
 
 
 def encode(value: Any) -> Scalar:
-    """Optuna's categories are scalars: anything else travels as marked JSON text."""
+    """Turn a value into a scalar, as Optuna's categories have to be: lists and mappings become marked JSON text."""
     return _JSON_MARK + json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def decode(value: Scalar) -> Any:
+    """Return the value that `encode` was given."""
     return (
         json.loads(value.removeprefix(_JSON_MARK)) if isinstance(value, str) and value.startswith(_JSON_MARK) else value
     )
@@ -170,7 +171,7 @@ def _check_range(low: float, high: float, log: bool, step: float | None) -> None
 
 
 def _on_range(value: float, low: float, high: float, step: float | None) -> bool:
-    """Within [low, high], and reached from `low` by whole steps where there is a step."""
+    """True when `value` lies in [low, high] and, with a step, a whole number of steps above `low`."""
     if not low <= value <= high:
         return False
     return step is None or abs((value - low) / step - round((value - low) / step)) < 1e-8
@@ -183,74 +184,6 @@ def _is_plain(value: Any) -> bool:
 
 
 def boolean_hint(value: Any) -> str:
-    """A word about `off`, `no`, `on`, `yes`, which YAML reads as booleans."""
+    """Return a hint where a value is boolean: the user may have written off, no, on or yes as words."""
     booleans = isinstance(value, bool) or (isinstance(value, list) and any(isinstance(item, bool) for item in value))
     return " (YAML reads no, off, yes and on as false and true: put words in quotes)" if booleans else ""
-
-
-class SearchSpace:
-    """Parameters in an order in which each comes after those it depends on.
-
-    Args:
-        params: dotted config key -> parameter.
-        base: values that conditions may read besides parameters: fixed keys and defaults.
-    Raises: ValueError when conditions go in a circle.
-    """
-
-    def __init__(self, params: Mapping[str, Param], base: Mapping[str, Any]) -> None:
-        self.params, self.base = _ordered(params), dict(base)
-
-    def suggest(self, trial: Suggests) -> dict[str, Any]:
-        """Draw every active parameter; returns dotted key -> value."""
-        values = dict(self.base)
-        drawn: dict[str, Any] = {}
-        for name, param in self.params.items():
-            if param.is_active(values):
-                drawn[name] = values[name] = param.suggest(trial, name)
-        return drawn
-
-    def grid(self) -> Iterator[dict[str, Any]]:
-        """Every combination, conditions respected, in file order. Raises ValueError for a continuous range."""
-        yield from self._grid(list(self.params.items()), {}, frozenset())
-
-    def combinations(self, *prefixes: str) -> Iterator[dict[str, Any]]:
-        """Every combination of the parameters under `prefixes` and of those that their conditions depend on (a
-        continuous one of the latter by its ends). Raises ValueError for a continuous range under `prefixes`."""
-        asked = {name for name in self.params if not prefixes or name.startswith(prefixes)}
-        names = set(asked)
-        while more := {key for name in names for key in self.params[name].when if key in self.params} - names:
-            names |= more
-        items = [(name, param) for name, param in self.params.items() if name in names]
-        yield from self._grid(items, {}, frozenset(names - asked))
-
-    def _grid(
-        self, items: list[tuple[str, Param]], drawn: dict[str, Any], by_ends: frozenset[str]
-    ) -> Iterator[dict[str, Any]]:
-        if not items:
-            yield drawn
-            return
-        (name, param), rest = items[0], items[1:]
-        if not param.is_active({**self.base, **drawn}):
-            yield from self._grid(rest, drawn, by_ends)
-            return
-        values = param.grid() or (param.extremes() if name in by_ends else None)
-        if values is None:
-            raise ValueError(f"{name} is a continuous range: a grid needs 'choice', 'int', or 'float' with a step")
-        for value in values:
-            yield from self._grid(rest, {**drawn, name: value}, by_ends)
-
-    def signature(self) -> dict[str, Any]:
-        """What makes two spaces the same search, as JSON-able data."""
-        return {name: param.signature() for name, param in self.params.items()}
-
-
-def _ordered(params: Mapping[str, Param]) -> dict[str, Param]:
-    """File order, but a parameter moves behind those its condition names."""
-    ordered: dict[str, Param] = {}
-    waiting = dict(params)
-    while waiting:
-        ready = [name for name, param in waiting.items() if not set(param.when) & set(waiting)]
-        if not ready:
-            raise ValueError(f"conditions go in a circle: {', '.join(waiting)}")
-        ordered[ready[0]] = waiting.pop(ready[0])
-    return ordered

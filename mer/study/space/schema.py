@@ -1,6 +1,8 @@
-"""What a search space may say, for editors (JSON Schema) and for people (`--keys`). Generated from the models.
+"""Describe search spaces, generated from the models: as JSON Schema for editors, as `--keys` for people.
 
-python -m mer.study.schema > search_spaces/schema.json
+    python -m mer.study.schema > search_spaces/schema.json
+
+writes the first again after a model has changed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from trainables import TRAINABLES
 
 
 def search_space_schema() -> dict[str, Any]:
-    """JSON Schema of a search-space file. Keys under params are listed one by one, so editors complete them."""
+    """Build the JSON Schema of a search-space file. It lists every key under params, so that editors complete them."""
     schema = StudySpec.model_json_schema(by_alias=True)
     properties, definitions = schema["properties"], schema["$defs"]
     for kind, model in PARAM_KINDS.items():
@@ -43,11 +45,12 @@ def search_space_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
+    """Return the schema as the text of search_spaces/schema.json."""
     return json.dumps(search_space_schema(), indent=1, sort_keys=True) + "\n"
 
 
 def print_keys(console: Console) -> None:
-    """Every configuration key, its default and its meaning."""
+    """Print every configuration key with its default and its meaning."""
     for key, field in _fields(TrialConfig, ""):
         default = (
             "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True), default=str)
@@ -60,6 +63,7 @@ def print_keys(console: Console) -> None:
 
 
 def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
+    """List (dotted key, field) below `prefix`; a key that belongs to one kind of a union names it."""
     rows: list[tuple[str, FieldInfo]] = []
     for name, field in model.model_fields.items():
         inner = models_in(field.annotation)
@@ -78,6 +82,7 @@ def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
 
 
 def _allowed(field: FieldInfo) -> str:
+    """Word the values that a field accepts: the choices, or type and bounds."""
     import typing
 
     if typing.get_origin(field.annotation) is typing.Literal:

@@ -1,4 +1,4 @@
-"""A study as its YAML file says it: one frozen StudySpec, or every fault of the file in one message."""
+"""Hold a study as its YAML file says it: StudySpec and its parts, frozen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, SkipValidation, field_va
 
 from mer.config import Frozen, TrialConfig, flatten, nest
 from mer.files import sha256_json
-from mer.study.space.params import Param, SearchSpace
+from mer.study.space.params import Param
+from mer.study.space.search_space import SearchSpace
 
 
 class StudyObjective(Frozen):
-    """What is searched for: a dev metric and its better direction."""
+    """The dev metric that the search improves, and its better direction."""
 
     metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|loss|ece|f1_[a-z]+)$")
     mode: Literal["max", "min"] = "max"
@@ -30,25 +31,31 @@ class StudyObjective(Frozen):
 
 
 class Budget(Frozen):
+    """Limits of a study."""
+
     trials: PositiveInt = 20
     epochs: PositiveInt = 20
     hours: PositiveFloat | None = Field(None, description="wall time of one run of the command; resumable afterwards")
 
 
 class Sampler(Frozen):
+    """The Optuna sampler that proposes trials."""
+
     kind: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = "tpe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     startup_trials: PositiveInt = Field(10, description="random trials before tpe, gp and cmaes model the results")
 
 
 class Scheduler(Frozen):
+    """The rule that stops trials early."""
+
     kind: Literal["asha", "hyperband", "median", "none"] = "asha"
     grace_epochs: PositiveInt = Field(3, description="no trial is stopped before this epoch")
     reduction: Annotated[int, Field(ge=2)] = Field(3, description="one in `reduction` passes each rung")
 
 
 class Resources(Frozen):
-    """Per trial; fractions allowed."""
+    """Resources of one trial; fractions are allowed."""
 
     cpu: PositiveFloat = 1.0
     gpu: Annotated[float, Field(ge=0)] = 0.0
@@ -56,16 +63,17 @@ class Resources(Frozen):
 
     @property
     def threads(self) -> int:
-        """Threads of torch in one worker: part of what decides the last digits of a number."""
+        """Threads of torch in one worker. They decide the last digits of a trial's numbers."""
         return max(1, int(self.cpu))
 
     @property
     def device(self) -> str:
+        """Device that trials train on."""
         return "cuda" if self.gpu else "cpu"
 
 
 class StudySpec(Frozen):
-    """One study. `params` and `points` hold dotted TrialConfig keys; `fixed` is flat as well."""
+    """One study. `fixed`, `params` and `points` have dotted TrialConfig keys."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
@@ -90,7 +98,7 @@ class StudySpec(Frozen):
     @field_validator("depends_on", mode="before")
     @classmethod
     def _by_folder(cls, value: Any) -> Any:
-        """`exports/spcl`, or a list of such: the space that makes them is not said."""
+        """Accept one folder or a list of folders; then no search space is known that makes them."""
         named = [value] if isinstance(value, str) else value
         return dict.fromkeys(named) if isinstance(named, list) else named
 
@@ -108,10 +116,15 @@ class StudySpec(Frozen):
 
     @cached_property
     def space(self) -> SearchSpace:
+        """The parameters, with the fixed values and defaults that conditions may name."""
         return SearchSpace(self.params, {**default_values(), **self.fixed})
 
     def trial_config(self, params: Mapping[str, Any]) -> TrialConfig:
-        """The resolved configuration of one trial. Raises pydantic.ValidationError when the parts do not fit."""
+        """Build the configuration of one trial.
+
+        Args: params: what was drawn, by dotted key.
+        Raises: pydantic.ValidationError when the parts do not fit one another.
+        """
         by_study = {
             "training.epochs": self.budget.epochs,
             "training.metric": self.objective[0].metric,
@@ -120,8 +133,10 @@ class StudySpec(Frozen):
         return TrialConfig.model_validate(nest({**self.fixed, **params, **by_study}))
 
     def identity(self) -> dict[str, Any]:
-        """What may not change while a study goes on. Budgets of trials and hours, resources, data roots and what is
-        kept may."""
+        """Return all that may not change between runs of a study, as JSON-able data.
+
+        Budgets of trials and hours, resources, the data root, points and `keep_weights` may change.
+        """
         return {
             "trainable": self.trainable,
             "objective": [objective.model_dump() for objective in self.objective],
@@ -134,9 +149,10 @@ class StudySpec(Frozen):
 
     @property
     def fingerprint(self) -> str:
+        """SHA-256 of `identity`."""
         return sha256_json(self.identity())
 
 
 def default_values() -> dict[str, Any]:
-    """Dotted defaults of TrialConfig, for conditions on keys that a file leaves out."""
+    """Return the defaults of TrialConfig by dotted key, for conditions on keys that a file leaves out."""
     return flatten(TrialConfig().model_dump())

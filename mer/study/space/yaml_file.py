@@ -1,4 +1,4 @@
-"""YAML as a user writes it: every key knows its line, repeated keys are faults, `1e-4` is a number."""
+"""Read YAML as users write it: every key knows its line, repeated keys are faults, `1e-4` is a number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `1e-4` as a float; YAML 1.1 wants `1.0e-4` and would hand over text."""
+    """A SafeLoader that reads `1e-4` as a float. By YAML 1.1 that is text, and only `1.0e-4` a number."""
 
 
 _Loader.add_implicit_resolver(
@@ -27,9 +27,13 @@ _Loader.add_implicit_resolver(
 
 @dataclass
 class YamlFile:
-    """A parsed file: plain data, and the line (1-based) on which each key or item stands.
+    """A parsed file.
 
-    `overrides` says which keys come from the command line, and how it was typed there.
+    Args:
+        data: dictionaries, lists and scalars.
+        lines: path of a key or item -> its line, from 1.
+        overrides: path of a key that the command line set -> the option as it was typed.
+        faults: all that is wrong with the file, in the order in which it was found.
     """
 
     path: Path
@@ -39,7 +43,7 @@ class YamlFile:
     faults: list[MerError] = field(default_factory=list)
 
     def where(self, keys: KeyPath) -> str:
-        """`file:line` of the closest known ancestor of `keys`, or the option that set it."""
+        """Return `file:line` of `keys` or of its closest ancestor that has a line, or the option that set it."""
         ancestors = [keys[:length] for length in range(len(keys), -1, -1)]
         for ancestor in ancestors:
             if ancestor in self.overrides:
@@ -50,10 +54,11 @@ class YamlFile:
         return str(self.path)
 
     def fault(self, keys: KeyPath, found: str, *, allowed: str = "", then: str = "") -> None:
+        """Note a fault at `keys`."""
         self.fault_named(keys, ".".join(map(str, keys)), found, allowed=allowed, then=then)
 
     def fault_named(self, keys: KeyPath, name: str, found: str, *, allowed: str = "", then: str = "") -> None:
-        """A fault that stands at `keys`, under another name than the path has."""
+        """Note a fault at `keys` whose message calls the place `name`."""
         self.faults.append(
             MerError(self.where(keys), f"{name}: {found}" if name else found, allowed=allowed, then=then)
         )
