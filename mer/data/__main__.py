@@ -44,7 +44,7 @@ def get_command(
 @app.command("sample")
 def sample_command(
     out: Annotated[Path, typer.Argument(help="folder to write; new, empty, or an earlier sample corpus")],
-    seed: Annotated[int, typer.Option(help="of every draw; the same seed gives the same corpus")] = 0,
+    seed: Annotated[int, typer.Option(help="random seed; the same seed gives the same corpus")] = 0,
     modalities: Annotated[
         str, typer.Option(help="comma-separated; text alone takes no time, voices and faces half a minute and 40 MB")
     ] = "text,audio,video",
@@ -138,7 +138,7 @@ def transcribe_command(
 
 
 def _table(title: str, summaries: list[SplitSummary]) -> Table:
-    """One column per split, one row per number."""
+    """Make a table with one column per split and one row per number."""
     table = Table("", *(summary.split for summary in summaries), title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"

@@ -1,4 +1,4 @@
-"""Windows: an utterance with its neighbouring turns, rendered as the text an encoder reads (methods 7.7)."""
+"""Windows: an utterance with its neighbouring turns, as the text that an encoder reads (methods 7.7)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mer.errors import MerError, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is known when one utterance is classified.
+    """An utterance to classify, with the turns around it.
 
     Attributes:
-        id: of the target utterance.
+        id: id of the utterance to classify.
         turns: rendered turns, oldest first: normalised text with the speaker in the chosen style.
         target: index in `turns` of the utterance to classify.
-        speaker: who says it, as a prompt should name them.
+        speaker: its speaker, as a prompt should name them.
     """
 
     id: str
@@ -30,13 +30,13 @@ class Window:
 
 
 def windows(dialogues: Iterable[Dialogue], *, past: int | str, future: int, speaker: str) -> list[Window]:
-    """One window per utterance, in utterance order. A window never leaves its dialogue.
+    """Make one window per utterance, in utterance order. A window never leaves its dialogue.
 
     Args:
         past: turns before the utterance, or "all".
         future: turns after it; more than 0 is the offline setting.
         speaker: a style of `mer.config.Speaker`.
-    Raises: MerError for a style, past or future that does not exist.
+    Raises: MerError for an unknown style, or a past or future that is not allowed.
     """
     if speaker not in get_args(Speaker):
         styles = get_args(Speaker)
@@ -67,7 +67,7 @@ def _speaker_names(utterances: Iterable[Utterance], style: str) -> list[str]:
     if style == "upper":
         return [name.upper() for name in names]
     if style == "local":
-        # Numbered within the dialogue: a number must not stand for one person here and another there.
+        # numbered anew in each dialogue: numbers say who speaks again, not who it is
         number = {name: index for index, name in enumerate(dict.fromkeys(names), start=1)}
         return [f"<s{number[name]}>" for name in names]
     return names

@@ -23,12 +23,12 @@ JSON_LINE = '{"text": "Hi!", "dialogue": "d1", "speaker": "Ross"}; dialogue and 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to classify.
+    """Utterances to classify.
 
     Args:
         dialogues: utterances in their dialogues.
-        rows: place in the input of each utterance, dialogue after dialogue.
-        labels: the true label of each utterance, dialogue after dialogue; None when the input has none.
+        rows: position in the input of each utterance, listed dialogue after dialogue.
+        labels: true label of each utterance, listed dialogue after dialogue; None if the input has none.
     """
 
     dialogues: tuple[Dialogue, ...]
@@ -41,7 +41,7 @@ class Inputs:
 
 
 def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
-    """Each text is a dialogue of its own. Raises: MerError for an empty one, naming its place in `where`."""
+    """Take each text as a dialogue of its own. Raises: MerError for an empty text, naming its place in `where`."""
     dialogues = []
     for place, text in enumerate(texts, start=1):
         if not normalise(text):
@@ -51,14 +51,14 @@ def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
 
 
 def absent_texts(count: int, *, speaker: str) -> Inputs:
-    """So many utterances of which only clips were given."""
+    """Make `count` utterances without text, for input that has clips only."""
     return Inputs(tuple(_dialogue(f"clip{place}", [(speaker, "")]) for place in range(count)), tuple(range(count)))
 
 
 def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
-    """A CSV file with MELD's columns; other columns are ignored, labels are read where the file has them.
+    """Read a CSV file with MELD's columns; other columns are ignored, labels are read if the file has them.
 
-    A file that is named as MELD's are has its clips where MELD's are: audios/dev/ and videos/dev/ beside it.
+    The clips of a file named like MELD's (dev_sent_emo.csv) are looked for in MELD's folders beside it (audios/dev/).
 
     Raises: MerError or Faults, naming file and line.
     """
@@ -98,9 +98,9 @@ def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
 
 
 def from_json_lines(path: Path, *, speaker: str) -> Inputs:
-    """One utterance a line; lines of the same dialogue are its turns, in file order. Empty lines are passed over.
+    """Read one utterance per line; lines of the same dialogue are its turns, in file order. Empty lines are skipped.
 
-    Args: speaker: who speaks where a line does not say.
+    Args: speaker: name for lines without a speaker.
     Raises: MerError or Faults, naming file and line.
     """
     groups: dict[str, list[tuple[int, str, str]]] = {}
@@ -125,7 +125,7 @@ def from_json_lines(path: Path, *, speaker: str) -> Inputs:
 
 
 def decode(content: bytes, where: str) -> str:
-    """UTF-8 text. Raises: MerError naming the line of the first byte that is not."""
+    """Decode UTF-8. Raises: MerError naming the line of the first byte that is not UTF-8."""
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as fault:

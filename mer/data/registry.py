@@ -1,4 +1,4 @@
-"""Which datasets there are, and the one function that loads them."""
+"""The datasets by name, and the function that loads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATASETS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
 
 
 def find_dataset(name: str) -> Reader:
-    """Raises: MerError for a name nobody registered."""
+    """Return the reader of a dataset. Raises: MerError for an unknown name."""
     if name not in DATASETS:
         raise MerError(
             "data.dataset",
@@ -29,7 +29,7 @@ def find_dataset(name: str) -> Reader:
 
 
 def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train", "dev")) -> Corpus:
-    """Read the asked splits of a dataset. Where each split has its file, the others are never opened.
+    """Read the asked splits of a dataset. If each split has a file of its own, no other file is opened.
 
     Args:
         dataset: a name in DATASETS; the generated sample corpus reads as "meld".
@@ -49,5 +49,5 @@ def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train"
 
 
 def present_splits(dataset: str, root: str | Path) -> tuple[str, ...]:
-    """The splits that are there."""
+    """List the splits that the folder has."""
     return find_dataset(dataset).present(Path(root).expanduser())

@@ -1,4 +1,4 @@
-"""Text as encoders see it. Raise NORMALISATION_VERSION when a result changes: cached features hash it."""
+"""Text normalisation. Raise NORMALISATION_VERSION if a result changes: keys of cached features contain it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ NORMALISATION_VERSION = 1
 
 
 def _cp1252_of_c1() -> dict[int, str]:
-    """What the control characters U+0080-U+009F were before somebody decoded cp1252 bytes as Latin-1."""
+    """Map U+0080-U+009F to the characters they were before cp1252 bytes were decoded as Latin-1."""
     table = {}
     for code in range(0x80, 0xA0):
         try:
             table[code] = bytes([code]).decode("cp1252")
-        except UnicodeDecodeError:  # five codes mean nothing in cp1252 either
+        except UnicodeDecodeError:  # five codes have no character in cp1252
             table[code] = " "
     return table
 
@@ -37,10 +37,10 @@ REPLACED: dict[int, str] = {code: ascii_text or "" for code, ascii_text in _ASCI
 
 
 def repair_c1(text: str) -> str:
-    """Undo cp1252 read as Latin-1 (U+0092 was an apostrophe), also in text that is right elsewhere."""
+    """Undo cp1252 bytes decoded as Latin-1 (U+0092 was an apostrophe); other characters stay."""
     return text.translate(_C1)
 
 
 def normalise(text: str) -> str:
-    """ASCII quotes, dashes and ellipses, C1 repaired, white space collapsed; accents stay. Idempotent."""
+    """Make quotes, dashes and ellipses ASCII, repair C1 characters, collapse white space; accents stay. Idempotent."""
     return " ".join(text.translate(REPLACED).split())

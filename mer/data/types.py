@@ -1,4 +1,4 @@
-"""What every reader returns and everything else takes: utterances in dialogues in splits."""
+"""Utterances in dialogues in splits: what every reader returns and everything else reads."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Utterance:
 
     Attributes:
         dialogue: name of the dialogue, unique within its split only ("dia0").
-        number: the dataset's own utterance id; ids may skip.
-        text: as the file has it, C1 control characters repaired, otherwise not normalised.
-        sentiment: None where the dataset has no such label.
-        start_s, end_s: seconds into the episode; None where the file has no usable time.
-        audio, video: where its clips should be, relative to the corpus's root, as its reader says; they may be absent.
+        number: the dataset's own utterance number; numbers may be missing in between.
+        text: as in the file, with C1 control characters repaired, otherwise not normalised.
+        sentiment: None if the dataset has no such label.
+        start_s, end_s: seconds into the episode; None if the file has no usable time.
+        audio, video: paths of its clips relative to the corpus's root; the files may be absent.
     """
 
     split: str
@@ -39,7 +39,7 @@ class Utterance:
 
     @property
     def id(self) -> str:
-        """Unique in a corpus: dialogue names restart in every split, so the split is part of it."""
+        """Id that is unique in a corpus; it contains the split, since dialogue names restart in every split."""
         return f"{self.split}/{self.dialogue}_utt{self.number}"
 
 
@@ -67,9 +67,9 @@ DIALOGUE = Unit("dialogue", dialogue_of)
 
 
 def dialogue_numbers(ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Number of each row's dialogue, from `Utterance.id` of rows that are in dialogues one after the other: [0, 0, 1].
+    """Number the dialogues of rows, given `Utterance.id` of rows in dialogue order: [0, 0, 1].
 
-    Raises: ValueError when a dialogue comes back after another.
+    Raises: ValueError if the rows of a dialogue are not neighbours.
     """
     number_of: dict[str, int] = {}
     numbers = [number_of.setdefault(dialogue_of(row), len(number_of)) for row in ids]
@@ -96,7 +96,7 @@ class Corpus:
     label_names: Mapping[str, tuple[str, ...]]
 
     def dialogues(self, split: str) -> tuple[Dialogue, ...]:
-        """Raises: MerError if the split was not loaded."""
+        """Return the dialogues of a split. Raises: MerError if it was not loaded."""
         if split not in self.splits:
             raise MerError(
                 f"{self.name} in {self.root}",
@@ -107,11 +107,11 @@ class Corpus:
         return self.splits[split]
 
     def utterances(self, split: str) -> list[Utterance]:
-        """All utterances of a split, dialogue after dialogue: the row order of everything made from it."""
+        """List the utterances of a split, dialogue after dialogue: the row order of all features and labels."""
         return [utterance for dialogue in self.dialogues(split) for utterance in dialogue.utterances]
 
     def labels(self, split: str, task: str) -> npt.NDArray[np.int64]:
-        """Label numbers [utterances], in the order of `utterances(split)`; they index `label_names[task]`.
+        """Return label numbers (N,), in the order of `utterances(split)`; they index `label_names[task]`.
 
         Raises: MerError if the dataset has no such label.
         """

@@ -1,4 +1,4 @@
-"""Which clips of a corpus are there, how long they are, and which of them cannot be used."""
+"""The clips of a corpus: which are there, how long they are, and which cannot be used."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mer.errors import MerError
 from mer.progress import Step
 
 MODALITIES = ("audio", "video")
-LONG_S = 20.0  # features are made of the first 20 s
-_LONGEST_S = 3600.0  # what a deep check decodes at most, and the most that a header is believed
+LONG_S = 20.0  # by default features are made of the first 20 s (encoders.*.max_seconds)
+_LONGEST_S = 3600.0  # a deep check decodes no more, and no header is believed beyond it
 
 State = Literal["good", "absent", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedClip:
-    """One file. `duration_s` is None where it is not known; `words`: what is wrong with it or was mended, or ""."""
+    """One file. `duration_s`: None if unknown. `words`: what is wrong with it, or was mended; else ""."""
 
     id: str
     modality: str
@@ -63,12 +63,14 @@ class MediaSummary:
 
 
 def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> list[MediaSummary]:
-    """One summary per split and modality; a modality of which the whole corpus has no file is left out.
+    """Summarise the clips per split and modality; a modality without any file in the corpus is left out.
 
     Args:
-        deep: decode every clip. Otherwise headers are read, and the manifest of `prepare` is believed about a file
-            that has the size it says.
-    Never raises for a clip.
+        deep: decode every clip. Otherwise headers are read, or the manifest of `prepare` is believed if the file has
+            the size that it names.
+        workers: threads.
+        progress: called with (clips done, clips in all).
+    A bad clip never raises.
     """
     entries = _known(corpus.root)
     probe = functools.partial(_probe, corpus.root, deep)
@@ -92,7 +94,7 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
 
 
 def worst(summaries: Sequence[MediaSummary]) -> list[CheckedClip]:
-    """The clips with something to say, most serious first: unreadable, absent, mended, then the longest."""
+    """List clips with a problem, most serious first: unreadable, absent, mended, then over-long by length."""
     clips = [clip for summary in summaries for clip in summary.clips]
     bad = [clip for state in ("unreadable", "absent") for clip in clips if clip.state == state]
     mended = [clip for clip in clips if clip.state == "good" and clip.words]
@@ -105,7 +107,7 @@ def worst(summaries: Sequence[MediaSummary]) -> list[CheckedClip]:
 def _known(root: Path) -> dict[str, PreparedUtterance]:
     try:
         manifest = read_manifest(root)
-    except MerError:  # some other program's file: nothing is known, and check is not where that matters
+    except MerError:  # another program's manifest.json: nothing is known from it, and the check goes on
         return {}
     return {} if manifest is None else manifest.entries
 
@@ -124,7 +126,7 @@ def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: P
 
 
 def _header(path: Path, modality: str, entry: PreparedUtterance | None) -> tuple[float | None, str]:
-    """Seconds and words from the manifest or the header. Raises: MediaFault, OSError."""
+    """Get seconds and words from the manifest or the header. Raises: MediaFault, OSError."""
     from mer.data.media.audio import audio_length
     from mer.data.media.demux import SAMPLE_RATE_HZ, video_duration_s
 
@@ -143,11 +145,11 @@ def _header(path: Path, modality: str, entry: PreparedUtterance | None) -> tuple
     samples = audio_length(path, max_seconds=_LONGEST_S)
     if samples < round(_LONGEST_S * SAMPLE_RATE_HZ):
         return samples / SAMPLE_RATE_HZ, ""
-    return _decoded(path, modality)  # no length in the header: a raw stream, or text that is named like sound
+    return _decoded(path, modality)  # no length in the header: a raw stream, or a text file with the name of a sound
 
 
 def _decoded(path: Path, modality: str) -> tuple[float | None, str]:
-    """Seconds and what had to be mended. Raises: MediaFault."""
+    """Get seconds and what had to be mended, by decoding. Raises: MediaFault."""
     from mer.data.media.audio import read_audio
     from mer.data.media.video import read_frames
 

@@ -1,4 +1,4 @@
-"""What `python -m mer.data check` says about the clips of a corpus, on one page."""
+"""The clips of a corpus as `python -m mer.data check` prints them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 8
 
 
 def media_table(summaries: Sequence[MediaSummary]) -> Table:
-    """One row per split and modality."""
+    """Make a table with one row per split and modality."""
     table = Table("", "clips", "absent", "unreadable", f"> {LONG_S:g} s", "mean s", "max s")
     for column in table.columns:
         column.justify, column.no_wrap = "left" if column is table.columns[0] else "right", True
@@ -32,7 +32,7 @@ def media_table(summaries: Sequence[MediaSummary]) -> Table:
 
 
 def media_lines(summaries: Sequence[MediaSummary], *, deep: bool) -> list[str]:
-    """The clips to know of by name, then how sure all this is."""
+    """List absent modalities, the worst clips by name, and whether clips were decoded."""
     if not summaries:
         return ["no audio, no video: text only"]
     missing = [modality for modality in MODALITIES if modality not in {summary.modality for summary in summaries}]
@@ -47,7 +47,7 @@ def media_lines(summaries: Sequence[MediaSummary], *, deep: bool) -> list[str]:
 
 
 def _by_reason(clips: Sequence[CheckedClip]) -> list[str]:
-    """One line for all that is wrong with an utterance for one reason, in the order of the first of its clips."""
+    """Join the clips of an utterance that have the same fault into one line, in the order of their first clip."""
     states: dict[tuple[str, str], list[str]] = {}
     for clip in clips:
         over_long = f"only the first {LONG_S:g} s of {clip.duration_s or 0.0:.0f} s are used"
@@ -57,7 +57,7 @@ def _by_reason(clips: Sequence[CheckedClip]) -> list[str]:
 
 
 def next_step(dataset: str, root: Path, summaries: Sequence[MediaSummary]) -> str:
-    """The command that comes next."""
+    """Return the line that names the next command."""
     folder = shlex.quote(str(root))
     there = [summary.modality for summary in summaries if summary.count("good")]
     if there:

@@ -1,4 +1,4 @@
-"""What is in a corpus, as numbers to compare with the published ones."""
+"""Counts of a corpus, to compare with the published ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class SplitSummary:
 
     Attributes:
         label_counts: task -> label -> utterances, every label named, in label order.
-        gapped_dialogues: dialogues whose utterance ids skip, or do not start at the lowest id of the split.
+        gapped_dialogues: dialogues with missing utterance numbers, or not starting at the split's lowest number.
         untimed: utterances without a usable start and end.
-        official: the file is byte for byte the published one; None if its hash is not known.
+        official: True if the file equals the published one byte for byte; None if that one's hash is not known.
     """
 
     split: str
@@ -32,7 +32,7 @@ class SplitSummary:
 
 
 def check(corpus: Corpus) -> list[SplitSummary]:
-    """One summary per loaded split."""
+    """Summarise each loaded split."""
     return [_summary(corpus, split) for split in corpus.splits]
 
 

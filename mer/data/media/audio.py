@@ -1,7 +1,7 @@
 """Any sound file, or the sound track of any video, as 16 kHz mono samples.
 
-soundfile reads WAV, FLAC, Ogg, MP3, AIFF ...; what it does not know goes to PyAV (`demux`). The content decides,
-not the name. Length rule of the resampler: n samples at `rate` become ceil(n * 16000 / rate).
+soundfile reads WAV, FLAC, Ogg, MP3, AIFF ...; formats that it does not know go to PyAV (`demux`). The content decides,
+not the file name. The resampler turns n samples at `rate` Hz into ceil(n * 16000 / rate).
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ import numpy as np
 from mer.data.media.demux import SAMPLE_RATE_HZ, promised_samples, require_content, sound_track
 from mer.data.media.faults import MediaFault
 
-MIN_SAMPLES = 400  # 25 ms: the shortest sound of which speech backbones make a frame
+MIN_SAMPLES = 400  # 25 ms: the shortest sound from which speech backbones make a frame
 
-_RATES_HZ = range(1000, 1_000_001)  # a header beyond these is damaged, and would ask for absurd memory
-_BLOCK = 4096  # frames read at once; a damaged file loses at most one block of what was good
+_RATES_HZ = range(
+    1000, 1_000_001
+)  # a header with another rate is damaged, and its sound might need far too much memory
+_BLOCK = 4096  # frames read at once; a damaged file loses at most one block of good samples
 
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """A sound, decoded.
+    """A decoded sound.
 
     Args:
         samples: float32 (S,), mono, 16 kHz, finite, S >= 1, nominally in [-1, 1].
-        duration_s: of the whole file, before the cap.
-        notes: what had to be mended on the way, in words; () for a sound in order.
+        duration_s: length of the whole file in seconds, before the cut to `max_seconds`.
+        notes: what had to be mended, in words; () if nothing.
     """
 
     samples: np.ndarray
@@ -41,10 +43,11 @@ class Audio:
 
 
 def audio_length(path: Path, *, max_seconds: float) -> int:
-    """How many samples `read_audio` will return, from the header alone.
+    """Tell from the header alone how many samples `read_audio` will return.
 
-    Exact for a healthy file. A header that does not say (a raw stream) counts as the full `max_seconds`.
-    Raises: MediaAbsent; MediaFault when it is certain already that the file cannot be used.
+    Exact for a healthy file. A header without a length (a raw stream) counts as the full `max_seconds`.
+
+    Raises: MediaAbsent; MediaFault if the header already shows that the file cannot be used.
     """
     cap = _cap(max_seconds)
     require_content(path)
@@ -57,7 +60,7 @@ def audio_length(path: Path, *, max_seconds: float) -> int:
 
 
 def read_audio(path: Path, *, max_seconds: float) -> Audio:
-    """Decode the first `max_seconds` of a sound file, or of a video's sound; nothing behind them is read.
+    """Decode the first `max_seconds` of a sound file, or of a video's sound; the rest is not read.
 
     Raises: MediaAbsent; MediaFault "no samples", "NaN or infinite samples", "no sound track", or why it cannot be
         decoded. Silence is not a fault.
@@ -69,7 +72,7 @@ def read_audio(path: Path, *, max_seconds: float) -> Audio:
         if sound is not None:
             mono = _read_mono(sound, ceil(max_seconds * sound.samplerate), notes)
             rate, duration_s = sound.samplerate, sound.frames / sound.samplerate
-            if notes:  # the header promised too much
+            if notes:  # the header named more than there is
                 duration_s = len(mono) / rate
     if sound is None:
         track = sound_track(path, max_seconds=max_seconds)
@@ -86,7 +89,7 @@ def read_audio(path: Path, *, max_seconds: float) -> Audio:
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
-    """float32 (n,) at `rate` Hz -> float32 (ceil(n * 16000 / rate),) at 16 kHz."""
+    """Resample float32 (n,) at `rate` Hz to float32 (ceil(n * 16000 / rate),) at 16 kHz."""
     return samples if rate == SAMPLE_RATE_HZ else _resampler(rate)(samples)
 
 
@@ -100,9 +103,9 @@ def _resampled_length(frames: int, rate: int) -> int:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A soundfile.SoundFile; None when libsndfile does not know the format.
+    """Open a soundfile.SoundFile; give None if libsndfile does not know the format.
 
-    Raises: MediaFault "no samples", or for a rate that no recording has.
+    Raises: MediaFault "no samples", or for a sample rate that no recording has.
     """
     import soundfile
 
@@ -119,7 +122,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _read_mono(sound: Any, most: int, notes: list[str]) -> np.ndarray:
-    """The first `most` frames, float32 (n,), the mean of the channels; fewer than the header promised are noted."""
+    """Read the first `most` frames, averaged over channels: float32 (n,). Notes if the header named more."""
     import soundfile
 
     promised = min(sound.frames, most)
@@ -143,10 +146,12 @@ def _read_mono(sound: Any, most: int, notes: list[str]) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _resampler(rate: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that resamples `rate` to 16 kHz. It holds its kernel, and may run in several threads at once."""
+    """Make a function that resamples `rate` Hz to 16 kHz. It keeps its kernel; threads may share it."""
     common = gcd(rate, SAMPLE_RATE_HZ)
     up, down = SAMPLE_RATE_HZ // common, rate // common
-    if up * down > 1_000_000:  # torchaudio's kernel has one row per phase: gigabytes for a rate such as 44101 Hz
+    if (
+        up * down > 1_000_000
+    ):  # torchaudio's kernel has one row per phase, which takes gigabytes for a rate like 44101 Hz
         from scipy.signal import resample_poly
 
         return lambda samples: np.asarray(resample_poly(samples, up, down), dtype=np.float32)

@@ -1,6 +1,6 @@
 """Containers (mp4, mkv, mov, webm, avi, flv, m4a ...), read by PyAV: the sound track of a video, and durations.
 
-PyAV brings its own FFmpeg: no program has to be installed, and a clip costs 26 ms instead of 65 for a process.
+PyAV brings its own FFmpeg, so no program has to be installed; a clip takes 26 ms, with a process 65 ms.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from mer.files import atomic_path
 
 SAMPLE_RATE_HZ = 16000
 
-# Codecs leave up to about two of their blocks behind the last sample (298 samples for AAC at 44.1 kHz), Matroska counts
-# the ones before the first. A decoded length this close to the header's is the header's.
+# Codecs add up to about two of their blocks behind the last sample (298 samples for AAC at 44.1 kHz), and Matroska
+# counts those before the first. A decoded length this close to the header's counts as equal to it.
 CODEC_EDGE_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """The sound of a file.
+    """The decoded sound track of a file.
 
     Args:
-        samples: int16 (S,), mono, 16 kHz, S >= 1; what could be decoded, cut to `max_seconds`.
-        duration_s: of the whole track, before any cut.
+        samples: int16 (S,), mono, 16 kHz, S >= 1; all that could be decoded, cut to `max_seconds`.
+        duration_s: length of the whole track in seconds, before the cut.
         notes: what had to be mended, in words.
     """
 
@@ -41,7 +41,7 @@ class Track:
 
 
 def require_content(path: Path) -> None:
-    """Raises: MediaAbsent when nothing is there, MediaFault when it is empty or not a file."""
+    """Raise MediaAbsent if there is no such file, MediaFault if it is empty or not a file."""
     try:
         status = path.stat()
     except FileNotFoundError as fault:
@@ -56,7 +56,7 @@ def require_content(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Any]:
-    """An `av` container for reading. What FFmpeg raises inside the `with` ends as MediaFault too.
+    """Open an `av` container for reading. FFmpeg's exceptions inside the `with` become MediaFault too.
 
     Raises: MediaAbsent, MediaFault.
     """
@@ -64,7 +64,7 @@ def open_container(path: Path) -> Iterator[Any]:
 
     require_content(path)
     try:
-        # absolute: FFmpeg takes a relative "a:b" for a protocol; metadata may be in any old encoding
+        # absolute, since FFmpeg takes a relative "a:b" for a protocol; metadata may have any encoding
         with av.open(str(path.absolute()), metadata_errors="replace") as container:
             yield container
     except FileNotFoundError as fault:
@@ -76,8 +76,9 @@ def open_container(path: Path) -> Iterator[Any]:
 def sound_track(path: Path, *, max_seconds: float | None = None) -> Track:
     """Decode the first sound track to 16 kHz mono, at most its first `max_seconds`.
 
-    A healthy file gives exactly the samples that its header promises (`promised_samples`): a codec's tail is cut off.
-    A file that breaks off, or with damaged packets, gives what is good, and a note.
+    A healthy file gives exactly the samples that its header names (`promised_samples`): the codec's padding is cut off.
+    A file that breaks off, or has damaged packets, gives its good part and a note.
+
     Raises: MediaAbsent; MediaFault "no sound track", "no samples", or why it cannot be decoded.
     """
     wanted = None if max_seconds is None else round(max_seconds * SAMPLE_RATE_HZ)
@@ -90,7 +91,7 @@ def sound_track(path: Path, *, max_seconds: float | None = None) -> Track:
     samples = samples[:wanted]
     notes = [damage] if damage else []
     duration_s = len(samples) / SAMPLE_RATE_HZ
-    if len(samples) == wanted and (promised_s is None or promised_s >= duration_s):  # the rest was not decoded
+    if len(samples) == wanted and (promised_s is None or promised_s >= duration_s):  # the cut ended the decoding
         return Track(samples, promised_s or duration_s, tuple(notes))
     if promised_s is not None and abs(duration_s - promised_s) <= CODEC_EDGE_S:
         promised = max(1, round(promised_s * SAMPLE_RATE_HZ))
@@ -99,13 +100,13 @@ def sound_track(path: Path, *, max_seconds: float | None = None) -> Track:
     elif promised_s is not None:
         early = "ends early" if duration_s < promised_s else "longer than its header says"
         notes.append(f"sound {early}: {duration_s:.1f} of {promised_s:.1f} s")
-    return Track(samples[:wanted], duration_s, tuple(notes))  # padding may pass the cap again
+    return Track(samples[:wanted], duration_s, tuple(notes))  # padding may have made it longer than the cut
 
 
 def promised_samples(path: Path) -> int | None:
-    """Length of the sound track at 16 kHz from the header alone; None when the header does not say.
+    """Read the length of the sound track from the header, in samples at 16 kHz; None if it has none.
 
-    Raises: MediaAbsent, MediaFault as `sound_track`, as far as the header shows it.
+    Raises: MediaAbsent, MediaFault as `sound_track` does, as far as the header shows it.
     """
     with open_container(path) as container:
         promised_s = _promised_s(container, _sound_stream(container))
@@ -113,19 +114,19 @@ def promised_samples(path: Path) -> int | None:
 
 
 def video_duration_s(path: Path) -> float:
-    """Length of the longest track, from the header; 0.0 when the header does not say.
+    """Read the length of the longest track from the header, in seconds; 0.0 if it has none.
 
-    Raises: MediaAbsent, MediaFault when it cannot be opened.
+    Raises: MediaAbsent; MediaFault if it cannot be opened.
     """
     with open_container(path) as container:
         return float(container.duration or 0) / 1_000_000
 
 
 def write_flac(path: Path, samples_int16: np.ndarray) -> None:
-    """int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or absent. Raises: OSError naming `path`."""
+    """Write int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or not at all. Raises: OSError naming `path`."""
     import soundfile
 
-    encoded = io.BytesIO()  # libsndfile keeps to itself why the system refuses to write
+    encoded = io.BytesIO()  # libsndfile does not say why the system refuses to write
     soundfile.write(encoded, samples_int16, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
@@ -141,7 +142,7 @@ def _sound_stream(container: Any) -> Any:
 
 
 def _promised_s(container: Any, stream: Any) -> float | None:
-    """Seconds of sound by the header: the track's own (Matroska: a tag), else the container's; None if absent."""
+    """Read the seconds of sound from the header: the track's (Matroska: a tag), else the container's; else None."""
     if stream.duration:
         return max(0.0, float(stream.duration * stream.time_base)) or None
     with contextlib.suppress(KeyError, ValueError):
@@ -151,7 +152,7 @@ def _promised_s(container: Any, stream: Any) -> float | None:
 
 
 def _decode(container: Any, stream: Any, wanted: int | None) -> tuple[np.ndarray, str]:
-    """Decode until `wanted` samples are there: int16 (S,), and what was wrong on the way in words ("" if nothing)."""
+    """Decode until `wanted` samples are there: int16 (S,), and what was wrong, in words ("" if nothing)."""
     import av
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
@@ -175,7 +176,11 @@ def _decode(container: Any, stream: Any, wanted: int | None) -> tuple[np.ndarray
                 break
         else:
             total += keep(None)
-    except (av.error.FFmpegError, OSError, ValueError) as fault:  # ValueError: the sound's format changes on the way
+    except (
+        av.error.FFmpegError,
+        OSError,
+        ValueError,
+    ) as fault:  # ValueError: the sound's format changes within the file
         broken = f"breaks off: {getattr(fault, 'strerror', None) or fault}"
     damage = broken or (f"damaged packets left out: {damaged}" if damaged else "")
     return np.concatenate(blocks) if blocks else np.zeros(0, np.int16), damage

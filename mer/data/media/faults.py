@@ -1,4 +1,4 @@
-"""A clip that cannot be used. It masks a row and is logged; it never ends an extraction or a preparation."""
+"""Exceptions for a clip that cannot be used. It becomes a masked row and a log line, and ends no extraction."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class MediaFault(Exception):
 
 
 class MediaAbsent(MediaFault):
-    """There is no such file (any more): a property of the folder now, not of the clip's content."""
+    """There is no such file. Unlike other faults it may be gone tomorrow, so it says nothing about the content."""

@@ -1,4 +1,4 @@
-"""Where a clip lies. Paths come from data files that anybody may have written, so they may not leave the root."""
+"""Paths of clips. They come from data files that anybody may have written, so they may not leave the root."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from mer.data.media.faults import MediaAbsent, MediaFault
 
 
 def clip_path(root: Path, relative: str) -> Path:
-    """The existing file that `relative` names below `root`.
+    """Return the existing file that `relative` names below `root`.
 
-    What the data file says is checked word by word. A link at that place may lead anywhere: links are made by the
-    owner of the folder (`mer.data prepare --link symbolic`), not by the data file.
-    Raises: MediaFault when the path leaves the root, is a loop of links or not a file; MediaAbsent when nothing is.
+    Only the path's own parts are checked. A symbolic link at that place may lead anywhere, since the owner of the
+    folder made it (`mer.data prepare --link symbolic`), not the data file.
+
+    Raises: MediaFault if the path leaves the root, is a loop of links, or is not a file; MediaAbsent if there is none.
     """
     parts = PurePosixPath(relative.replace("\\", "/"))
     if not relative.strip() or parts.is_absolute() or ".." in parts.parts or (parts.parts and ":" in parts.parts[0]):

@@ -1,13 +1,13 @@
 """Any video, or a folder of images, as a fixed number of evenly spaced RGB frames.
 
-Why OpenCV: grabbing every frame and converting only the wanted takes about two thirds of PyAV's time at 224x224 and the
-same time at 1280x720 (`python -m benchmarks.video_decoding`). Never seek to each frame: four to ten times slower.
+OpenCV is used because grabbing every frame and converting only the wanted ones takes about two thirds of PyAV's time at
+224x224, and the same time at 1280x720 (`python -m benchmarks.video_decoding`). Seeking to each frame takes four to ten
+times as long.
 
-Which frames: the clip is cut into `count` equal bins, and the frame at each bin's centre is taken. The bins are
-counted in frames, floor((i + 0.5) * n / count), since frame numbers are exact. Where timestamps show that the frame
-rate varies (a phone, a screen recording: some frame stands more than 1.5 mean frame lengths from where a constant rate
-puts it), the bins are seconds, and the frame on display at each centre is taken: equal steps of frames would not be
-equal in time.
+Choice of frames: the clip is cut into `count` equal bins, and the frame at each bin's centre is taken. Bins are counted
+in frames, floor((i + 0.5) * n / count), since frame numbers are exact. If the frame rate varies (phones, screen
+recordings: some frame lies more than 1.5 mean frame lengths from where a constant rate would put it), equal numbers of
+frames are not equal times; bins are counted in seconds then, and the frame shown at each centre is taken.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Frames:
 
     Args:
         images: uint8 (T, H, W, 3), RGB, upright; T is always the number asked for (a short clip repeats frames).
-        duration_s: of the whole clip, before the cap; 0.0 for a folder of images, which does not say.
-        notes: what had to be mended on the way, in words; () for a clip in order.
+        duration_s: length of the whole clip in seconds, before the cut; 0.0 for a folder of images, which has none.
+        notes: what had to be mended, in words; () if nothing.
     """
 
     images: np.ndarray
@@ -46,15 +46,14 @@ class Frames:
 
 
 def read_frames(path: Path, count: int, *, max_seconds: float, size: tuple[int, int] | None = None) -> Frames:
-    """`count` frames of the first `max_seconds` of a video; rotation that the file asks for is applied.
+    """Read `count` frames of the first `max_seconds` of a video, rotated as the file asks.
 
-    The number of frames in a header may be wrong (a cut without re-encoding, a truncated file): when decoding shows
-    that, the frames are chosen again from the real ones and fetched in a second pass.
+    The number of frames in a header may be wrong (a cut without re-encoding, a truncated file). If decoding shows that,
+    frames are chosen again from the real ones and read in a second pass.
 
     Args:
-        path: a video, or a folder of jpg/png images in natural name order (img2 before img10): all of them, in one
-            speed, as long as it may be.
-        size: (width, height) to which each kept frame is scaled at once, by area; None keeps the clip's own.
+        path: a video, or a folder of jpg/png images in natural name order (img2 before img10), which is never cut.
+        size: (width, height) to which each kept frame is scaled, by area; None keeps the clip's own.
     Raises: MediaAbsent; MediaFault "0 bytes", "no video track", "no frames", or why it cannot be decoded.
     """
     if path.is_dir():
@@ -78,20 +77,22 @@ def read_frames(path: Path, count: int, *, max_seconds: float, size: tuple[int, 
     if more:
         length_s = max(claimed_s, max_seconds)
         notes.append(f"{length_s:.1f} s long: cut to its first {max_seconds:g} s")
-    elif claimed_s - length_s > max(2 / clip.fps, 0.05 * claimed_s):  # mkv and avi count the end of the sound in
+    elif claimed_s - length_s > max(
+        2 / clip.fps, 0.05 * claimed_s
+    ):  # tolerance: mkv and avi count the end of the sound too
         notes.append(f"ends early: {len(times)} of {clip.frames} frames")
     return Frames(_stack([kept[index] for index in chosen]), length_s, tuple(notes))
 
 
 def bin_centres(total: int, count: int) -> list[int]:
-    """The index at the centre of each of `count` equal bins of `total` things, floor((i + 0.5) * total / count)."""
+    """Compute the index at the centre of each of `count` equal bins of `total`: floor((i + 0.5) * total / count)."""
     return [(2 * i + 1) * total // (2 * count) for i in range(count)] if total > 0 else []
 
 
 @lru_cache(maxsize=1)
 def _cv2() -> Any:
-    """OpenCV, silent and without threads of its own: clips are read in parallel, one thread each."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at the first capture; our faults tell what is wrong
+    """Import OpenCV, silent and without threads of its own: clips are read in parallel, one thread each."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at the first capture; our faults say what is wrong
     import cv2
 
     level = cv2.utils.logging.LOG_LEVEL_ERROR
@@ -103,14 +104,14 @@ def _cv2() -> Any:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A capture of the video. Raises: MediaFault, with what PyAV finds wrong, when OpenCV cannot open it."""
+    """Open a capture of the video. Raises: MediaFault with PyAV's reason if OpenCV cannot open it."""
     cv2 = _cv2()
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
             with open_container(path) as container:
                 raise MediaFault("cannot be decoded" if container.streams.video else "no video track")
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # refused among the settings above
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not accepted among the settings above
         yield capture
     except cv2.error as fault:
         raise MediaFault(f"cannot be decoded: {fault.err}") from fault
@@ -120,7 +121,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _Header:
-    """What a header claims: a hint only. `frames` is 0 where it claims nothing usable."""
+    """Frames and rate by the header, which may be wrong. `frames` is 0 if it has no usable number."""
 
     frames: int
     fps: float
@@ -143,8 +144,8 @@ def _decode(
 ) -> tuple[dict[int, np.ndarray], list[float], bool]:
     """Grab every frame up to `max_seconds` (or `last`) and keep the wanted ones.
 
-    Returns: the kept frames by index; the time of each frame in seconds from the first, ascending; whether the clip
-        goes on behind `max_seconds`.
+    Returns: the kept frames by index; the time of each frame in seconds after the first, ascending; whether the clip
+        is longer than `max_seconds`.
     """
     cv2 = _cv2()
     kept: dict[int, np.ndarray] = {}
@@ -154,7 +155,7 @@ def _decode(
         shown_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         start_s = shown_s if start_s is None else start_s
         time_s = shown_s - start_s if times else 0.0
-        if times and not time_s > times[-1]:  # a timestamp that is missing or runs backwards: go by the rate
+        if times and not time_s > times[-1]:  # timestamp missing or running backwards: use the frame rate
             time_s = times[-1] + 1 / fps
         if time_s > max_seconds - 1e-6:
             return kept, times, True
@@ -168,7 +169,7 @@ def _decode(
 
 
 def _prepare(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """BGR (H, W, 3), in any size -> RGB, in `size` if given."""
+    """Convert BGR (H, W, 3) to RGB, scaled to `size` if given."""
     cv2 = _cv2()
     return cv2.cvtColor(_scaled(image, size) if size else image, cv2.COLOR_BGR2RGB)
 
@@ -183,7 +184,7 @@ def _median_step(times: Sequence[float], fps: float) -> float:
 
 
 def _choose(times: np.ndarray, length_s: float, count: int) -> list[int]:
-    """Which of the frames shown at `times` to take: see the head of this file."""
+    """Choose frames by the times (s) at which they are shown; the rule is at the head of this file."""
     mean_s = length_s / len(times)
     if np.abs(times - np.arange(len(times)) * mean_s).max() <= 1.5 * mean_s:
         return bin_centres(len(times), count)
@@ -192,7 +193,7 @@ def _choose(times: np.ndarray, length_s: float, count: int) -> list[int]:
 
 
 def _stack(images: list[np.ndarray]) -> np.ndarray:
-    """(T, H, W, 3); pictures of another size than the first (face crops) are scaled to it."""
+    """Stack to (T, H, W, 3); pictures of another size than the first (face crops) are scaled to it."""
     height, width = images[0].shape[:2]
     return np.stack([_scaled(image, (width, height)) for image in images])
 
@@ -211,12 +212,12 @@ def _read_folder(folder: Path, count: int, size: tuple[int, int] | None) -> Fram
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts img2 before img10; text and numbers alternate, so they are never compared with each other."""
+    """Make a sort key with img2 before img10; text and numbers alternate, so they are never compared."""
     return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)], name
 
 
 def _read_image(path: Path) -> np.ndarray:
-    """BGR (H, W, 3). Raises: MediaFault naming the image (of many)."""
+    """Read one image as BGR (H, W, 3). Raises: MediaFault naming the image."""
     cv2 = _cv2()
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)

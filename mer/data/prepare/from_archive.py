@@ -1,7 +1,7 @@
 """From MELD's raw archive to a corpus that can be read: a FLAC file and a video per utterance (methods 7.4, 7.6).
 
-A bad clip never ends it: the clip is listed. Whatever is done stays done: the manifest says what was made from which
-file, and a second run makes the rest. Only what concerns every clip (a full disk, a missing folder) is an error.
+A bad clip is listed and does not end the run. The manifest records what was made from which file, so a second run
+makes only the rest. Errors that concern every clip (a full disk, a missing folder) end the run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mer.progress import Step
 
 LOG = "prepare.log"
 SAVE_EVERY_S = 20.0
-LONGEST_S = 1800.0  # a sound is decoded as a whole: 58 MB
+LONGEST_S = 1800.0  # s; a sound is decoded as a whole, 58 MB at this length
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _Job:
 
 
 def default_workers() -> int:
-    """Two per processor, since each waits for the disk half of its time; 16 at most."""
+    """Return two per processor, since each waits for the disk half of its time; 16 at most."""
     return min(16, 2 * len(os.sched_getaffinity(0)))
 
 
@@ -60,7 +60,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
     """Write audios/{split}/*.flac, videos/{split}/*.mp4, manifest.json and prepare.log into `out`.
 
     Args:
-        raw: the unpacked archive. It is only read.
+        raw: folder of the unpacked archive; it is only read.
         workers: threads; each holds one decoded sound.
         progress: called with (clips done, clips in all).
     Raises: MerError if there are no clips or no CSV files, or `out` holds clips from elsewhere; OSError from writing.
@@ -72,7 +72,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
         splits = _collect_csv(raw, out, folders)
         corpus = load_corpus("meld", out, splits)
         manifest.raw = str(raw.resolve())
-        manifest.write(out)  # also says that the folder is ours
+        manifest.write(out)  # now, since it also marks the folder as ours
         jobs = []
         for split in splits:
             clips = index_clips(folders[split])
@@ -92,7 +92,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
 
 
 def _run(jobs: list[_Job], manifest: Manifest, out: Path, workers: int, progress: Step) -> int:
-    """Do all jobs, saving the manifest now and then. Returns: how many were done before."""
+    """Do all jobs, saving the manifest every SAVE_EVERY_S. Returns: how many were done before."""
     earlier = manifest.entries
     manifest.entries = dict(earlier)
     kept, saved = 0, time.monotonic()
@@ -111,12 +111,12 @@ def _run(jobs: list[_Job], manifest: Manifest, out: Path, workers: int, progress
         rest = {name: entry for name, entry in manifest.entries.items() if name not in order}
         manifest.entries = {name: manifest.entries[name] for name in order} | rest
     finally:
-        pool.shutdown(cancel_futures=True)  # a full disk or Ctrl-C: the clips at work end, the others never start
+        pool.shutdown(cancel_futures=True)  # after a full disk or Ctrl-C: finish the clips at work, start no others
     return kept
 
 
 def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUtterance:
-    """Sound and video of one utterance; `earlier` itself if nothing has changed since."""
+    """Make sound and video of one utterance; return `earlier` itself if nothing has changed since."""
     audio_path, video_path = _targets(job)
     expected_s = _expected_s(job.utterance)
     seen = {path.relative_to(job.raw).as_posix(): _stamp(path) for path in job.clip.files()}
@@ -146,7 +146,7 @@ def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUttera
 
 
 def _first_with_sound(ranked: list[Path]) -> tuple[Path, Track | None, str]:
-    """The first file whose sound can be decoded, and it; otherwise the first file and what is wrong with it."""
+    """Find the first file with usable sound: the file and its sound. Without one: the first file and its fault."""
     faults = []
     for path in ranked:
         try:
@@ -166,7 +166,7 @@ def _write_sound(path: Path, track: Track) -> WrittenSound:
 
 
 def _place_video(source: Path, target: Path, link: Link) -> tuple[PlacedVideo | None, str]:
-    """Put the clip in its place even if it cannot be decoded: `videos` then holds what the archive holds."""
+    """Put the clip in its place even if it cannot be decoded, so that `videos` has all that the archive has."""
     try:
         duration_s, fault = video_duration_s(source) or None, ""
     except MediaFault as unusable:
@@ -182,7 +182,7 @@ def _place_video(source: Path, target: Path, link: Link) -> tuple[PlacedVideo | 
 def _still_there(
     job: _Job, earlier: PreparedUtterance, seen: Mapping[str, tuple[int, int]], expected_s: float | None
 ) -> bool:
-    """Made from the same raw files for the same times, and in place as it was left."""
+    """True if it was made from the same raw files for the same times, and its files are as they were left."""
     if dict(earlier.seen) != dict(seen) or earlier.expected_s != expected_s or not seen:
         return False
     if earlier.video is not None:
@@ -212,7 +212,7 @@ def _expected_s(utterance: Utterance) -> float | None:
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
-    except OSError:  # a link to nowhere: decoding will say so
+    except OSError:  # a link to nowhere, which decoding will report
         return -1, -1
     return status.st_size, status.st_mtime_ns
 
@@ -226,7 +226,7 @@ def _size(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Nobody else prepares into `out`; whatever a killed run left half written is swept away."""
+    """Lock `out` for this run, and remove half-written files of a killed one. Raises: MerError if it is locked."""
     if out.exists() and not out.is_dir():
         raise MerError(out, "this is a file", allowed="a folder", then="choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _open_manifest(raw: Path, out: Path) -> Manifest:
-    """Raises: MerError if `out` has clips that no earlier run made; they are not overwritten."""
+    """Open the manifest of earlier runs. Raises: MerError if `out` has clips that no earlier run made."""
     manifest = read_manifest(out)
     if manifest is not None:
         return manifest

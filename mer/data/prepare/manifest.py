@@ -1,4 +1,7 @@
-"""What `python -m mer.data prepare` did, clip by clip: a second run skips what is done, and check can say reasons."""
+"""The manifest of `python -m mer.data prepare`: what was made of each clip.
+
+A second run skips what is done, and `check` tells the reasons of faults from it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _MADE_BY = "mer.data.prepare"
 
 @dataclass(frozen=True, slots=True)
 class WrittenSound:
-    """A FLAC file that was written. `samples` at 16 kHz; `notes`: what had to be mended, in words."""
+    """A FLAC file that was written. `samples`: number at 16 kHz; `notes`: what had to be mended, in words."""
 
     bytes: int
     sha256: str
@@ -29,7 +32,7 @@ class WrittenSound:
 
 @dataclass(frozen=True, slots=True)
 class PlacedVideo:
-    """A video that was put in place. `link`: hard, symbolic or copy; `duration_s` by its header, None if unusable."""
+    """A video that was put in place. `link`: hard, symbolic or copy. `duration_s`: by its header; None if unusable."""
 
     bytes: int
     sha256: str
@@ -39,14 +42,14 @@ class PlacedVideo:
 
 @dataclass(frozen=True, slots=True)
 class PreparedUtterance:
-    """One utterance.
+    """Outcome of one utterance.
 
     Attributes:
-        source: the raw clip that was taken, relative to the raw folder; None if there is none.
-        decision: why this one, in words.
-        seen: every raw clip there was to choose from -> its size in bytes and modification time in ns.
+        source: raw clip that was taken, relative to the raw folder; None if there was none.
+        decision: why this clip, in words.
+        seen: every raw clip of the utterance -> its size in bytes and modification time in ns.
         expected_s: end minus start by the CSV file; None if it has no usable times.
-        audio_fault, video_fault: why there is no such file, or why it cannot be used; "" if it is in order.
+        audio_fault, video_fault: why the file is missing or cannot be used; "" if it is in order.
     """
 
     source: str | None
@@ -61,7 +64,7 @@ class PreparedUtterance:
 
 @dataclass(slots=True)
 class Manifest:
-    """Utterance id -> entry, and the raw clips that no utterance names, by split."""
+    """Outcome by utterance id, and by split the raw clips that belong to no utterance."""
 
     raw: str = ""
     entries: dict[str, PreparedUtterance] = field(default_factory=dict)
@@ -81,7 +84,7 @@ class Manifest:
 
 
 def read_manifest(root: Path) -> Manifest | None:
-    """The manifest in `root`; None if there is none. One of another version has no entries: all is made again.
+    """Read the manifest in `root`; None if there is none. One of another version is empty: all is made again.
 
     Raises: MerError for a file of that name that `prepare` did not write.
     """

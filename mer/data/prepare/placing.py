@@ -1,4 +1,4 @@
-"""A raw video at its place in the corpus: linked where that is possible, else copied."""
+"""Put a raw video at its place in the corpus: by a link if possible, else by a copy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Link = Literal["auto", "hard", "symbolic", "copy"]
 
 
 def place(source: Path, target: Path, link: Link) -> str:
-    """Make `target` the video of `source`, whole or absent; what was there is replaced.
+    """Make `target` the video of `source`, whole or not at all; an earlier file is replaced.
 
-    Returns: how it was done, "hard", "symbolic" (relative) or "copy"; auto is a hard link, or a copy where the file
-        system has no hard link to `source`.
-    Raises: OSError naming `target`; MerError for a hard link that cannot be.
+    Args: link: auto is a hard link, or a copy if the file system allows no hard link to `source`.
+    Returns: how it was done: "hard", "symbolic" (relative) or "copy".
+    Raises: OSError naming `target`; MerError if a hard link was asked for and is not possible.
     """
     source = source.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -50,4 +50,4 @@ def _swap(target: Path, make: Callable[[Path], None]) -> None:
     try:
         temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)  # renaming one hard link onto another of the same file leaves both
+        temporary.unlink(missing_ok=True)  # renaming a hard link onto another link to the same file leaves both

@@ -1,4 +1,4 @@
-"""MELD's media as its archive has them: where the clips lie, and which of two clips is an utterance's (methods 7.4)."""
+"""Clips in MELD's archive: where they lie, and which of two belongs to an utterance (methods 7.4)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mer.errors import MerError
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 ARCHIVE = "MELD.Raw"
 
-# 132 test clips are there a second time under this prefix. Public users disagree on which of the two is right.
+# 132 test clips exist a second time under this prefix; public projects disagree on which of the two is right
 PREFIX = "final_videos_test"
 _CLIP = re.compile(rf"(?P<prefix>{PREFIX})?dia(?P<dialogue>0|[1-9]\d*)_utt(?P<utterance>0|[1-9]\d*)\.mp4", re.A)
 
 
 @dataclass(slots=True)
 class RawClip:
-    """The files that bear one utterance's name."""
+    """The files named after one utterance, without and with the prefix."""
 
     plain: Path | None = None
     prefixed: Path | None = None
@@ -32,9 +32,9 @@ class RawClip:
 
 
 def clip_folders(raw: Path) -> dict[str, Path]:
-    """Split -> its folder of clips, for the splits that are there.
+    """Find the folder of clips of each split that the archive has.
 
-    Raises: MerError if there is none, saying what was looked for.
+    Raises: MerError if there is none, saying which folders were looked for.
     """
     names = ", ".join(FOLDERS.values())
     require_folder(raw, f"the folder into which {ARCHIVE}.tar.gz was unpacked", "name that folder")
@@ -55,7 +55,7 @@ def clip_folders(raw: Path) -> dict[str, Path]:
 
 
 def find_csv(raw: Path, split: str, name: str) -> Path | None:
-    """The split's CSV file in the archive: beside the clips, or above them."""
+    """Find the split's CSV file in the archive, beside the clips or above them."""
     places = [place for base in _bases(raw, split) for place in (base / name, base / FOLDERS[split] / name)]
     return next((place for place in places if place.is_file()), None)
 
@@ -66,7 +66,7 @@ def _bases(raw: Path, split: str) -> Iterator[Path]:
 
 
 def index_clips(folder: Path) -> dict[str, RawClip]:
-    """ "dia0_utt3" -> its files, in the order of their names. Whatever bears no clip's name is not looked at."""
+    """List clips by name ("dia0_utt3" -> its files), sorted. Other files are ignored."""
     clips: dict[str, RawClip] = {}
     for path in sorted(folder.iterdir()):
         if match := _CLIP.fullmatch(path.name):
@@ -79,10 +79,10 @@ def index_clips(folder: Path) -> dict[str, RawClip]:
 
 
 def rank(clip: RawClip, expected_s: float | None) -> tuple[list[Path], str]:
-    """The files of an utterance, the one to take first, and why in words.
+    """Order the files of an utterance, the one to take first, and say why in words.
 
-    Of twins the one whose length is closer to `expected_s` (end minus start by the CSV file) comes first; one that
-    cannot be opened comes last; the plain one where lengths do not decide.
+    Among twins, one that cannot be opened comes last; otherwise the one whose length is closer to `expected_s` (end
+    minus start by the CSV file) comes first; if lengths do not decide, the one without the prefix.
     """
     if clip.plain is None or clip.prefixed is None:
         return list(clip.files()), "only one" if clip.prefixed is None else "only one, and it has the prefix"
@@ -104,7 +104,7 @@ def rank(clip: RawClip, expected_s: float | None) -> tuple[list[Path], str]:
 
 
 def _length(path: Path) -> tuple[float, str]:
-    """Seconds by the header, and what is wrong with the file, "" if nothing."""
+    """Read the seconds by the header, and what is wrong with the file ("" if nothing)."""
     try:
         length_s = video_duration_s(path)
     except MediaFault as fault:

@@ -1,4 +1,4 @@
-"""A preparation in words: its log, and the few lines that a command prints."""
+"""A run of prepare in words: its log, and the lines that the command prints."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mer.data.prepare.raw_clips import PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What a run did.
+    """Outcome of a run.
 
     Attributes:
-        manifest: everything that is known now, of earlier runs too.
-        asked: the utterances of this run by split.
-        kept: how many of them were done already.
+        manifest: all outcomes, those of earlier runs too.
+        asked: split -> ids of the utterances of this run.
+        kept: how many of them were done before.
         left_out: split -> why it was not prepared.
     """
 
@@ -28,7 +28,7 @@ class Preparation:
 
 
 def log_lines(manifest: Manifest) -> list[str]:
-    """A line per fault, note, choice between twins, and clip without annotation; the first word says which."""
+    """Write a line per fault, note, choice between twins, and clip without annotation; its first word says which."""
     lines = []
     for name, entry in manifest.entries.items():
         source = f" ({entry.source})" if entry.source else ""
@@ -41,11 +41,11 @@ def log_lines(manifest: Manifest) -> list[str]:
         if len(entry.seen) > 1:
             lines.append(f"choice {name}: {entry.decision}")
     lines += [f"unannotated {path}" for paths in manifest.unannotated.values() for path in paths]
-    return sorted(lines, key=lambda line: line.split()[0])  # stable: within a kind in the order of the corpus
+    return sorted(lines, key=lambda line: line.split()[0])  # a stable sort: each kind stays in the order of the corpus
 
 
 def summary_lines(prepared: Preparation) -> list[str]:
-    """The run in a few lines: a line per split, then what is left to know."""
+    """Sum up the run: a line per split, then splits left out, and how videos were placed."""
     lines = []
     for split, names in prepared.asked.items():
         entries = [prepared.manifest.entries[name] for name in names]
@@ -71,7 +71,7 @@ def summary_lines(prepared: Preparation) -> list[str]:
 
 
 def fault_lines(prepared: Preparation) -> list[str]:
-    """A line per utterance of the run whose sound or video is missing or unusable."""
+    """Write a line per utterance of the run whose sound or video is missing or unusable."""
     asked = {name for names in prepared.asked.values() for name in names}
     lines = []
     for name, entry in prepared.manifest.entries.items():

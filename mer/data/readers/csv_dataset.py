@@ -1,4 +1,4 @@
-"""What a dataset's reader offers, and the reader that most need: one CSV file per split."""
+"""The Reader protocol, and the reader of datasets with one CSV file per split."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,6}))?", re.ASCI
 
 
 class Reader(Protocol):
-    """A dataset as the registry knows it. `root` is the folder of `data.root`."""
+    """Interface of a dataset's reader. `root` is the folder of `data.root`."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def label_names(self) -> Mapping[str, tuple[str, ...]]:
-        """Task -> names in the order of the label numbers."""
+        """Task -> label names in the order of their numbers."""
         ...
 
     @property
@@ -37,28 +37,28 @@ class Reader(Protocol):
         ...
 
     def present(self, root: Path) -> tuple[str, ...]:
-        """The splits that can be read."""
+        """List the splits that can be read."""
         ...
 
     def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
-        """These splits, each with at least one dialogue. Raises: MerError saying file, line and the way out."""
+        """Read these splits, each with at least one dialogue. Raises: MerError saying file, line and the way out."""
         ...
 
     def official(self, root: Path, split: str) -> bool | None:
-        """Whether the split is byte for byte the published one; None if its hash is not known."""
+        """Compare the split with the published one, byte for byte; None if that one's hash is not known."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A reader of one CSV file per split. The file of a split that is not asked for is never opened.
+    """Reader of one CSV file per split. The file of a split that is not asked for is never opened.
 
     Attributes:
         file_pattern: file name of a split, with "{split}" in it.
-        columns: those the reader uses; others are ignored.
+        columns: columns that the reader uses; others are ignored.
         parse: row and split -> utterance; raises MerError.
-        get: the first thing to do when the files are not there or not right; "{root}" is the folder.
-        sha256: of the official file of each split, where we know it.
+        get: what to do if the files are missing or wrong, in words; "{root}" is the folder.
+        sha256: split -> hash of its official file, if known.
         unit: what of it is independent.
     """
 
@@ -104,16 +104,16 @@ class Dataset:
 
 
 def require_folder(root: Path, allowed: str, then: str) -> None:
-    """Raises: MerError if `root` is not there, or is no folder."""
+    """Raise MerError if `root` does not exist, or is not a folder."""
     if not root.is_dir():
         found = "this is a file" if root.exists() else "there is no such folder"
         raise MerError(root, found, allowed=allowed, then=then)
 
 
 def read_split(dataset: Dataset, root: Path, split: str) -> tuple[Dialogue, ...]:
-    """Dialogues in the order in which the file first names them, utterances in the order of their numbers.
+    """Read a split: dialogues in the order in which the file first names them, utterances by number.
 
-    Raises: MerError or Faults, naming file and line, for whatever is wrong with the file.
+    Raises: MerError or Faults, naming file and line, if anything is wrong with the file.
     """
     path, advice = dataset.path(root, split), dataset.advice(root)
     first_line: dict[str, int] = {}
@@ -137,7 +137,7 @@ def read_split(dataset: Dataset, root: Path, split: str) -> tuple[Dialogue, ...]
 
 
 def interval_s(start: str, end: str) -> tuple[float | None, float | None]:
-    """Start and end in seconds; None for what cannot be read, and for an end that is not after its start."""
+    """Read start and end in seconds; None for a time that cannot be read, and for an end not after its start."""
     start_s, end_s = seconds(start), seconds(end)
     if start_s is not None and end_s is not None and end_s <= start_s:
         return start_s, None
@@ -145,7 +145,7 @@ def interval_s(start: str, end: str) -> tuple[float | None, float | None]:
 
 
 def seconds(time: str) -> float | None:
-    """Seconds of "0:06:47,280" or "00:06:47.280"; None if it is no such time (times are never worth an error)."""
+    """Read "0:06:47,280" or "00:06:47.280" as seconds; None for other text: a bad time is not an error."""
     match = _TIME.fullmatch(time.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""CSV files read once, with a file:line for every complaint. All readers stand on this module."""
+"""CSV rows with a file:line for every complaint. All readers use this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """The needed cells of one CSV row; the methods parse a cell or raise MerError naming file and line."""
+    """The needed cells of one CSV row. Methods parse a cell, or raise MerError naming file and line."""
 
     path: Path
     line: int
@@ -37,7 +37,7 @@ class CsvRow:
         return int(cell)
 
     def label(self, column: str, names: Sequence[str]) -> str:
-        """The cell as one of `names` (lower case there, any case here)."""
+        """Read the cell as one of `names`, which are lower case; the cell may have any case."""
         cell = self.cells[column].strip()
         if cell.lower() not in names:
             raise self.fault(f"{column} is {cell!r}.{did_you_mean(cell.lower(), names)}", ", ".join(names))
@@ -45,14 +45,14 @@ class CsvRow:
 
 
 def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[str] = ()) -> list[CsvRow]:
-    """All rows of a UTF-8 CSV file with a header that has at least `columns`; other columns are ignored.
+    """Read all rows of a UTF-8 CSV file whose header has at least `columns`; other columns are ignored.
 
     Args:
-        then: what the user should do next when the file is not right.
-        optional: further columns to keep where the header has them.
+        then: what the user should do if something is wrong with the file.
+        optional: further columns to keep if the header has them.
     Raises: MerError (or Faults) for undecodable bytes, a broken CSV, missing columns, ragged rows, no rows.
     """
-    # newline="" leaves line ends to the csv module. Splitting lines ourselves would break text with U+0085.
+    # newline="" leaves line ends to the csv module: splitlines() would also cut at U+0085 inside a text
     records = csv.reader(io.StringIO(_decode(path, then), newline=""), strict=True)
     header = _header(path, records, columns, then)
     kept = [*columns, *(name for name in optional if name in header)]
@@ -62,7 +62,7 @@ def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[
             if len(cells) == len(header):
                 named = dict(zip(header, cells, strict=True))
                 rows.append(CsvRow(path, line, {column: named[column] for column in kept}))
-            elif cells:  # an empty line is no fault
+            elif cells:  # an empty line is not a fault
                 faults.append(
                     MerError(f"{path}:{line}", f"the row has {len(cells)} cells", allowed=f"{len(header)} cells")
                 )
@@ -88,7 +88,7 @@ def parse_rows(rows: Iterable[CsvRow], parse: Callable[[CsvRow], Parsed]) -> tup
 
 
 def raise_faults(path: Path, faults: Sequence[MerError], then: str) -> None:
-    """Raise what was collected as one error that ends with the next move; do nothing if there is no fault."""
+    """Raise the collected faults as one error that ends with `then`; do nothing without faults."""
     if not faults:
         return
     shown, hidden = list(faults[:SHOWN_FAULTS]), len(faults) - SHOWN_FAULTS
@@ -104,7 +104,7 @@ def _decode(path: Path, then: str) -> str:
     try:
         return content.decode("utf-8-sig")  # tolerates a byte order mark
     except UnicodeDecodeError as fault:
-        # Byte offsets in the fault do not count a byte order mark, which holds no line end: the line is right anyway.
+        # offsets in the fault do not count a byte order mark; it has no line end, so the line is right anyway
         line = content.count(b"\n", 0, fault.start) + 1
         byte = fault.object[fault.start]
         raise MerError(f"{path}:{line}", f"byte 0x{byte:02x} is not UTF-8", allowed="UTF-8 text", then=then) from fault

@@ -1,4 +1,4 @@
-"""EmoryNLP as declare-lab/MELD publishes it: a dialogue is a scene, a speaker cell is a list written as Python."""
+"""EmoryNLP as declare-lab/MELD publishes it: a dialogue is a scene, a speaker cell is a Python list of names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mer.data.types import Utterance
 
 
 def _speaker(row: CsvRow) -> str:
-    """ "['Joey Tribbiani', 'Ross Geller']" -> "Joey Tribbiani and Ross Geller"."""
+    """Join the names of a cell: "['Joey Tribbiani', 'Ross Geller']" -> "Joey Tribbiani and Ross Geller"."""
     cell = row.text("Speaker")
     try:
         names = ast.literal_eval(cell)

@@ -1,4 +1,4 @@
-"""Label names in the order of their numbers. Public projects differ in it, so files always carry the names too."""
+"""Label names in the order of their numbers. Public projects use other orders, so our files hold the names too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""MELD (methods 7.1-7.5). Dialogue ids restart in every split; utterance ids have gaps; joint speakers stay joint."""
+"""MELD (methods 7.1-7.5). Dialogue ids restart in every split, and utterance ids have gaps.
+
+A joint speaker ("Joey and Ross") stays one name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from mer.data.types import Utterance
 
 
 def meld_clips(split: str, dialogue: str, number: int) -> tuple[str, str]:
-    """Where an utterance's sound and picture lie, relative to the root (methods 7.6)."""
+    """Return the paths of an utterance's sound and video, relative to the root (methods 7.6)."""
     return f"audios/{split}/{dialogue}_utt{number}.flac", f"videos/{split}/{dialogue}_utt{number}.mp4"
 
 

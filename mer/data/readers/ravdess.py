@@ -1,7 +1,7 @@
 """RAVDESS speech, sound only: acted sentences, not conversations, so every utterance is a dialogue of its own.
 
-A file name is seven codes, modality-channel-emotion-intensity-statement-repetition-actor, and all labels are read from
-it. Two layouts are read: a `metadata.csv` that names the files, or the folders Actor_01 ... of the distribution.
+A file name consists of seven codes, modality-channel-emotion-intensity-statement-repetition-actor; all labels come from
+it. Two layouts are read: a `metadata.csv` that names the files, or the distribution's folders Actor_01 to Actor_24.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mer.data.readers.labels import RAVDESS_EMOTIONS
 from mer.data.types import Dialogue, Unit, Utterance, dialogue_of
 from mer.errors import MerError
 
-# Speakers never cross splits. 21-24 are missing in some copies: such a copy has no test split.
+# No speaker is in two splits. Some copies lack actors 21 to 24 and so have no test split.
 ACTORS = {"train": range(1, 17), "dev": range(17, 21), "test": range(21, 25)}
 STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
 INTENSITIES = ("normal", "strong")
@@ -25,7 +25,7 @@ SOUNDS = (".wav", ".flac")
 METADATA = "metadata.csv"
 OPTIONAL = ("actor", "gender", "emotion", "intensity", "statement", "text", "repetition", "duration_s")
 
-# What a code may be, in the order of the file name; None: any number from 1 to the last.
+# (name, allowed codes, the same in words), in the order of the file name
 _CODES = (
     ("modality", ("03",), "03 (sound only)"),
     ("channel", ("01",), "01 (speech)"),
@@ -39,7 +39,7 @@ _CODES = (
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A file name in words, each as `metadata.csv` writes it."""
+    """The codes of a file name, as `metadata.csv` writes them."""
 
     emotion: str
     intensity: str
@@ -61,7 +61,7 @@ class Codes:
 
 
 def read_codes(stem: str) -> Codes:
-    """The codes of a file name without its suffix. Raises: ValueError saying which code is wrong."""
+    """Read the codes of a file name without its suffix. Raises: ValueError saying which code is wrong."""
     parts = stem.split("-")
     if len(parts) != len(_CODES):
         raise ValueError(f"{stem!r} has {len(parts)} parts, not the seven of RAVDESS, as in 03-01-06-01-02-01-12")
@@ -86,7 +86,7 @@ ACTOR = Unit("actor", actor_of)
 
 @dataclass(frozen=True, slots=True)
 class Ravdess:
-    """The reader (`mer.data.readers.csv_dataset.Reader`)."""
+    """Reader of RAVDESS (see `mer.data.readers.csv_dataset.Reader`)."""
 
     name: str = "ravdess"
 
@@ -100,11 +100,11 @@ class Ravdess:
         return ACTOR
 
     def present(self, root: Path) -> tuple[str, ...]:
-        """The splits that have an utterance. Raises: MerError if names and metadata disagree."""
+        """List the splits that have an utterance. Raises: MerError if names and metadata disagree."""
         return tuple(self._all(root)) if (root / METADATA).is_file() or _sounds(root) else ()
 
     def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
-        """Raises: MerError if there are no files, none of an asked split, or names and metadata disagree."""
+        """Read these splits. Raises: MerError if one has no file, or if names and metadata disagree."""
         require_folder(root, f"a folder with {METADATA}, or with the folders Actor_01 to Actor_24", _advice(root))
         found = self._all(root)
         for split in splits:
@@ -122,7 +122,7 @@ class Ravdess:
         return None
 
     def _all(self, root: Path) -> dict[str, tuple[Dialogue, ...]]:
-        """Every split that has an utterance, in the usual order of splits."""
+        """Read every split that has an utterance, in the usual order of splits."""
         utterances = _from_metadata(root / METADATA) if (root / METADATA).is_file() else _from_folders(root)
         dialogues = {
             split: tuple(Dialogue(f"{split}/{u.dialogue}", (u,)) for u in utterances if u.split == split)
@@ -153,7 +153,7 @@ def _from_metadata(path: Path) -> list[Utterance]:
 
 
 def _agreed(row: CsvRow, stem: str) -> Codes:
-    """The file's codes. Raises: MerError where a cell says otherwise."""
+    """Read the codes of a row's file. Raises: MerError if a cell disagrees with them."""
     try:
         codes = read_codes(stem)
     except ValueError as fault:
@@ -194,7 +194,7 @@ def _from_folders(root: Path) -> list[Utterance]:
 
 
 def _sounds(root: Path) -> list[Path]:
-    """The distribution's files of spoken sentences, sorted: below `root`, or one folder further down."""
+    """List the distribution's files of speech, sorted: below `root`, or one folder further down."""
     for level in ("", "*/"):
         found = [path for path in root.glob(f"{level}Actor_*/03-01-*") if path.suffix.lower() in SOUNDS]
         if found:
@@ -203,7 +203,7 @@ def _sounds(root: Path) -> list[Path]:
 
 
 def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> Utterance:
-    """`audio` is as the data says it: `clip_path` refuses what leaves the root when the clip is opened."""
+    """Make the utterance. `audio` is unchecked: `clip_path` refuses a path that leaves the root."""
     return Utterance(
         split=codes.split,
         dialogue=stem,
@@ -219,7 +219,7 @@ def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> U
 
 
 def _length_s(cell: str) -> float | None:
-    """Times are never worth an error."""
+    """Read a length in seconds; None for other text: a bad length is not an error."""
     try:
         length_s = float(cell)
     except ValueError:

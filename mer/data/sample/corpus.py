@@ -1,7 +1,7 @@
-"""A generated corpus in MELD's shape: to try everything without data that has a licence, and to test on.
+"""The generated corpus as a folder: CSV files in MELD's layout, marker, README, licence, clips.
 
-The same seed gives the same CSV files, byte for byte, on every machine; what can be promised of voices and pictures
-says `sample_media`. Raise SAMPLE_VERSION when any of them change.
+The same seed gives the same CSV files, byte for byte, on every machine; `media` says how far this holds for voices and
+pictures. Raise SAMPLE_VERSION if any of them change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mer.files import write_json, write_text
 
 SAMPLE_VERSION = 2
 DIALOGUES_PER_SPLIT = {"train": 120, "dev": 40, "test": 40}
-MARKER = "sample.json"  # says that the folder is ours to write again
+MARKER = "sample.json"  # marks the folder as ours, so that it may be written again
 _MADE_BY = "mer.data.sample"
 
 COLUMNS = (
@@ -85,16 +85,16 @@ def write_sample(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write the corpus into `out`; a sample corpus that is already there is replaced, its clips too.
+    """Write the corpus into `out`; an earlier sample corpus there is replaced, with its clips.
 
     Args:
-        dialogues_per_split: 120 / 40 / 40 of train / dev / test by default; a split that is not named is not written.
-        seed: of every draw.
+        dialogues_per_split: by default 120 / 40 / 40 for train / dev / test; a split that is not named is not written.
+        seed: random seed of everything.
         modalities: "text", and "audio" (FLAC) and "video" (mp4, with sound) as wanted. Text alone takes no time; the
             clips of an utterance take about 20 ms and 30 KB.
-        raw: write clips as MELD's raw archive has them (see `sample_raw`) instead of audios/ and videos/.
-        workers: processes that render; None is this one. Several need a main module that can be imported again
-            (`if __name__ == "__main__"`), as always with processes.
+        raw: lay clips out as MELD's raw archive does (see `raw_archive`) instead of in audios/ and videos/.
+        workers: processes that render; None: this process. Several need a main module that can be imported again
+            (`if __name__ == "__main__"`).
         progress: called with (clips done, clips in all).
     Raises: MerError if `out` is a file, or holds anything but a sample corpus, and for arguments that are not allowed.
     """
@@ -127,8 +127,8 @@ def write_sample(
             for utterance in everything:
                 files = {name: _ready_path(out, name, utterance) for name in ("audio", "video") if name in modalities}
                 clips.append(SampleClip((utterance,), sound=files.get("audio"), video=files.get("video")))
-    # The marker comes first: a folder that was left half written can then be written again. The CSV files come last:
-    # until then nobody takes it for a corpus.
+    # The marker comes first, so that a half-written folder can be written again; the CSV files come last, so that it
+    # is not taken for a corpus before it is whole.
     write_json(out / MARKER, marker)
     _remove_earlier(out)
     if clips:
@@ -141,7 +141,7 @@ def write_sample(
 
 
 def default_processes() -> int:
-    """One per processor, 8 at most."""
+    """Return one per processor, 8 at most."""
     return min(8, len(os.sched_getaffinity(0)))
 
 
@@ -156,7 +156,7 @@ def _clip_folders(out: Path) -> list[Path]:
 
 
 def _remove_earlier(out: Path) -> None:
-    """Remove CSV files and clips of an earlier corpus, and folders that are empty then. Other files stay."""
+    """Remove CSV files and clips of an earlier corpus, then folders left empty. Other files stay."""
     for split in SPLITS:
         MELD.path(out, split).unlink(missing_ok=True)
     for folder in _clip_folders(out):
@@ -194,7 +194,7 @@ def _csv_text(utterances: Iterable[PlannedUtterance], seed: int) -> str:
 
 
 def _clock(time_s: float) -> str:
-    """Seconds as MELD writes them: 00:06:47,280."""
+    """Format seconds as MELD does: 00:06:47,280."""
     whole, milliseconds = divmod(round(time_s * 1000), 1000)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d},{milliseconds:03d}"
 
@@ -249,7 +249,7 @@ def _require_ours(out: Path) -> None:
 
 
 def _require_no_links(out: Path) -> None:
-    """Clips are removed and written only inside the folder that is ours."""
+    """Raise MerError if a clip folder is a link: clips are removed and written inside our folder only."""
     for folder in (out / "audios", out / "videos", *_clip_folders(out)):
         if folder.is_symlink():
             found = f"this is a link to {folder.readlink()}, which may not be ours"

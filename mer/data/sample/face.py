@@ -1,7 +1,7 @@
-"""The faces of the generated corpus: a cartoon head before a wall, that looks and moves as an emotion does.
+"""The faces of the generated corpus: a cartoon head before a wall, with the look and motion of an emotion.
 
-An utterance looks like its emotion exactly if its plan says that "video" shows it; otherwise it looks neutral. Every
-head talks, nods a little and blinks; skin and hair are the speaker's, wall and shirt the dialogue's.
+A face shows the emotion of its utterance if the plan says that "video" shows it; otherwise it is neutral. Every head
+talks, nods a little and blinks. Skin and hair depend on the speaker, wall and shirt on the dialogue.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mer.data.sample.plan import PlannedUtterance, generator, pick
 
 FPS = 12
 WIDTH, HEIGHT = 160, 120
-_SHIFT = 4  # OpenCV takes 16ths of a pixel as integers
+_SHIFT = 4  # bits: OpenCV's coordinates are integers, in 16ths of a pixel
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How an emotion looks: parts of the face from -1 to 1 or as factors, motion in pixels."""
+    """Look of an emotion: parts of the face from -1 to 1 or as factors, motion in pixels."""
 
     smile: float  # corners of the mouth up (1) or down (-1)
     mouth_open: float
@@ -35,7 +35,7 @@ class Look:
     shake: float  # sideways
     nod: float  # up and down
     hertz: float  # of both
-    sink: float  # the head goes down (or, < 0, up) by so much in the course of the clip
+    sink: float  # how far the head moves down over the clip; negative: up
 
 
 LOOKS = {
@@ -58,7 +58,7 @@ Colour = tuple[int, int, int]
 
 
 def frames(utterance: PlannedUtterance, seed: int) -> Iterator[np.ndarray]:
-    """Pictures uint8 (120, 160, 3), BGR, 12 in a second of the plan, at least one."""
+    """Draw the pictures: uint8 (120, 160, 3), BGR, 12 per second of the plan, at least one."""
     where = utterance.split, utterance.dialogue
     rng = generator(seed, *where, f"face {utterance.number}")
     look = _look(utterance.emotion if "video" in utterance.shows else "neutral", rng)
@@ -75,14 +75,14 @@ def frames(utterance: PlannedUtterance, seed: int) -> Iterator[np.ndarray]:
 
 
 def _look(emotion: str, rng: random.Random) -> Look:
-    """The emotion's look, more or less strongly, and a little of its own."""
+    """Vary the emotion's look: random strength, and a small random change of each part."""
     strength = 0.8 + 0.3 * rng.random()
     parts = zip(astuple(LOOKS["neutral"]), astuple(LOOKS[emotion]), astuple(_SPREAD), strict=True)
     return Look(*(calm + strength * (full - calm) + spread * (2 * rng.random() - 1) for calm, full, spread in parts))
 
 
 def _wall(rng: random.Random) -> np.ndarray:
-    """A wall, a darker band below it, and a picture or a window somewhere."""
+    """Draw a wall, a darker band below it, and a rectangle somewhere."""
     colour = pick(rng, _WALLS)
     image = np.full((HEIGHT, WIDTH, 3), colour, np.uint8)
     image[HEIGHT - 25 - int(15 * rng.random()) :] = tuple(value * 5 // 6 for value in colour)
@@ -93,7 +93,7 @@ def _wall(rng: random.Random) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class _Painter:
-    """A head where it sits in the picture. Its own coordinates: pixels from the middle of the face, y downwards."""
+    """A head at its place in the picture. Coordinates: pixels from the middle of the face, y downwards."""
 
     skin: Colour
     hair: Colour
@@ -113,7 +113,7 @@ class _Painter:
     def paint(
         self, image: np.ndarray, look: Look, dx: float, dy: float, talking: float, eyes_open: float
     ) -> np.ndarray:
-        """Draw onto `image` and return it. `talking`: 0 to 1, how far speech opens the mouth just now."""
+        """Draw onto `image` and return it. `talking`: 0 to 1, how far speech opens the mouth in this picture."""
         self._ellipse(image, self.shirt, (0, 78), (58, 36))  # shoulders stay where they are
         head = _Painter(self.skin, self.hair, self.shirt, self.x + dx, self.y + dy, self.scale)
         head._ellipse(image, head.hair, (0, -8), (44, 50))
@@ -141,7 +141,7 @@ class _Painter:
         self._line(image, [*lips, lips[0]], 2)
 
     def _fixed(self, points: list[tuple[float, float]]) -> np.ndarray:
-        """Points of the head as OpenCV's fixed-point pixels, int32 (N, 2)."""
+        """Convert points of the head to OpenCV's fixed-point pixels, int32 (N, 2)."""
         where = np.array([self.x, self.y]) + self.scale * np.array(points, dtype=float)
         return np.rint(where * (1 << _SHIFT)).astype(np.int32)
 

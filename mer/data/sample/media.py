@@ -1,8 +1,8 @@
 """The clips of the generated corpus as files: FLAC for the voice, mp4 for face and voice together.
 
-The same clip gives the same bytes on one machine with one set of libraries, however many processes write. Elsewhere the
-last bit of a sine may differ, and another FFmpeg or OpenCV may compress or draw otherwise: voices and pictures are then
-equal but for a rare sample or pixel, files need not be.
+On one machine with one set of libraries a clip gives the same bytes, however many processes write. Elsewhere the last
+bit of a sine may differ, and another FFmpeg or OpenCV may compress or draw differently: voices and pictures then differ
+in a few samples or pixels, and files may differ as a whole.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from mer.data.sample.voice import RATE_HZ, voice
 
 SOUND_BITS_PER_S = 16_000
 PICTURE_QUALITY = 10  # quantiser of mpeg4, 2 (best) to 31
-_BLOCK = 1024  # samples AAC takes at once
+_BLOCK = 1024  # samples per AAC frame
 
 
 @dataclass(frozen=True, slots=True)
 class SampleClip:
-    """Files to write: what is said and shown in `turns`, one after the other. Raw clips have no `sound` file.
+    """Files to write for one clip.
 
-    `spoilt`: bytes that are written instead of a video, because archives have such files.
+    Attributes:
+        turns: utterances that it says and shows, one after the other.
+        sound, video: paths to write; a raw clip has no sound file.
+        spoilt: bytes to write instead of a video, as archives hold broken files.
     """
 
     turns: tuple[PlannedUtterance, ...]
@@ -54,7 +57,7 @@ def write_clips(clips: Sequence[SampleClip], seed: int, workers: int, progress: 
             _write(clip, seed)
             progress(done, len(clips))
         return
-    # spawn: a forked copy of a process with threads (OpenCV, torch) may hang
+    # spawn: a process forked from one with threads (OpenCV, torch) may hang
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_the_parent)
     try:
         running = [pool.submit(_write, clip, seed) for clip in clips]
@@ -62,7 +65,7 @@ def write_clips(clips: Sequence[SampleClip], seed: int, workers: int, progress: 
             future.result()
             progress(done, len(clips))
     finally:
-        pool.shutdown(cancel_futures=True)  # a full disk or Ctrl-C: the clips at work end, the others never start
+        pool.shutdown(cancel_futures=True)  # after a full disk or Ctrl-C: finish the clips at work, start no others
 
 
 def _leave_interrupts_to_the_parent() -> None:
@@ -76,14 +79,14 @@ def _write(clip: SampleClip, seed: int) -> None:
         return
     samples = np.concatenate([voice(turn, seed) for turn in clip.turns])
     if clip.sound is not None:
-        with clip.sound.open("wb") as stream:  # so that what the system refuses is an OSError that names the file
+        with clip.sound.open("wb") as stream:  # our own stream: its OSError names the file
             soundfile.write(stream, samples, RATE_HZ, format="FLAC", subtype="PCM_16")
     if clip.video is not None:
         _write_video(clip.video, (picture for turn in clip.turns for picture in frames(turn, seed)), samples)
 
 
 def _write_video(path: Path, pictures: Iterator[np.ndarray], samples: np.ndarray) -> None:
-    """Both tracks. mpeg4 with one thread gives the same bytes every time, which x264 does not."""
+    """Write both tracks, with mpeg4 in one thread, which gives the same bytes every time; x264 does not."""
     with av.open(str(path), "w", format="mp4") as container:
         picture = container.add_stream("mpeg4", rate=FPS, options={"flags": "+qscale", "bf": "0"})
         picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"

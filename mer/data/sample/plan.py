@@ -1,7 +1,7 @@
-"""The plan of the generated corpus: who says something, with which emotion, and which modalities show it.
+"""The plan of the generated corpus: who speaks, with which emotion, and which modalities show it.
 
-Text is rendered from this plan, and so can voice and picture be. Every kind of draw has its own generator per
-dialogue, so that adding one modality, or a word to a template, changes no other draw.
+Text, voice and face are made from this plan. Every kind of random draw has its own generator per dialogue, so that
+another modality, or another word in a template, changes no other draw.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TypeVar
 from mer.data.readers.labels import SENTIMENT_OF_EMOTION
 
 MODALITIES = ("text", "audio", "video")
-SHOWN = 0.55  # probability that a modality shows the emotion; otherwise it looks neutral
-STAYS = 0.25  # probability that a turn keeps the emotion of the turn before, so that context tells something
+SHOWN = 0.55  # probability that a modality shows the emotion; otherwise it is neutral
+STAYS = 0.25  # probability that a turn keeps the emotion of the turn before, so that context is informative
 
 EMOTION_SHARES = {
     "neutral": 0.36,
@@ -51,17 +51,17 @@ class PlannedUtterance:
 
 
 def generator(seed: int, split: str, dialogue: int, purpose: str) -> random.Random:
-    """A generator of its own for each purpose. Seeding by text is stable across machines and Python versions."""
+    """Make the random generator of one purpose. Seeding by text is stable across machines and Python versions."""
     return random.Random(f"mer-sample/{seed}/{split}/{dialogue}/{purpose}")
 
 
 def pick(rng: random.Random, items: Sequence[Item]) -> Item:
-    """One item. Of `random.Random` only `random()` promises the same numbers in every Python version."""
+    """Pick an item with `random()`, the only method that gives the same numbers in every Python version."""
     return items[int(rng.random() * len(items))]
 
 
 def plan(seed: int, dialogues_per_split: Mapping[str, int]) -> Iterator[PlannedUtterance]:
-    """The utterances of all splits, in file order."""
+    """Plan the utterances of all splits, in file order."""
     for split, count in dialogues_per_split.items():
         for dialogue in range(count):
             yield from _plan_dialogue(seed, split, dialogue)
@@ -99,4 +99,4 @@ def _emotion(rng: random.Random) -> str:
         total += share
         if point < total:
             return emotion
-    return "neutral"  # only if rounding leaves the shares short of one
+    return "neutral"  # reached only if rounding leaves the sum of the shares below 1

@@ -1,7 +1,7 @@
-"""The clips of the generated corpus as MELD's archive has its own: mp4 files only, and some are not as they should be.
+"""The clips of the generated corpus in the layout of MELD's archive: mp4 files only, some of them faulty.
 
-The oddities are MELD's (methods 7.4), chosen by the seed: test clips that are there twice, one of the two cut wrongly;
-a clip that is absent; one that cannot be decoded; clips of which no CSV file knows.
+The faults are those of MELD (methods 7.4), placed by the seed: test clips that exist twice, one of the two cut wrongly;
+an absent clip; one that cannot be decoded; clips that no CSV file lists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mer.data.readers.csv_dataset import SPLITS
 from mer.data.sample.media import SampleClip
 from mer.data.sample.plan import PlannedUtterance, pick
 
-TWINS = 0.05  # of the test utterances, two at least: as in MELD
+TWINS = 0.05  # share of the test utterances, as in MELD; at least two
 UNANNOTATED = 2
 
 
@@ -30,16 +30,16 @@ class Twins(TypedDict):
 
 @dataclass(slots=True)
 class Oddities:
-    """What is wrong with the archive, as paths below it."""
+    """Faults of the archive, as paths below it."""
 
-    twins: list[Twins] = field(default_factory=list)  # the wrong one holds the next turn as well
+    twins: list[Twins] = field(default_factory=list)  # the wrong one contains the next turn as well
     absent: list[str] = field(default_factory=list)
     undecodable: list[str] = field(default_factory=list)
     unannotated: list[str] = field(default_factory=list)
 
 
 def raw_clips(out: Path, utterances: Sequence[PlannedUtterance], seed: int) -> tuple[list[SampleClip], Oddities]:
-    """The clips to write. Oddities of a split that is not there are left out; clips without annotation go elsewhere."""
+    """List the clips to write, and their faults. A missing split has no faults; its unannotated clips go elsewhere."""
     rng, odd = random.Random(f"mer-sample/{seed}/oddities"), Oddities()
     turns = {split: [u for u in utterances if u.split == split] for split in SPLITS}
     clips = {_name(u): SampleClip((u,), video=out / _name(u)) for u in utterances}
@@ -55,14 +55,14 @@ def raw_clips(out: Path, utterances: Sequence[PlannedUtterance], seed: int) -> t
     for number in range(UNANNOTATED):
         turn = pick(rng, turns[there[number % len(there)]])
         last = max(u.number for u in turns[turn.split] if u.dialogue == turn.dialogue)
-        extra = replace(turn, number=last + 1 + number)  # of its own voice and face: they are drawn by number
+        extra = replace(turn, number=last + 1 + number)  # has its own voice and face, since they are drawn by number
         odd.unannotated.append(_name(extra))
         clips[_name(extra)] = SampleClip((extra,), video=out / _name(extra))
     return list(clips.values()), odd
 
 
 def _twins(out: Path, turns: Sequence[PlannedUtterance], rng: random.Random, odd: Oddities) -> dict[str, SampleClip]:
-    """The clips of utterances that are there twice. In turn, the plain one is the right one or the prefixed one."""
+    """Make the clips of utterances that exist twice; the right one is alternately the prefixed and the plain one."""
     followed = [(turn, after) for turn, after in pairwise(turns) if turn.dialogue == after.dialogue]
     clips = {}
     for number in range(min(len(followed), max(2, round(TWINS * len(turns))))):
@@ -79,5 +79,5 @@ def _name(utterance: PlannedUtterance, prefix: str = "") -> str:
 
 
 def _broken_video(key: str) -> bytes:
-    """The head of an mp4 file, then noise."""
+    """Make the first bytes of an mp4 file, then noise."""
     return b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + hashlib.shake_256(key.encode()).digest(4000)

@@ -1,4 +1,4 @@
-"""The words of the generated corpus. Topics, people and times are the same for every emotion: they tell nothing."""
+"""The words of the generated corpus. Topics, people and times are the same for every emotion, so they reveal none."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ LINES: dict[str, tuple[str, ...]] = {
         "That's unbelievable, who would have guessed that about {who}?",
     ),
 }
-# Openers are shared by all emotions, too: they make lines differ without telling anything.
+# openers are the same for all emotions too: they only make lines differ
 OPENERS = ("", "", "", "", "Listen, ", "You know, ", "Look, ", "I mean, ", "Guys, ", "Hey, ", "Okay, ", "So, ")
 
 
 def words(utterance: PlannedUtterance, rng: random.Random) -> str:
-    """What is said: a line of the emotion if the text shows it, a neutral one otherwise. Curly quotes, like MELD's."""
+    """Make a line of the emotion if the text shows it, else a neutral one; with curly quotes, as in MELD."""
     line = pick(rng, LINES[utterance.emotion if "text" in utterance.shows else "neutral"])
     opener = pick(rng, OPENERS)
     filled = re.sub(r"\{(\w+)\}", lambda slot: pick(rng, SLOTS[slot[1]]), line)

@@ -1,6 +1,6 @@
-"""The voices of the generated corpus: vowels sung on a pitch curve, in the manner of an emotion. No words.
+"""The voices of the generated corpus: vowels on a pitch curve, in the manner of an emotion, without words.
 
-An utterance sounds like its emotion exactly if its plan says that "audio" shows it; otherwise it sounds neutral.
+A voice shows the emotion of its utterance if the plan says that "audio" shows it; otherwise it is neutral.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import numpy as np
 from mer.data.sample.plan import PlannedUtterance, generator, pick
 
 RATE_HZ = 16000
-STEP = 64  # samples are multiples of it: half the FLAC bytes, and noise 33 dB below the quietest voice
+STEP = 64  # samples are multiples of it: halves the FLAC files; its noise is 33 dB below the quietest voice
 NEUTRAL_RMS = 1800.0
 HIGHEST_HZ = 5000.0
-_FRAME = 80  # samples of 5 ms: how often the pitch moves
+_FRAME = 80  # samples (5 ms) between two points of the pitch curve
 _TABLE = 512  # points of one period
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an emotion sounds. Pitches in semitones, relative to the speaker's own."""
+    """Sound of an emotion. Pitches in semitones relative to the speaker's own."""
 
     pitch: float
-    glide: float  # rise from the first to the last sound
-    liveliness: float  # how far syllables leave that line
+    glide: float  # rise from start to end
+    liveliness: float  # how far syllables depart from that line
     syllables_per_s: float
     level_db: float
-    tilt_db: float  # what an octave of overtones loses; less sounds pressed
-    tremor: float  # unsteady pitch: 8 Hz, and from frame to frame
+    tilt_db: float  # loss per octave of overtones; a smaller loss sounds pressed
+    tremor: float  # unsteadiness of the pitch: at 8 Hz, and from frame to frame
 
 
 MANNERS = {
@@ -49,7 +49,7 @@ _VOWELS_HZ = ((730, 1150), (520, 1800), (330, 2200), (480, 880), (340, 800))  # 
 
 
 def voice(utterance: PlannedUtterance, seed: int) -> np.ndarray:
-    """int16 (S,), mono, 16 kHz, as long as the plan says."""
+    """Make the sound: int16 (S,), mono, 16 kHz, as long as the plan says."""
     rng = generator(seed, utterance.split, utterance.dialogue, f"voice {utterance.number}")
     manner = _manner(utterance.emotion if "audio" in utterance.shows else "neutral", rng)
     speaker = random.Random(f"mer-sample/{seed}/speaker/{utterance.speaker}/voice")
@@ -72,21 +72,21 @@ def voice(utterance: PlannedUtterance, seed: int) -> np.ndarray:
 
 
 def _manner(emotion: str, rng: random.Random) -> Manner:
-    """The emotion's manner, more or less strongly, and a little of its own."""
+    """Vary the emotion's manner: random strength, and a small random change of each part."""
     strength = 0.8 + 0.35 * rng.random()
     ways = zip(astuple(MANNERS["neutral"]), astuple(MANNERS[emotion]), astuple(_SPREAD), strict=True)
     return Manner(*(calm + strength * (full - calm) + spread * (2 * rng.random() - 1) for calm, full, spread in ways))
 
 
 def _syllable_edges(rng: random.Random, spoken: int, manner: Manner) -> list[int]:
-    """Sample numbers at which syllables begin and end; the first is 0, the last is `spoken`."""
+    """Draw the sample numbers at which syllables begin and end; the first is 0, the last is `spoken`."""
     count = max(2, round(spoken / RATE_HZ * manner.syllables_per_s))
     lengths = np.array([0.75 + 0.5 * rng.random() for _ in range(count)])
     return [0, *(int(edge) for edge in np.cumsum(lengths[:-1]) / lengths.sum() * spoken), spoken]
 
 
 def _pitch_hz(rng: random.Random, spoken: int, edges: list[int], manner: Manner, base_hz: float) -> np.ndarray:
-    """Pitch of every sample: a line, an accent per syllable, tremor."""
+    """Draw the pitch of every sample (Hz): a line, an accent per syllable, tremor."""
     accents = [manner.liveliness * (1 if number % 2 else -1) * (0.5 + rng.random()) for number in range(len(edges) - 1)]
     middles = [(start + end) / 2 for start, end in pairwise(edges)]
     times = np.arange(0, spoken + _FRAME, _FRAME)
@@ -97,11 +97,11 @@ def _pitch_hz(rng: random.Random, spoken: int, edges: list[int], manner: Manner,
 
 
 def _period(formants_hz: tuple[int, int], throat: float, pitch_hz: float, tilt_db: float) -> np.ndarray:
-    """One period of a vowel (512,): overtones up to 5 kHz, so that nothing folds back."""
+    """Make one period of a vowel (512,), with overtones up to 5 kHz, so that none aliases."""
     order = np.arange(1, max(2, int(HIGHEST_HZ / pitch_hz)) + 1)
     gain = 10 ** (tilt_db * np.log2(order) / 20)
     nearest = [np.exp(-(((order * pitch_hz - throat * formant) / 220.0) ** 2)) for formant in formants_hz]
     gain *= 0.15 + nearest[0] + 0.7 * nearest[1]
     sine = np.sin(2 * np.pi * np.arange(_TABLE) / _TABLE)
-    # not `@`: BLAS sums in an order of its own, which differs from machine to machine
+    # not `@`: BLAS sums in an order that differs from machine to machine
     return np.einsum("h,ht->t", gain, sine[np.outer(order, np.arange(_TABLE)) % _TABLE])
