@@ -1,4 +1,4 @@
-"""`python -m mer.evaluate EXPORT --seeds 0 42 43 114 3407`: seed repeats, test once per seed."""
+"""`python -m mer.evaluate EXPORT --seeds 0 42 43 114 3407`: train over seeds, score test once per seed."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def evaluate(
 
 
 def _typed() -> str:
-    """The command as it can be typed again."""
+    """Return the command in a form that can be typed again."""
     words = [word if set(word) <= set("0123456789 ") else shlex.quote(word) for word in sys.argv[1:]]
     return " ".join(["python -m mer.evaluate", *words])
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0 42 43` or `0,42,43`. Raises MerError for repeats and for what is no seed."""
+    """Read `0 42 43` or `0,42,43`. Raises: MerError for a repeated seed and for a word that is none."""
     words = text.replace(",", " ").split()
     seeds: list[int] = []
     for word in words:
@@ -84,7 +84,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def join_seeds(arguments: list[str]) -> list[str]:
-    """`--seeds 0 42 43` as a shell hands it over -> one value, which is what option parsers understand."""
+    """Join the words after `--seeds` into one argument: a shell splits `--seeds 0 42 43`, Typer wants one value."""
     joined: list[str] = []
     position = 0
     while position < len(arguments):

@@ -1,4 +1,4 @@
-"""`python -m mer.export STUDY`: the best trial as a folder that loads anywhere."""
+"""`python -m mer.export STUDY`: write the best trial as a folder that loads anywhere."""
 
 from __future__ import annotations
 

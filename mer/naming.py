@@ -1,4 +1,4 @@
-"""Names of methods and checkpoints as the reference project writes them (methods 6.4), derived from a configuration.
+"""Derive the names of methods and checkpoints, as the reference project writes them (methods 6.4).
 
 method_name:  spcl(temp=0.08, pool_size=512, support_set_size=64)
 label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...), T+A--EF--LMF+GRU-online(...)
@@ -26,8 +26,10 @@ _LABEL = re.compile(
 
 
 def method_name(config: TrialConfig) -> str:
-    """The loss and its own settings, as tables of results name it; also which encoders are tuned, of fused models
-    modalities and fusion, of distilled ones how."""
+    """Name the method as tables of results do: the loss with its settings, then which encoders are tuned.
+
+    A fused model's name begins with modalities and fusion; a distilled model's ends with the kind of distillation.
+    """
     name = " ".join([_loss_name(config), *_tuned_names(config)])
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
@@ -36,7 +38,7 @@ def method_name(config: TrialConfig) -> str:
 
 
 def _tuned_names(config: TrialConfig) -> list[str]:
-    """LoRA(rank=16), or full; of several modalities T-LoRA(rank=16)."""
+    """Name the tuned encoders: `LoRA(rank=16)` or `full`; with several modalities `T-LoRA(rank=16)`."""
     several = len(config.encoders.present) > 1
     return [
         (f"{MODALITIES[modality]}-" if several else "")
@@ -57,7 +59,7 @@ def _distillation_name(distill: DistillConfig) -> str:
 
 
 def _fusion_name(config: TrialConfig) -> str | None:
-    """Concat, or with a dialogue encoder Concat+GRU-online."""
+    """Name the fusion: `Concat`, or with a dialogue encoder `Concat+GRU-online`."""
     if config.fusion is None:
         return None
     name, dialogue = _FUSION_NAMES[config.fusion.kind], config.dialogue
@@ -93,7 +95,15 @@ def _call(kind: str, settings: dict[str, float]) -> str:
 
 @dataclass(frozen=True)
 class Label:
-    """A checkpoint's short name, taken apart. `backbones` has one entry per modality, in the order T, A, V."""
+    """Parts of a checkpoint's short name.
+
+    Args:
+        modalities: in the order text, audio, video.
+        task: emotion or sentiment.
+        mode: full, lora or frozen.
+        backbones: one per modality, in their order.
+        fusion: its name; None for a model of one modality.
+    """
 
     modalities: tuple[str, ...]
     task: str
@@ -109,7 +119,7 @@ class Label:
 
     @classmethod
     def parse(cls, text: str) -> Label:
-        """The inverse of str(). Raises MerError. `T` is a modality or a mode: only its place tells."""
+        """Read what str() wrote. `T` stands for a modality or a mode, by its place. Raises: MerError."""
         found = _LABEL.match(text)
         if found is None:
             raise MerError("label", f"{text!r} is not a checkpoint label", allowed="e.g. T--EF(minilm)")
@@ -124,7 +134,7 @@ class Label:
 
 
 def label_of(config: TrialConfig) -> Label:
-    """The label of a configuration's checkpoint; its one mode is that of the encoder that is tuned most."""
+    """Return the label of a configuration's checkpoint. Its one mode is that of the encoder tuned most."""
     present = config.encoders.present
     modes = {encoder.mode for encoder in present.values()}
     return Label(

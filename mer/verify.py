@@ -1,4 +1,4 @@
-"""`python -m mer.verify STUDY --trial N`: run a trial again and compare every number."""
+"""`python -m mer.verify STUDY --trial N`: train a trial again and compare every number."""
 
 from __future__ import annotations
 

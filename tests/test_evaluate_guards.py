@@ -9,7 +9,7 @@ import pytest
 from mer.config import TrialConfig, nest
 from mer.errors import MerError
 from mer.files import write_json
-from mer.study.evaluate.seeds import TEST, SeedResult, SeedStudy, _same_features
+from mer.study.evaluate.seeds import TEST, SeedResult, SeedStudy, refuse_other_features
 from mer.study.space.spec import Resources
 
 
@@ -21,11 +21,11 @@ def test_recorded_test_scores_of_other_data_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "eval-x" / "trials" / "00000"
     write_json(folder / TEST, {"seed": 0, "features": "test-aaaa.safetensors", "metrics": {}})
     result = SeedResult(0, 0, 1, {}, {}, None, folder)
-    _same_features(result, "test-aaaa.safetensors")
+    refuse_other_features(result, "test-aaaa.safetensors")
     with pytest.raises(
         MerError, match=r"(?s)other test data or another backbone .*test-aaaa.*now test-bbbb.*move .*eval-x away"
     ):
-        _same_features(result, "test-bbbb.safetensors")
+        refuse_other_features(result, "test-bbbb.safetensors")
 
 
 def test_equal_configurations_share_their_seeds_study() -> None:

@@ -18,7 +18,7 @@ from mer.files import atomic_path, sha256_file
 SOURCE = "https://github.com/declare-lab/MELD/tree/2d2011b409d3ca2d7e94460cd007d434b1d0a102/data/MELD"
 RAW_URL = "https://raw.githubusercontent.com/declare-lab/MELD/2d2011b409d3ca2d7e94460cd007d434b1d0a102/data/MELD"
 TIMEOUT_S = 30.0
-LARGEST_BYTES = 16 * 2**20  # the largest of the three has 1.1 MB; whatever is far larger is not it
+LARGEST_BYTES = 16 * 2**20  # the largest of the three has 1.1 MB; a far larger body is something else
 
 
 def get_meld(root: Path) -> list[Path]:
@@ -56,6 +56,7 @@ def get_meld(root: Path) -> list[Path]:
 
 
 def _download(path: Path) -> bytes:
+    """Return the bytes of the file of that name. Raises: MerError when it cannot be fetched."""
     url = f"{RAW_URL}/{path.name}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
@@ -67,5 +68,6 @@ def _download(path: Path) -> bytes:
 
 
 def _by_hand(root: Path) -> str:
+    """Say how to get the files without this program."""
     names = ", ".join(MELD.path(root, split).name for split in MELD.sha256)
     return f"put {names} into {root} by hand; they come from {SOURCE} (repository declare-lab/MELD)"

@@ -1,4 +1,4 @@
-"""Spread over seeds: would another training run give the same?"""
+"""Statistics over seeds: they tell whether another training run would give the same."""
 
 from __future__ import annotations
 

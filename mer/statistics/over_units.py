@@ -1,4 +1,4 @@
-"""Bootstrap over the independent units of a test set: would other dialogues, or other actors, give the same?
+"""Bootstrap over independent units: it tells whether other dialogues, or other actors, would give the same.
 
 A unit is whatever of a dataset may be taken as independent; its reader says which (`mer.data.types.Unit`). Whole units
 are resampled, since the utterances inside one are alike.

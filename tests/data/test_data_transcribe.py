@@ -21,8 +21,9 @@ from meld_files import meld_csv
 
 import mer.data.__main__ as commands
 from mer.data.registry import load_corpus
-from mer.data.transcribe.corpus import TranscriptCache, transcribe_corpus
+from mer.data.transcribe.corpus import transcribe_corpus
 from mer.data.transcribe.recogniser import Recogniser
+from mer.data.transcribe.transcript_cache import TranscriptCache
 from mer.data.transcribe.word_errors import word_errors, words
 from mer.errors import MerError
 

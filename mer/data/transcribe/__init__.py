@@ -1,8 +1,12 @@
 """Text for clips: a data folder in, the same folder with transcripts out.
 
-    corpus       the run: clips, transcripts kept by hash, CSV files
-    recogniser   faster-whisper: its options, its model, one transcript
-    word_errors  words of a text, and how many differ
+    corpus             the run, from the clips of a folder to its CSV files
+    out_folder         the folder that is written: whose it is, links to the clips
+    listener           one utterance to text, through the cache
+    transcript_cache   transcripts by the hash of their clip
+    recogniser         faster-whisper: its options, its model, one transcript
+    tally              what became of the utterances of a split
+    word_errors        words of a text, and how many differ
 
 `python -m mer.data transcribe FOLDER --out FOLDER` runs it.
 """

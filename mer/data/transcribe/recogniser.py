@@ -1,7 +1,4 @@
-"""The speech recogniser: what decides a transcript, and how a clip's samples become words.
-
-It is faster-whisper (optional extra `asr`), imported when its model is loaded.
-"""
+"""Recognise speech with faster-whisper (optional extra `asr`), which is imported when its model is loaded."""
 
 from __future__ import annotations
 
@@ -16,28 +13,31 @@ import numpy as np
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json
 
-MAX_NO_SPEECH_PROB = 0.6  # above these two, laughter and music have been heard as words
+MAX_NO_SPEECH_PROB = 0.6  # segments above either of these are dropped: laughter and music become words there
 MAX_COMPRESSION_RATIO = 2.4
 
 
 class SpeechModel(Protocol):
-    """What we use of faster_whisper.WhisperModel."""
+    """The part of faster_whisper.WhisperModel that is used here."""
 
     def transcribe(self, audio: np.ndarray, **options: Any) -> tuple[Iterable[Any], Any]:
-        """Samples float32 [S] at 16 kHz -> (lazy segments with text, no_speech_prob and compression_ratio, info)."""
+        """Turn float32 samples (S,) at 16 kHz into (lazy segments, info).
+
+        A segment has text, no_speech_prob and compression_ratio.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recogniser:
-    """Everything that decides a transcript.
+    """All settings that decide a transcript.
 
     Attributes:
         model: a name that faster-whisper knows, a hub id, or a local folder of a CTranslate2 model.
-        language: code of the language spoken. It is never guessed: clips are too short for that.
+        language: code of the language spoken; clips are too short to guess it from.
         compute_type: a CTranslate2 type; "auto" is float16 on a GPU and int8 on a CPU.
-        vad: leave out what the voice activity detector takes for silence.
-        max_seconds: only so much of a clip is heard; MELD has a clip of five minutes that should have two seconds.
+        vad: leave out stretches that the voice activity detector takes for silence.
+        max_seconds: longest part of a clip that is read; MELD has a clip of five minutes that should have two seconds.
     """
 
     model: str = "distil-large-v3"
@@ -48,7 +48,7 @@ class Recogniser:
     max_seconds: float = 20.0
 
     def resolved(self) -> Recogniser:
-        """The same without "auto", so that transcripts of two machines are not taken for the same."""
+        """Replace "auto" by what it means on this machine, so that transcripts of two machines are kept apart."""
         device, compute_type = self.device, self.compute_type
         if device == "auto":
             import torch
@@ -59,10 +59,10 @@ class Recogniser:
         return replace(self, device=device, compute_type=compute_type)
 
     def decoding(self) -> dict[str, Any]:
-        """Keyword arguments of `SpeechModel.transcribe`.
+        """Return the keyword arguments of `SpeechModel.transcribe`.
 
-        Temperature 0 only: the library's fallback temperatures draw at random, so a transcript would depend on the
-        clips before it, and on where an interrupted run went on.
+        Temperature is 0 only. The library's fallback temperatures draw at random, so a transcript would depend on the
+        clips before it and on where an interrupted run went on.
         """
         return {
             "language": self.language,
@@ -73,7 +73,7 @@ class Recogniser:
         }
 
     def identity(self) -> dict[str, Any]:
-        """What the cache is keyed by besides the clip. The device is left out: its arithmetic is the compute type."""
+        """Return the key of the cache besides the clip. The compute type stands for the device's arithmetic."""
         return {
             "model": _model_identity(self.model),
             "options": self.decoding()
@@ -86,7 +86,7 @@ class Recogniser:
         }
 
     def load(self) -> SpeechModel:
-        """Raises: MerError when faster-whisper is not installed or has no such model."""
+        """Load the model. Raises: MerError when faster-whisper is not installed or has no such model."""
         try:
             from faster_whisper import WhisperModel
         except ImportError as fault:
@@ -96,7 +96,7 @@ class Recogniser:
             model: SpeechModel = WhisperModel(
                 _local_folder(self.model) or self.model, device=self.device, compute_type=self.compute_type
             )
-        except Exception as fault:  # ValueError, RuntimeError, and whatever the hub's client and its transport raise
+        except Exception as fault:  # the hub's client and its transport raise many kinds
             raise MerError(
                 f"--model {self.model}",
                 f"cannot be loaded (device {self.device}, compute type {self.compute_type}): {brief(fault)}",
@@ -109,14 +109,14 @@ class Recogniser:
 
 
 def transcript(model: SpeechModel, samples: np.ndarray, decoding: Mapping[str, Any]) -> str:
-    """The words of a clip, "" if there are none.
+    """Return the words of a clip, "" if there are none.
 
     Args:
-        samples: float32 [S] at 16 kHz.
+        samples: float32 (S,) at 16 kHz.
         decoding: as `Recogniser.decoding` gives it.
     """
     segments, _ = model.transcribe(samples, **decoding)
-    kept = [  # this loop does the work: the segments are a lazy generator
+    kept = [  # the segments are a lazy generator, so the model runs inside this loop
         segment.text
         for segment in segments
         if segment.no_speech_prob <= MAX_NO_SPEECH_PROB and segment.compression_ratio <= MAX_COMPRESSION_RATIO
@@ -125,7 +125,7 @@ def transcript(model: SpeechModel, samples: np.ndarray, decoding: Mapping[str, A
 
 
 def versions() -> dict[str, str | None]:
-    """Of what computes a transcript; None where it is not installed (every clip was in the cache)."""
+    """Return the versions of the packages that compute a transcript; None for one that is not installed."""
 
     def version(name: str) -> str | None:
         try:
@@ -137,16 +137,18 @@ def versions() -> dict[str, str | None]:
 
 
 def brief(fault: Exception) -> str:
+    """Return the kind and first line of an exception."""
     return f"{type(fault).__name__}: {(str(fault).strip().splitlines() or ['no message'])[0]}"
 
 
 def _local_folder(model: str) -> str | None:
+    """Return the folder that `model` names, or None for a hub model."""
     folder = Path(model).expanduser()
     return str(folder) if folder.is_dir() else None
 
 
 def _model_identity(model: str) -> str:
-    """The name of a hub model; a local folder is known by its files, since names of folders are reused."""
+    """Return the name of a hub model, or of a local folder its name with a hash of its files."""
     if (local := _local_folder(model)) is None:
         return model
     folder = Path(local).resolve()

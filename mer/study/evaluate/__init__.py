@@ -1,11 +1,13 @@
-"""Say what a result is worth: over several seeds, on test once per seed, against others, and run again.
+"""Scores of a configuration over seeds, read on test once per seed and compared with other configurations.
 
-exports         exports over seeds, compared with one another
-rerank          the best trials of a study, each over several seeds
-seeds           one configuration over several seeds
-compare         two configurations over the same seeds and utterances
-report_on_test  the evaluation's table and files
-report_on_dev   the same for data without a test split
-mlflow_scores   test scores in MLflow
-verify_trial    a trial run again from its provenance
+    seeds            the study in which seeds are trained, and the one reading of the test split
+    compare          two configurations, paired by seed and by the dataset's independent unit
+    report_on_test   table, results.json, .md and .csv of an evaluation
+    report_on_dev    the same on dev, for data without a test split
+    mlflow_scores    test scores on each seed's MLflow run
+    exports          the whole evaluation of one export against others
+    rerank           the best trials of a study again, over seeds on dev
+    verify_trial     a trial trained again, and every number compared
+
+`python -m mer.evaluate EXPORT` and `python -m mer.verify STUDY` run it.
 """

@@ -1,4 +1,7 @@
-"""Exports over seeds, compared with one another: first all training, then test, then statistics."""
+"""Evaluate exports over seeds and compare them.
+
+The order matters: every seed of every export is trained first, then test is read, then the statistics are made.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,14 @@ def evaluate_exports(
 ) -> list[Evaluated]:
     """Train every export's configuration once per seed, score each on test once, compare the first with the others.
 
-    Args: dev_only: stop before test, and say what dev says.
-    Writes `results.json`, `.md` and `.csv` into each seeds study's folder. Raises: MerError.
+    Writes `results.json`, `.md` and `.csv` into the folder of each seeds study.
+
+    Args:
+        data_root: where the data lie now, if not where the exports say.
+        resources: workers and GPU share per seed.
+        dev_only: stop before test and report dev.
+    Returns: the scores on test, one entry per export; [] with `dev_only`.
+    Raises: MerError when data are missing or not those of the search, or a seed failed.
     """
     given = resources or Resources()
     read = [read_export(folder) for folder in exports]
@@ -45,16 +54,16 @@ def evaluate_exports(
     if len({study.study for study in studies}) != len(studies):
         raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
     for export, study in zip(read, studies, strict=True):
-        _same_data(export, study, options)
+        _require_same_data(export, study, options)
         if not dev_only:
-            _has_test(study)
-    # every seed of every configuration is trained, and its epoch chosen on dev, before the test split is opened
+            _require_test_split(study)
+    # Test is opened after every seed of every configuration was trained and its epoch chosen on dev.
     folders = []
     for study in studies:
         console.print(f"{study.name}: {method_name(study.config)}, seeds {' '.join(map(str, seeds))}")
         folders.append(train_seeds(study, seeds, options, console, given))
     for study, folder in zip(studies, folders, strict=True):
-        seed_results(folder, study.study, seeds)  # refuses a failed seed of any of them before test is read for one
+        seed_results(folder, study.study, seeds)  # a failed seed of one is refused before test is read for another
     if dev_only:
         _report_dev(exports, studies, folders, seeds, options, console)
         return []
@@ -68,7 +77,7 @@ def evaluate_exports(
             Evaluated(study.name, str(path), study.config, results, test, list(data.class_names), data.occurring_C)
         )
     scored = [one.scored for one in done]
-    _same_utterances(scored)
+    _require_same_utterances(scored)
     told = [results_json(one, [], options.command) for one in done]
     told[0]["comparisons"] = compare(scored[0], scored[1:])
     for one, words, folder in zip(done, told, folders, strict=True):
@@ -89,13 +98,14 @@ def _report_dev(
     options: RunOptions,
     console: Console,
 ) -> None:
+    """Print and write what dev says of every export, and compare the first with the others."""
     results = [seed_results(folder, study.study, seeds) for study, folder in zip(studies, folders, strict=True)]
     comparisons: list[dict[str, Any]] = []
     if len(exports) > 1:
         scored = [
             scored_on_dev(study, path, found) for study, path, found in zip(studies, exports, results, strict=True)
         ]
-        _same_utterances(scored)
+        _require_same_utterances(scored)
         comparisons = compare(scored[0], scored[1:])
     for index, (study, path) in enumerate(zip(studies, exports, strict=True)):
         told = [] if index else comparisons
@@ -104,8 +114,8 @@ def _report_dev(
         console.print(f"on dev: {comparison['verdict']}", soft_wrap=True)
 
 
-def _has_test(study: SeedStudy) -> None:
-    """Before hours of training, not after: the split is looked for, not read."""
+def _require_test_split(study: SeedStudy) -> None:
+    """Refuse data without a test split before hours of training. Looks for the split and does not read it."""
     data = study.config.data
     if "test" not in present_splits(data.dataset, data.root):
         raise MerError(
@@ -115,8 +125,8 @@ def _has_test(study: SeedStudy) -> None:
         )
 
 
-def _same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
-    """What is here must be what the export was searched on: features are content-addressed, so names tell."""
+def _require_same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
+    """Refuse data or a backbone other than the search had. Feature files are named by their content, so names tell."""
     then = export.provenance.get("features", {})
     paths = ensure_config(study.config, SPLITS, options.cache)
     other = [split for split in SPLITS if split in then and then[split] != feature_name(paths[split])]
@@ -128,8 +138,8 @@ def _same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
         )
 
 
-def _same_utterances(scored: Sequence[ScoredSeeds]) -> None:
-    """Comparisons need the same utterances and labels."""
+def _require_same_utterances(scored: Sequence[ScoredSeeds]) -> None:
+    """Refuse to compare evaluations on different utterances or labels."""
     first = scored[0]
     for other in scored[1:]:
         if other.ids != first.ids or (other.labels_N != first.labels_N).any():

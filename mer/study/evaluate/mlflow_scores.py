@@ -1,4 +1,4 @@
-"""Test scores in MLflow, beside the run of the seed they belong to."""
+"""Write test scores to the MLflow run of the seed they belong to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore
 
 
 def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> None:
-    """Add test metrics and predictions to each seed's run. Writing them again changes nothing."""
+    """Add test metrics and predictions to each seed's run. A run that has them is left alone.
+
+    Args:
+        folder, study: of the seeds' study.
+        studies: folder of all studies, which holds the default database.
+    """
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 

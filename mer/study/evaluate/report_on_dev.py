@@ -1,4 +1,4 @@
-"""Seed repeats without a test split: what dev says, with the warning that dev has chosen already."""
+"""Report seeds on dev where there is no test split, with the warning that dev chose the configuration."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def report_dev(
     console: Console,
     comparisons: Sequence[dict[str, Any]] = (),
 ) -> None:
-    """Print and write (`dev_results.json`) the dev scores of every seed, their mean, sd, interval and n."""
+    """Print the dev scores of every seed, their mean, sd, interval and n, and write `dev_results.json`."""
     summary = {name: describe([result.dev[name] for result in results]) for name in _COLUMNS}
     table = Table(title=f"{study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
     for heading in ("method", "seed", *_COLUMNS.values(), "epoch"):

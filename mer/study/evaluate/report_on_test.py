@@ -1,4 +1,4 @@
-"""What an evaluation prints and writes: a row per seed, mean and spread, comparisons in plain sentences."""
+"""Print and write an evaluation: a row per seed, mean and spread, comparisons in plain sentences."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ _FEW = 10  # units; resampling fewer gives intervals that are too narrow
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One configuration's seeds, all scored on test.
+    """One configuration whose seeds are all scored on test.
 
     Args:
         title: tells it from the others in comparisons.
-        test: the split the scores are of; utterance ids carry their dialogue.
+        export: folder the configuration comes from.
+        results: one per seed.
+        test: the split that was scored.
         occurring_C: bool, the classes that train or dev have: macro-F1 is averaged over these.
     """
 
@@ -55,11 +57,15 @@ class Evaluated:
         return ScoredSeeds(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N, unit)
 
     def values(self, metric: str) -> list[float]:
+        """Return the metric of every seed. Args: metric: without "test_"."""
         return [result.test[f"test_{metric}"] for result in self.results if result.test]
 
 
 def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str) -> dict[str, Any]:
-    """Everything about one configuration, JSON-able; `analysis.seeds` reads it."""
+    """Collect everything about one configuration, ready for JSON; `analysis.seeds` reads it.
+
+    The number of independent units is under `test_dialogues`, `test_actors` ..., named by `unit`.
+    """
     scored, unit_ids = one.scored, one.scored.unit_ids
     metrics = [*METRICS, "ece", "loss", *(f"f1_{name}" for name in one.class_names)]
     summary = {}
@@ -89,7 +95,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
 
 
 def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> None:
-    """The reference layout (method, seed, accuracy, weighted-F1), then mean, sd and intervals."""
+    """Print the reference layout (method, seed, accuracy, weighted-F1), then mean, sd and intervals."""
     units = f"{told['unit']}s"
     sizes = f"{told['test_utterances']} utterances of {told[f'test_{units}']} {units}"
     table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
@@ -128,7 +134,7 @@ def _interval(bounds: Sequence[float] | None) -> str:
 
 
 def markdown(told: Sequence[dict[str, Any]]) -> str:
-    """The tables of one or more evaluations, and what follows from comparing them."""
+    """Write one or more evaluations as a Markdown table, with the sentences of their comparisons."""
     lines = ["| method | seed | accuracy | weighted-F1 |", "| :--- | ---: | ---: | ---: |"]
     for one in told:
         for row in one["seeds"]:
@@ -142,7 +148,7 @@ def markdown(told: Sequence[dict[str, Any]]) -> str:
 
 
 def write_results(folder: Path, told: dict[str, Any]) -> None:
-    """`results.json`, `results.md`, `results.csv` in the folder of the seeds' study."""
+    """Write `results.json`, `results.md` and `results.csv` into the folder of the seeds' study."""
     write_json(folder / "results.json", told)
     write_text(folder / "results.md", markdown([told]))
     stream = io.StringIO()

@@ -1,4 +1,4 @@
-"""The k best trials of a study again, each over several seeds: chosen by mean dev, since one dev score is noisy."""
+"""Train the k best trials of a study again over several seeds and rank them by mean dev, which is less noisy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ from trainables.trial_files import BEST
 
 @dataclass(frozen=True)
 class Candidate:
-    """One trial of the study: its number, its single dev score there, and that score over seeds here."""
+    """One trial that is ranked again.
+
+    Args:
+        number: of the trial.
+        searched: its dev score in the study, from one seed.
+        seeds: the same score over the seeds trained here.
+    """
 
     number: int
     searched: float
@@ -46,7 +52,12 @@ def rerank(
     data_root: str | None = None,
     resources: Resources | None = None,
 ) -> Candidate:
-    """Re-train, print the table, say how to export the winner. Test is not touched. Raises: MerError."""
+    """Train the best trials over seeds, print their ranking and how to export the winner. Never reads test.
+
+    Args: count: how many of the best.
+    Returns: the winner.
+    Raises: MerError when no trial has finished, or a seed failed.
+    """
     record = read_record(find_study(str(study), options.studies))
     folder, best = record.folder, record.ranked[:count]
     if not best:
@@ -78,6 +89,7 @@ def rerank(
 
 
 def _config_of(folder: Path, number: int) -> TrialConfig:
+    """Read a trial's configuration from its artifacts, or from its weights where there are no artifacts."""
     resolved = artifacts_folder(folder, number) / CONFIG
     data = (
         json.loads(resolved.read_text(encoding="utf-8"))

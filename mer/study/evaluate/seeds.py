@@ -1,8 +1,8 @@
-"""One configuration over several seeds: trained like a study, then read once on test.
+"""Train one configuration over several seeds, then score each seed on test once.
 
-The seeds are a study of their own (`eval-...` in the studies folder), whose only parameter is the seed: it resumes,
-tracks and shares features as every study does. The test split is opened after every seed has been trained and its
-epoch chosen on dev; each seed's test scores are written once and never again.
+The seeds form a study of their own (`eval-...` in the studies folder) whose only parameter is the seed. It resumes,
+tracks and shares features as every study does. The test split is opened after every seed was trained and its epoch
+chosen on dev. Each seed's test scores are written once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,16 @@ _LARGEST_SEED = 2**31 - 1
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One seed: dev scores at the epoch that dev chose, and test scores where they were asked for."""
+    """Scores of one seed.
+
+    Args:
+        number: of its trial.
+        epoch: the one that dev chose.
+        dev: metrics at that epoch.
+        test: metrics on test; None before test was read.
+        test_logits_NC: class scores on test; None before test was read.
+        folder: of the trial.
+    """
 
     seed: int
     number: int
@@ -65,14 +74,14 @@ class SeedStudy:
 
     @property
     def study(self) -> str:
-        """Name of the study, by the configuration alone: equal ones share their seeds, whatever export they come from,
-        so that none is trained, or read on test, twice."""
+        """Name of the study, derived from the configuration alone. Two exports with equal configurations share their
+        seeds, so that no seed is trained or scored on test twice."""
         identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
         method = method_name(self.config).split("(")[0].replace("+", "").replace(" ", "-")
         return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
 
     def spec(self, seeds: Sequence[int], known: Sequence[int], resources: Resources) -> StudySpec:
-        """A study that tries exactly these seeds, after those it knows already."""
+        """Describe a study that tries the `known` seeds and then the others of `seeds`."""
         reserved = {*RESERVED, "seed"}
         wanted = list(dict.fromkeys([*known, *seeds]))
         training = self.config.training
@@ -94,7 +103,7 @@ class SeedStudy:
 def train_seeds(
     study: SeedStudy, seeds: Sequence[int], options: RunOptions, console: Console, resources: Resources
 ) -> Path:
-    """Train what is missing of `seeds`; returns the study's folder. Reads train and dev only."""
+    """Train the seeds that have no result yet and return the study's folder. Reads train and dev only."""
     folder = options.studies / study.study
     known = known_seeds(folder, study.study)
     again = RunOptions(
@@ -115,13 +124,13 @@ def known_seeds(folder: Path, name: str) -> list[int]:
         return []
     with readable_journal(folder, name) as found:
         trials = found.get_trials()
-    # a trial that waits, or was just begun, has its seed in what it was enqueued with
+    # A waiting trial has drawn nothing yet: its seed is in the parameters it was enqueued with.
     drawn = [params_of(trial) or trial.system_attrs.get("fixed_params", {}) for trial in trials]
     return [int(params["seed"]) for params in drawn if "seed" in params]
 
 
 def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResult]:
-    """Results of the given seeds, in that order. Raises MerError when one has failed."""
+    """Read the results of the given seeds, in that order. Raises: MerError when one has failed."""
     with readable_journal(folder, name) as found:
         trials = {int(params_of(trial)["seed"]): trial for trial in found.get_trials() if "seed" in trial.params}
     results = []
@@ -146,10 +155,12 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
 def evaluate_on_test(
     results: Sequence[SeedResult], config: TrialConfig, cache: Path, *, device: str = "cpu"
 ) -> tuple[Split, TrainingData]:
-    """Read the test split and score every seed that has no test scores yet, once. Returns it, and what was trained on.
+    """Read the test split and score every seed that has no test scores yet.
 
-    The only place of search and evaluation where a model meets test data. Raises: MerError when recorded scores are of
-    another test split than the one that is here now.
+    Search and evaluation read test data nowhere else.
+
+    Returns: the split, and the data that the seeds were trained on.
+    Raises: MerError when recorded scores were made with another test split than the present one.
     """
     paths = ensure_config(config, (*SPLITS, "test"), cache)
     tables = {split: {m: read_table(path) for m, path in files.items()} for split, files in paths.items()}
@@ -158,7 +169,7 @@ def evaluate_on_test(
     test = as_split(config, tables["test"])
     for result in results:
         if result.test is not None:
-            _same_features(result, test_name)
+            refuse_other_features(result, test_name)
             continue
         run = build_run(config.model_copy(update={"seed": result.seed}), data, layers, device)
         best = result.folder / BEST
@@ -178,8 +189,8 @@ def evaluate_on_test(
     return test, data
 
 
-def _same_features(result: SeedResult, now: str) -> None:
-    """Test scores are written once; they may not be mixed with those of other data or another backbone."""
+def refuse_other_features(result: SeedResult, now: str) -> None:
+    """Refuse recorded test scores that were made with other data or another backbone than those here now."""
     then = json.loads((result.folder / TEST).read_text(encoding="utf-8"))["features"]
     if then != now:
         raise MerError(
@@ -190,12 +201,12 @@ def _same_features(result: SeedResult, now: str) -> None:
 
 
 def with_root(config: TrialConfig, root: str | None) -> TrialConfig:
-    """The configuration with the data at `root`, where it has moved."""
+    """Return the configuration with its data at `root`; None changes nothing."""
     if root is None:
         return config
     return config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
 
 
 def seed_report(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
-    """Rows of results.json."""
+    """Return one dictionary per seed, as `results.json` holds them."""
     return [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "test": r.test, "trial": r.number} for r in results]

@@ -1,4 +1,4 @@
-"""Run a trial again from its provenance: does the number come back, and if not, what is different?"""
+"""Train a trial again from its provenance, compare every number, and list what is different here."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TIMES = ("seconds", "timestamp_ms")
 
 @dataclass(frozen=True)
 class Verification:
-    """What came back.
+    """Result of training a trial again.
 
     Args:
         metric: the objective.
         recorded, repeated: its best value then and now.
         epochs: how many epochs were compared.
-        differing: `epoch N: name was .., is ..`, the first few.
+        differing: `epoch N: name was .., is ..`, one entry per number that differs.
         changes: what is different in code, packages, data or machine.
     """
 
@@ -44,11 +44,16 @@ class Verification:
 
     @property
     def same(self) -> bool:
+        """True when every number of every epoch is equal."""
         return not self.differing
 
 
 def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = None) -> Verification:
-    """Train trial `number` again, in this process, for as many epochs as it has recorded. Raises: MerError."""
+    """Train trial `number` again, in this process, for as many epochs as it has recorded.
+
+    Args: data_root: where the data lie now, if not where the trial says.
+    Raises: MerError when no trial is recorded there, or its data are missing.
+    """
     folder = trial_folder(study, number)
     rows = read_history(folder)
     if not rows or not (folder / ARTIFACTS / CONFIG).exists():
@@ -78,6 +83,7 @@ def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = 
 
 
 def _differences(recorded: Row, repeated: Row) -> list[str]:
+    """List the numbers of one epoch that differ; times are left out."""
     return [
         f"epoch {recorded['epoch']:.0f}: {name} was {value!r}, is {repeated.get(name)!r}"
         for name, value in recorded.items()
@@ -86,6 +92,7 @@ def _differences(recorded: Row, repeated: Row) -> list[str]:
 
 
 def _changes(then: dict[str, Any], features: dict[str, str], device: str) -> list[str]:
+    """List what differs between the trial's environment and this one: code, packages, machine, feature files."""
     now = describe_environment(sys.argv) | {"device": device}
     changes = []
     for name in ("git_sha", "code_diff_sha256", "python", "device"):

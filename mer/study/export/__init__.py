@@ -1,12 +1,16 @@
-"""Write a trial as a folder that loads anywhere.
+"""A trial of a study as a folder that loads anywhere.
 
-write            from a study to exported folders: rebuild, compare, write, register
-choose           which trials are exported, and to which folders
-trained_weights  a trial's best epoch as its worker left it
-contents         weights, preprocessing and provenance of an export
-merge_adapters   adapters added into the weights that they change
-model_card       README.md of an export
-card_facts       facts that the model card states
-card_metadata    YAML front matter of the model card
-peft_snippet     Python code of the model card that runs an adapter in plain peft
+    choose            which trials, and the folder of each
+    trained_weights   the best epoch that a trial's worker wrote
+    dev_features      features on which export and trial are compared
+    contents          weights, preprocessing, provenance and backbone files of an export
+    merge_adapters    adapters added into the weights that they change
+    card_facts        statements of the model card about trial, dataset and backbone
+    card_metadata     the card's YAML front matter, read by the Hugging Face hub
+    peft_snippet      the card's code that runs a text adapter without mer
+    model_card        README.md of the export
+    same_scores       the exported model must repeat the trial's dev scores
+    write             one export from beginning to end, and its entry in MLflow
+
+`python -m mer.export STUDY` runs it.
 """

@@ -14,19 +14,19 @@ from trainables.trial_files import BEST
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How the command was called.
+    """Options of `python -m mer.export`.
 
     Args:
-        out: folder to write; None for exports/<study>-<number>.
-        trial: number, or None for the best.
-        top: how many, best first; None for one.
+        out: folder to write; None: exports/<study>-<number>.
+        trial: number of the trial; None: the best.
+        top: export this many, best first; None: one.
         bundle: copy the backbone into the export.
         force: replace exports that are there.
         cache: folder of all feature files.
-        data_root: where the data lies now, if not where the study found it.
-        command: as it was typed, for the provenance.
+        data_root: where the data lies now; None: where the study found it.
+        command: the command as it was typed, for the provenance.
+        student: modality of one student of a merged distillation; "": the whole model.
         merge: add adapters into the weights that they change.
-        student: modality of the one student of a merged distillation that is exported; "" for the whole model.
     """
 
     out: Path | None = None
@@ -42,9 +42,9 @@ class ExportOptions:
 
 
 def choose(record: StudyRecord, options: ExportOptions) -> list[Standing]:
-    """The trials to export, best first."""
+    """Return the trials to export, best first. Raises: MerError when there is none, or the asked one has no weights."""
     if options.trial is not None:
-        return [_check_exportable(record, record.find(options.trial))]
+        return [require_exportable(record, record.find(options.trial))]
     ranked = record.ranked
     if record.owner is not None:
         best = f"export a finished trial now: --trial {ranked[0].number} (the best so far)" if ranked else ""
@@ -69,10 +69,11 @@ def choose(record: StudyRecord, options: ExportOptions) -> list[Standing]:
             if any(s.state == "stopped early" for s in record.standings)
             else "mend the cause, then run the study again with --resume or --fresh",
         )
-    return [_check_exportable(record, standing) for standing in ranked[: options.top or 1]]
+    return [require_exportable(record, standing) for standing in ranked[: options.top or 1]]
 
 
-def _check_exportable(record: StudyRecord, standing: Standing) -> Standing:
+def require_exportable(record: StudyRecord, standing: Standing) -> Standing:
+    """Return the trial. Raises: MerError when it failed, has not ended, or its weights are gone."""
     where, finished = f"{record.folder}, trial {standing.number}", [s.number for s in record.ranked]
     others = f"finished, best first: {', '.join(map(str, finished[:10]))}{' ...' if len(finished) > 10 else ''}"
     allowed = others if finished else "a finished trial; there is none yet"
@@ -87,7 +88,8 @@ def _check_exportable(record: StudyRecord, standing: Standing) -> Standing:
     return standing
 
 
-def _folders(record: StudyRecord, chosen: list[Standing], options: ExportOptions) -> list[Path]:
+def export_folders(record: StudyRecord, chosen: list[Standing], options: ExportOptions) -> list[Path]:
+    """Return the folder of each chosen trial: `out`, `out`-1, `out`-2 ..., or exports/<study>-<number>."""
     if options.out is None:
         own = f"-{options.student}" if options.student else ""
         return [Path("exports") / f"{record.name}-{trial_name(standing.number)}{own}" for standing in chosen]

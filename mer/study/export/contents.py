@@ -1,4 +1,4 @@
-"""What goes into an export beside its documents: weights, how inputs become features, where it comes from."""
+"""Collect the parts of an export that are no documents: weights, preprocessing, provenance, backbone files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trainables.shared_features import layers_of
 
 
 def prediction_weights(trained: Trained, dev: FeatureTable) -> dict[str, Tensor]:
-    """What prediction reads: the model, and for the nearest anchor also the objective and the label words."""
+    """Return the weights that prediction reads: the model, and for the nearest anchor the objective and label words."""
     parts = ["model"]
     extra: dict[str, Tensor] = {}
     if trained.config.training.prediction == "nearest_anchor":
@@ -47,7 +47,7 @@ def prediction_weights(trained: Trained, dev: FeatureTable) -> dict[str, Tensor]
 def split_adapters(
     config: TrialConfig, weights: Mapping[str, Tensor]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-    """A model's weights, apart: modality -> its adapters under peft's names, and the rest."""
+    """Separate a model's weights into adapters (modality -> weights under peft's names) and the rest."""
     adapters: dict[str, dict[str, Tensor]] = {}
     rest = dict(weights)
     for modality in config.tuned:
@@ -59,7 +59,7 @@ def split_adapters(
 def adapter_words(
     config: TrialConfig, adapters: Mapping[str, Mapping[str, Tensor]], provenance: Mapping[str, Any]
 ) -> dict[str, str]:
-    """adapter_config.json of each adapter, by its place in the export."""
+    """Write the text of every adapter_config.json: path inside the export -> JSON."""
     return {
         f"{adapter_folder(config, modality)}/adapter_config.json": peft_config(
             adapter, config.tuned[modality].lora, str(provenance["backbones"][modality]["name"]), modality=modality
@@ -69,7 +69,7 @@ def adapter_words(
 
 
 def preprocessor(config: TrialConfig, tables: Mapping[str, FeatureTable]) -> dict[str, Any]:
-    """How each modality becomes features; of several, under `modalities`."""
+    """Describe how each modality becomes features; several are nested under `modalities`."""
     layers = layers_of(config, {modality: table.hidden_states for modality, table in tables.items()})
     told = {}
     for modality, table in tables.items():
@@ -96,9 +96,12 @@ def provenance_of(
     summary: dict[str, Any],
     root: str,
 ) -> dict[str, Any]:
-    """Where the model comes from: trial, data, code, machine. The command that exports it adds itself.
+    """Describe where the model comes from: trial, data, code, machine. The caller adds the command.
 
-    Args: root: of the data.
+    Args:
+        files: names of the feature files, by split.
+        summary: summary.json of the study, {} where it is missing.
+        root: folder of the data.
     """
     backbones = {
         modality: {n: table.card["ingredients"]["backbone"][n] for n in ("name", "revision", "weights_sha256")}
@@ -128,7 +131,7 @@ def provenance_of(
 
 
 def _teacher(config: TrialConfig) -> dict[str, Any]:
-    """Who taught: the export, by name and by its bytes. {} without one."""
+    """Name the teacher export and the hash of its weights; {} for a model without one."""
     if config.distill is None or config.distill.teacher is None:
         return {}
     sha256 = trained_sha256(config.distill.teacher) if is_export(config.distill.teacher) else None
@@ -136,6 +139,10 @@ def _teacher(config: TrialConfig) -> dict[str, Any]:
 
 
 def backbone_files(config: TrialConfig) -> list[Path]:
+    """List the files of the backbone that a bundle copies; none for signal statistics.
+
+    Raises: MerError for a fused model, and for an encoder that is itself an export.
+    """
     if len(config.encoders.present) > 1:
         raise MerError("--bundle", "a fused model has several backbones", then="export without --bundle")
     _, encoder = config.encoders.only
@@ -150,6 +157,7 @@ def backbone_files(config: TrialConfig) -> list[Path]:
 
 
 def read_json_or_nothing(path: Path) -> dict[str, Any]:
+    """Read a JSON object; {} where the file is missing or holds none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

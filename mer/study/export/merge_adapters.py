@@ -1,4 +1,4 @@
-"""Adapters added into the weights that they change: a model that needs peft no more."""
+"""Add adapters into the weights that they change, so that the model needs no peft."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def merged(
     width: int | dict[str, int],
     classes: int,
 ) -> dict[str, Tensor]:
-    """The weights of a trial with adapters, as those of one whose layers were trained: all layers above the frozen
-    ones, and the rest as it is.
+    """Merge a trial's adapters. The result has the names of a fully tuned trial: every layer above the frozen ones.
 
-    Args: layers, width, classes: as of `build_model`.
+    Args:
+        tensors: weights of the trial.
+        layers, width, classes: as `build_model` takes them.
     Raises: MerError when the trial has no adapters.
     """
     adapted_ones = [modality for modality, encoder in config.tuned.items() if encoder.mode == "lora"]
@@ -38,7 +39,7 @@ def merged(
     )
     adapted.load_state_dict(under("model", dict(tensors)))
     changed: dict[str, Tensor] = {}
-    for modality in adapted_ones:  # their own weights: read just now
+    for modality in adapted_ones:  # merging in place is safe: this model was built for it
         prefix = backbone_prefix(config, modality)
         changed |= prefixed(prefix.removesuffix("."), merge_adapters(adapted.tuned[modality].model))
     rest = {name: tensor for name, tensor in adapted.state_dict().items() if ".lora_" not in name}

@@ -1,4 +1,4 @@
-"""README.md of an export: what the model is, how good on dev, where it comes from, what may be done with it."""
+"""Write the README.md of an export: what the model is, its dev scores, its origin, its licences."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _encoders(config: TrialConfig, names: Mapping[str, str]) -> str:
-    """the layers above 3 of `minilm`, tuned by LoRA of rank 16 and frozen features of `melstats`"""
+    """Write e.g. "the layers above 3 of `minilm`, tuned by LoRA of rank 16 and frozen features of `melstats`"."""
     said = []
     for modality, encoder in config.tuned.items():
         above = f"the layers above {encoder.freeze_layers} of " if encoder.freeze_layers else ""
@@ -88,6 +88,7 @@ def _encoders(config: TrialConfig, names: Mapping[str, str]) -> str:
 
 
 def _method(config: TrialConfig) -> str:
+    """Name the losses in words, with their papers."""
     loss = config.loss
     classification = "cross-entropy" if loss.classification.kind == "ce" else "focal loss"
     parts = [classification] + ([_METHODS[loss.contrastive.kind]] if loss.contrastive.kind != "none" else [])
@@ -142,6 +143,7 @@ def _peft(facts: CardFacts) -> list[str]:
 
 
 def _reads(config: TrialConfig) -> str:
+    """Say how much of a dialogue or clip the model reads."""
     encoder, dialogue = config.encoders.text, config.dialogue
     if dialogue.kind != "none":
         others = "earlier" if dialogue.setting == "online" else "earlier and later (not usable live)"
@@ -162,6 +164,7 @@ def _reads(config: TrialConfig) -> str:
 
 
 def _shown(row: Mapping[str, float], metric: str) -> list[str]:
+    """List the metrics of the table, the objective first."""
     names = [metric, "dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_ece", "dev_loss"]
     return [name for name in dict.fromkeys(names) if name in row]
 
@@ -171,6 +174,7 @@ def _ending(state: str) -> str:
 
 
 def _settings(config: TrialConfig, sampled: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    """List every key of the configuration with its value; sampled keys get a star."""
     flat = flatten(config.model_dump(mode="json"))
     return [(f"`{key}`{' *' if key in sampled else ''}", _value(value)) for key, value in flat.items()]
 
@@ -180,6 +184,7 @@ def _value(value: Any) -> str:
 
 
 def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
+    """List the rows of the provenance table."""
     come = facts.provenance
     environment, backbone = come["environment"], come["backbone"]
     sha = environment.get("git_sha") or "unknown"
@@ -203,5 +208,6 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """Write a Markdown table."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

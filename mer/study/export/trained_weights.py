@@ -1,4 +1,4 @@
-"""A trial's best epoch as its worker left it: of the whole model, or of one student."""
+"""Read the best epoch that a trial's worker wrote, for the whole model or for one student."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from trainables.trial_files import BEST, best_file
 
 @dataclass(frozen=True)
 class Trained:
-    """A trial's best epoch as its worker wrote it."""
+    """The best epoch of a trial.
+
+    Args:
+        config: of the trial, or of the student alone.
+        row: metrics of that epoch.
+        tensors: weights and dev scores, by name.
+    """
 
     config: TrialConfig
     class_names: tuple[str, ...]
@@ -27,11 +33,16 @@ class Trained:
 
     @property
     def dev_logits_NC(self) -> np.ndarray:
+        """Class scores of the dev split."""
         return self.tensors["dev_logits"].numpy()
 
 
 def read_trained(record: StudyRecord, standing: Standing, student: str) -> Trained:
-    """Args: student: modality, or "" for the whole model. Raises: MerError."""
+    """Read the best epoch of a trial.
+
+    Args: student: modality of one student, or "" for the whole model.
+    Raises: MerError when there is no such student, or an earlier version of mer wrote the file.
+    """
     path = record.trial_folder(standing.number) / best_file(student)
     if student:
         _refuse_no_student(record, standing, student, path)
@@ -48,7 +59,7 @@ def read_trained(record: StudyRecord, standing: Standing, student: str) -> Train
 
 
 def _refuse_no_student(record: StudyRecord, standing: Standing, student: str, path: Path) -> None:
-    """Raises: MerError when the trial has no such student, or one that could not be trained alone."""
+    """Refuse a student that is missing, or that could not be trained alone again. Raises: MerError."""
     where = f"--student {student}"
     if not path.exists():
         there = sorted(file.stem.removeprefix("best-") for file in path.parent.glob("best-*.safetensors"))

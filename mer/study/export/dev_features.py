@@ -1,0 +1,53 @@
+"""Find or extract the dev features on which an export is compared with its trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mer.config import TEACHER, DataConfig, settings_of
+from mer.errors import MerError
+from mer.features import FeatureTable, load_features
+from mer.model_outputs import ensure_encoder
+from mer.study.export.choose import ExportOptions
+from mer.study.export.trained_weights import Trained
+from mer.study.folder.read_study import StudyRecord
+
+
+def dev_features(
+    record: StudyRecord, trained: Trained, options: ExportOptions
+) -> tuple[dict[str, FeatureTable], dict[str, str]]:
+    """Load the dev features of every modality; those that are not cached are extracted.
+
+    Returns: modality -> features, and split -> names of its feature files, for train and dev.
+    Raises: MerError when the data are not there, or they or the backbone are not those of the study.
+    """
+    config = trained.config
+    data = DataConfig(dataset=config.data.dataset, root=options.data_root or config.data.root, label=config.data.label)
+    if not Path(data.root).expanduser().is_dir():
+        raise MerError(
+            data.root,
+            "there is no such folder: the data of the study is needed to compare the export with the trial",
+            allowed="the folder with the CSV files the study was trained on",
+            then="run from where the study was run, or say where they are: --data-root DIR",
+        )
+    tables: dict[str, FeatureTable] = {}
+    names: dict[str, list[str]] = {"train": [], "dev": []}
+    for name, setting in settings_of(config).items():
+        known = record.features.get(setting.recorded, {})
+        if name == TEACHER:  # named, not read: an export needs no teacher
+            for split in names:
+                names[split] += [known[split]] if known else []
+            continue
+        splits = ("dev",) if known else ("train", "dev")
+        paths = ensure_encoder(data, config.encoders.present[name], splits, cache=options.cache).paths
+        if known and paths["dev"].name != known["dev"]:
+            raise MerError(
+                record.folder,
+                f"the dev split in {data.root}, or the backbone, is not the one the study was trained with "
+                f"({paths['dev'].name} instead of {known['dev']})",
+                then="bring the former data or backbone back, or say where it is: --data-root DIR",
+            )
+        tables[name] = load_features(paths["dev"])
+        for split in names:
+            names[split].append({**known, **{s: path.name for s, path in paths.items()}}[split])
+    return tables, {split: " + ".join(files) for split, files in names.items()}
