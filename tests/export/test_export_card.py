@@ -21,7 +21,7 @@ import mer
 from mer.checkpoints.export_folder import Export
 from mer.config import TextEncoderConfig
 from mer.data.sample.corpus import write_sample
-from mer.features.cache.sequences import Tokens
+from mer.features.cache.sequences import Sequences
 from mer.predictor import SOMEBODY, as_dialogue
 from mer.study.export.card_facts import CardFacts, base_model_id
 from mer.study.export.peft_snippet import peft_snippet
@@ -132,15 +132,18 @@ def run_card(folder: Path, text: str, where: Path, **changes: str) -> np.ndarray
     return np.load(where / "states.npy")
 
 
-def states_of_mer(folder: Path, text: str) -> tuple[np.ndarray, Tokens]:
+def states_of_mer(folder: Path, text: str) -> tuple[np.ndarray, Sequences]:
     """What the head of `mer.load(folder)` is given, hidden states (L, D), pooled; and the tokens they come from."""
     model = mer.load(folder)
     tokens = model.encoders["text"].encode([as_dialogue([(SOMEBODY, text)], name="x")]).features_NLD
-    batch, _ = model._token_rows(tokens, None, "text").batch(np.array([0]), [], "cpu")
-    with torch.no_grad():
-        return model._model.tuned["text"].pooled(batch)[0].numpy(), tokens
+    encoder, seen = model._model.tuned["text"], []
+    pooled = encoder.pooled
+    encoder.pooled = lambda batch: seen.append(pooled(batch)) or seen[-1]
+    model.logits(tokens)
+    return seen[0][0].numpy(), tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reads", "text"),
     [
@@ -159,6 +162,7 @@ def test_the_cards_code_gives_the_hidden_states_of_mer(reads: str, text: str, tm
     np.testing.assert_allclose(theirs[[3, 6], start:end].mean(axis=1), ours, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_the_normalised_text_the_tokens_are_others(plain: OpenStudy, tmp_path: Path) -> None:
     """The reason why the card carries a copy of the function."""
     plain.export(tmp_path / "model")
@@ -167,6 +171,7 @@ def test_without_the_normalised_text_the_tokens_are_others(plain: OpenStudy, tmp
     assert theirs.shape[1] != len(tokens.values)
 
 
+@pytest.mark.slow
 def test_a_merged_export_has_no_adapter_to_show(plain: OpenStudy, tmp_path: Path) -> None:
     plain.export(tmp_path / "merged", merge=True)
     assert "PeftModel" not in (tmp_path / "merged/README.md").read_text()
