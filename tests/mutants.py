@@ -48,6 +48,7 @@ NEAR = {  # folder -> tests that must notice, the quickest first
     ],
 }  # fmt: skip
 LIMIT_S = 240.0
+MARKS = "not ray and not faults and not hostile and not real and not browser and not gpu"
 _PAIRS = (
     "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Div Mod_Mul Pow_Mul BitOr_BitAnd BitAnd_BitOr",
     "Eq_NotEq NotEq_Eq Lt_LtE LtE_Lt Gt_GtE GtE_Gt Lt_Gt Gt_Lt LtE_GtE GtE_LtE Is_IsNot IsNot_Is",
@@ -174,7 +175,9 @@ def run(mutant: Mutant | None, tests: Sequence[str], *, shown: bool = False) -> 
             sys.meta_path.insert(0, _Changed(mutant))
         import pytest
 
-        os._exit(pytest.main(["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]))
+        os._exit(
+            pytest.main(["-x", "-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", MARKS, *tests])
+        )
     while time.monotonic() - begun < LIMIT_S:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
