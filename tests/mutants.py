@@ -111,12 +111,14 @@ def mutants(path: Path) -> Iterator[Mutant]:
 
 
 def _meaning(text: str) -> str:
-    """The program without docstrings and annotations of functions, which run nowhere."""
+    """The program without what no test can see: annotations of functions, and whether arguments go by name."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.returns = None
-            for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+            node.returns, given = None, node.args
+            given.args = [*given.posonlyargs, *given.args, *given.kwonlyargs]  # `*` and `/` only limit callers
+            given.posonlyargs, given.kwonlyargs = [], []
+            for argument in given.args:
                 argument.annotation = None
             for inner in ast.walk(node):
                 if isinstance(inner, ast.AnnAssign):
