@@ -1,4 +1,4 @@
-"""What every typer command shares: how it is launched, and its --debug option."""
+"""Launch a typer command, and the --debug option that all commands share."""
 
 from __future__ import annotations
 

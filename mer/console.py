@@ -1,4 +1,4 @@
-"""How commands talk: quiet libraries, one message per fault, exit code 0 only for success."""
+"""Run commands: quiet libraries, one message per fault, exit code 0 only for success."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run(command: Callable[[], object]) -> None:
 
 
 def explain_os_error(fault: OSError) -> MerError:
-    """The operating system's refusal in words a user can act on."""
+    """Put the operating system's refusal into words that a user can act on."""
     where = fault.filename or "file system"
     advice = {
         errno.ENOSPC: "free some space (`python -m mer.features gc` drops unused caches), then run the same command",

@@ -1,4 +1,4 @@
-"""Every failure a user can cause, as one message: where, what was found, what is allowed, what to do next."""
+"""Failures that a user can mend, each one message: where, what was found, what is allowed, what to do next."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ class TrialFailed(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` when something close is known, else an empty string."""
+    """Return ` Did you mean 'x'?` when something close is known, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -195,3 +195,10 @@ def test_the_reader_notices_what_is_not_there(lines: list[str]):
     with pytest.raises(AssertionError):
         for line in lines:
             reader.types(line)
+
+
+def test_paths_that_the_structure_page_names_are_there():
+    text = (REPOSITORY / "docs" / "structure.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:mer|trainables|tests|analysis)/[\w/.]+)`", text))
+    assert len(named) > 40
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []

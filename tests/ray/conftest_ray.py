@@ -53,7 +53,7 @@ class Workshop:
         places = ["--studies", str(studies), "--cache", str(self.cache)]
         return [sys.executable, "-m", "mer.tune", str(self.space), *places, *arguments]
 
-    def start(self, studies: Path, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, studies: Path, *arguments: str, own_group: bool = False) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         return subprocess.Popen(
             self.command(studies, *arguments),
@@ -62,6 +62,7 @@ class Workshop:
             text=True,
             env=environment,
             cwd=self.home,
+            start_new_session=own_group,
         )
 
     def run(self, studies: Path, *arguments: str, code: int = 0) -> str:

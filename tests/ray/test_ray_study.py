@@ -123,14 +123,17 @@ def test_sigkill_costs_nothing(workshop: Workshop, uninterrupted: Path, tmp_path
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_an_orderly_stop_leaves_nothing_running(
     workshop: Workshop, uninterrupted: Path, tmp_path: Path, request_to_stop: signal.Signals
 ) -> None:
     studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
-    process = workshop.start(studies)
+    process = workshop.start(studies, own_group=True)
     wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
-    process.send_signal(request_to_stop)
+    if request_to_stop in (signal.SIGUSR1, signal.SIGHUP):  # Slurm and a closed terminal send them to all of a job
+        os.killpg(process.pid, request_to_stop)
+    else:
+        process.send_signal(request_to_stop)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "Go on with" in output and "--resume" in output

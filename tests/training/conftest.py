@@ -1,5 +1,12 @@
-"""One thread for these tests."""
+"""One thread for these tests: their tensors are tiny, and threads waiting for busy cores cost more than the work."""
 
-from one_thread import one_thread
+import pytest
+import torch
 
-__all__ = ["one_thread"]
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

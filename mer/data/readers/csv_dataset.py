@@ -33,7 +33,7 @@ class Reader(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """Unit that is independent of the others, for intervals and tests."""
+        """What of it is independent, for intervals and tests."""
         ...
 
     def present(self, root: Path) -> tuple[str, ...]:

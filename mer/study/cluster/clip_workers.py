@@ -1,4 +1,4 @@
-"""Clips read by several processes, on this machine or on a Ray cluster: a `Spread` for an extraction.
+"""Read clips with several processes, on this machine or on a Ray cluster: a `Spread` for an extraction.
 
 The driver plans the shards and files the results; a worker has one encoder and reads what it is handed. Batches follow
 from the plan alone, so it does not matter who reads a shard, in which order, or how often.
@@ -37,8 +37,9 @@ class RaySpread:
     of one kind.
 
     Args:
-        workers: processes at once; None, and at most: one for each CPU (with a backbone on GPUs: for each GPU).
-        address: of a Ray cluster; None: a private Ray on this machine.
+        workers: processes at once, at most one for each CPU (for each GPU where a backbone runs on GPUs). None:
+            that many.
+        address: address of a Ray cluster; None: a private Ray on this machine.
     Raises: MerError when nobody answers at the address, when a worker cannot open the encoder, sees other weights or
         other files than the driver, or when workers die over a shard again and again.
     """
@@ -65,7 +66,7 @@ class RaySpread:
     def __call__(
         self, config: ClipEncoderConfig, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]
     ) -> Iterator[tuple[int, ShardResult]]:
-        """Read the shards: (number, result), in the order in which they are finished."""
+        """Read the shards; yield (number, result) in the order in which they are finished."""
         left = dict(shards)
         if not left:
             return
@@ -133,7 +134,7 @@ class RaySpread:
 
 
 class ShardReader:
-    """What runs in a worker's process."""
+    """Reads shards, inside a worker's process."""
 
     def open(self, config: ClipEncoderConfig, expected: Fingerprint | None) -> str:
         """Load the encoder. Returns the name of the machine. Raises: MerError when it is not the driver's backbone."""
@@ -161,9 +162,9 @@ class _Worker:
     """The driver's side of a worker.
 
     Args:
-        promises: what it works on, oldest first: Ray's reference -> number of the shard, None: opening the encoder.
-        host: its machine, "" until the encoder is open; before that it gets nothing to read: it may have to wait for
-            room on the cluster.
+        promises: its tasks, oldest first: Ray's reference -> number of the shard, or None while it opens the encoder.
+        host: name of its machine, "" until the encoder is open. It gets nothing to read before that, since it may have
+            to wait for room on the cluster.
     """
 
     actor: Any
@@ -182,7 +183,7 @@ class _Worker:
 
 
 def _room(config: ClipEncoderConfig, wanted: int | None) -> tuple[int, dict[str, float]]:
-    """(workers at once, what each asks of Ray). Raises: MerError when not one fits."""
+    """Return how many workers run at once, and what each asks of Ray. Raises: MerError when not one fits."""
     import ray
 
     have = ray.cluster_resources()
@@ -199,7 +200,7 @@ def _expected(config: ClipEncoderConfig) -> Fingerprint | None:
 
 
 def _absolute(config: ClipEncoderConfig) -> ClipEncoderConfig:
-    """Workers of a cluster start in another folder."""
+    """Make local paths absolute: workers of a cluster start in another folder."""
     local: dict[str, str] = {}
     if not is_signal(config) and Path(config.backbone).expanduser().is_dir():
         local["backbone"] = _absolute_path(config.backbone)
@@ -213,7 +214,7 @@ def _absolute_path(text: str) -> str:
 
 
 def _alone(rows: Sequence[ClipRow], shard: Shard) -> tuple[list[ClipRow], Shard]:
-    """The rows of one shard, and its batches renumbered: all rows with every shard would be most of the traffic."""
+    """Cut out the rows of one shard and renumber its batches: all rows with each shard would be most of the traffic."""
     own = [rows[row] for batch in shard for row in batch]
     numbers = iter(range(len(own)))
     placed = [replace(row, path=row.path.absolute()) if row.path else row for row in own]
@@ -221,7 +222,7 @@ def _alone(rows: Sequence[ClipRow], shard: Shard) -> tuple[list[ClipRow], Shard]
 
 
 def _require_same_files(rows: Sequence[ClipRow], shard: Shard, result: ShardResult, host: str) -> None:
-    """A node without the data must not become masked rows. Raises: MerError."""
+    """Refuse a result without clips that the driver has: they would become masked rows. Raises: MerError."""
     for row in (rows[row] for batch in shard for row in batch):
         if result.faults.get(row.id) == VANISHED and row.path is not None and row.path.exists():
             raise MerError(

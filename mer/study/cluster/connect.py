@@ -14,9 +14,9 @@ _REACH_S = 5.0
 
 
 def start_ray(address: str | None, feature_bytes: int = 0) -> None:
-    """A private Ray on this machine, or the cluster at `address`. Raises: MerError when it cannot be joined.
+    """Start a private Ray on this machine, or join the cluster at `address`. Raises: MerError when that fails.
 
-    Args: feature_bytes: what is put into the object store for as long as Ray runs.
+    Args: feature_bytes: size of all that stays in the object store for as long as Ray runs.
     """
     import ray
 
@@ -34,7 +34,7 @@ def start_ray(address: str | None, feature_bytes: int = 0) -> None:
 
 
 def refuse_silent(address: str | None) -> None:
-    """Ray would try for minutes to reach an address at which nobody listens. Raises: MerError."""
+    """Refuse an address at which nobody listens; Ray would try it for minutes. Raises: MerError."""
     host, separator, port = (address or "").rpartition(":")
     if not separator or not port.isdigit():  # 'auto', or another form that Ray knows
         return

@@ -13,7 +13,7 @@ from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.engine import StudyEngine
 from mer.study.search.slots import Slots
-from mer.study.search.stop_request import StopSignal
+from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
 from trainables import TRAINABLES
 
@@ -44,7 +44,8 @@ def run_trials(
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
     with stop.listening():
-        start_ray(address, plan.shared_bytes())
+        with children_spared():
+            start_ray(address, plan.shared_bytes())
         try:
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths(), plan.tuned)
@@ -79,7 +80,7 @@ def run_trials(
 
 
 def _workers(spec: StudySpec) -> int:
-    """Trials at once: what the user says, else as many as the resources hold. Raises MerError when none fits."""
+    """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits."""
     import ray
 
     have = ray.cluster_resources()

@@ -1,4 +1,4 @@
-"""Three small bridges from Ray Tune to the StudyEngine. Ray decides where a trial runs, the engine everything else.
+"""Four small bridges from Ray Tune to the StudyEngine. Ray decides where a trial runs, the engine everything else.
 
 What Ray 2.60 does, and why these are the right hooks (stack-notes 6):
 - a result without `done` always reaches `scheduler.on_trial_result`, whatever became of the trial: so the trainable
@@ -22,7 +22,7 @@ from trainables.wire import Report
 
 
 class _NoState:
-    """Ray pickles these objects when a Tuner is built and in snapshots; nothing is ever read back from that."""
+    """Pickles as nothing: Ray pickles its hooks when a Tuner is built and in snapshots, and never reads them back."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -77,7 +77,7 @@ class Heartbeat(_NoState, Callback):
 
 
 class StopWhen(_NoState, Stopper):
-    """Ends the loop, without a word to the searcher, as soon as `wanted` says so: its trials stay resumable."""
+    """Ends Ray's loop as soon as `wanted` says so. The searcher is not told, so running trials stay resumable."""
 
     def __init__(self, wanted: Callable[[], bool]) -> None:
         self.wanted = wanted

@@ -11,11 +11,25 @@ from typing import Any
 
 from mer.study.search.engine import StudyEngine
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last by `sbatch --signal`, before the time is up
+_SENT_TO_ALL = (signal.SIGUSR1, signal.SIGHUP)  # `sbatch --signal=USR1@120`; the terminal was closed
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *_SENT_TO_ALL)
+
+
+@contextmanager
+def children_spared() -> Iterator[None]:
+    """Start processes that a signal to the whole job or terminal does not end: Ray's must outlive the orderly stop.
+
+    They inherit the blocked signals. One that this process gets meanwhile is delivered at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SENT_TO_ALL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopSignal:
-    """A signal (Ctrl-C, SIGTERM, SIGUSR1), the time budget, or a hopeless study ends the loop.
+    """A signal (Ctrl-C, SIGTERM, SIGUSR1, SIGHUP), the time budget, or a hopeless study ends the loop.
 
     Trials that run at that moment stay resumable.
 
@@ -44,9 +58,10 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Take the signals, again where a library has put its own handlers over ours."""
+        """Take the signals, again where a library has put its own handlers over ours; `nohup` keeps its SIGHUP."""
         for number in SIGNALS:
-            signal.signal(number, self._ask)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: Any) -> None:
         if self.interrupted:

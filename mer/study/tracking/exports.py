@@ -1,4 +1,4 @@
-"""An export in MLflow: a logged model on its trial's run, so that the page of a metric leads to the files."""
+"""Log an export in MLflow as a model of its trial's run, so that the page of a metric leads to the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TAG_EXPORT = "mer.export"
 
 @dataclass(frozen=True)
 class Registration:
-    """What is logged of one export.
+    """All that is logged of one export.
 
     Args:
         folder: the export.
@@ -33,7 +33,7 @@ class Registration:
 
 
 def store_of(studies: Path, recorded: str) -> TrackingStore:
-    """The store the study was written to: MLFLOW_TRACKING_URI, the server it used, or the database beside it.
+    """Find the store that holds the study: MLFLOW_TRACKING_URI, the server it used, or the database beside it.
 
     Args: recorded: the address in summary.json; a database elsewhere means that the study was copied.
     """
@@ -42,7 +42,7 @@ def store_of(studies: Path, recorded: str) -> TrackingStore:
 
 
 def register(store: TrackingStore, what: Registration) -> str:
-    """Log the export's files as a model of its trial's run; exported to the same folder before, it keeps its id.
+    """Log the export's files as a model of its trial's run. A second export to the same folder keeps the model's id.
 
     Returns: the model's id. Raises: LookupError when MLflow does not know the trial; whatever MLflow raises.
     """

@@ -24,7 +24,7 @@ class TrackingStore:
 
     @property
     def shown(self) -> str:
-        """The address as it may be printed and stored: without user, password and query."""
+        """Return the address as it may be printed and stored: without user, password and query."""
         parts = urlsplit(self.uri)
         if not parts.netloc:
             return self.uri
@@ -32,7 +32,7 @@ class TrackingStore:
 
     @classmethod
     def under(cls, studies: Path, uri: str | None) -> TrackingStore:
-        """The store that `MLFLOW_TRACKING_URI` names, else SQLite in the studies folder."""
+        """Return the store that `MLFLOW_TRACKING_URI` names, else SQLite in the studies folder."""
         if uri:
             return cls(uri, None)
         folder = studies.resolve()

@@ -1,4 +1,4 @@
-"""Every trial in MLflow: parent run = study, child run = trial number, written by one thread.
+"""Write every trial to MLflow from one thread: the parent run is the study, each child run a trial number.
 
 Hooks only queue work. Writes are safe to repeat: runs are found by their trial number, rows keep their first
 timestamp (MLflow drops exact repeats), and a terminal status is written last, so it proves that the rest is in.
@@ -60,7 +60,7 @@ class Tracker:
         generation: tells this search from earlier ones of the same name.
         environment: JSON-able description of code, packages and machine.
         dev: ids and labels of the dev split.
-        after_trial: called in the writer thread when all of an ended trial is written.
+        after_trial: called in the writer thread once an ended trial is written completely.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Tracker:
         self._rows: dict[int, list[Row]] = {}
         self._configs: dict[int, dict[str, Any]] = {}
         self._open: set[int] = set()
-        self._unsure: set[int] = set()  # numbers whose run does not prove that everything is in it
+        self._unsure: set[int] = set()  # trials whose run may be incomplete: they are logged again
         self._parent = ""
 
     # -- called by the driver; each returns at once ---------------------------------------------------------------
