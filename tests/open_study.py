@@ -83,7 +83,7 @@ def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy
 
 
 def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
-    """What trainables.base and the tracker leave of a trial."""
+    """Write a trial's files as its worker and the tracker do."""
     trial = trial_folder(folder, number)
     for name, best in run.member.bests.items():
         card: dict[str, Any] = {"number": number, "epoch": best.row["epoch"], "row": best.row}

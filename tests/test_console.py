@@ -1,4 +1,4 @@
-"""What a command prints, and the exit code it ends with, when something goes wrong."""
+"""Messages and exit codes of commands when something goes wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation refuses to mix."""
+"""Seeds and exports that an evaluation refuses to mix."""
 
 from __future__ import annotations
 

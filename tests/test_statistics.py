@@ -128,7 +128,7 @@ def test_ten_thousand_resamples_of_meld_take_well_under_a_second():
 
 
 def test_intervals_cover():
-    """Of many corpora of like kind, the 95 % interval holds the true accuracy in most: not 60 %, not 100 %."""
+    """Over 200 random corpora, the 95 % interval contains the true accuracy in 180 to 199."""
     rng, held = np.random.default_rng(0), 0
     for _ in range(200):
         ease = rng.uniform(0.4, 0.8, 40).repeat(8)  # mean 0.6

@@ -94,7 +94,7 @@ def test_twice_is_once() -> None:
 
 @pytest.mark.slow
 def test_text_models_and_torchaudio_work_after_import_mer() -> None:
-    """What fails without the guard beside a CPU torch: both lines, the second even for text."""
+    """Both lines fail beside a CPU torch without the guard, the second one even for text models."""
     torchaudio = """
         import torchaudio, torchaudio.transforms
         assert torchaudio.transforms.MelSpectrogram(16000, n_mels=8)(torch.zeros(1, 1600)).shape[1] == 8

@@ -40,7 +40,7 @@ def write_wav(
 
 
 def write_flac(path: Path, seconds: float = 1.0, **settings: Any) -> Path:
-    """As write_wav, FLAC."""
+    """Write a FLAC file; arguments as `write_wav`."""
     return write_wav(path, seconds, format="FLAC", **settings)
 
 

@@ -1,4 +1,4 @@
-"""What check says about clips: how many, how long, which are bad and why."""
+"""`mer.data check` on clips: how many, how long, which are bad and why."""
 
 from __future__ import annotations
 

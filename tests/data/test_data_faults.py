@@ -1,4 +1,4 @@
-"""What a user reads when the data is not right: where, what was found, what is allowed, what to do next."""
+"""Messages for data that is not right: where, what was found, what is allowed, what to do next."""
 
 from __future__ import annotations
 

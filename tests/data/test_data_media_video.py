@@ -107,7 +107,7 @@ def test_a_cut_off_clip_gives_frames_of_its_good_part(clip: Path, tmp_path: Path
 
 
 def test_a_cut_without_encoding_promises_frames_it_does_not_show(clip: Path, tmp_path: Path) -> None:
-    """As by ffmpeg -ss -c copy: the packets since the last key frame stay, an edit list hides those before the cut."""
+    """Cut like `ffmpeg -ss -c copy`: packets since the last key frame stay, an edit list hides those before the cut."""
     import av
 
     with av.open(str(clip)) as source, av.open(str(tmp_path / "a.mp4"), "w") as cut:

@@ -48,7 +48,7 @@ HEAD, CENTER, ANCHOR, FAILED, CUT, BARE, RUNNING = range(7)  # trial numbers
 
 @dataclass
 class Made:
-    """Where everything of a finished small study is."""
+    """A finished small study: its folders, its features and its runs."""
 
     place: Path
     folder: Path

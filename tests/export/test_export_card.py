@@ -133,7 +133,7 @@ def run_card(folder: Path, text: str, where: Path, **changes: str) -> np.ndarray
 
 
 def states_of_mer(folder: Path, text: str) -> tuple[np.ndarray, Sequences]:
-    """What the head of `mer.load(folder)` is given, hidden states (L, D), pooled; and the tokens they come from."""
+    """Return the pooled hidden states (L, D) that the head of `mer.load(folder)` gets, and the tokens behind them."""
     model = mer.load(folder)
     tokens = model.encoders["text"].encode([as_dialogue([(SOMEBODY, text)], name="x")]).features_NLD
     encoder, seen = model._model.tuned["text"], []

@@ -179,7 +179,7 @@ def test_what_is_no_export(export_copy: Path, small_study: Made, tmp_path):
 
 
 def reseal(folder: Path) -> None:
-    """As an export by another version would be: changed, with the right hashes."""
+    """Change an export as another version would write it, with hashes that fit."""
     from mer.files import sha256_file, write_json
 
     hashes = {path.name: sha256_file(path) for path in folder.iterdir() if path.name != "MANIFEST.json"}

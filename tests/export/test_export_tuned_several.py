@@ -156,7 +156,7 @@ def test_a_trial_is_verified(made: Made):
 
 
 def test_tuned_students_of_a_tuned_teacher(made: Made, tmp_path: Path):
-    """Also alone: a student is exported as if it had been trained by itself."""
+    """Students are exported together, and each alone as if it had been trained by itself."""
     study = begin_study(made.space(TAUGHT), tmp_path, made.study.cache)
     run = study.train_next()
     assert set(run.member.bests) == {"", "text", "audio"}

@@ -22,7 +22,7 @@ VIDEO = {f"video-{family}": family for family in (*video_backbones.FAMILIES, "fr
 
 @pytest.fixture(scope="session")
 def clips_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Not to be changed."""
+    """A corpus of clips that all tests share; none may change it."""
     return write_meld(tmp_path_factory.mktemp("clips") / "corpus")
 
 

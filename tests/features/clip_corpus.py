@@ -55,7 +55,7 @@ def write_csv(root: Path, split: str, emotions: Sequence[str]) -> None:
 
 
 def clip(root: Path, modality: str, split: str, row: int) -> Path:
-    """Where the clip of a row lies."""
+    """Return the path of a row's clip."""
     dialogue, number = divmod(row, PER_DIALOGUE)
     folder, suffix = ("audios", "flac") if modality == "audio" else ("videos", "mp4")
     return root / folder / split / f"dia{dialogue}_utt{number}.{suffix}"

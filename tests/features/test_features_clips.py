@@ -58,7 +58,7 @@ def test_rows_ids_and_labels(meld: DataConfig, clip_encoder: Any, tmp_path: Path
 
 
 def literal_audio(folder: Path, path: Path) -> np.ndarray:
-    """As a reader of the transformers manual would do it: (L, D)."""
+    """Encode a clip as the manual of transformers says: (L, D)."""
     import torch
     from transformers import AutoFeatureExtractor, AutoModel
 

@@ -152,7 +152,7 @@ def test_one_value_beyond_float16_widens_all_rows(many: Path, tmp_path: Path, mo
 
 
 def test_a_disk_without_room_for_the_result_is_said_and_the_shards_stay(many: Path, tmp_path: Path) -> None:
-    """Not found out on writing to the map: that would be a bus error."""
+    """The disk is asked for room before the result is mapped: writing to a map on a full disk is a bus error."""
     import resource
 
     extract_many(many, tmp_path, StandIn())

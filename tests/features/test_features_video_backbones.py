@@ -135,7 +135,7 @@ def test_another_number_of_frames_is_read_where_it_can_be(family: str, frames: i
 
 @pytest.mark.parametrize("frames", [2, 8])
 def test_timesformer_attends_along_the_right_tokens(frames: int, opened: Any, saved: Any, tmp_path: Path) -> None:
-    """As a model made for that number of frames would, whose table of times is the stretched one."""
+    """It equals a model built for that number of frames with the stretched table of positions in time."""
     from safetensors.torch import load_file, save_file
 
     made_for = altered(saved("timesformer"), tmp_path / "made_for", num_frames=frames)
@@ -309,7 +309,7 @@ def test_bfloat16_is_close_and_not_the_same(family: str, opened: Any) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_weights_come_from_the_folder(family: str, opened: Any) -> None:
-    """Also where a checkpoint calls them otherwise (VideoMAE, ViViT)."""
+    """VideoMAE and ViViT name them differently in their checkpoints, and are covered too."""
     made = network(family)
     expected = (made.vision_model if family == "clip" else made).state_dict()
     loaded = opened(family).model

@@ -129,7 +129,7 @@ def test_dialogues_do_not_see_each_other(kind: str, setting: str, layers: int):
 @every
 @torch.no_grad()
 def test_alone_as_among_others(kind: str, setting: str, layers: int):
-    """Not bit for bit: matrix products choose another kernel for another batch size."""
+    """Equal up to rounding only: matrix products use another kernel for another batch size."""
     encoder, (x_NW, dialogue_N) = build(kind, setting, layers), rows(LENGTHS)
     whole = encoder(x_NW, dialogue_N)
     for dialogue in dialogue_N.unique():

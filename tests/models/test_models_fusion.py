@@ -1,4 +1,4 @@
-"""What holds for every fusion: rows stay apart (D6), what is absent has no influence, modality dropout."""
+"""Rules for every fusion: rows do not affect each other (D6), absent modalities have no influence, modality dropout."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TestEveryFusion:
                     assert torch.equal(a[row], b[row])
 
     def test_order_of_rows_does_not_matter(self, kind, modalities):
-        """Not bit for bit: where a row lies in a matrix decides which lanes of the kernel compute it."""
+        """Equal up to rounding only: the place of a row in a matrix decides which lanes of the kernel compute it."""
         fusion, (parts, present_BM) = build(kind, modalities), batch(modalities)
         order = torch.randperm(16, generator=torch.Generator().manual_seed(3))
         straight, shuffled = fusion(parts, present_BM), fusion(take(parts, order), present_BM[order])
@@ -73,7 +73,7 @@ class TestEveryFusion:
             torch.testing.assert_close(a[order], b, rtol=1e-5, atol=1e-6)
 
     def test_alone_as_in_a_batch(self, kind, modalities):
-        """Not bit for bit: matrix products choose another kernel for another batch size."""
+        """Equal up to rounding only: matrix products use another kernel for another batch size."""
         fusion, (parts, present_BM) = build(kind, modalities), batch(modalities)
         whole = outputs(fusion(parts, present_BM))
         for row in range(len(present_BM)):

@@ -97,7 +97,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
 
 @pytest.mark.parametrize("number", [SIGNAL, PRETRAINED])
 def test_logits_with_the_mask_are_those_of_training(number: int, heard: Heard) -> None:
-    """Also that the mask of the file came through `as_training_data` into training and export."""
+    """The mask of the feature file must reach training and export through `as_training_data`."""
     run, dev = heard.runs[number], heard.dev(number)
     assert dev.present.tolist() == [row != MISSING for row in range(DEV)]
     assert run.data.dev.present_N is not None and run.data.train.present_N is not None

@@ -161,7 +161,7 @@ def test_an_altered_export(typed, export_copy):
 
 @pytest.mark.slow
 def test_through_the_console_script(exported):
-    """As typed: piped in, cut off by `head`, no ray, optuna or mlflow imported."""
+    """Run the console script in a process of its own: piped in, cut off by `head`, without ray, optuna or mlflow."""
     command = [sys.executable, "-X", "importtime", "-m", "mer", "predict", str(exported.folder), "--json"]
     ended = subprocess.run(command, input="Oh my God!\n", capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr

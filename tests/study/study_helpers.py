@@ -58,7 +58,7 @@ def make_spec(folder: Path, *changes: tuple[str, str], overrides: tuple[str, ...
 
 
 def message(folder: Path, *changes: tuple[str, str], overrides: tuple[str, ...] = ()) -> str:
-    """What a user reads, with the file's path as FILE."""
+    """Load a broken space and return the message, with the file's path as FILE."""
     path = write_space(folder, *changes)
     with pytest.raises(MerError) as caught:
         load_spec(path, overrides)

@@ -1,4 +1,4 @@
-"""What a trial leaves for people, and the dry run."""
+"""A trial's artifacts: tables, pictures, predictions; and the dry run."""
 
 from __future__ import annotations
 

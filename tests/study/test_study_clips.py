@@ -50,7 +50,7 @@ def audio_spec(
 
 
 def refused(folder: Path, *changes: tuple[str, str], text: str = HEARD) -> str:
-    """What a user reads when the space is loaded or its plan checked, with the file's path as FILE."""
+    """Load a space, check its plan, and return the message, with the file's path as FILE."""
     with pytest.raises(MerError) as caught:
         check_plan(audio_spec(folder, *changes, text=text))
     return str(caught.value).replace(str(folder / "space.yaml"), "FILE")

@@ -1,4 +1,4 @@
-"""What `fixed`, `params` and `points` may say, and the message for each fault in them."""
+"""The sections `fixed`, `params` and `points`, and the message for each fault in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may not be searched, and addresses that may not be shown."""
+"""Keys that may not be searched, and addresses that may not be shown."""
 
 from __future__ import annotations
 

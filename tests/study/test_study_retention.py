@@ -1,4 +1,4 @@
-"""What becomes of weights when trials end: stored once, the best kept, the rest gone with nothing else lost."""
+"""Weights of ended trials: each file stored once, the best kept, the others removed and nothing else."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_a_step_has_whole_dialogues_and_an_epoch_always_as_many_steps(size: int,
 
 @pytest.mark.parametrize(("size", "steps"), [(16, 4), (4, 7)])
 def test_the_learning_rate_ends_where_the_schedule_does(size: int, steps: int, monkeypatch: pytest.MonkeyPatch):
-    """Of 7 dialogues a batch of 4 utterances would make 13 steps: a step has one dialogue at least."""
+    """A step has at least one whole dialogue: 7 dialogues make at most 7 steps (by 4 utterances it would be 13)."""
     run, seen = TrainingRun(config("gru", optim__batch_size=size), data(), READS), []
     step = run._step
     monkeypatch.setattr(

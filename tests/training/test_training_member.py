@@ -1,4 +1,4 @@
-"""What a member remembers of a trial, and the checkpoint it writes without the run that trained it."""
+"""A member's record of a trial, and the checkpoint that it writes without the run that trained it."""
 
 from __future__ import annotations
 

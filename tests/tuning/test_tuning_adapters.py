@@ -56,7 +56,7 @@ def test_the_recommended_targets_learn(lab, family):
 
 
 def test_adapters_that_are_never_called_are_refused():
-    """As around layers whose weights are read by name: what they hold never meets a gradient."""
+    """Adapters around layers whose weights are read by name would get no gradient."""
     weights = {f"q_proj.lora_{kind}.default.weight": nn.Parameter(torch.ones(2, 2)) for kind in "AB"}
     with pytest.raises(MerError, match="2 of 2 trained weights get no gradient") as refused:
         refuse_idle(weights, modality="audio")

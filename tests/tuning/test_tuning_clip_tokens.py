@@ -1,4 +1,4 @@
-"""What tuned encoders read of clips: ragged rows, empty where a clip is absent; whole shards outlive a kill."""
+"""Inputs of tuned encoders from clips: rows of any length, empty for absent clips; finished shards outlive a kill."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole_root(tmp_path_factory):
-    """Not to be changed."""
+    """A corpus that all tests share; none may change it."""
     return write_meld(tmp_path_factory.mktemp("clips") / "corpus", ROWS)
 
 
@@ -132,7 +132,7 @@ def test_live_rows_are_the_cached_ones(lab, family, frozen, root, tmp_path):
 
 @pytest.mark.parametrize("family", ["wavlm_layer", "hubert", "whisper", "clip", "videomae"])
 def test_clips_that_share_a_batch_change_nothing(lab, family, whole_root):
-    """As on a GPU; where padding would change the result, clips of equal length alone are read together."""
+    """Batches as on a GPU: where padding would change the result, only clips of equal length share one."""
     config = lab.config(family, freeze_layers=1, **TUNED)
     modality = config.modality
     states = clip_states.ClipStates(config, lab.found(family))

@@ -152,7 +152,7 @@ def test_bfloat16_is_close(lab):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("start", "stop"), [(None, 2), (0, DEPTH)])
 def test_every_weight_of_a_part_learns(lab, family, start, stop):
-    """As with mode full: a weight that the hidden states do not depend on would be refused."""
+    """Every weight gets a gradient, as mode full demands: it refuses weights that no hidden state depends on."""
     raw, _, _ = lab.clips(family)
     whole = lab.part(family, start, [stop])
     for name, weight in list(whole.model.named_parameters()):

@@ -55,7 +55,7 @@ def gradients(run: TuningRun) -> dict[str, torch.Tensor]:
 )
 @pytest.mark.parametrize("loss", ["none", "supcon"])
 def test_saving_memory_changes_no_gradient(lab, settings, loss):
-    """Also of a loss that compares rows of the whole batch."""
+    """The loss may compare rows of the whole batch."""
     common = {"loss": {"contrastive": {"kind": loss}}, "head": {"dropout": 0.0}, **STILL}
     usual, saving = gradients(lab.run(**common)), gradients(lab.run(**common, **settings))
     assert usual.keys() == saving.keys() and len(usual) > 10
@@ -211,7 +211,7 @@ def test_resume_equals_uninterrupted(lab, settings, tmp_path):
 
 
 def short_of_memory(run: TuningRun, monkeypatch, most_rows: int) -> list[int]:
-    """As if more rows at once did not fit; returns the list that notes how many were read."""
+    """Run out of memory above a number of rows at once. Returns the list that notes how many were read."""
     read, usual = [], run.model.tuned["text"]._read
 
     def limited(given, real_BT, spans_B2):

@@ -238,7 +238,7 @@ def test_an_absent_clip_is_an_average_one_and_reaches_no_weight(several):
 @pytest.mark.parametrize(("rate", "moves"), [(0.0, False), (0.5, True)])
 @pytest.mark.parametrize("modality", ["audio", "video"])
 def test_tuned_dropout_is_every_dropout_of_the_tuned_layers(several, modality, rate, moves):
-    """Also of those that keep their rate as a number."""
+    """Encoders that keep their rate as a number are covered too."""
     settings = {f"encoders__{modality}__mode": "full", f"encoders__{modality}__tuned_dropout": rate}
     run = made(several, modality, **settings)
     encoder = run.model.tuned[modality].train()

@@ -1,4 +1,4 @@
-"""What tuned encoders read: cached once for all trials that start from the same layer."""
+"""Inputs of tuned encoders: cached once for all trials that start from the same layer."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Lab:
-    """Where tiny backbones, data and features are."""
+    """Tiny backbones, data, and the folder of features."""
 
     backbone: Callable[..., Path]
     data: DataConfig
@@ -79,7 +79,7 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch, owner: type, method: str,
 
 
 def read_only(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As Ray hands them out."""
+    """Make arrays read-only, as Ray hands them out."""
     for array in arrays.values():
         array.setflags(write=False)
     return arrays
