@@ -127,7 +127,7 @@ def commands(study: Study) -> Part:
 
 
 def _near(folder: Path) -> str:
-    """Relative to here when it lies below."""
+    """Return the path relative to the working directory where it lies below it, else the path as it is."""
     try:
         return str(folder.resolve().relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The report's pictures: from a study to SVG."""
+"""Draw the report's pictures: from a study to SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KIND = {"finished": "done", "stopped early": "cut", "interrupted": "open", "fai
 
 
 def history(study: Study, noise: Noise | None) -> str:
-    """Value of every trial by number, best so far of the finished ones, dev noise below the best."""
+    """Draw each trial's value over its number, the best so far among finished trials, and dev noise."""
     scored = [(trial, value) for trial in study.trials if (value := study.value(trial)) is not None]
     plot = Plot(
         Axis(-0.5, max(trial.number for trial in study.trials) + 0.5, label="trial", whole=True),
@@ -34,7 +34,7 @@ def history(study: Study, noise: Noise | None) -> str:
     if so_far:
         so_far.append((study.trials[-1].number, so_far[-1][1]))
     plot.line(so_far, "s1", steps=True)
-    for trial, value in sorted(scored, key=lambda pair: pair[0] is study.best):  # the best on top of the others
+    for trial, value in sorted(scored, key=lambda pair: pair[0] is study.best):  # the best trial is drawn last, on top
         _mark(plot, study, trial, trial.number, value)
     for trial in study.trials:
         if trial.state == "failed" and study.value(trial) is None:
@@ -43,7 +43,10 @@ def history(study: Study, noise: Noise | None) -> str:
 
 
 def curves(study: Study, trials: list[Trial]) -> tuple[str, str]:
-    """Learning curves of a few trials: the objective and the dev loss; and the legend as HTML. Empty without rows."""
+    """Draw the objective and the dev loss of a few trials over epochs. Returns the pictures, and their legend as HTML.
+
+    Empty when no trial has rows.
+    """
     found = [(trial, rows) for trial in trials[:SERIES] if (rows := study.history(trial))]
     if not found:
         return "", ""
@@ -82,7 +85,7 @@ def importances(shares: dict[str, float], names: dict[str, str]) -> str:
 
 
 def by_parameter(study: Study, names: dict[str, str]) -> str:
-    """A small scatter per parameter: its value against the trial's."""
+    """Draw one small scatter per parameter: the trial's score over the parameter's value."""
     pictures = []
     for key, searched in study.ranges.items():
         drawn = [(t, v) for t in study.trials if key in t.params and (v := study.value(t)) is not None]
@@ -92,14 +95,16 @@ def by_parameter(study: Study, names: dict[str, str]) -> str:
         for trial, value in sorted(drawn, key=lambda pair: pair[0] is study.best):
             place = _place(searched, trial.params[key])
             if searched.kind == "choice":
-                place += ((trial.number * 7) % 11 - 5) * 0.035  # side by side, not on top of one another
+                place += (
+                    (trial.number * 7) % 11 - 5
+                ) * 0.035  # shifts equal values sideways, so that their marks do not cover each other
             _mark(plot, study, trial, place, value, extra=f", {names[key]} {plain(trial.params[key])}")
         pictures.append(plot.svg())
     return "".join(pictures)
 
 
 def front(study: Study, on_front: set[int]) -> str:
-    """Two objectives against each other; filled green: no other trial beats it on both."""
+    """Draw two objectives against each other; trials that no other beats on both are filled green."""
     (mx, _), (my, _) = study.objectives[:2]
     x = span([t.best[mx] for t in study.finished], label=f"{words(mx)} on dev", percent=is_fraction(mx))
     y = span([t.best[my] for t in study.finished], label=f"{words(my)} on dev", percent=is_fraction(my))

@@ -1,4 +1,4 @@
-"""What a study says when asked plainly: noise of dev, who is told apart, importance, ranges that were too narrow."""
+"""Compute what a study shows: noise of dev, trials within it, importances, ranges that were too narrow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EDGE = 0.05  # of the range, on its own scale
 
 @dataclass(frozen=True)
 class Noise:
-    """Binomial standard error of accuracy on dev: the size of what chance alone does to a score."""
+    """Binomial standard error of accuracy on dev: how far chance alone moves a score."""
 
     utterances: int
     error: float
@@ -29,7 +29,10 @@ class Noise:
 
 
 def dev_noise(study: Study) -> Noise | None:
-    """From the best trial's accuracy and the number of dev utterances; None when no predictions were kept."""
+    """Compute the noise from the best trial's accuracy and the number of dev utterances.
+
+    Returns: None when no predictions were kept.
+    """
     if study.best is None or not is_fraction(study.metric):
         return None
     predictions = study.predictions(study.best)
@@ -41,13 +44,13 @@ def dev_noise(study: Study) -> Noise | None:
 
 
 def indistinct(study: Study, noise: Noise) -> int:
-    """Finished trials within one standard error of the best, the best among them."""
+    """List the finished trials within one standard error of the best, including the best."""
     top = study.value(study.finished[0]) or 0.0
     return sum(abs((study.value(trial) or 0.0) - top) <= noise.error for trial in study.finished)
 
 
 def pareto_front(study: Study) -> list[Trial]:
-    """Finished trials that no other beats on every objective, in the order of their numbers."""
+    """List the finished trials that no other beats on every objective, by number."""
     signs = [1 if mode == "max" else -1 for _, mode in study.objectives]
     points = {
         t.number: [s * t.best[m] for s, (m, _) in zip(signs, study.objectives, strict=True)] for t in study.finished
@@ -61,7 +64,7 @@ def pareto_front(study: Study) -> list[Trial]:
 
 
 def importance(study: Study) -> dict[str, float] | str:
-    """Share of each parameter in reaching the top quarter (PED-ANOVA), or why it cannot be told."""
+    """Compute the share of each parameter in reaching the top quarter (PED-ANOVA), or say why that is not possible."""
     n = len(study.finished)
     if n < ENOUGH_FOR_IMPORTANCE:
         why = f"{n} finished trial{'s' if n != 1 else ''}: too few to tell which parameter matters"
@@ -83,7 +86,7 @@ def importance(study: Study) -> dict[str, float] | str:
 
 
 def edge(study: Study, name: str) -> tuple[str, str]:
-    """Where in its range the best trial's value lies, and a plain sentence about it."""
+    """Locate the best trial's value in its range and say in a sentence whether the range was too narrow."""
     searched, best = study.ranges[name], study.best
     if best is None:
         return "", "No trial has finished."
@@ -102,7 +105,10 @@ def edge(study: Study, name: str) -> tuple[str, str]:
 
 
 def position(searched: Range, value: object) -> float | None:
-    """0 at the lower end, 1 at the upper, on the parameter's own scale; None for choices without an order."""
+    """Return the place of a value in its range: 0 at the low end, 1 at the high end.
+
+    Logarithmic ranges are measured on their own scale. None for choices without an order.
+    """
     if searched.kind == "choice":
         if not _ordered(searched):
             return None

@@ -1,4 +1,4 @@
-"""What MLflow holds of a study: whether it is running, how long it took, curves of trials that have not ended."""
+"""Read a study's MLflow records: whether it runs, how long it took, curves of trials that have not ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT
 
 @dataclass(frozen=True)
 class MlflowRecord:
-    """`note` says in words what was found, or why nothing was."""
+    """A study's record in MLflow. `note` says in words what was found, or why nothing was."""
 
     note: str
     status: str = ""
@@ -23,7 +23,7 @@ class MlflowRecord:
     client: Any = None
 
     def history(self, number: int, metrics: list[str]) -> list[dict[str, float]]:
-        """A row per epoch of the metrics asked for; empty when MLflow has none."""
+        """Read one row per epoch with the metrics asked for; empty when MLflow has none."""
         if self.client is None or number not in self.runs:
             return []
         rows: dict[int, dict[str, float]] = {}
@@ -34,7 +34,7 @@ class MlflowRecord:
 
 
 def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any]) -> MlflowRecord:
-    """The study's record in the store it was written to, else in the one beside it. Never raises."""
+    """Read the study's record from the store it was written to, else from the one beside its folder. Never raises."""
     from mer.study.tracking.store import TrackingStore
 
     beside = TrackingStore.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri

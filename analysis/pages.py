@@ -1,4 +1,4 @@
-"""The page around the report: one file, its style inside, readable on light and on dark, no script, no request."""
+"""Build the page around the report: one HTML file with its style inside, for light and dark, without scripts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Section:
 
 
 def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
-    """The whole document. `title` and `lead` are plain text, sections hold HTML."""
+    """Assemble the whole document. `title` and `lead` are plain text, sections hold HTML."""
     links = "".join(f'<a href="#{section.anchor}">{escape(section.title)}</a>' for section in sections[1:])
     body = "".join(
         f'<section id="{section.anchor}">'
@@ -79,7 +79,7 @@ def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
 
 
 def say(text: str, kind: str = "") -> str:
-    """A sentence that must not be overlooked."""
+    """Mark up a sentence as a warning box."""
     return f'<div class="say {kind}">{escape(text)}</div>'
 
 
@@ -99,7 +99,7 @@ def tiles(items: Sequence[tuple[str, str]]) -> str:
 
 
 def endings_key() -> str:
-    """What the marks of the trial plots mean."""
+    """Build the legend of the marks in plots of trials."""
     circle = '<svg width="12" height="12"><circle class="{}" cx="6" cy="6" r="4.5"/></svg>'
     cross = '<svg width="12" height="12"><path class="failed" d="M2 2l8 8m0 -8l-8 8"/></svg>'
     words = [("best", "best finished"), ("done", "finished"), ("cut", "stopped early"), ("open", "interrupted")]

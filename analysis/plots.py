@@ -47,10 +47,10 @@ class Axis:
 
 
 def span(values: Sequence[float], *, label: str, percent: bool, keep: float = 0.0) -> Axis:
-    """An axis around values; outliers far below (or above) the bulk do not squeeze the rest.
+    """Make an axis around values. Outliers far from the bulk are left outside, so that the rest keeps its room.
 
     Args:
-        keep: when not 0, the good side, +1 large or -1 small values: it is never cut.
+        keep: +1 when large values are good and never left outside, -1 for small ones, 0 for neither.
     """
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
@@ -80,7 +80,7 @@ class Plot:
         return self.height - BOTTOM - self.y.at(value) * (self.height - TOP - BOTTOM)
 
     def point(self, x: float, y: float, kind: str, hint: str, radius: float = 4.0) -> None:
-        """`kind` is a CSS class: done, cut, open, failed, best."""
+        """Add a mark. `kind` is a CSS class: done, cut, open, failed, best."""
         px, hover = self._x(x), f"<title>{escape(hint)}</title>"
         rim = min(max(self.y.at(y), 0.0), 1.0) if y == y else 0.0
         py = self.height - BOTTOM - rim * (self.height - TOP - BOTTOM)
@@ -104,7 +104,7 @@ class Plot:
         self._marks.append(f'<path class="line {css}" d="{path}"/>')
 
     def band(self, low: float, high: float) -> None:
-        """A shaded stripe between two y values."""
+        """Add a shaded stripe between two y values."""
         top, bottom = (self._y(min(max(value, self.y.low), self.y.high)) for value in (high, low))
         wide = self.width - LEFT - RIGHT
         self._marks.append(f'<rect class="band" x="{LEFT}" y="{top:.1f}" width="{wide}" height="{bottom - top:.1f}"/>')
@@ -145,7 +145,7 @@ def frame(width: int, height: int, title: str, body: str) -> str:
 
 
 def bars(rows: Sequence[tuple[str, float, str]], title: str, *, width: int = 520, most: float = 1.0) -> str:
-    """Horizontal bars: label, length in [0, most], text at its end."""
+    """Draw horizontal bars, each with a label, a length in [0, most], and text at its end."""
     left, row = 10 + 6.6 * max(len(label) for label, _, _ in rows), 24
     room = width - left - 90
     parts = [f'<text class="title" x="0" y="16">{escape(title)}</text>']
@@ -160,7 +160,7 @@ def bars(rows: Sequence[tuple[str, float, str]], title: str, *, width: int = 520
 
 
 def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], title: str) -> str:
-    """A confusion matrix: counts, and the share of the true class as depth of colour and in percent."""
+    """Draw a confusion matrix: counts, and each one's share of its true class in percent and as depth of colour."""
     cell, left, top, size = 62, 96, 52, len(names)
     parts = [f'<text class="title" x="0" y="16">{escape(title)}</text>']
     parts.append(f'<text class="small" x="{left + size * cell / 2}" y="32" text-anchor="middle">predicted</text>')

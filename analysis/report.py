@@ -36,7 +36,7 @@ def report(
 
 
 def write_report(study: Study, target: Path) -> Path:
-    """The page at `target` and the folder of its tables, which is returned."""
+    """Write the page to `target` and its tables to a folder beside it. Returns that folder."""
     from analysis import details, sections
     from analysis.findings import dev_noise
     from analysis.pages import page

@@ -1,4 +1,4 @@
-"""The report's sections: from a study to HTML and tables. Each says in words what it cannot show."""
+"""Build the report's sections: from a study to HTML and tables. Each says in words what it cannot show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _formats(metrics: list[str]) -> dict[str, Callable[..., str]]:
 
 
 def _shown_metrics(study: Study) -> list[str]:
-    """The objectives, then the usual three."""
+    """List the metrics to show: the objectives, then the usual three."""
     usual = ["dev_weighted_f1", "dev_macro_f1", "dev_accuracy"]
     return list(dict.fromkeys([*(metric for metric, _ in study.objectives), *usual]))
 
@@ -139,7 +139,7 @@ def best(study: Study, noise: Noise | None) -> Part:
 
 
 def _metric_rows(table: Table) -> str:
-    """The comparison, whose unit depends on the row."""
+    """Build the rows of the comparison; the unit of a row depends on its metric."""
     shown = []
     for metric, *values, difference in table.rows:
         name = words(metric) + (" (less is better)" if metric in _LESS else "")

@@ -37,7 +37,7 @@ def seeds(
 
 
 def load_results(path: Path) -> Results:
-    """One evaluation. Raises MerError when the file is none, or its summary is not that of its rows."""
+    """Read one evaluation. Raises: MerError when the file holds none, or its summary does not follow from its rows."""
     again = "run python -m mer.evaluate again: seeds that are done are not redone"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def load_results(path: Path) -> Results:
 
 
 def seed_report(results: list[Results]) -> str:
-    """Markdown: a heading per dataset and task, under it rows, summary, per-class F1 and comparisons."""
+    """Write Markdown: one heading per dataset and task; below it rows, summary, per-class F1 and comparisons."""
     parts = []
     for dataset, task in dict.fromkeys((found["dataset"], found["task"]) for found in results):
         group = [found for found in results if (found["dataset"], found["task"]) == (dataset, task)]
@@ -89,7 +89,7 @@ def seed_table(group: list[Results]) -> Table:
 
 
 def summary_table(group: list[Results]) -> Table:
-    """A row per method and metric."""
+    """Build the table with one row per method and metric."""
     rows, units = [], list(dict.fromkeys(_units(found) for found in group))
     for found in group:
         of_units = f" ({_units(found)})" if len(units) > 1 else ""
@@ -108,7 +108,7 @@ def summary_table(group: list[Results]) -> Table:
 
 
 def class_table(group: list[Results]) -> Table:
-    """Mean F1 by class, a row per method."""
+    """Build the table of mean F1 per class, one row per method."""
     classes = list(
         dict.fromkeys(k for f in group for row in f["seeds"] for k in row["test"] if k.startswith("test_f1_"))
     )
@@ -130,7 +130,7 @@ def _interval(metric: str, ends: list[float] | None) -> str:
 
 
 def _comparisons(found: Results) -> list[str]:
-    """The sentences of an evaluation against others."""
+    """List the sentences that compare an evaluation with others."""
     said = found.get("comparisons") or []
     return [str(item.get("verdict", "")) if isinstance(item, dict) else str(item) for item in said if item]
 

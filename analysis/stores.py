@@ -1,4 +1,4 @@
-"""A study as its stores tell it: Optuna's journal, the study folder's files, MLflow. Read only.
+"""Read a study from its stores: Optuna's journal, the study folder's files, MLflow. Writes to none of them.
 
 The journal is copied before it is opened, because Optuna opens the file it reads for writing.
 """
@@ -41,7 +41,7 @@ from mer.study.search.stored_trial import STATES, params_of
 
 
 class Aim(NamedTuple):
-    """A metric and its better direction, max or min."""
+    """One objective: a metric, and whether larger (max) or smaller (min) is better."""
 
     metric: str
     mode: str
@@ -49,7 +49,7 @@ class Aim(NamedTuple):
 
 @dataclass(frozen=True)
 class Range:
-    """What a parameter was allowed to be, from the search's identity in the journal."""
+    """Values that a parameter could take, as the journal records the search space."""
 
     kind: str
     low: float = 0.0
@@ -111,7 +111,7 @@ class Study:
 
     @cached_property
     def objectives(self) -> list[Aim]:
-        """The first one ranks."""
+        """The objectives of the search; trials are ranked by the first."""
         return [Aim(objective["metric"], objective["mode"]) for objective in self.identity["objective"]]
 
     @cached_property
@@ -123,7 +123,7 @@ class Study:
         return Counter(trial.state for trial in self.trials)
 
     def value(self, trial: Trial) -> float | None:
-        """The first objective at the trial's best epoch; a trial that has not ended tells its best so far."""
+        """Return the first objective at the trial's best epoch, or at its best so far while it has not ended."""
         if self.metric in trial.best:
             return float(trial.best[self.metric])
         reported = [value for value in trial.frozen.intermediate_values.values() if value == value]
@@ -134,7 +134,7 @@ class Study:
         return self.objectives[0].mode == "max"
 
     def by_value(self, trials: list[Trial]) -> list[Trial]:
-        """Best first; trials without a value last."""
+        """Sort trials by value, best first; those without a value come last."""
         values = {trial.number: self.value(trial) for trial in trials}
         scored = [trial for trial in trials if values[trial.number] is not None]
         rest = [trial for trial in trials if values[trial.number] is None]
@@ -143,7 +143,7 @@ class Study:
 
     @cached_property
     def finished(self) -> list[Trial]:
-        """Best first. A trial that was stopped early is no candidate."""
+        """The finished trials, best first. Trials that were stopped early are left out."""
         return rank(self.trials, self.objectives[0])
 
     @property
@@ -157,19 +157,19 @@ class Study:
         return artifacts_folder(self.folder, trial.number)
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration of the best trial, else of any; empty when none was kept."""
+        """Return the resolved configuration of the best trial, else of any trial; empty when none was kept."""
         for trial in [*self.finished[:1], *self.trials]:
             if found := read_json(self.artifacts(trial) / CONFIG):
                 return found
         return {}
 
     def environment(self) -> dict[str, Any]:
-        """Code, packages and command: from the summary, else from any trial."""
+        """Return the code, packages and command of the study, from its summary, else from any trial."""
         candidates = [self.artifacts(trial) / ENVIRONMENT for trial in [*self.finished[:1], *self.trials]]
         return self.summary.get("environment") or next((found for path in candidates if (found := read_json(path))), {})
 
     def history(self, trial: Trial) -> list[dict[str, float]]:
-        """A row of metrics per epoch, from the artifacts, else from MLflow (a trial that has not ended)."""
+        """Read a row of metrics per epoch from a trial's artifacts, or from MLflow while the trial has not ended."""
         path = self.artifacts(trial) / HISTORY
         if path.exists():
             with path.open(newline="", encoding="utf-8") as stream:
@@ -177,7 +177,7 @@ class Study:
         return self.mlflow.history(trial.number, [self.metric, "dev_loss", "train_loss"])
 
     def predictions(self, trial: Trial) -> Predictions | None:
-        """Dev predictions at the best epoch, None when they were not kept."""
+        """Read the dev predictions at the best epoch; None when they were not kept."""
         path = self.artifacts(trial) / DEV_PREDICTIONS
         if not path.exists():
             return None
@@ -204,12 +204,12 @@ class Predictions:
     pairs: list[tuple[str, str]]  # true, predicted
 
     def confusion(self) -> list[list[int]]:
-        """Counts; rows are true classes."""
+        """Count predictions by class, (C, C); rows are true classes."""
         counts = Counter(self.pairs)
         return [[counts[true, predicted] for predicted in self.class_names] for true in self.class_names]
 
     def per_class(self) -> list[ClassScore]:
-        """0/0 is 0, as everywhere (methods 8.1)."""
+        """Compute precision, recall and F1 per class. 0/0 counts as 0, as everywhere (methods 8.1)."""
         counts, scores = self.confusion(), []
         for index, name in enumerate(self.class_names):
             right, support, predicted = counts[index][index], sum(counts[index]), sum(row[index] for row in counts)
@@ -221,7 +221,7 @@ class Predictions:
 
 
 def find_study(named: str, studies: Path) -> Path:
-    """The folder of a study given by path or by name. Raises MerError when there is none, or it has no journal."""
+    """Find a study's folder by path or by name. Raises: MerError when there is none, or it has no journal."""
     folder = Path(named) if Path(named).is_dir() else studies / named
     if not folder.is_dir():
         known = studies_in(studies)
@@ -242,7 +242,7 @@ def find_study(named: str, studies: Path) -> Path:
 
 
 def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
-    """Everything of a study but its tensors. Raises MerError when the journal is empty or broken."""
+    """Read everything of a study but its tensors. Raises: MerError when the journal is empty or broken."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="mer-report-") as temporary:
         copy = Path(shutil.copy(folder / JOURNAL, temporary))
@@ -251,7 +251,7 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
             loaded = storage.get_all_studies()
             study_id = storage.get_study_id_from_name(loaded[0].study_name) if loaded else None
             frozen = storage.get_all_trials(study_id) if study_id is not None else []
-        except Exception as fault:  # whatever Optuna makes of a damaged file
+        except Exception as fault:  # Optuna raises many kinds of error for a damaged file
             raise MerError(
                 folder / JOURNAL, f"Optuna cannot read it ({type(fault).__name__}: {fault})", then="restore it"
             ) from None
@@ -289,7 +289,7 @@ def _trial(frozen: FrozenTrial) -> Trial:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that may be missing or half there (a study being copied): then empty."""
+    """Read a JSON file; one that is missing or cut off, as in a study that is being copied, gives an empty dict."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -298,7 +298,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """A parameter's value as people write it."""
+    """Write a parameter's value as people do."""
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, list | tuple):

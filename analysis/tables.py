@@ -1,4 +1,4 @@
-"""A table once, in four dresses: HTML on the page; CSV with full precision, Markdown as read, beside it."""
+"""Write one table as HTML for the page, as CSV with full precision, and as Markdown with the shown precision."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Table:
 
 
 def _breakable(heading: str) -> str:
-    """A heading that may wrap at its underscores."""
+    """Let a heading wrap at its underscores."""
     return escape(heading).replace("_", "_<wbr>")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write a file so that it is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
@@ -88,19 +88,19 @@ def is_fraction(metric: str) -> bool:
 
 
 def show(metric: str, value: float | None) -> str:
-    """Fractions in percent, the loss in nats."""
+    """Write a metric as people read it: fractions in percent, the loss in nats."""
     if value is None or value != value:
         return "-"
     return f"{100 * value:.2f}" if is_fraction(metric) else f"{value:.4f}"
 
 
 def gap(metric: str, value: float | None) -> str:
-    """A difference with its sign."""
+    """Write a difference with its sign."""
     return ("+" if value is not None and value >= 0 else "") + show(metric, value)
 
 
 def words(metric: str) -> str:
-    """`dev_weighted_f1` as a person says it."""
+    """Write a metric's key in words: `dev_weighted_f1` becomes dev weighted-F1."""
     name = metric.removeprefix("dev_").removeprefix("test_")
     known = {"weighted_f1": "weighted-F1", "macro_f1": "macro-F1", "ece": "ECE"}
     return known.get(name, name.replace("f1_", "F1 ").replace("_", " "))

@@ -1,4 +1,4 @@
-"""One merged distillation against TelME's sequence of runs, on the same data, heads, batches and losses.
+"""Time one merged distillation against TelME's sequence of runs, with the same data, heads, batches and losses.
 
     python -m benchmarks.distillation TEACHER --root datasets/sample [--epochs 10] [--pairs 3]
 
@@ -8,7 +8,7 @@ TEACHER is an export that reads text. Students are heads on melstats and framest
     sequence, teacher cached          the same runs reading the teacher's cached outputs
     merged                            one run: all students and the fusion, cached outputs
 All train for the same number of epochs with the loop of `mer.training`; features of the students are cached in all
-three. What caching the teacher costs, once, is timed by itself. One thread.
+three. The cost of caching the teacher once is timed separately. All of it runs on one thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STUDENTS = ("audio", "video")
 
 
 class LiveTeacher(DistillationRun):
-    """Asks the teacher's encoder and head for every batch, as TelME does."""
+    """Runs the teacher's encoder and head for every batch, as TelME does."""
 
     predictor: Predictor
     dialogues: list[Dialogue]  # one per training row: the teacher reads single utterances
@@ -108,7 +108,7 @@ def main() -> None:
         return as_training_data(part, own["train"], own["dev"])
 
     def student(modality: str, *, live: bool) -> float:
-        """Trains one student; returns the seconds spent in the teacher."""
+        """Train one student. Returns the seconds spent in the teacher."""
         part = student_config(config, modality)
         run = LiveTeacher(part, *data_of(part)) if live else build_run(part, *data_of(part))
         if isinstance(run, LiveTeacher):

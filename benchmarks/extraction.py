@@ -1,4 +1,4 @@
-"""Throughput of feature extraction: `mer.features.from_clips.extraction` against a loop over the clips.
+"""Measure clips per second of `mer.features.from_clips.extraction` against a loop over the clips.
 
     python -m benchmarks.extraction [--clips 120] [--pairs 5] [--only melstats,wav2vec2]
 
@@ -45,12 +45,12 @@ SMALL: dict[str, Any] = {
 
 
 def seconds_of(count: int) -> np.ndarray:
-    """Lengths between 1 and 6 s, the same for both kinds of clip."""
+    """Draw lengths between 1 and 6 s, the same for sound and video."""
     return np.random.default_rng(0).uniform(1, 6, count)
 
 
 def write_flac(path: Path, seconds: float, seed: int) -> None:
-    """Harmonics of a wandering pitch and some noise: FLAC has work to do."""
+    """Write harmonics of a changing pitch with noise, which FLAC cannot compress trivially."""
     import soundfile
 
     rng = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def write_flac(path: Path, seconds: float, seed: int) -> None:
 
 
 def write_mp4(path: Path, seconds: float, seed: int) -> None:
-    """A pattern that moves, and a tone."""
+    """Write a moving pattern with a tone as its sound track."""
     import av
 
     rng = np.random.default_rng(seed)
@@ -180,7 +180,7 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def compare(name: str, clips: list[Path], pairs: int, folder: Path, loop_threads: int) -> str:
-    """One line of the table."""
+    """Measure one encoder and print its line of the table."""
     config, encoder = open_encoder(name, folder)
     rows = [ClipRow(path.name, path, "") for path in clips]
     ours(rows, config, encoder)  # whatever is done once is done here

@@ -1,13 +1,13 @@
-"""Memory that an extraction takes, and which part of it grows with the number of clips.
+"""Measure the memory of an extraction, and which part of it grows with the number of clips.
 
     python -m benchmarks.extraction_memory [--clips 2000,20000]
 
 A corpus in MELD's shape whose N clips are N hard links to 50 distinct FLAC files of 0.5 to 1 s: every path is hashed,
-probed, opened and decoded by itself; only the disk holds little. Two encoders go through `ensure_features`: melstats
-as it is, and a stand-in that decodes every clip but skips the arithmetic, with the output of wav2vec2-base (13 hidden
-states of 768 numbers, float16). Each case is a fresh process. "before" is its memory when everything is imported,
-"peak" the highest resident memory (by the kernel) from there to the end, "anonymous" that without mapped files
-(sampled every 50 ms). Linux only.
+probed, opened and decoded separately, and the disk holds 50 files. Two encoders go through `ensure_features`: melstats,
+and a stand-in that decodes every clip but skips the arithmetic, with the output of wav2vec2-base (13 hidden states of
+768 numbers, float16). Each case is a fresh process. "before" is its memory when everything is imported, "peak" the
+highest resident memory (by the kernel) from there to the end, "anonymous" that without mapped files (sampled every
+50 ms). Linux only.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_corpus(root: Path, clips: int) -> None:
 
 
 class StandIn:
-    """wav2vec2-base without its arithmetic: every clip is decoded, every row has the full size."""
+    """Stand-in for wav2vec2-base: decodes every clip and returns rows of full size, without running a model."""
 
     layers, width, batch_length = 13, 768, 16 * 5 * 16000
 
@@ -74,7 +74,7 @@ class StandIn:
 
 
 def extract(root: Path, cache: Path, encoder: str, answer: Connection) -> None:
-    """In its own process: says when it begins, then what came of it."""
+    """Run in its own process: print when the extraction begins, then its result."""
     import torch  # noqa: F401 - an import is no memory of the extraction
     import transformers  # noqa: F401
 
@@ -101,7 +101,7 @@ def extract(root: Path, cache: Path, encoder: str, answer: Connection) -> None:
 
 
 def resident(process: int | str) -> dict[str, int]:
-    """VmHWM (peak), VmRSS, RssAnon of a process, bytes, from the kernel."""
+    """Read VmHWM (peak), VmRSS and RssAnon of a process from the kernel, in bytes."""
     lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return {words[0][:-1]: int(words[1]) * 1024 for words in lines if words and words[0] in NAMES}
 
@@ -110,7 +110,7 @@ NAMES = ("VmHWM:", "VmRSS:", "RssAnon:")
 
 
 def case(root: Path, folder: Path, encoder: str, clips: int) -> str:
-    """One line of the table."""
+    """Measure one case and print its line of the table."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=extract, args=(root, folder / f"cache-{encoder}-{clips}", encoder, theirs)

@@ -1,4 +1,4 @@
-"""Command to first result, against a bare Ray Tune trial of the same kind of process.
+"""Time from the tune command to its first result, against a bare Ray Tune trial in the same kind of process.
 
     python -m benchmarks.first_result search_spaces/quickstart.yaml [--set ...]
 
@@ -31,7 +31,7 @@ tune.Tuner(train, run_config=tune.RunConfig(callbacks=[Say()], verbose=0, storag
 
 
 def seconds_until(command: list[str], mark: str, environment: dict[str, str]) -> float:
-    """Wall time from starting `command` until it prints a line with `mark`."""
+    """Return the wall time from starting `command` until it prints a line with `mark`."""
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Tuning a text encoder as a user of transformers does: AutoModelForSequenceClassification, peft, Trainer."""
+"""Tune a text encoder as a user of transformers does: AutoModelForSequenceClassification, peft, Trainer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mer.models.adapters import target_modules
 
 
 def classifier_of(config: TrialConfig, classes: int) -> Any:
-    """The whole RoBERTa with its usual head; of the encoder, what our run of this configuration trains is trained."""
+    """Build the whole RoBERTa with its usual head; of its encoder it trains the same layers as our run does."""
     import peft
     import transformers as hf
 
@@ -47,7 +47,7 @@ def train(
     on_begin: Callable[[], None],
     on_step: Callable[[], None],
 ) -> None:
-    """One pass over the rows, in their order."""
+    """Train one pass over the rows, in their order."""
     import transformers as hf
 
     class InOrder(hf.Trainer):

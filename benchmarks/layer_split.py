@@ -72,7 +72,7 @@ def build(given: argparse.Namespace, frozen: int, cached: bool) -> TuningRun:
 
 
 def step(run: TuningRun, number: int) -> tuple[float, float]:
-    """Loss and seconds of one step; its rows and its dropout follow from its number."""
+    """Return loss and seconds of one step. The step's number decides its rows and its dropout."""
     rows = np.random.default_rng(number).integers(0, len(run.data.train), run.config.optim.batch_size)
     torch.manual_seed(number)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The usual baseline: logistic regression and an SVM on the same cached features, and a study's seeds against it.
+"""Compare a study's seeds with logistic regression and an SVM on the same cached features.
 
     python -m benchmarks.logistic_regression features/ravdess/audio/melstats [--against studies/eval-ravdess-...]
 
@@ -31,7 +31,7 @@ def newest(folder: Path, split: str) -> Path:
 
 
 def seed_logits(study: Path, ids: tuple[str, ...]) -> list[np.ndarray]:
-    """Dev class scores (N, C) of every seed, in the order of `ids`."""
+    """Read the dev class scores (N, C) of every seed, in the order of `ids`."""
     found = []
     for path in sorted(study.glob("trials/*/artifacts/dev_predictions.csv")):
         with path.open(newline="", encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""How a fused model fares as one of its modalities goes missing: dev weighted-F1 over the share of rows without it.
+"""Measure dev weighted-F1 of a fused model over the share of rows that lack one of its modalities.
 
     python -m benchmarks.missing_modality exports/fusion --absent audio [--out curve.svg]
 
@@ -33,7 +33,7 @@ Curve = list[list[float]]  # dev weighted-F1 of every seed, by rate
 
 
 def read_trial_config(place: Path, changes: dict[str, object]) -> TrialConfig:
-    """The TrialConfig in an export's folder or a trial's, with dotted keys changed."""
+    """Read the TrialConfig from an export's or a trial's folder and change dotted keys of it."""
     found = [path for path in (place, place / "config.json", place / "artifacts/config.json") if path.is_file()]
     if not found:
         raise SystemExit(
@@ -43,7 +43,7 @@ def read_trial_config(place: Path, changes: dict[str, object]) -> TrialConfig:
 
 
 def without(split: FusedSplit, modality: str, percent: float, seed: tuple[int, ...]) -> FusedSplit:
-    """The split with `modality` absent in so many percent of its rows."""
+    """Return the split with `modality` absent in the given percentage of its rows."""
     part = split.parts[modality]
     kept_N = np.random.default_rng(seed).permutation(len(part)) >= percent / 100 * len(part)
     present_N = kept_N if part.present_N is None else part.present_N & kept_N
@@ -51,7 +51,7 @@ def without(split: FusedSplit, modality: str, percent: float, seed: tuple[int, .
 
 
 def trained(config: TrialConfig, data: TrainingData, layers: Layers) -> TrainingRun:
-    """A finished run with the weights of its best dev epoch."""
+    """Train a run to its end and load the weights of its best dev epoch."""
     run = TrainingRun(config, data, layers)
     while not run.finished:
         run.train_epoch()
@@ -66,7 +66,7 @@ def weighted_f1(run: TrainingRun, dev: FusedSplit) -> float:
 def measure(
     config: TrialConfig, data: TrainingData, layers: Layers, modality: str, rates: Sequence[int], seeds: Sequence[int]
 ) -> tuple[Curve, Curve]:
-    """Left out of dev only, and of train and dev alike."""
+    """Score both ways: the modality left out of dev only, and of train and dev."""
     at_dev: Curve = [[] for _ in rates]
     at_both: Curve = [[] for _ in rates]
     for seed in seeds:
@@ -83,7 +83,7 @@ def measure(
 
 
 def table(rates: Sequence[int], curves: dict[str, Curve]) -> str:
-    """Mean and sample sd over seeds, in percent, as Markdown."""
+    """Write mean and sample sd over seeds, in percent, as Markdown."""
     lines = ["| % absent | " + " | ".join(curves) + " |", "| ---: |" + " ---: |" * len(curves)]
     for index, rate in enumerate(rates):
         cells = [f"{100 * mean(c[index]):.2f} ± {100 * spread(c[index]):.2f}" for c in curves.values()]
@@ -96,7 +96,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def draw(out: Path, title: str, modality: str, rates: Sequence[int], curves: dict[str, Curve]) -> None:
-    """One line per curve, whiskers of one sd over seeds; dashed: left out of dev only."""
+    """Draw one line per curve with whiskers of one sd over seeds; dashed lines: left out of dev only."""
     import matplotlib
 
     matplotlib.use("agg")

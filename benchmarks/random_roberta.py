@@ -27,7 +27,10 @@ _WORD_PIECES = 8192
 
 
 def save_roberta(folder: Path, size: str, root: str) -> Path:
-    """Weights and tokenizer in a new folder, the same each time. Args: root: MELD's, whose train texts it learns."""
+    """Save weights and a tokenizer to a new folder, the same each time.
+
+    Args: root: of MELD; the tokenizer is trained on its train texts.
+    """
     import transformers as hf
 
     tokenizer = _tokenizer([utterance.text for utterance in load_corpus("meld", root, ["train"]).utterances("train")])

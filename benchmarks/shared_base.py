@@ -1,11 +1,11 @@
-"""Memory of workers that tune one backbone: with its weights in the object store, and each with its own.
+"""Measure memory of workers that tune one backbone: with its weights in the object store, and with their own copies.
 
     python -m benchmarks.shared_base datasets/sample [--backbone minilm] [--workers 2 4] [--mode lora]
 
 Each worker is a Ray actor that builds a trial as `trainables.cached` does. "loaded": it reads the backbone by itself;
 transformers maps a file of float32 weights, so processes of one machine share it through the system's file cache.
-"copied": what a loader takes that converts, as from half precision. PSS divides a shared page by the number of those
-who map it; what is reported is what the workers take in all beyond their imports.
+"copied": as for a loader that converts the weights, for example from half precision. PSS divides a shared page by the
+number of processes that map it. The figures are the memory of all workers beyond their imports.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WAYS = ("shared", "loaded", "copied")
 
 @ray.remote(num_cpus=0)
 class Worker:
-    """Imports what a trial imports, then builds one."""
+    """Imports all that a trial imports, then builds a trial."""
 
     def __init__(self) -> None:
         import peft  # noqa: F401 - the imports are part of the baseline

@@ -1,4 +1,4 @@
-"""How much memory a further worker costs: PSS of real trial workers that map the same features.
+"""Measure the memory of each further worker: PSS of real trial workers that map the same features.
 
     python -m benchmarks.shared_memory features/meld/text/minilm/train-....safetensors
 
@@ -20,14 +20,14 @@ from trainables.shared_features import SharedFeatures
 
 
 def memory_mib() -> dict[str, float]:
-    """This process's proportional, private and shared-memory-file shares, MiB, from the kernel."""
+    """Read this process's proportional, private and shared-memory-file memory from the kernel, in MiB."""
     fields = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
     return {name: int(fields[name].split()[0]) / 1024 for name in ("Pss", "Private_Dirty", "Pss_Shmem")}
 
 
 @ray.remote
 class Worker:
-    """Imports what a trial imports, then maps the features and reads all of them."""
+    """Imports all that a trial imports, then maps the features and reads each of them."""
 
     def __init__(self) -> None:
         import torch

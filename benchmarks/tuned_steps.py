@@ -1,4 +1,4 @@
-"""Steps of a tuned text encoder: cached split, live, and the Hugging Face Trainer; time, memory and throughput.
+"""Measure time, memory and throughput of tuning a text encoder: cached split, live, and the Hugging Face Trainer.
 
     python -m benchmarks.tuned_steps MELD_ROOT --size large --device cuda --steps 12 --out steps.json
 
@@ -58,7 +58,7 @@ class Way(NamedTuple):
 
 @dataclass
 class Turn:
-    """One way, built, stepped and freed once."""
+    """Measurements of one way that was built, stepped and freed once."""
 
     device: str
     marks: list[float] = field(default_factory=list)  # seconds: the begin, and the end of each step
@@ -81,7 +81,7 @@ class Turn:
 
     @property
     def seconds(self) -> list[float]:
-        """Of each timed step."""
+        """The seconds of each timed step."""
         return np.diff(self.marks)[WARM_UP:].tolist()
 
 
@@ -143,7 +143,7 @@ def configured(given: argparse.Namespace, way: Way, backbone: Path) -> TrialConf
 
 
 def take_turn(given: argparse.Namespace, way: Way, config: TrialConfig, base: dict[str, Any], scratch: Path) -> Turn:
-    """Build, step and free one way. What does not fit into memory gets a note."""
+    """Build, step and free one way. A way that does not fit into memory gets a note instead of times."""
     found = ensure_features(config.data, config.tuned["text"], ["train"], cache=scratch, progress=False)
     table, task = load_features(found.paths["train"]), config.data.label
     assert table.sequences is not None

@@ -1,4 +1,4 @@
-"""Sixteen evenly spaced frames of a clip: OpenCV (as mer.data.media.video does it), PyAV, torchcodec if it imports.
+"""Time the reading of 16 evenly spaced frames of a clip: OpenCV as in mer.data.media.video, PyAV, torchcodec if there.
 
     python -m benchmarks.video_decoding [--clips 20]
 
@@ -102,7 +102,7 @@ def numbers(images: np.ndarray) -> list[int]:
 
 
 def usable_readers(clip: Path) -> list[str]:
-    """Those that import and give the right frames; the others are named on stdout, with the reason."""
+    """List the readers that import and give the right frames; print the others with the reason."""
     usable = []
     for name, read in READERS.items():
         try:
@@ -116,7 +116,7 @@ def usable_readers(clip: Path) -> list[str]:
 
 
 def first_call(name: str, clip: Path) -> tuple[float, float]:
-    """Seconds of the import and of the first call, medians of three fresh processes."""
+    """Measure seconds of the import and of the first call, medians of three fresh processes."""
     command = [sys.executable, "-c", FIRST, name, str(clip)]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(3)]
     return median(float(run[0]) for run in runs), median(float(run[1]) for run in runs)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from mer.checkpoints import save_tensors
+from mer.checkpoints.export_folder import Export
 from mer.files import write_json, write_text
 from mer.study.export.choose import ExportOptions
 from mer.study.export.write import Exported, export_study
@@ -61,13 +63,34 @@ class OpenStudy:
         write_trial(self.folder, number, run)
         self.ledger.end(number, outcome, best=run.member.best.row)
 
+    def train_and_export(self, count: int) -> tuple[list[TrainingRun], list[Export]]:
+        """The next `count` trials: trained, set back to the weights of their best epoch, and exported beside the study.
+
+        Their numbers must be 0 to count - 1.
+        """
+        runs = [self.train_next(number) for number in range(count)]
+        for run in runs:
+            run.load_weights({name: w for name, w in run.member.best.tensors.items() if name != "dev_logits"})
+        place = self.folder.parents[1]
+        return runs, [self.export(place / f"export{number}", number).export for number in range(count)]
+
     def export(self, out: Path, trial: int = 0, **options: Any) -> Exported:
         chosen = ExportOptions(out=out, cache=self.cache, trial=trial, **options)
         return export_study(read_record(self.folder), chosen, quiet())[0]
 
 
-def begin_study(space: str, place: Path, cache: Path | None = None) -> OpenStudy:
-    """Args: space: YAML. place: gets the file, studies/, and features/ where no other `cache` is given."""
+def begin_study(space: str, place: Path, cache: Path | None = None, **words: object) -> OpenStudy:
+    """Begin a study and extract its features, on one thread.
+
+    Args:
+        space: YAML.
+        place: gets the file, studies/, and features/ where no other `cache` is given.
+        words: put in the place of capital words of `space`, as in CORPUS=tmp_path / "corpus".
+    """
+    torch.set_num_threads(1)
+    for word, meant in words.items():
+        assert word in space
+        space = space.replace(word, str(meant))
     (place / "space.yaml").write_text(space)
     spec = load_spec(place / "space.yaml")
     kept = cache or place / "features"

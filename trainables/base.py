@@ -43,7 +43,7 @@ class MerTrainable(tune.Trainable):
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """A reused actor starts from nothing but the features: same config, same numbers as in a fresh one."""
+        """Take the next slot in the same process. Only the features stay: numbers equal those of a fresh process."""
         self._take(new_config)
         return True
 
@@ -67,7 +67,7 @@ class MerTrainable(tune.Trainable):
         self.bests_saved: dict[str, float] = {}  # by name: epoch
 
     def _step_member(self) -> Report:
-        """Go on with the trial; every failure becomes an outcome."""
+        """Train one member on; every failure becomes the outcome of its report."""
         try:
             return self._advance()
         except TrialFailed as failure:
@@ -116,7 +116,7 @@ class MerTrainable(tune.Trainable):
         return run
 
     def _save_best(self, run: TrainingRun) -> None:
-        """Before `last` and every report: nobody hears of a best that is not there."""
+        """Save the best weights, before `last` is written and before each report: a reported best is on disk."""
         for name, best in run.member.bests.items():
             if best.row["epoch"] == self.bests_saved.get(name):
                 continue

@@ -1,5 +1,7 @@
-"""Trials on cached features: of text, audio, video, any of them fused, and students of a teacher. Of an encoder that is
-tuned, what it reads is cached."""
+"""Trials on cached features: one modality, several fused, or students of a teacher.
+
+For an encoder that is tuned, the cache holds its input: token ids, or hidden states of its frozen layers.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from trainables.wire import MemberTask
 
 
 class CachedTrainable(MerTrainable):
-    """`trainable: text | audio | video | fusion | distill`: one implementation; the configuration says what is read."""
+    """The worker of every `trainable`: text, audio, video, fusion, distill. The configuration says what it reads."""
 
     def build(self, task: MemberTask, device: str) -> TrainingRun:
         config = task.trial_config()

@@ -1,4 +1,4 @@
-"""What training minimises: one Objective per trial, built from its LossConfig.
+"""The losses that training minimises: one Objective per trial, built from its LossConfig.
 
     objective       classification loss plus one contrastive loss: all that the training loop talks to
     students        the objective of one student, and of several students beside their fusion

@@ -1,4 +1,4 @@
-"""What is trained on top of encoder features, and the encoders that are trained too.
+"""Models trained on top of encoder features, and encoders that are trained too.
 
     classifier      features -> h -> class scores: the base of all models, and the model of one modality
     fused           several modalities: a fusion, a dialogue encoder, one head

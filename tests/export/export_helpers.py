@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from open_study import begin_study, quiet
 
 from mer.checkpoints.export_folder import Export, read_export
@@ -77,9 +76,8 @@ class Made:
 
 def make_study(place: Path) -> Made:
     """Seven trials: three kinds of prediction, one failed, one stopped early, one without weights, one running."""
-    torch.set_num_threads(1)
     write_sample(place / "corpus", dialogues_per_split={"train": 8, "dev": 5})
-    study = begin_study(SPACE.replace("CORPUS", str(place / "corpus")), place)
+    study = begin_study(SPACE, place, CORPUS=place / "corpus")
     made = Made(place, study.folder, study.cache, study.spec, study.plan, {})
     for number in (HEAD, CENTER, ANCHOR, FAILED, CUT, BARE, RUNNING):
         run = study.next_run()

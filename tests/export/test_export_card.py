@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from export_helpers import HEAD, Made
 from huggingface_hub import ModelCard, metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
@@ -104,9 +103,8 @@ numpy.save("states.npy", torch.cat(states).numpy())
 
 def adapted(reads: str, place: Path) -> OpenStudy:
     """A study of one trial with a text adapter, as driver and worker leave it."""
-    torch.set_num_threads(1)
     write_sample(place / "corpus", dialogues_per_split={"train": 3, "dev": 2})
-    study = begin_study(SPACE.replace("CORPUS", str(place / "corpus")).replace("READS", reads), place)
+    study = begin_study(SPACE, place, CORPUS=place / "corpus", READS=reads)
     study.train_next()
     return study
 

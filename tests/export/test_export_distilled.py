@@ -56,17 +56,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def train(space: str, place: Path, cache: Path) -> Path:
+def train(space: str, place: Path, cache: Path, **words: object) -> Path:
     """A study of one trial, as driver and worker leave it."""
-    study = begin_study(space, place, cache)
+    study = begin_study(space, place, cache, **words)
     study.train_next()
     return study.folder
 
 
 @pytest.fixture(scope="module")
 def taught(exported: Export, corpus: Path, small_study: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    space = SPACE.replace("TEACHER", str(exported.folder)).replace("CORPUS", str(corpus))
-    return train(space, tmp_path_factory.mktemp("taught"), small_study.cache)
+    place = tmp_path_factory.mktemp("taught")
+    return train(SPACE, place, small_study.cache, TEACHER=exported.folder, CORPUS=corpus)
 
 
 def export(folder: Path, out: Path, cache: Path, **options: Any) -> Any:

@@ -64,10 +64,9 @@ class Tuned:
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory) -> Tuned:
-    torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("tuned")
     write_sample(place / "corpus", dialogues_per_split={"train": 4, "dev": 3})
-    study = begin_study(SPACE.replace("CORPUS", str(place / "corpus")), place)
+    study = begin_study(SPACE, place, CORPUS=place / "corpus")
     runs = {number: study.train_next(number) for number in (SPLIT, LIVE, FULL)}
     return Tuned(study, place / "corpus", {number: study.plan.of(run.config)["text"] for number, run in runs.items()})
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clip_cases import clip_encoder, clips_root, many, meld, own_root, stand_in
+from one_thread import one_thread
 from text_backbones import backbone, data, meld_root
 
 from mer.config import ContextConfig, TextEncoderConfig
 
 __all__ = [
-    "backbone", "clip_encoder", "clips_root", "data", "many", "meld", "meld_root", "own_root", "stand_in",
+    "backbone", "clip_encoder", "clips_root", "data", "many", "meld", "meld_root", "one_thread", "own_root", "stand_in",
 ]  # fmt: skip
 
 
@@ -36,14 +37,3 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # read once, when the library is imported
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads that wait for each other on a busy machine make a tiny model 20 times slower."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -125,6 +125,16 @@ def test_hinge_zero_of_spcl_leaves_out_no_anchor():
     assert fast.item() == pytest.approx((sum(exact) / 3).item(), rel=1e-5)
 
 
+def test_without_a_hinge_only_losses_above_zero_are_in_the_mean():
+    h, y, prototypes = clustered(12, spread=1.0)
+    losses = torch.stack(literal_anchor_losses(h, y, prototypes, 0.1, "spdcl", "batch")).detach()
+    assert (losses > 0).sum() == 4 and ((losses > -1) & (losses < 0)).any()
+    kept = prototype_contrastive_loss(h, y, prototypes, temperature=0.1, form="spdcl")
+    assert kept.item() == pytest.approx(losses[losses > 0].mean().item(), rel=1e-4)
+    cut = decoupled_loss(h, y, prototypes, temperature=0.1)
+    assert cut.item() == pytest.approx(losses.clamp(min=0).mean().item(), rel=1e-4)
+
+
 LOSSES = {
     "supcon": lambda h, y, p, t: supcon_loss(h, y, temperature=t),
     "spcl": lambda h, y, p, t: prototype_contrastive_loss(h, y, p, temperature=t),

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mer.config import DistillConfig
-from mer.losses import Distillation, Lesson
+from mer.config import DistillConfig, LossConfig
+from mer.losses import Distillation, Lesson, Outputs, StudentObjective, build_objective
 from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl
 
 ROWS, CLASSES, WIDTH = 6, 4, 5
@@ -76,6 +76,24 @@ def test_terms_equal_literal_loops(scores, features, temperature: float):
     assert ours == pytest.approx(literal_dist(*scores, temperature, 0.7, 1.3), rel=1e-4)
     ours = similarity_kl(*features, temperature / 4).item()
     assert ours == pytest.approx(literal_similarity(*features, temperature / 4), rel=1e-4)
+
+
+def test_both_correlations_count_once_unless_weights_are_given(scores):
+    assert dist(*scores, 2.0).item() == pytest.approx(literal_dist(*scores, 2.0, 1.0, 1.0), rel=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_students_total_is_its_losses_by_weight_and_share(scores, features, share: float):
+    settings = {"ce_weight": 0.5, "response_weight": 3.0, "feature_weight": 5.0}
+    config = DistillConfig(teacher="exports/t", **settings)
+    base = build_objective(LossConfig(), width=WIDTH, counts_C=torch.ones(CLASSES))
+    objective = StudentObjective(base, Distillation(config, WIDTH, WIDTH))
+    outputs = Outputs(features[0], scores[0], lesson=Lesson(scores[1], features[1], share=share))
+    y = torch.arange(ROWS) % CLASSES
+    total, parts = objective(outputs, y)
+    expected = 0.5 * parts["classification"] + share * (3.0 * parts["response"] + 5.0 * parts["feature"])
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert parts["classification"].item() == pytest.approx(base(outputs, y)[0].item(), rel=1e-6)
 
 
 def test_a_student_that_equals_its_teacher_has_nothing_to_learn(scores, features):

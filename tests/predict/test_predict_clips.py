@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import shutil
 import sys
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from open_study import begin_study
+from typed_command import Typed
 
 import mer
-from mer import console
 from mer.checkpoints.export_folder import Export
 from mer.config import AudioEncoderConfig
 from mer.data.media import MediaFault
@@ -24,7 +22,6 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.from_clips.live import LiveClips
 from mer.features.modalities import locate_clip_backbone
-from mer.predict import app
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun
 
@@ -76,20 +73,13 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
-    torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("heard")
     corpus = write_meld(place / "corpus", {"train": 14, "dev": DEV}, video=False)
     clip(corpus, "audio", "dev", MISSING).unlink()
     clip(corpus, "audio", "train", 3).unlink()
     backbone = save_backbone("wav2vec2_layer", place / "tiny")
-    study = begin_study(SPACE.replace("CORPUS", str(corpus)).replace("BACKBONE", str(backbone.folder)), place)
-    made = Heard(corpus, study.plan, [], [])
-    for number in (SIGNAL, PRETRAINED):
-        run = study.train_next(number)
-        run.load_weights({name: tensor for name, tensor in run.member.best.tensors.items() if name != "dev_logits"})
-        made.runs.append(run)
-    made.exports += [study.export(place / f"export{number}", number).export for number in (SIGNAL, PRETRAINED)]
-    return made
+    study = begin_study(SPACE, place, CORPUS=corpus, BACKBONE=backbone.folder)
+    return Heard(corpus, study.plan, *study.train_and_export(2))
 
 
 # ---- as a library
@@ -167,23 +157,6 @@ def test_another_backbone_is_refused(heard: Heard, tmp_path: Path) -> None:
 
 
 # ---- as a command
-
-
-class Typed:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], export: Path) -> None:
-        self.monkeypatch, self.capsys, self.export = monkeypatch, capsys, export
-
-    def __call__(self, *arguments: object) -> tuple[int, str, str]:
-        words = [str(self.export), *map(str, arguments)]
-        self.monkeypatch.setattr("sys.argv", ["mer.predict", *words])
-        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-        code = 0
-        try:
-            console.run(lambda: app(words, standalone_mode=True))
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = self.capsys.readouterr()
-        return code, said.out, said.err
 
 
 @pytest.fixture

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import subprocess
 import sys
 
 import pytest
-
-from mer import console
-from mer.predict import app
-
-
-class Typed:
-    """Runs the command in this process: exit code, standard output, standard error."""
-
-    def __init__(self, monkeypatch, capsys, export):
-        self.monkeypatch, self.capsys, self.export = monkeypatch, capsys, export
-
-    def __call__(self, *arguments, stdin: bytes = b""):
-        words = [str(self.export), *map(str, arguments)]
-        self.monkeypatch.setattr("sys.argv", ["mer.predict", *words])
-        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = 0
-        try:
-            console.run(lambda: app(words, standalone_mode=True))
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = self.capsys.readouterr()
-        return code, said.out, said.err
+from typed_command import Typed
 
 
 @pytest.fixture

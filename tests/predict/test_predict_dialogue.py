@@ -77,18 +77,11 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("told")
     corpus = write_meld(place / "corpus", {"train": 14, "dev": DEV}, video=False)
     clip(corpus, "audio", "dev", MISSING).unlink()
-    study = begin_study(SPACE.replace("CORPUS", str(corpus)), place)
-    made = Told(corpus, study.plan, [], [])
-    for number in TRIALS:
-        trial = study.train_next(number)
-        trial.load_weights({name: tensor for name, tensor in trial.member.best.tensors.items() if name != "dev_logits"})
-        made.runs.append(trial)
-    made.exports += [study.export(place / f"export{number}", number).export for number in TRIALS]
-    return made
+    study = begin_study(SPACE, place, CORPUS=corpus)
+    return Told(corpus, study.plan, *study.train_and_export(len(TRIALS)))
 
 
 @pytest.mark.parametrize("number", TRIALS)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from one_thread import one_thread
 
 from mer.config import AudioEncoderConfig, DataConfig
 from mer.errors import MerError
@@ -30,6 +31,7 @@ sys.path.append(str(Path(__file__).parents[1] / "features"))
 
 from audio_backbones import save_backbone, voice, write_wav
 
+__all__ = ["one_thread"]
 pytestmark = pytest.mark.ray
 
 SPACE = """
@@ -69,16 +71,6 @@ def wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> AudioEncoderConfig:
 def spread() -> Iterator[RaySpread]:
     with RaySpread(2) as two_workers:
         yield two_workers
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def rows_of(root: Path) -> list[ClipRow]:

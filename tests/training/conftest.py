@@ -1,12 +1,5 @@
-"""One thread for these tests: their tensors are tiny, and threads waiting for busy cores cost more than the work."""
+"""One thread for these tests."""
 
-import pytest
-import torch
+from one_thread import one_thread
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+__all__ = ["one_thread"]

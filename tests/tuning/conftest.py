@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import torch
+from one_thread import one_thread
 from text_backbones import backbone, data, meld_root
 
-__all__ = ["backbone", "data", "meld_root"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["backbone", "data", "meld_root", "one_thread"]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Reader(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """What of it is independent, for intervals and tests."""
+        """Unit that is independent of the others, for intervals and tests."""
         ...
 
     def present(self, root: Path) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from mer.training.metrics import Scores
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the card says of a dataset.
+    """Statements of the card about a dataset.
 
     Args:
         name: as people write it.
@@ -55,7 +55,7 @@ _DATASETS = {
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """What is known of a backbone that mer itself names.
+    """Statements of the card about a backbone that mer itself names.
 
     Args:
         license: identifier as the hub lists it; "" where nothing of others is used.
