@@ -75,7 +75,7 @@ def test_resumed_after_every_trial_equals_uninterrupted(tmp_path, kind, trials):
     assert drawn == expected
 
 
-@pytest.mark.parametrize(("kind", "trials"), MOSTLY_QUICK)
+@pytest.mark.parametrize(("kind", "trials"), slow_except(KINDS, ("tpe", 12), ("grid", 9)))
 def test_killed_while_drawing_equals_uninterrupted(tmp_path, kind, trials):
     """Each trial is first begun by a driver that dies before `ask`, or after it with up to two parameters drawn."""
     spec = study(tmp_path, kind, trials)
@@ -111,6 +111,7 @@ def _dies_after(ledger: Ledger, parameters: int) -> Ledger:
     return ledger
 
 
+@pytest.mark.slow
 def test_samplers_spread_their_draws(tmp_path):
     """A sampler re-seeded for every draw must not draw the same value again and again."""
     for kind in ("random", "qmc", "tpe"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clip_lab import DEPTH, FAMILIES, SPEECH, ClipLab, padded, real
+from tiers import slow_except
 from torch import nn
 
 from mer.config import LoraTuning
@@ -14,6 +15,7 @@ from mer.features.partial import PartialBackbone, base_weights
 from mer.models.adapters import add_adapters, merge_adapters, peft_config, peft_tensors, refuse_idle, target_modules
 
 STARTS = (0, 1, 2)
+MOSTLY_SLOW = slow_except(FAMILIES, "wavlm_layer", "whisper", "videomae", "clip")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def pooled(states: list[torch.Tensor], row: int, span: tuple[int, int]) -> np.nd
     return torch.stack([state[row, slice(*span)].mean(0) for state in states]).numpy()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 @torch.inference_mode()
 def test_the_parts_give_what_the_whole_gives(lab, family):
     """From raw input to every state; from every state on; and, of sound, with padding behind the shorter clip."""
@@ -84,7 +86,7 @@ def test_another_number_of_frames(lab):
         np.testing.assert_allclose(pooled(states, 0, spans[0]), expected[0, 3:], atol=2e-5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 def test_what_comes_before_the_layers_is_named_and_left_out(lab, family):
     config, found = lab.config(family), lab.found(family)
     whole, above = base_weights(config, found), base_weights(config, found, 2)
@@ -99,7 +101,7 @@ def test_what_comes_before_the_layers_is_named_and_left_out(lab, family):
     assert [number for number, _ in upper.numbered_layers()] == [2]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 def test_costs_are_hidden_states(lab, family):
     raw, _, _ = lab.clips(family)
     clip = raw[0][None]
@@ -110,7 +112,7 @@ def test_costs_are_hidden_states(lab, family):
     assert lower.cost(clip.shape[1]) == states == lab.part(family, 1, [2]).cost(state.shape[1])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 def test_a_frozen_stem_drops_nothing_and_no_layer_is_skipped(lab, family):
     """In training mode two passes differ by the dropout of the layers alone; without it they are equal."""
     raw, _, _ = lab.clips(family)
@@ -149,7 +151,7 @@ def test_bfloat16_is_close(lab):
     np.testing.assert_allclose(found, expected[0], atol=1e-3 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 @pytest.mark.parametrize(("start", "stop"), [(None, 2), (0, DEPTH)])
 def test_every_weight_of_a_part_learns(lab, family, start, stop):
     """Every weight gets a gradient, as mode full demands: it refuses weights that no hidden state depends on."""
@@ -185,7 +187,7 @@ def tuned(lab: ClipLab, family: str, lora: LoraTuning, *, noise: bool = True) ->
     return upper.eval(), given
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 def test_every_adapter_of_the_recommended_targets_learns(lab, family):
     upper, given = tuned(lab, family, LoraTuning(rank=2), noise=False)
     states = upper(given, real(given))
@@ -205,7 +207,7 @@ def test_adapters_that_wavlm_would_never_call_are_refused(lab, family, targets):
     assert "encoders.audio.lora.targets" in refused.value.message and "intermediate_dense" in refused.value.message
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MOSTLY_SLOW)
 def test_merged_weights_and_peft_alone_give_the_same(lab, family, tmp_path):
     from peft import PeftModel
     from safetensors.torch import save_file
