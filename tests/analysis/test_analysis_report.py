@@ -312,6 +312,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     make_study(tmp_path / "studies", MIXED)
     ended = command(tmp_path, "small")

@@ -103,6 +103,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     one, two = write(tmp_path / "a.json", results("a")), write(tmp_path / "b.json", results("b"))
     ended = command(one, two, "--out", tmp_path / "seeds.md")

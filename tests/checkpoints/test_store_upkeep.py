@@ -261,6 +261,7 @@ def test_the_commands(store):
     assert code == 2 and f"error: {path}: the link leads nowhere" in text and "2 faults" in text
 
 
+@pytest.mark.slow
 def test_the_command_line_refuses_in_one_message(tmp_path):
     words = [sys.executable, "-m", "mer.store", "gc", "--studies", str(tmp_path / "no")]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60)

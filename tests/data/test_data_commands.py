@@ -89,6 +89,7 @@ def test_launch_turns_every_ending_into_a_code_and_a_message(fault, code, said, 
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_module_runs_from_the_shell(tmp_path):
     """One real process: exit code, no stray output, files in place."""
     command = [sys.executable, "-W", "error", "-m", "mer.data", "sample", str(tmp_path / "s"), "--modalities", "text"]

@@ -180,6 +180,7 @@ params:
 """
 
 
+@pytest.mark.slow
 def test_a_chain_reads_the_first_models_h_and_predicts_through_both(
     exported: Export, corpus: Path, small_study: Made, tmp_path: Path
 ):

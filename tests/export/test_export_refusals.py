@@ -107,6 +107,7 @@ def test_weights_of_an_earlier_version(study_copy: Made, tmp_path):
 # -- data ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_data_that_moved_or_changed(small_study: Made, tmp_path):
     said = refusal(small_study.export, tmp_path / "model", trial=HEAD, data_root=str(tmp_path / "gone"))
     assert "no such folder" in said and "--data-root DIR" in said
@@ -203,6 +204,7 @@ def test_exports_of_another_version(export_copy: Path):
     assert "an export of format 9" in refusal(read_export, export_copy)
 
 
+@pytest.mark.slow
 def test_another_backbone(export_copy: Path, tmp_path):
     from mer.config import TextEncoderConfig
     from mer.features.backbone.files import MINILM_SHA256, locate

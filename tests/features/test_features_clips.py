@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from clip_cases import AUDIO, VIDEO, far
 from clip_corpus import ROWS, clip, clip_id
+from tiers import slow_except
 
 from mer.config import AudioEncoderConfig, DataConfig
 from mer.data import Corpus, Dialogue, Utterance, load_corpus
@@ -20,10 +21,13 @@ from mer.features.from_clips import pooled as clip_reading
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
 
+QUICK = ("audio-wavlm_layer", "audio-melstats", "video-videomae", "video-clip", "video-framestats")
+
+
 # ---- cached equals live
 
 
-@pytest.mark.parametrize("name", [*AUDIO, *VIDEO])
+@pytest.mark.parametrize("name", slow_except([*AUDIO, *VIDEO], *QUICK))
 def test_cached_equals_live_for_every_family(name: str, meld: DataConfig, clip_encoder: Any, tmp_path: Path) -> None:
     """Live: every clip alone. Cached: batched by length, so that padding and neighbours would show."""
     config = clip_encoder(name)

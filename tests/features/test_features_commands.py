@@ -62,6 +62,7 @@ def test_list_says_what_each_file_is(cache: Path) -> None:
     assert "2 files" in out
 
 
+@pytest.mark.slow
 def test_list_is_quick_and_verify_ends_with_2_on_a_bad_file(cache: Path) -> None:
     """The real command: without torch or transformers, which take seconds to import."""
     environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}

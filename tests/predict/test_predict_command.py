@@ -36,6 +36,7 @@ def test_lines_from_a_pipe_to_a_pipe(typed, exported):
     assert list(rows[0]["probabilities"]) == list(exported.class_names)
 
 
+@pytest.mark.slow
 def test_a_labelled_file(typed, small_study, exported, tmp_path):
     code, out, err = typed("--file", small_study.dev_csv, "--json")
     rows = [json.loads(line) for line in out.splitlines()]

@@ -45,6 +45,7 @@ def two_classes(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_study_says_so_once_at_its_start_and_in_its_summary(tmp_path, two_classes, monkeypatch):
     monkeypatch.setattr(runner, "run_trials", lambda *_: None)
     spec, said = make_spec(tmp_path, overrides=(f"data.root={two_classes}",)), io.StringIO()

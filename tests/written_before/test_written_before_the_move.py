@@ -116,6 +116,7 @@ def test_an_interrupted_study_goes_on(desk: Path, expected: dict[str, Any]) -> N
         run(desk, "mer.verify", "searched/before", "--trial", "1", *PLACES)
 
 
+@pytest.mark.slow
 def test_an_export_predicts_the_same(desk: Path, expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     features = cached(desk)
     said = run(desk, "mer.predict", "exported/before", "--file", "data/test_sent_emo.csv", "--json")
@@ -132,6 +133,7 @@ def test_an_export_predicts_the_same(desk: Path, expected: dict[str, Any], monke
         assert_same_numbers(dict(prediction.probabilities), one["probabilities"], expected)
 
 
+@pytest.mark.slow
 def test_a_trial_is_exported_to_the_same_weights(desk: Path) -> None:
     """From the store, through a link, with its card beside it; the features it is checked on are not made again."""
     features = cached(desk)
@@ -142,6 +144,7 @@ def test_a_trial_is_exported_to_the_same_weights(desk: Path) -> None:
     assert cached(desk) == features
 
 
+@pytest.mark.slow
 def test_features_are_found_and_whole(desk: Path, expected: dict[str, Any]) -> None:
     features = cached(desk)
     assert sorted(features) == expected["features"]
