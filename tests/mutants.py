@@ -43,8 +43,7 @@ NEAR = {  # folder -> tests that must notice, the quickest first
     ],
     "mer/losses": ["tests/losses", "tests/training/test_training_distillation.py"],
     "mer/checkpoints": [
-        "tests/checkpoints/test_checkpoints.py", "tests/checkpoints/test_store_publish.py",
-        "tests/checkpoints/test_store_upkeep.py", "tests/export/test_export_refusals.py",
+        "tests/checkpoints", "tests/export/test_export_refusals.py",
     ],
 }  # fmt: skip
 LIMIT_S = 240.0

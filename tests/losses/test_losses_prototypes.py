@@ -18,6 +18,14 @@ def seeded():
 # --- pools
 
 
+def test_pools_keep_no_graph():
+    pools, y = ClassPools(C, 8, D), torch.arange(C)
+    pools.reset(torch.randn(C, D, requires_grad=True))
+    pools.push(torch.randn(C, D, requires_grad=True), y)
+    assert not any(buffer.requires_grad for buffer in pools.buffers())
+    assert not pools.prototypes(4).requires_grad
+
+
 def test_pools_hold_what_was_pushed_with_that_class():
     """A long random life: every member carries its class and a serial number, and the whole row is checked."""
     pools = ClassPools(C, 8, 3)

@@ -71,13 +71,14 @@ def test_a_file_in_its_place(tmp_path):
     assert refusal(tmp_path, fresh=True).startswith(f"{tmp_path / 's'}: is a file\n  next: move it away")
 
 
-def test_fresh_puts_aside_and_never_deletes(tmp_path, capsys):
+def test_fresh_puts_aside_and_never_deletes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda form: "20260101-120000")
     for text in ("one", "two", "three"):  # within one second
         journal(tmp_path, text)
         assert list(claim(tmp_path, fresh=True).iterdir()) == []
         assert "the earlier study was put aside: " in capsys.readouterr().out
-    kept = sorted(path.read_text() for path in (tmp_path / ".replaced").glob("s-*/journal.log"))
-    assert kept == ["one", "three", "two"]
+    kept = {path.parent.name: path.read_text() for path in (tmp_path / ".replaced").glob("*/journal.log")}
+    assert kept == {"s-20260101-120000": "one", "s-20260101-120000-2": "two", "s-20260101-120000-3": "three"}
 
 
 def test_an_empty_folder_is_forgotten_and_a_full_one_is_not(tmp_path):
@@ -205,3 +206,14 @@ def test_changes_in_any_encoding_are_noted(checkout):
 def test_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.describe_environment([])["git_sha"] == "" and environment.code_diff() == ""
+
+
+def test_a_machine_that_tells_little(monkeypatch):
+    assert environment._version("no-such-package-anywhere") == "not installed"
+
+    def unreadable(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    monkeypatch.setattr("platform.processor", lambda: "some processor")
+    assert environment._processor() == "some processor"

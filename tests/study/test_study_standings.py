@@ -94,3 +94,12 @@ def test_only_finished_trials_are_ranked():
     others = [standing(n, 0.9, state) for n, state in enumerate(("stopped early", "failed", "interrupted", "waiting"))]
     assert rank(others, StudyObjective(metric="dev_accuracy")) == []
     assert [s.number for s in rank([*others, standing(7, 0.1)], StudyObjective(metric="dev_accuracy"))] == [7]
+
+
+def test_several_objectives_are_ranked_by_the_first(tmp_path):
+    both = "objective: [{metric: dev_weighted_f1}, {metric: dev_loss, mode: min}]"
+    ledger = open_ledger(tmp_path / "small", make_spec(tmp_path, (OBJECTIVE, both)))
+    for number, (score, loss) in enumerate([(0.5, 0.1), (0.7, 0.3), (0.6, 0.2)]):
+        assert ledger.next_assignment() is not None
+        ledger.end(number, "finished", best={**row(1, score), "dev_loss": loss})
+    assert [s.number for s in read_record(tmp_path / "small").ranked] == [1, 2, 0]
