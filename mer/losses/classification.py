@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mer.config import ClassificationLossConfig
-from mer.losses.geometry import full_precision
+from mer.losses.geometry import Scalar, at_least_single, full_precision
 
 _EFFECTIVE_BETA = 0.999
 
@@ -67,12 +66,38 @@ class ClassificationLoss(nn.Module):
 
     def forward(self, logits_NC: Tensor, y_N: Tensor) -> Tensor:
         """Average the loss of scores (N, C) and labels (N,), int64 in [0, C): scalar fp32, nats."""
-        with full_precision(logits_NC):
-            logits_NC = logits_NC.float() + self.shift_C
-            smoothing = self.config.label_smoothing
-            loss_N = F.cross_entropy(logits_NC, y_N, reduction="none", label_smoothing=smoothing)
-            if self.config.kind == "focal":
-                # 1 - p computed from log p without cancellation; kept above 0, where powers below 1 have a finite slope
-                miss_N = -torch.expm1(-loss_N)
-                loss_N = miss_N.clamp(min=torch.finfo(miss_N.dtype).tiny) ** self.config.focal_gamma * loss_N
-            return (self.weight_C[y_N] * loss_N).mean()
+        config = self.config
+        gamma = config.focal_gamma if config.kind == "focal" else None
+        return classification_loss(
+            logits_NC, y_N, self.weight_C, self.shift_C, smoothing=config.label_smoothing, focal_gamma=gamma
+        )
+
+
+def classification_loss(
+    logits_NC: Tensor,
+    y_N: Tensor,
+    weight_C: Tensor,
+    shift_C: Tensor,
+    *,
+    smoothing: Scalar = 0.0,
+    focal_gamma: Scalar | None = None,
+) -> Tensor:
+    """Average the cross-entropy or focal loss of rows that are weighted by class.
+
+    Args:
+        logits_NC, y_N: scores and labels; with members in front (P, N, C) and (P, N).
+        weight_C, shift_C: weight and logit adjustment of each class, (C,) or (P, C).
+        smoothing: share of the target that is spread over all classes; of members (P, 1).
+        focal_gamma: of the focal loss; None: cross-entropy; of members (P, 1).
+    Returns: mean loss in nats, scalar or (P,), at least fp32.
+    """
+    with full_precision(logits_NC):
+        log_p_NC = (at_least_single(logits_NC) + shift_C.unsqueeze(-2)).log_softmax(dim=-1)
+        loss_N = -log_p_NC.gather(-1, y_N.unsqueeze(-1)).squeeze(-1)
+        if isinstance(smoothing, Tensor) or smoothing:
+            loss_N = (1 - smoothing) * loss_N - smoothing * log_p_NC.mean(dim=-1)
+        if focal_gamma is not None:
+            # 1 - p from log p without cancellation; above 0, where a power below 1 has a finite slope.
+            miss_N = -torch.expm1(-loss_N)
+            loss_N = miss_N.clamp(min=torch.finfo(miss_N.dtype).tiny) ** focal_gamma * loss_N
+        return (weight_C.gather(-1, y_N) * loss_N).mean(dim=-1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer.losses.geometry import cosine, masked_logsumexp, masked_mean, similarity
+from mer.losses.geometry import Scalar, at_least_single, cosine, masked_logsumexp, masked_mean, similarity
 
 Anchors = Literal["batch", "all"]
 Form = Literal["spcl", "spdcl"]
@@ -22,7 +22,7 @@ Form = Literal["spcl", "spdcl"]
 _ARCCOS_MARGIN = 1e-6
 
 
-def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: float) -> Tensor:
+def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: Scalar) -> Tensor:
     """Pull together the utterances of a batch that share an emotion (Khosla et al. 2020, L_out).
 
     Args:
@@ -31,10 +31,10 @@ def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: float) -> Tensor:
     Returns: scalar, mean over anchors with at least one positive, nats.
     """
     scores_NN = cosine(h_ND, h_ND) / temperature
-    others_NN = ~torch.eye(len(y_N), dtype=torch.bool, device=y_N.device)
-    positive_NN = (y_N.unsqueeze(1) == y_N) & others_NN
+    others_NN = ~torch.eye(y_N.shape[-1], dtype=torch.bool, device=y_N.device)
+    positive_NN = (y_N.unsqueeze(-1) == y_N.unsqueeze(-2)) & others_NN
     loss_N = masked_logsumexp(scores_NN, others_NN) - _mean_over(scores_NN, positive_NN)
-    return masked_mean(loss_N, positive_NN.any(dim=1))
+    return masked_mean(loss_N, positive_NN.any(dim=-1))
 
 
 def prototype_contrastive_loss(
@@ -42,10 +42,10 @@ def prototype_contrastive_loss(
     y_N: Tensor,
     prototypes_CD: Tensor,
     *,
-    temperature: float,
+    temperature: Scalar,
     form: Form = "spcl",
     anchors: Anchors = "batch",
-    hinge: float = 0.0,
+    hinge: Scalar = 0.0,
 ) -> Tensor:
     """Contrast each utterance with the batch and one prototype per class (Song et al. 2022, SPCL).
 
@@ -71,9 +71,9 @@ def decoupled_loss(
     y_N: Tensor,
     prototypes_CD: Tensor,
     *,
-    temperature: float,
+    temperature: Scalar,
     anchors: Anchors = "batch",
-    hinge: float = 0.0,
+    hinge: Scalar = 0.0,
 ) -> Tensor:
     """Average max(L_i - hinge, 0) over anchors, with L_i of form 'spdcl': APCL's loss (methods 2.3 b).
 
@@ -94,36 +94,38 @@ def angle_loss(anchors_CD: Tensor) -> Tensor:
         anchors_CD: C >= 2 anchors.
     Returns: scalar, radians.
     """
-    anchors_CD = anchors_CD.float()
-    centred_CD = anchors_CD - anchors_CD.mean(dim=0)
-    own_CC = torch.eye(len(anchors_CD), dtype=torch.bool, device=anchors_CD.device)
-    nearest_C = cosine(centred_CD, centred_CD).masked_fill(own_CC, -torch.inf).amax(dim=1)
+    anchors_CD = at_least_single(anchors_CD)
+    centred_CD = anchors_CD - anchors_CD.mean(dim=-2, keepdim=True)
+    own_CC = torch.eye(anchors_CD.shape[-2], dtype=torch.bool, device=anchors_CD.device)
+    nearest_C = cosine(centred_CD, centred_CD).masked_fill(own_CC, -torch.inf).amax(dim=-1)
     # The slope of arccos is infinite at 1, so its argument is bounded. The gradient passes the bound unchanged:
     # otherwise two anchors that nearly coincide would never be pushed apart.
     bounded_C = nearest_C.clamp(-1 + _ARCCOS_MARGIN, 1 - _ARCCOS_MARGIN)
-    return -torch.arccos(nearest_C + (bounded_C - nearest_C).detach()).mean()
+    return -torch.arccos(nearest_C + (bounded_C - nearest_C).detach()).mean(dim=-1)
 
 
 def _anchor_losses(
-    h_ND: Tensor, y_N: Tensor, prototypes_CD: Tensor, temperature: float, form: Form, anchors: Anchors
+    h_ND: Tensor, y_N: Tensor, prototypes_CD: Tensor, temperature: Scalar, form: Form, anchors: Anchors
 ) -> tuple[Tensor, Tensor]:
     """Compute each anchor's loss (A,) and whether it has a positive (A,); A = N or N + C."""
-    points_MD = torch.cat([h_ND.float(), prototypes_CD.float()])
-    labels_M = torch.cat([y_N, torch.arange(len(prototypes_CD), device=y_N.device)])
-    num_anchors = len(y_N) if anchors == "batch" else len(labels_M)
+    points_MD = torch.cat([at_least_single(h_ND), at_least_single(prototypes_CD)], dim=-2)
+    classes_C = torch.arange(prototypes_CD.shape[-2], device=y_N.device)
+    labels_M = torch.cat([y_N, classes_C.expand(*y_N.shape[:-1], -1)], dim=-1)
+    num_anchors = y_N.shape[-1] if anchors == "batch" else labels_M.shape[-1]
 
-    scores_AM = similarity(points_MD[:num_anchors], points_MD, temperature)
-    same_AM = labels_M[:num_anchors].unsqueeze(1) == labels_M
-    positive_AM = same_AM.clone().fill_diagonal_(False)
+    scores_AM = similarity(points_MD[..., :num_anchors, :], points_MD, temperature)
+    same_AM = labels_M[..., :num_anchors, None] == labels_M[..., None, :]
+    itself_AM = torch.eye(num_anchors, labels_M.shape[-1], dtype=torch.bool, device=y_N.device)
+    positive_AM = same_AM & ~itself_AM
     negative_A = masked_logsumexp(scores_AM, ~same_AM)
     if form == "spcl":
         # log((P + N) / P) = log(1 + N / P): exact for P >> N, where the difference of two LSEs would round to 0
         loss_A = F.softplus(negative_A - masked_logsumexp(scores_AM, positive_AM))
     else:
         loss_A = negative_A - _mean_over(scores_AM, positive_AM)
-    return loss_A, positive_AM.any(dim=1)
+    return loss_A, positive_AM.any(dim=-1)
 
 
 def _mean_over(scores_AM: Tensor, mask_AM: Tensor) -> Tensor:
     """Average each row over the mask, (A,); 0 where the mask is empty."""
-    return scores_AM.where(mask_AM, 0.0).sum(dim=1) / mask_AM.sum(dim=1).clamp(min=1)
+    return scores_AM.where(mask_AM, 0.0).sum(dim=-1) / mask_AM.sum(dim=-1).clamp(min=1)

@@ -9,6 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _SHORTEST = 1e-8
+Scalar = float | Tensor  # a number, or one for each member of a pack, shaped to broadcast: (P, 1, 1)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Widen half precision to fp32; leave float32 and float64 as they are."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def full_precision(like: Tensor) -> torch.autocast:
@@ -18,7 +24,7 @@ def full_precision(like: Tensor) -> torch.autocast:
 
 def unit(x_ND: Tensor) -> Tensor:
     """Scale rows to length 1, fp32. A row of zeros stays zero and gets no gradient (1/eps would be huge)."""
-    x_ND = x_ND.float()
+    x_ND = at_least_single(x_ND)
     length_N1 = x_ND.norm(dim=-1, keepdim=True)
     return x_ND / length_N1.where(length_N1 > _SHORTEST, torch.inf)
 
@@ -26,10 +32,10 @@ def unit(x_ND: Tensor) -> Tensor:
 def cosine(a_ND: Tensor, b_MD: Tensor) -> Tensor:
     """Compute the cosine of every row of a with every row of b, (N, M) in [-1, 1]; 0 for a row of zeros."""
     with full_precision(a_ND):
-        return unit(a_ND) @ unit(b_MD).T
+        return unit(a_ND) @ unit(b_MD).mT
 
 
-def similarity(a_ND: Tensor, b_MD: Tensor, temperature: float) -> Tensor:
+def similarity(a_ND: Tensor, b_MD: Tensor, temperature: Scalar) -> Tensor:
     """Compute ((1 + cos) / 2) / temperature, (N, M): half the slope of SupCon's cos / temperature (methods 1.3)."""
     return (1 + cosine(a_ND, b_MD)) / (2 * temperature)
 
@@ -37,16 +43,17 @@ def similarity(a_ND: Tensor, b_MD: Tensor, temperature: float) -> Tensor:
 def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Average the rows of each class: (C, D) fp32, zero for an absent class; and count them: (C,) int64."""
     member_NC = F.one_hot(y_N, num_classes)
-    count_C = member_NC.sum(0)
+    count_C = member_NC.sum(-2)
     with full_precision(x_ND):
-        return member_NC.float().T @ x_ND.float() / count_C.clamp(min=1).unsqueeze(1), count_C
+        x_ND = at_least_single(x_ND)
+        return member_NC.to(x_ND.dtype).mT @ x_ND / count_C.clamp(min=1).unsqueeze(-1), count_C
 
 
 def masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
     """Compute each row's log-sum-exp where the mask is True, (N,); -inf without gradient for an empty mask."""
-    return scores_NM.masked_fill(~mask_NM, -torch.inf).logsumexp(dim=1)
+    return scores_NM.masked_fill(~mask_NM, -torch.inf).logsumexp(dim=-1)
 
 
 def masked_mean(values_N: Tensor, mask_N: Tensor) -> Tensor:
     """Average the values where the mask is True; for an empty mask an exact zero that still allows `backward`."""
-    return values_N.where(mask_N, 0.0).sum() / mask_N.sum().clamp(min=1)
+    return values_N.where(mask_N, 0.0).sum(-1) / mask_N.sum(-1).clamp(min=1)

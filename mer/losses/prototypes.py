@@ -8,19 +8,22 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from mer.losses.geometry import class_means, full_precision, unit
+from mer.losses.geometry import Scalar, class_means, full_precision, unit
 
+SmallPool = Literal["available", "center"]
 Orthogonalize = Literal["polar", "qr_signed", "none"]
 
 _SMALLEST_SINGULAR_VALUE = 1e-4
+_LAST = 2**31 - 1  # lottery number of an empty slot
 
 
 class ClassPools(nn.Module):
     """At most Q past features of each class; random ones leave a full pool (Song et al. 2022; methods 1.2).
 
     Buffers (all saved): pool (C, Q, D) fp32 whose first count[c] rows of class c are filled, count (C,) int64,
-    center (C, D). Random draws come from torch's global generator.
+    center (C, D).
     """
 
     pool: Tensor
@@ -42,52 +45,104 @@ class ClassPools(nn.Module):
         self.count.fill_(1)
 
     @torch.no_grad()
-    def prototypes(self, support_size: int, small_pool: Literal["available", "center"] = "available") -> Tensor:
+    def prototypes(
+        self,
+        support_size: int,
+        small_pool: SmallPool = "available",
+        lottery_CQ: Tensor | None = None,
+    ) -> Tensor:
         """Average K = support_size random members of each pool: (C, D) fp32, without gradient.
 
         A pool with fewer members gives the mean of those it has ('available') or the class centre ('center'); an empty
         pool gives the class centre.
 
+        Args: lottery_CQ: uniform int32, the numbers that decide who is drawn; None: from torch's global generator.
         Raises: ValueError if support_size exceeds the pool size.
         """
-        num_classes, pool_size, width = self.pool.shape
+        num_classes, pool_size, _ = self.pool.shape
         if support_size > pool_size:
             raise ValueError(f"support_size must be at most pool_size, got {support_size} with {pool_size}")
-        lottery_CQ = torch.rand(num_classes, pool_size, device=self.pool.device)
-        lottery_CQ = lottery_CQ.where(self._filled(), torch.inf)
-        drawn_CK = lottery_CQ.topk(support_size, dim=1, largest=False, sorted=True).indices  # filled slots come first
-        members_CKD = self.pool.gather(1, drawn_CK.unsqueeze(2).expand(-1, -1, width))
-        size_C1 = self.count.clamp(max=support_size).unsqueeze(1)
-        real_CK = torch.arange(support_size, device=self.pool.device) < size_C1
-        mean_CD = members_CKD.where(real_CK.unsqueeze(2), 0.0).sum(dim=1) / size_C1.clamp(min=1)
-        enough = support_size if small_pool == "center" else 1
-        return mean_CD.where(size_C1 >= enough, self.center)
+        if lottery_CQ is None:
+            lottery_CQ = _random_bits(num_classes, pool_size, device=self.pool.device)
+        return support_means(
+            self.pool[None], self.count[None], self.center[None], lottery_CQ[None],
+            sizes_P=torch.tensor([support_size], device=self.pool.device), most=support_size, small_pool=small_pool,
+        )[0]  # fmt: skip
 
     @torch.no_grad()
-    def push(self, h_BD: Tensor, y_B: Tensor) -> None:
+    def push(self, h_BD: Tensor, y_B: Tensor, lottery_B: Tensor | None = None) -> None:
         """Add features (B, D), detached, to the pools of their classes.
 
         If old and new members of a class exceed Q, a uniformly random Q of them stay.
+
+        Args: lottery_B: uniform int32, one number a row; None: from torch's global generator.
         """
-        num_classes, pool_size, _ = self.pool.shape
-        of_class_CB = torch.arange(num_classes, device=y_B.device).unsqueeze(1) == y_B
-        exists_CX = torch.cat([self._filled(), of_class_CB], dim=1)  # X = Q old and B new
-        lottery_CX = torch.rand(exists_CX.shape, device=y_B.device).where(exists_CX, torch.inf)
-        winners_CQ = lottery_CX.topk(pool_size, dim=1, largest=False, sorted=False).indices
-        stays_CX = torch.zeros_like(exists_CX).scatter_(1, winners_CQ, True) & exists_CX
-        old_CQ, new_CB = stays_CX.split([pool_size, len(y_B)], dim=1)
+        if lottery_B is None:
+            lottery_B = _random_bits(len(y_B), device=y_B.device)
+        push_members(self.pool[None], self.count[None], h_BD[None], y_B[None], lottery_B[None])
 
-        # The r-th new member takes the r-th slot that is empty or was vacated; the other members keep their slots.
-        # Without overflow nobody leaves and slots fill in order; with overflow exactly all open slots are taken.
-        open_slots_CQ = old_CQ.int().argsort(dim=1, stable=True)
-        slot_CB = open_slots_CQ.gather(1, (new_CB.cumsum(dim=1) - 1).clamp(min=0, max=pool_size - 1))
-        row_B = torch.arange(len(y_B), device=y_B.device)
-        stays_B = new_CB[y_B, row_B]
-        self.pool[y_B[stays_B], slot_CB[y_B, row_B][stays_B]] = h_BD.detach().float()[stays_B]
-        self.count.copy_((self.count + of_class_CB.sum(dim=1)).clamp(max=pool_size))
 
-    def _filled(self) -> Tensor:
-        return torch.arange(self.pool.shape[1], device=self.pool.device) < self.count.unsqueeze(1)
+@torch.no_grad()
+def support_means(
+    pool_PCQD: Tensor,
+    count_PC: Tensor,
+    center_PCD: Tensor,
+    lottery_PCQ: Tensor,
+    *,
+    sizes_P: Tensor,
+    most: int,
+    small_pool: SmallPool = "available",
+) -> Tensor:
+    """Average random members of each pool, drawn without replacement: (P, C, D).
+
+    Args:
+        lottery_PCQ: uniform int32; the members with the smallest numbers are drawn.
+        sizes_P: how many members each of P trials draws, int64; `most`: the largest of them.
+    """
+    members, classes, slots, width = pool_PCQD.shape
+    taken_PCQ = torch.arange(slots, device=pool_PCQD.device) < count_PC.unsqueeze(-1)
+    lottery_PCQ = (lottery_PCQ >> 1).where(taken_PCQ, _LAST)  # empty slots come last
+    drawn_PCK = lottery_PCQ.topk(most, dim=-1, largest=False, sorted=True).indices
+    size_PC1 = torch.minimum(count_PC, sizes_P.unsqueeze(-1)).unsqueeze(-1)
+    weight_PCK = (torch.arange(most, device=pool_PCQD.device) < size_PC1).to(pool_PCQD.dtype) / size_PC1.clamp(min=1)
+    first_PC1 = torch.arange(members * classes, device=pool_PCQD.device).view(members, classes, 1) * slots
+    mean_PCD = F.embedding_bag(
+        (drawn_PCK + first_PC1).view(-1, most),
+        pool_PCQD.reshape(-1, width),
+        mode="sum",
+        per_sample_weights=weight_PCK.view(-1, most),
+    ).view(members, classes, width)
+    enough_P11 = sizes_P.view(-1, 1, 1) if small_pool == "center" else 1
+    return mean_PCD.where(size_PC1 >= enough_P11, center_PCD)
+
+
+@torch.no_grad()
+def push_members(pool_PCQD: Tensor, count_PC: Tensor, h_PBD: Tensor, y_PB: Tensor, lottery_PB: Tensor) -> None:
+    """Add features to the pools of their classes, in place; a uniformly random Q of old and new ones stay.
+
+    The n-th member that a class has seen takes the next slot while one is empty, then slot j drawn from n, or none if
+    j is no slot (Vitter 1985, algorithm R). Where two rows of a batch take one slot, the later row has it.
+
+    Args:
+        pool_PCQD, count_PC: pools and how many slots are filled, int64; both are written.
+        lottery_PB: uniform int32.
+    """
+    members, classes, slots, width = pool_PCQD.shape
+    of_class_PBC = y_PB.unsqueeze(-1) == torch.arange(classes, device=y_PB.device)
+    nth_PB = (of_class_PBC.cumsum(1) + count_PC.unsqueeze(1)).gather(2, y_PB.unsqueeze(-1)).squeeze(-1)
+    drawn_PB = (lottery_PB.long().bitwise_and_(0x7FFFFFFF) * nth_PB) >> 31  # uniform in [0, nth)
+    slot_PB = torch.where(nth_PB <= slots, nth_PB - 1, drawn_PB)
+    first_P1 = torch.arange(members, device=y_PB.device).unsqueeze(1) * classes
+    place_PB = (first_P1 + y_PB) * slots + slot_PB
+    place_PB = place_PB.where(slot_PB < slots, -1 - torch.arange(y_PB.shape[1], device=y_PB.device))  # takes none
+    again_PBB = (place_PB.unsqueeze(1) == place_PB.unsqueeze(2)).triu_(1)
+    wins_PB = (slot_PB < slots) & ~again_PBB.any(dim=2)
+    pool_PCQD.view(-1, width)[place_PB[wins_PB]] = h_PBD.detach().to(pool_PCQD.dtype)[wins_PB]
+    count_PC.copy_((count_PC + of_class_PBC.sum(1)).clamp(max=slots))
+
+
+def _random_bits(*shape: int, device: torch.device) -> Tensor:
+    return torch.randint(-(2**31), 2**31, shape, dtype=torch.int64, device=device).to(torch.int32)
 
 
 class AdaptivePrototypes(nn.Module):
@@ -137,23 +192,45 @@ class AdaptivePrototypes(nn.Module):
     @torch.no_grad()
     def update(self, h_BD: Tensor, y_B: Tensor) -> None:
         """Move prototypes towards their class's mean direction in the batch; absent classes are only projected."""
-        mean_CD, count_C = class_means(unit(h_BD), y_B, len(self.mu))
-        present_C1 = (count_C > 0).unsqueeze(1)
-        momentum_CD = self.gamma * self.momentum + self.beta * (mean_CD - self.mu)
-        self.momentum.copy_(momentum_CD.where(present_C1, self.momentum))
-        self.mu.copy_(_project(self.mu + self.momentum.where(present_C1, 0.0), self.orthogonalize))
-        self.seen += present_C1.squeeze(1)
+        move_prototypes(
+            self.mu, self.momentum, self.seen, h_BD, y_B, beta=self.beta, gamma=self.gamma, how=self.orthogonalize
+        )
+
+
+@torch.no_grad()
+def move_prototypes(
+    mu_CD: Tensor,
+    momentum_CD: Tensor,
+    seen_C: Tensor,
+    h_BD: Tensor,
+    y_B: Tensor,
+    *,
+    beta: Scalar,
+    gamma: Scalar,
+    how: Orthogonalize,
+) -> None:
+    """Move prototypes, momentum and counts in place, as `AdaptivePrototypes.update`; members may stand in front.
+
+    Args: beta, gamma: numbers, or of members (P, 1, 1).
+    """
+    mean_CD, count_C = class_means(unit(h_BD), y_B, mu_CD.shape[-2])
+    present_C1 = (count_C > 0).unsqueeze(-1)
+    moved_CD = gamma * momentum_CD + beta * (mean_CD - mu_CD)
+    momentum_CD.copy_(moved_CD.where(present_C1, momentum_CD))
+    mu_CD.copy_(_project(mu_CD + momentum_CD.where(present_C1, 0.0), how))
+    seen_C += present_C1.squeeze(-1)
 
 
 def _project(rows_CD: Tensor, how: Orthogonalize) -> Tensor:
-    """Make the rows orthonormal; leave them unchanged if a singular value is below 1e-4 (ill-defined)."""
+    """Rows made orthonormal; left as they are where that is ill-defined (a singular value < 1e-4)."""
     if how == "none":
         return unit(rows_CD)
     with full_precision(rows_CD):
         left_CC, singular_C, right_CD = torch.linalg.svd(rows_CD, full_matrices=False)
-        if singular_C[-1] < _SMALLEST_SINGULAR_VALUE:
-            return rows_CD
         if how == "polar":
-            return left_CC @ right_CD
-        q_DC, r_CC = torch.linalg.qr(rows_CD.T)
-        return (q_DC * r_CC.diagonal().sign()).T  # QR leaves signs open; fixing them keeps prototypes from flipping
+            made_CD = left_CC @ right_CD
+        else:
+            q_DC, r_CC = torch.linalg.qr(rows_CD.mT)
+            signs_1C = r_CC.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+            made_CD = (q_DC * signs_1C).mT  # QR leaves signs open; without this, prototypes flip
+        return made_CD.where(singular_C[..., -1, None, None] >= _SMALLEST_SINGULAR_VALUE, rows_CD)
