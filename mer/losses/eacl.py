@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mer.config import EACLConfig
 from mer.losses.contrastive import angle_loss, prototype_contrastive_loss
-from mer.losses.geometry import full_precision, similarity
+from mer.losses.geometry import at_least_single, full_precision, similarity
 
 
 class EACL(nn.Module):
@@ -64,7 +64,7 @@ class EACL(nn.Module):
 
     def _map(self, x: Tensor) -> Tensor:
         with full_precision(x):
-            return self.mapper(x.float())
+            return self.mapper(at_least_single(x))
 
     def _adapted(self) -> nn.Parameter:
         if self.adapted_anchors is None:

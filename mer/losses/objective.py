@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,14 @@ from mer.losses.contrastive import decoupled_loss, prototype_contrastive_loss, s
 from mer.losses.distillation import Lesson
 from mer.losses.eacl import EACL, label_words
 from mer.losses.prototypes import AdaptivePrototypes, ClassPools
+
+POOL_SUPPORT, POOL_ENTRY = 32, 33  # places of random draws; those of dropout layers are lower
+
+
+class Drawing(Protocol):
+    """Whoever draws random bits by place: `mer.training.draws.Draws`."""
+
+    def bits(self, place: int, *shape: int) -> Tensor: ...
 
 
 class Outputs(NamedTuple):
@@ -36,6 +44,7 @@ class Objective(nn.Module):
     random numbers (SPCL), and logit adjustment is for training only.
     """
 
+    draws: Drawing | None = None  # gives random bits; None: torch's global generator
     needs_centers = False  # start_epoch needs the class means of all training features
     stage_two_epochs = 0  # number of last epochs that train the anchors only
 
@@ -101,7 +110,7 @@ class SPCLObjective(Objective):
         contrastive = prototype_contrastive_loss(
             outputs.h_ND,
             y_N,
-            self.pools.prototypes(self.config.support_size, self.config.small_pool),
+            self.pools.prototypes(self.config.support_size, self.config.small_pool, self._lottery(POOL_SUPPORT)),
             temperature=self.config.temperature,
             form=self.config.form,
             hinge=self.config.hinge,
@@ -115,7 +124,12 @@ class SPCLObjective(Objective):
         self.pools.reset(centers_CD)
 
     def after_step(self, outputs: Outputs, y_N: Tensor) -> None:
-        self.pools.push(outputs.h_ND, y_N)
+        lottery_N = None if self.draws is None else self.draws.bits(POOL_ENTRY, len(y_N))
+        self.pools.push(outputs.h_ND, y_N, lottery_N)
+
+    def _lottery(self, place: int) -> Tensor | None:
+        """A number for each slot of each pool (C, Q)."""
+        return None if self.draws is None else self.draws.bits(place, *self.pools.pool.shape[:2])
 
 
 class APCLObjective(Objective):

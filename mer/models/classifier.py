@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import HeadConfig
+from mer.models.dropout import Dropout
 from mer.models.weight_names import ENCODERS
 
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
 
 _CHUNK_ROWS = 2048
+_HEAD, _FIRST_BLOCK, INPUT = 0, 1, 24  # places of the dropout layers: each draws masks of its own
 _SMALLEST_SD = 1e-3  # relative to max(|mean|, 1): features are half precision, so a smaller spread is rounding
 
 
@@ -118,14 +120,13 @@ class Classifier(nn.Module):
 
     def build_head(self, config: HeadConfig, mixed: int, classes: int) -> None:
         """Create the blocks from a vector of width `mixed` to h, the dropout, the classifier and the class centres."""
-        self.input_dropout = nn.Dropout(config.input_dropout)
         blocks: list[nn.Module] = []
         for block in range(config.depth if config.hidden else 0):
-            blocks += [nn.Dropout(config.dropout)] if block else []
+            blocks += [Dropout(config.dropout, _FIRST_BLOCK + block)] if block else []
             blocks += [nn.Linear(mixed if block == 0 else config.hidden, config.hidden), nn.GELU()]
         self.blocks = nn.Sequential(*blocks)
         self.width = config.hidden or mixed
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout, _HEAD)
         self.classifier = nn.Linear(self.width, classes)
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
 
@@ -177,6 +178,7 @@ class UtteranceClassifier(Classifier):
         self.modality = "" if encoder is None else encoder.modality
         self.input_norm = InputNorm(config.input_norm, layers, width)
         self.layer_mix = LayerMix(config.layer_mix, layers)
+        self.input_dropout = Dropout(config.input_dropout, INPUT)
         self.build_head(config, self.layer_mix.width(layers, width), classes)
 
     def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
-from mer.models.classifier import Classifier, InputNorm, LayerMix, fit_norm
+from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
 from mer.models.dialogue import DialogueEncoder
+from mer.models.dropout import Dropout
 from mer.models.fusion import Fused, build_fusion
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class FusedClassifier(Joined):
         norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
         super().__init__(config, fusion, dialogue, widths=widths, classes=classes, probe=probe, encoders=encoders)
         self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
+        self.input_dropouts = nn.ModuleDict({m: Dropout(config.input_dropout, INPUT + i) for i, m in enumerate(layers)})
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
         """Set the statistics of each modality's input norm from those of the given training rows that have it."""
@@ -126,7 +128,7 @@ class FusedClassifier(Joined):
     def read(self, x: Any) -> dict[str, Tensor]:
         """Scale features and mix layers. A row without any modality gets zeros, the average, for its first one."""
         parts = {
-            modality: self.input_dropout(
+            modality: self.input_dropouts[modality](
                 self.layer_mixes[modality](self.input_norms[modality](self.encoded(modality, given)))
             )
             for modality, given in x.parts.items()

@@ -26,8 +26,10 @@ from mer.losses import (
     build_objective,
 )
 from mer.models import UtteranceClassifier
+from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
 from mer.training.data import FusedSplit, Layers, Part, Split, TrainingData
+from mer.training.draws import Draws
 from mer.training.member import Row
 from mer.training.metrics import Scores
 from mer.training.run import TrainingRun
@@ -124,6 +126,14 @@ class DistillationRun(TrainingRun):
         return min(1.0, (self.step_count + 1) / max(1, self.distill.warmup_steps))
 
     # -- parts -------------------------------------------------------------------------------------------------
+
+    def _connect_draws(self) -> dict[str, Draws]:
+        """Each student draws from numbers of its own: the same ones alone and beside others."""
+        draws = super()._connect_draws()
+        for modality in self.modalities:
+            draws[modality] = Draws(device=self.device)
+            draw_masks_from(self._student(modality), draws[modality])
+        return draws
 
     @property
     def _merged(self) -> bool:

@@ -13,7 +13,8 @@ Shape suffixes: P members, any shape behind it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from mer.training.seeding import derive_seed
 
-PLACES = 64  # places of a stretch that draw: dropout layers, pools, lotteries
+PLACES = 64  # places of a step that draw: dropout layers, pools
+WORDS = 34  # added to the places of dropout layers while label words pass through them
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - 2**32  # multipliers of lowbias32, as signed 32-bit numbers
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -41,6 +43,7 @@ class Draws:
     def __init__(self, members: int | None = None, device: str | torch.device = "cpu") -> None:
         self.members, self.device = members, torch.device(device)
         self.step = 0
+        self._shift = 0
         self._keys: Tensor | None = None  # (2, steps, PLACES, P) int32
         self._indices: dict[int, Tensor] = {}
 
@@ -53,11 +56,20 @@ class Draws:
         self._keys = torch.from_numpy(keys).to(self.device)
         self.step = 0
 
+    @contextlib.contextmanager
+    def beside(self, shift: int) -> Iterator[None]:
+        """Add `shift` to every place inside the block: a second pass through the same layers draws other numbers."""
+        self._shift = shift
+        try:
+            yield
+        finally:
+            self._shift = 0
+
     def bits(self, place: int, *shape: int) -> Tensor:
         """Uniform 32-bit numbers as int32, (P, *shape), or `shape` for a single member."""
         assert self._keys is not None, "begin() names the stretch first"
         size = int(np.prod(shape))
-        first, second = self._keys[:, self.step, place]
+        first, second = self._keys[:, self.step, place + self._shift]
         hashed = self._index(size) ^ first.unsqueeze(1)
         hashed.mul_(_FIRST)
         hashed.bitwise_xor_((hashed >> 15).bitwise_and_(0x1FFFF))  # >> keeps the sign: mask it away
@@ -85,7 +97,7 @@ class Draws:
 
 
 def thresholds(rates: Any) -> Any:
-    """Least signed 32-bit number that is kept at a rate of dropping: an int, or of a tensor of rates an int32 tensor."""
+    """Least signed 32-bit number that is kept at a dropping rate: an int, or int32 of a tensor of rates."""
     if isinstance(rates, Tensor):
         return (rates.double() * 2.0**32).round().sub(2.0**31).clamp(max=2.0**31 - 1).to(torch.int32)
     return min(round(rates * 2**32) - 2**31, 2**31 - 1)

@@ -25,9 +25,11 @@ from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
 from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
 from mer.losses.geometry import class_means
+from mer.models.dropout import draw_masks_from
 from mer.training.averaging import WeightAverage
 from mer.training.batches import DialogueBatches, batches_of_rows
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
+from mer.training.draws import WORDS, Draws
 from mer.training.member import Member, Row
 from mer.training.metrics import Scores
 from mer.training.optimizer import (
@@ -56,20 +58,21 @@ class TrainingRun:
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
         self.config, self.data, self.layers, self.device = config, data, layers, device
         self.member = Member(config)
-        self._words_CLD = self._label_text()
-        self._train_rows_N = self._trainable_rows()
+        self.words_CLD = self._label_text()
+        self.train_rows = self._trainable_rows()
         with seeded(config.seed, "initialisation", device=device):
             self.model = self._build_model()
             self.model.fit_norm(data.train, layers, data.train.present_rows)
             self.objective = self._build_objective()
         self.model.to(device)
         self.objective.to(device)
+        self.draws = self._connect_draws()
         self.optimizer = build_optimizer(config, self._parameter_groups())
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
-        steps_per_epoch = math.ceil(len(self._train_rows_N) * share / config.optim.batch_size)
+        steps_per_epoch = math.ceil(len(self.train_rows) * share / config.optim.batch_size)
         self._dialogue_batches = self._whole_dialogues()
         if self._dialogue_batches is not None:
             steps_per_epoch = self._dialogue_batches.steps
@@ -81,8 +84,11 @@ class TrainingRun:
         """Train one epoch, score dev, remember the best weights. Raises TrialFailed on a non-finite loss."""
         started = time.perf_counter()
         with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
-            losses = [self._step(rows_B) for rows_B in self._begin_epoch()]
-            with self._averaged():
+            batches = self._begin_epoch()
+            for name, draws in self.draws.items():
+                draws.begin([stretch_of(self.config.seed, self.epoch, name)], len(batches))
+            losses = [self._step(rows_B, step) for step, rows_B in enumerate(batches)]
+            with self.averaged():
                 scores = self.evaluate(self.data.dev)
                 row = {
                     "epoch": float(self.epoch + 1),
@@ -97,12 +103,17 @@ class TrainingRun:
         self.member.add(row)
         return row
 
-    def _step(self, rows_B: np.ndarray) -> dict[str, float]:
-        """One weight update on the given training rows; returns its loss parts and gradient norm."""
+    def _step(self, rows_B: np.ndarray, step: int = 0) -> dict[str, float]:
+        """One weight update on the given training rows; returns its loss parts and gradient norm.
+
+        Args: step: its number within the epoch.
+        """
+        for draws in self.draws.values():
+            draws.step = step
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
         outputs, y_B = self._answer(rows_B)
         if outputs is None:  # nothing of these rows can be read
-            self._count_step()
+            self.count_step()
             return {}
         loss, parts = self.objective(outputs, y_B)
         further, monitors = self.model.auxiliary(y_B)
@@ -115,11 +126,11 @@ class TrainingRun:
             values[name] = self._finite(name.replace("grad_norm", "gradient norm"), grad_norm)
         self.optimizer.step()
         self.objective.after_step(outputs, y_B)
-        self._count_step()
+        self.count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in monitors.items()}
 
-    def _count_step(self) -> None:
+    def count_step(self) -> None:
         self.member.step_count += 1
         if self.average is not None:
             self.average.update()
@@ -145,7 +156,7 @@ class TrainingRun:
             self._enter_stage_two()
         self.model.train(not self._in_stage_two)
         self.objective.train()
-        rows_N, size = self._train_rows_N, self.config.optim.batch_size
+        rows_N, size = self.train_rows, self.config.optim.batch_size
         if self.objective.needs_centers:
             h_NH, centers_CH = self._training_representations()
             self.objective.start_epoch(centers_CH)
@@ -155,7 +166,7 @@ class TrainingRun:
 
     def _curriculum_rows(self, h_NH: Tensor, centers_CH: Tensor) -> np.ndarray:
         """Training rows that this epoch keeps, at least one batch of them."""
-        rows_N = self._train_rows_N
+        rows_N = self.train_rows
         labels = torch.tensor(self.data.train.labels_N[rows_N])
         keep = curriculum_keep_probability(
             h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
@@ -196,14 +207,14 @@ class TrainingRun:
         """Class scores (N, C) float32 of the current weights."""
         self.objective.eval()
         chunks = split.chunks(self.layers, self.device)
-        return class_scores(self.config, self.model, self.objective, self._words_CLD, chunks)
+        return class_scores(self.config, self.model, self.objective, self.words_CLD, chunks)
 
     @torch.no_grad()
     def _training_representations(self) -> tuple[Tensor, Tensor]:
         """h of all rows that are trained on, in eval mode (N, H), and its class means (C, H)."""
         was_training = self.model.training
         self.model.eval()
-        split, rows_N = self.data.train, torch.from_numpy(self._train_rows_N).to(self.device)
+        split, rows_N = self.data.train, torch.from_numpy(self.train_rows).to(self.device)
         h_NH = torch.cat([self.model.represent(*chunk) for chunk in split.chunks(self.layers, self.device)])[rows_N]
         self.model.train(was_training)
         labels = torch.tensor(split.labels_N, device=self.device)[rows_N]
@@ -254,7 +265,7 @@ class TrainingRun:
         if self.average is not None:
             self.average.load(under("average", tensors))
 
-    def _averaged(self) -> AbstractContextManager[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """Dev is scored with the average of the weights, where there is one."""
         return nullcontext() if self.average is None else self.average.in_place()
 
@@ -287,6 +298,13 @@ class TrainingRun:
             raise MerError("training split", "not one of its clips could be read", then="python -m mer.data check ROOT")
         return rows_N
 
+    def _connect_draws(self) -> dict[str, Draws]:
+        """Let dropout layers and pools draw from numbers that belong to the trial alone, by the name of their owner."""
+        draws = Draws(device=self.device)
+        draw_masks_from(self.model, draws)
+        self.objective.draws = draws
+        return {"": draws}
+
     def _build_model(self) -> Any:
         width, classes = self.data.train.width, len(self.data.class_names)
         return build_model(self.config, layers=self.layers, width=width, classes=classes, base=self.data.base)
@@ -310,7 +328,7 @@ class TrainingRun:
             raise MerError(
                 "dialogue", "the data do not say which dialogue a row is of", then="set FusedSplit.dialogue_N"
             )
-        return DialogueBatches(dialogue_N, self._train_rows_N, self.config.optim.batch_size)
+        return DialogueBatches(dialogue_N, self.train_rows, self.config.optim.batch_size)
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
         """Name -> (learning rate, parameters)."""
@@ -335,16 +353,22 @@ class TrainingRun:
 
     @torch.no_grad()
     def _label_text_h(self) -> Tensor | None:
-        if self._words_CLD is None:
+        if self.words_CLD is None:
             return None
         self.model.eval()
-        return self.model.represent(self._words_CLD.cpu())
+        return self.model.represent(self.words_CLD.cpu())
 
     def _anchors(self) -> Tensor | None:
         """EACL: the label words through the same body as the utterances (C, H)."""
-        if self.config.loss.contrastive.kind != "eacl" or self._words_CLD is None:
+        if self.config.loss.contrastive.kind != "eacl" or self.words_CLD is None:
             return None
-        return self.model.represent(self._words_CLD)
+        with self.draws[""].beside(WORDS):
+            return self.model.represent(self.words_CLD)
+
+
+def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
+    """The name of the random stretch of an epoch, counted from 0; a student of several has one of its own."""
+    return (seed, "epoch", epoch, owner) if owner else (seed, "epoch", epoch)
 
 
 def _means(losses: list[dict[str, float]]) -> Row:

@@ -20,7 +20,7 @@ from mer.training.seeding import seeded
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
 
-_CENTER_TEMPERATURE = 0.1
+CENTER_TEMPERATURE = 0.1
 
 
 def build_model(
@@ -121,7 +121,7 @@ def outputs_of(
         h, logits = model(x_NLD, present_N)
         representations.append(h.float().cpu())
         if kind == "nearest_center":
-            logits = model.center_scores(h, _CENTER_TEMPERATURE)
+            logits = model.center_scores(h, CENTER_TEMPERATURE)
         elif kind == "nearest_anchor":
             assert objective is not None
             logits = objective.anchor_scores(Outputs(h, logits, anchors))

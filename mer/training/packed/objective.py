@@ -1,0 +1,192 @@
+"""Take the losses of all members of a pack at once; settings may differ, switches may not.
+
+Each member keeps its ordinary objective, whose pools, prototypes and maps are views of the stacked ones.
+
+Shape suffixes: P members, B batch rows, C classes, H width of h, Q pool size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mer.losses import Objective
+from mer.losses.classification import classification_loss
+from mer.losses.contrastive import angle_loss, decoupled_loss, prototype_contrastive_loss, supcon_loss
+from mer.losses.geometry import similarity
+from mer.losses.objective import POOL_ENTRY, POOL_SUPPORT, APCLObjective, EACLObjective, SPCLObjective, SupConObjective
+from mer.losses.prototypes import move_prototypes, push_members, support_means
+from mer.training.draws import Draws
+from mer.training.packed.stacked import Stacked
+
+
+class PackedObjective:
+    """Classification loss alone, and the base of the others.
+
+    Args: objectives: the members' own, of one class.
+    """
+
+    needs_centers = False
+
+    def __init__(self, objectives: Sequence[Objective], device: str) -> None:
+        self.objectives, self.device = list(objectives), device
+        self.stack = Stacked(objectives)
+        configs = [objective.classification.config for objective in objectives]
+        self.weight_PC = torch.stack([objective.classification.weight_C for objective in objectives])
+        self.shift_PC = torch.stack([objective.classification.shift_C for objective in objectives])
+        smoothing_P1 = self.each([config.label_smoothing for config in configs], 2)
+        self.smoothing: Any = smoothing_P1 if any(config.label_smoothing for config in configs) else 0.0
+        self.focal_gamma = (
+            self.each([config.focal_gamma for config in configs], 2) if configs[0].kind == "focal" else None
+        )
+        self.weights = {name: self.each([o.weights[name] for o in objectives], 1) for name in objectives[0].weights}
+
+    def each(self, values: Sequence[float], dims: int) -> Tensor:
+        """One number for each member, shaped to broadcast against tensors of `dims` axes."""
+        shape = (-1, *[1] * (dims - 1))
+        return torch.tensor(values, dtype=self.weight_PC.dtype, device=self.device).view(shape)
+
+    def __call__(
+        self, h_PBH: Tensor, logits_PBC: Tensor, anchors_PCH: Tensor | None, y_PB: Tensor, draws: Draws
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of each member (P,) and its unweighted parts by name (P,), detached."""
+        parts = self.parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws)
+        total_P = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(0)
+        return total_P, {name: part.detach() for name, part in parts.items()}
+
+    def parts(
+        self, h_PBH: Tensor, logits_PBC: Tensor, anchors_PCH: Tensor | None, y_PB: Tensor, draws: Draws
+    ) -> dict[str, Tensor]:
+        return {
+            "classification": classification_loss(
+                logits_PBC, y_PB, self.weight_PC, self.shift_PC, smoothing=self.smoothing, focal_gamma=self.focal_gamma
+            )
+        }
+
+    def start_epoch(self, centers_PCH: Tensor) -> None:
+        """Take the class means of all training features, where `needs_centers`."""
+
+    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
+        """Let prototypes learn from the batch, after its loss was taken."""
+
+    def anchor_scores(self, h_PNH: Tensor, anchors_PCH: Tensor) -> Tensor:
+        raise ValueError("anchor scores need loss.contrastive.kind 'eacl'")
+
+
+class PackedSupCon(PackedObjective):
+    def __init__(self, objectives: Sequence[SupConObjective], device: str) -> None:
+        super().__init__(objectives, device)
+        self.temperature = self.each([objective.temperature for objective in objectives], 3)
+
+    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+        contrastive = supcon_loss(h_PBH, y_PB, temperature=self.temperature)
+        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+
+
+class PackedSPCL(PackedObjective):
+    """Pools of all members in one tensor; support sizes may differ."""
+
+    needs_centers = True
+
+    def __init__(self, objectives: Sequence[SPCLObjective], device: str) -> None:
+        super().__init__(objectives, device)
+        configs = [objective.config for objective in objectives]
+        self.form, self.small_pool = configs[0].form, configs[0].small_pool
+        self.temperature = self.each([config.temperature for config in configs], 3)
+        self.hinge = self.each([config.hinge for config in configs], 2)
+        self.support_P = torch.tensor([config.support_size for config in configs], device=device)
+        self.most = max(config.support_size for config in configs)
+
+    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+        pool, count = self.stack["pools.pool"], self.stack["pools.count"]
+        prototypes_PCH = support_means(
+            pool, count, self.stack["pools.center"], draws.bits(POOL_SUPPORT, *pool.shape[1:3]),
+            sizes_P=self.support_P, most=self.most, small_pool=self.small_pool,
+        )  # fmt: skip
+        contrastive = prototype_contrastive_loss(
+            h_PBH, y_PB, prototypes_PCH, temperature=self.temperature, form=self.form, hinge=self.hinge
+        )
+        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+
+    def start_epoch(self, centers_PCH: Tensor) -> None:
+        self.stack["pools.center"].copy_(centers_PCH)
+        self.stack["pools.pool"].zero_()
+        self.stack["pools.pool"][:, :, 0] = centers_PCH
+        self.stack["pools.count"].fill_(1)
+
+    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
+        lottery_PB = draws.bits(POOL_ENTRY, y_PB.shape[1])
+        push_members(self.stack["pools.pool"], self.stack["pools.count"], h_PBH, y_PB, lottery_PB)
+
+
+class PackedAPCL(PackedObjective):
+    def __init__(self, objectives: Sequence[APCLObjective], device: str) -> None:
+        super().__init__(objectives, device)
+        configs = [objective.config for objective in objectives]
+        self.anchors, self.how = configs[0].anchors, configs[0].orthogonalize
+        self.temperature = self.each([config.temperature for config in configs], 3)
+        self.hinge = self.each([config.hinge for config in configs], 2)
+        self.beta, self.gamma = (
+            self.each([getattr(config, name) for config in configs], 3) for name in ("beta", "gamma")
+        )
+
+    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+        contrastive = decoupled_loss(
+            h_PBH, y_PB, self.stack["prototypes.mu"],
+            temperature=self.temperature, anchors=self.anchors, hinge=self.hinge,
+        )  # fmt: skip
+        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+
+    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
+        mu, momentum, seen = (self.stack[f"prototypes.{name}"] for name in ("mu", "momentum", "seen"))
+        move_prototypes(mu, momentum, seen, h_PBH, y_PB, beta=self.beta, gamma=self.gamma, how=self.how)
+
+
+class PackedEACL(PackedObjective):
+    """Stage one only."""
+
+    def __init__(self, objectives: Sequence[EACLObjective], device: str) -> None:
+        super().__init__(objectives, device)
+        self.temperature = self.each([objective.eacl.temperature for objective in objectives], 3)
+
+    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+        mapped_PCH = self._map(anchors_PCH)
+        contrastive = prototype_contrastive_loss(
+            self._map(h_PBH), y_PB, mapped_PCH, temperature=self.temperature, anchors="all"
+        )
+        parts = super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws)
+        return parts | {"contrastive": contrastive, "angle": angle_loss(mapped_PCH)}
+
+    def anchor_scores(self, h_PNH: Tensor, anchors_PCH: Tensor) -> Tensor:
+        return similarity(self._map(h_PNH), self._map(anchors_PCH), self.temperature)
+
+    def _map(self, x_PNH: Tensor) -> Tensor:
+        mapper = self.objectives[0].eacl.mapper
+        for number, layer in enumerate(mapper):
+            name = f"eacl.mapper.{number}"
+            if isinstance(layer, nn.Linear):
+                x_PNH = torch.baddbmm(self.stack[f"{name}.bias"].unsqueeze(1), x_PNH, self.stack[f"{name}.weight"].mT)
+            elif isinstance(layer, nn.LayerNorm):
+                gain, shift = self.stack[f"{name}.weight"].unsqueeze(1), self.stack[f"{name}.bias"].unsqueeze(1)
+                x_PNH = F.layer_norm(x_PNH, layer.normalized_shape, eps=layer.eps) * gain + shift
+            else:
+                x_PNH = layer(x_PNH)
+        return x_PNH
+
+
+_PACKED: dict[type[Objective], Callable[..., PackedObjective]] = {
+    Objective: PackedObjective,
+    SupConObjective: PackedSupCon,
+    SPCLObjective: PackedSPCL,
+    APCLObjective: PackedAPCL,
+    EACLObjective: PackedEACL,
+}
+
+
+def pack_objectives(objectives: Sequence[Objective], device: str) -> PackedObjective:
+    """The objectives of a pack's members as one."""
+    return _PACKED[type(objectives[0])](objectives, device)

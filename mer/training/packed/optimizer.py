@@ -1,0 +1,139 @@
+"""Step AdamW for all members of a pack, each at its own rate, weight decay and clipping norm.
+
+A member's optimiser stays an ordinary torch.optim.AdamW: its moments are views of stacked ones, so that it is saved,
+loaded and read as that of a trial that trained alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+BETAS, EPS = (0.9, 0.999), 1e-8
+
+
+class PackedAdamW:
+    """AdamW over stacked weights.
+
+    Args:
+        weights: stacked leaves (P, ...), in the order in which the members' optimisers hold theirs.
+        optimizers: the members' own, over views of `weights`.
+        clip_norms: largest norm of each member's gradient.
+    """
+
+    def __init__(
+        self, weights: Sequence[Tensor], optimizers: Sequence[torch.optim.AdamW], clip_norms: Sequence[float]
+    ) -> None:
+        self.weights = list(weights)
+        self.optimizers = list(optimizers)
+        device = self.weights[0].device
+        self.clip_P = torch.tensor(clip_norms, dtype=torch.float64, device=device)
+        self.decays = [
+            [group["weight_decay"] for group in optimizer.param_groups for _ in group["params"]]
+            for optimizer in optimizers
+        ]
+        members = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+        states = [[_state_of(optimizer, p) for p in own] for optimizer, own in zip(optimizers, members, strict=True)]
+        self.moments = [
+            [_stack_views([state[i][name] for state in states], states, i, name) for i in range(len(self.weights))]
+            for name in ("exp_avg", "exp_avg_sq")
+        ]
+        self.members, self.states = members, states
+        self.is_cpu = device.type == "cpu"
+        if not self.is_cpu:
+            self.place_on(device)
+
+    def place_on(self, device: torch.device) -> None:
+        """Hold step counts and weight decays as tensors, for steps that never ask the device for a number."""
+        self.step_P = torch.stack([state[0]["step"].to(device) for state in self.states])
+        self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in zip(*self.decays, strict=True)]
+
+    @torch.no_grad()
+    def step(self, rates: Sequence[float] | Tensor) -> Tensor:
+        """Clip and apply the gradients, then forget them.
+
+        Args: rates: learning rate of each member for this step.
+        Returns: gradient norms before clipping, (P,).
+        """
+        grads = [weight.grad for weight in self.weights]
+        norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads if grad is not None]
+        norm_P = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
+        if self.is_cpu:
+            self._step_on_cpu(grads, clip_P.tolist(), rates)
+        else:
+            self._step_on_device(grads, clip_P, rates)
+        for weight in self.weights:
+            weight.grad = None
+        return norm_P
+
+    def _step_on_cpu(self, grads: Sequence[Tensor | None], clips: list[float], rates: Any) -> None:
+        """One fused call for each member and weight decay: a CPU reads every tensor once."""
+        unbound = [None if grad is None else grad.unbind(0) for grad in grads]
+        for k, (own, state, decays) in enumerate(zip(self.members, self.states, self.decays, strict=True)):
+            chosen = [i for i, grad in enumerate(unbound) if grad is not None]
+            if clips[k] < 1.0:
+                torch._foreach_mul_([unbound[i][k] for i in chosen], clips[k])  # type: ignore[index]
+            for decay in dict.fromkeys(decays):
+                some = [i for i in chosen if decays[i] == decay]
+                adamw(
+                    [own[i] for i in some],
+                    [unbound[i][k] for i in some],  # type: ignore[index]
+                    [state[i]["exp_avg"] for i in some],
+                    [state[i]["exp_avg_sq"] for i in some],
+                    [],
+                    [state[i]["step"] for i in some],
+                    fused=True, foreach=False, amsgrad=False, maximize=False, capturable=False, differentiable=False,
+                    grad_scale=None, found_inf=None, has_complex=False,
+                    beta1=BETAS[0], beta2=BETAS[1], lr=float(rates[k]), weight_decay=decay, eps=EPS,
+                )  # fmt: skip
+
+    def _step_on_device(self, grads: Sequence[Tensor | None], clip_P: Tensor, rates: Any) -> None:
+        """The same arithmetic over stacked tensors: a GPU is asked a few times, however many members there are."""
+        self.step_P += 1
+        rates_P = torch.as_tensor(rates, dtype=torch.float64, device=clip_P.device)
+        for i, (weight, grad) in enumerate(zip(self.weights, grads, strict=True)):
+            if grad is None:
+                continue
+            mean, square = self.moments[0][i], self.moments[1][i]
+            grad.mul_(_wide(clip_P, weight))
+            weight.mul_(1 - _wide(rates_P * self.decay_P[i], weight))
+            mean.lerp_(grad, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+            root = _wide((1 - BETAS[1] ** self.step_P.double()).sqrt(), weight)
+            rate = _wide(rates_P / (1 - BETAS[0] ** self.step_P.double()), weight)
+            weight.sub_(rate * mean / (square.sqrt().div_(root).add_(EPS)))
+
+    def settle(self) -> None:
+        """Bring step counts into the members' own states; the moments are there already."""
+        if not self.is_cpu:
+            for state, steps in zip(self.states, self.step_P.tolist(), strict=True):
+                for entry in state:
+                    entry["step"].fill_(steps)
+
+
+def _wide(values_P: Tensor, like: Tensor) -> Tensor:
+    """One number for each member, shaped to broadcast against a stacked tensor."""
+    return values_P.to(like).view(-1, *[1] * (like.ndim - 1))
+
+
+def _state_of(optimizer: torch.optim.AdamW, parameter: Tensor) -> dict[str, Tensor]:
+    """The optimiser's entries for a parameter, made where it has not stepped yet."""
+    state: dict[str, Tensor] = optimizer.state[parameter]
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        state["exp_avg"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        state["exp_avg_sq"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+    return state
+
+
+def _stack_views(tensors: list[Tensor], states: list[list[dict[str, Tensor]]], i: int, name: str) -> Tensor:
+    """Stack one moment of all members, and let their states hold views of it."""
+    stacked = torch.stack(tensors)
+    for state, view in zip(states, stacked.unbind(0), strict=True):
+        state[i][name] = view
+    return stacked

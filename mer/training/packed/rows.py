@@ -1,0 +1,94 @@
+"""Give the training and dev rows of all members at once, at a common scale.
+
+Shape suffixes: P members, B batch rows, N rows of a split, L stored layers, D encoder width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mer.models.classifier import InputNorm
+from mer.training.data import CHUNK_ROWS, SplitArrays
+
+TABLE_BYTES = 2**30  # a split's float32 table is made once up to this size; above it, rows are scaled as they are read
+
+
+class PackedRows:
+    """One split as the members of a pack read it.
+
+    Members that read the same hidden states share one table. Scaling is done once, when the table is made: it is the
+    same arithmetic, number by number, as for each batch.
+
+    Args:
+        splits: each member's split; all of the same utterances.
+        layers: the hidden states that each member reads, equally many.
+        norms: each member's fitted input norm.
+    """
+
+    def __init__(
+        self, splits: Sequence[SplitArrays], layers: Sequence[list[int]], norms: Sequence[InputNorm], device: str
+    ) -> None:
+        self.device, self.size = device, len(splits[0])
+        tables: dict[tuple[int, tuple[int, ...]], int] = {}
+        self.tables: list[_Table] = []
+        self.table_of: list[int] = []
+        for split, chosen, norm in zip(splits, layers, norms, strict=True):
+            place = tables.setdefault((id(split.features_NLD), tuple(chosen)), len(self.tables))
+            if place == len(self.tables):
+                self.tables.append(_Table(split, chosen, norm, device))
+            self.table_of.append(place)
+        self.labels_N = torch.tensor(splits[0].labels_N, device=device)
+        present = splits[0].present_N
+        self.present_N = None if present is None else torch.tensor(present, device=device)
+
+    def batch(self, rows_PB: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (P, B, L, D) and labels (P, B) of each member's rows."""
+        members, batch = rows_PB.shape
+        if len(self.tables) == 1:
+            x = self.tables[0].rows(rows_PB.reshape(-1))
+            return x.view(members, batch, *x.shape[1:]), self.labels_N[rows_PB]
+        x = torch.stack([self.tables[place].rows(rows_PB[k]) for k, place in enumerate(self.table_of)])
+        return x, self.labels_N[rows_PB]
+
+    def chunks(self) -> Iterator[tuple[Tensor, slice]]:
+        """All rows in order, some at a time: features (P, n, L, D), and which rows they are."""
+        members = len(self.table_of)
+        most = max(64, CHUNK_ROWS // members) if self.device == "cpu" else CHUNK_ROWS
+        for start in range(0, self.size, most):
+            some = slice(start, min(start + most, self.size))
+            parts = [table.slice(some) for table in self.tables]
+            x = (
+                parts[0].expand(members, *parts[0].shape)
+                if len(parts) == 1
+                else torch.stack([parts[p] for p in self.table_of])
+            )
+            yield x, some
+
+
+class _Table:
+    """The rows of one choice of hidden states, float32 at a common scale."""
+
+    def __init__(self, split: SplitArrays, layers: list[int], norm: InputNorm, device: str) -> None:
+        self.split, self.layers, self.device = split, layers, device
+        self.scales = norm if norm.kind == "standardize" else None
+        bytes_needed = len(split) * len(layers) * split.width * 4
+        self.whole = self._read(np.arange(len(split))) if bytes_needed <= TABLE_BYTES else None
+
+    def rows(self, rows_R: Tensor) -> Tensor:
+        if self.whole is not None:
+            return self.whole.index_select(0, rows_R)
+        return self._read(rows_R.cpu().numpy())
+
+    def slice(self, some: slice) -> Tensor:
+        if self.whole is not None:
+            return self.whole[some]
+        return self._read(np.arange(some.start, some.stop))
+
+    @torch.no_grad()
+    def _read(self, rows: np.ndarray) -> Tensor:
+        x, _ = self.split.batch(rows, self.layers, self.device)
+        return x if self.scales is None else self.scales(x)

@@ -1,0 +1,231 @@
+"""Train several trials of one shape, an epoch of each at a time, as one program.
+
+Every member is an ordinary TrainingRun: it holds its model, objective, optimiser, history and best epoch, and writes
+and reads its own checkpoints. The pack steps them together on stacked tensors that share the members' memory. Random
+numbers belong to the member (`mer.training.draws`), so what a member becomes depends neither on the size of the pack
+nor on who else is in it. Members may be at different epochs; one leaves or joins between epochs, by making a new pack.
+
+Shape suffixes: P members, B batch rows, N rows of a split, L stored layers, D encoder width, H width of h, C classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mer.errors import TrialFailed
+from mer.losses.geometry import class_means
+from mer.training.batches import batches_of_rows
+from mer.training.draws import WORDS, Draws
+from mer.training.member import Row
+from mer.training.metrics import Scores
+from mer.training.optimizer import rate_multiplier
+from mer.training.packed.model import PackedClassifier
+from mer.training.packed.objective import pack_objectives
+from mer.training.packed.optimizer import PackedAdamW
+from mer.training.packed.rows import PackedRows
+from mer.training.packed.shape import shape_of
+from mer.training.run import TrainingRun, stretch_of
+from mer.training.scoring import CENTER_TEMPERATURE
+from mer.training.seeding import seeded
+
+Ending = Row | TrialFailed  # of one member's epoch
+
+
+class Pack:
+    """Step P runs together.
+
+    Args: runs: of one shape, on one device, over the same utterances; they share memory with the pack from now on.
+    Raises: ValueError when they have no common shape.
+    """
+
+    def __init__(self, runs: Sequence[TrainingRun]) -> None:
+        if len({shape_of(run.config).key for run in runs}) != 1 or not shape_of(runs[0].config).is_packable:
+            raise ValueError("the runs of a pack have one shape that can be packed")
+        self.runs, first = list(runs), runs[0]
+        self.device, self.names = first.device, first.data.class_names
+        self.trained_N = first.train_rows
+        self.model = PackedClassifier([run.model for run in runs])
+        self.objective = pack_objectives([run.objective for run in runs], self.device)
+        self.optimizer = PackedAdamW(
+            self._weights_in_order(),
+            [run.optimizer for run in runs],
+            [run.config.optim.clip_norm for run in runs],
+        )
+        norms = [run.model.input_norm for run in runs]
+        layers = [run.layers for run in runs]
+        self.train = PackedRows([run.data.train for run in runs], layers, norms, self.device)
+        self.dev = PackedRows([run.data.dev for run in runs], layers, norms, self.device)
+        self.words_PCLD = self._label_words(norms)
+        self.draws = Draws(len(runs), self.device)
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def train_epoch(self) -> list[Ending]:
+        """Train each member's next epoch and score dev; remember best weights and rows in the members.
+
+        Returns: each member's row, or why it failed; a failed member has no further row.
+        """
+        started = time.perf_counter()
+        batches, rates = self._begin_epoch()
+        told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
+        losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
+        with contextlib.ExitStack() as stack:
+            for run in self.runs:
+                stack.enter_context(run.averaged())
+            logits_PNC = self._dev_scores()
+            endings = [self._end_epoch(k, logits_PNC[k], losses, rates[-1], started) for k in range(len(self.runs))]
+        return endings
+
+    def _begin_epoch(self) -> tuple[list[Tensor], np.ndarray]:
+        """Start the members' random stretches and pools; return the rows of each step (P, B), and rates (steps, P)."""
+        drawn = []
+        for run in self.runs:
+            with seeded(run.config.seed, "epoch", run.epoch):
+                drawn.append(batches_of_rows(self.trained_N, run.config.optim.batch_size))
+        batches = [torch.from_numpy(np.stack(rows)).to(self.device) for rows in zip(*drawn, strict=True)]
+        self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], len(batches))
+        if self.objective.needs_centers:
+            self.objective.start_epoch(self._centers())
+        rates = [
+            [
+                run.config.optim.head_lr * rate_multiplier(run.step_count + step, run.total_steps, run.config.optim)
+                for run in self.runs
+            ]
+            for step in range(len(batches))
+        ]
+        return batches, np.array(rates)
+
+    def _step(self, rows_PB: Tensor, rates: np.ndarray, step: int) -> dict[str, Tensor]:
+        """One weight update of every member; returns loss, gradient norm and loss parts (P,), still on the device."""
+        self.draws.step = step
+        x_PBLD, y_PB = self.train.batch(rows_PB)
+        h_PBH = self.model.represent(x_PBLD, self.draws)
+        logits_PBC = self.model.classify(h_PBH, self.draws)
+        loss_P, parts = self.objective(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, self.draws)
+        loss_P.sum().backward()
+        norm_P = self.optimizer.step(rates)
+        self.objective.after_step(h_PBH.detach(), y_PB, self.draws)
+        for run in self.runs:
+            run.count_step()
+        return {"loss": loss_P.detach(), "grad_norm": norm_P} | {f"loss_{name}": part for name, part in parts.items()}
+
+    def _end_epoch(
+        self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rates: np.ndarray, started: float
+    ) -> Ending:
+        """Row of one member, kept in it; or its failure."""
+        run = self.runs[k]
+        steps = len(losses["loss"])
+        for name in ("loss", "grad_norm"):
+            wrong = np.flatnonzero(~np.isfinite(losses[name][:, k]))
+            if len(wrong):
+                step, number = run.step_count - steps + wrong[0] + 1, losses[name][wrong[0], k]
+                words = name.replace("grad_norm", "gradient norm")
+                return TrialFailed(f"the {words} became {number} at step {step} (epoch {run.epoch + 1})")
+        if not np.isfinite(logits_NC).all():
+            return TrialFailed(
+                f"class scores of the dev split are not finite after step {run.step_count} (epoch {run.epoch + 1})"
+            )
+        scores = Scores(logits_NC, run.data.dev.labels_N, self.names)
+        means = {f"train_{name}": float(values[:, k].mean()) for name, values in losses.items()}
+        row = {
+            "epoch": float(run.epoch + 1),
+            **scores.as_metrics("dev"),
+            **means,
+            "learning_rate": float(rates[k]),
+            "seconds": (time.perf_counter() - started) / len(self.runs),
+            "timestamp_ms": float(time.time_ns() // 1_000_000),
+        }
+        if run.member.improves(row):
+            run.member.keep(row, run.weights(), logits_NC)
+        run.member.add(row)
+        return row
+
+    # -- scores ------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _dev_scores(self) -> np.ndarray:
+        """Class scores of dev for every member, (P, N, C) float32."""
+        kind = self.runs[0].config.training.prediction
+        if kind == "nearest_center":
+            self.model.stack["class_centers_CH"].copy_(self._centers())
+        anchors_PCH = self._anchors(None) if kind == "nearest_anchor" else None
+        parts = []
+        for x_PNLD, some in self.dev.chunks():
+            present_N = None if self.dev.present_N is None else self.dev.present_N[some]
+            h_PNH = self.model.represent(x_PNLD, None, present_N)
+            if kind == "nearest_center":
+                scores = self.model.center_scores(h_PNH, CENTER_TEMPERATURE)
+            elif kind == "nearest_anchor":
+                assert anchors_PCH is not None
+                scores = self.objective.anchor_scores(h_PNH, anchors_PCH)
+            else:
+                scores = self.model.classify(h_PNH, None)
+            parts.append(scores.float().cpu())
+        return torch.cat(parts, dim=1).numpy()
+
+    @torch.no_grad()
+    def _centers(self) -> Tensor:
+        """Mean h of each class over all rows that are trained on, in eval mode, (P, C, H)."""
+        sums: Any = 0.0
+        trained_N = torch.zeros(self.train.size, dtype=torch.bool, device=self.device)
+        trained_N[torch.from_numpy(self.trained_N).to(self.device)] = True
+        count_C = torch.bincount(self.train.labels_N[trained_N], minlength=len(self.names))
+        for x_PNLD, some in self.train.chunks():
+            here_N = trained_N[some]
+            h_PNH = self.model.represent(x_PNLD, None)[:, here_N]
+            labels_PN = self.train.labels_N[some][here_N].expand(len(self.runs), -1)
+            mean_PCH, rows_PC = class_means(h_PNH, labels_PN, len(self.names))
+            sums = sums + mean_PCH * rows_PC.unsqueeze(-1)
+        return sums / count_C.clamp(min=1).view(1, -1, 1)
+
+    def _anchors(self, draws: Draws | None) -> Tensor | None:
+        """EACL: the label words through each member's body, (P, C, H)."""
+        if self.runs[0].config.loss.contrastive.kind != "eacl":
+            return None
+        if draws is None:
+            return self.model.represent(self.words_PCLD, None)
+        with draws.beside(WORDS):
+            return self.model.represent(self.words_PCLD, draws)
+
+    # -- parts -------------------------------------------------------------------------------------------------
+
+    def _weights_in_order(self) -> list[Tensor]:
+        """Stacked weights in the order of the members' optimisers."""
+        first = self.runs[0]
+        stacks = ((first.model, self.model.stack), (first.objective, self.objective.stack))
+        by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
+        return [by_id[id(p)] for group in first.optimizer.param_groups for p in group["params"]]
+
+    def _label_words(self, norms: Sequence[Any]) -> Tensor | None:
+        """Features of the label words as each member reads them (P, C, L, D), at its scale."""
+        words = [run.words_CLD for run in self.runs]
+        if words[0] is None:
+            return None
+        scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
+        return torch.stack(scaled)
+
+
+def pack_epochs(runs: Sequence[TrainingRun]) -> list[Ending]:
+    """Train all runs to their ends as one pack, compacting it as members end. Returns each run's last ending."""
+    endings: dict[int, Ending] = {}
+    live = [run for run in runs if not run.finished]
+    while live:
+        pack = Pack(live)
+        while True:
+            told = pack.train_epoch()
+            endings |= {id(run): ending for run, ending in zip(live, told, strict=True)}
+            still = [
+                run for run, ending in zip(live, told, strict=True)
+                if not isinstance(ending, TrialFailed) and not run.finished
+            ]  # fmt: skip
+            if len(still) != len(live):
+                break
+        live = still
+    return [endings[id(run)] for run in runs]

@@ -1,0 +1,80 @@
+"""Say which trials can share a program: those of one shape. Everything that is no shape may differ between members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mer.config import EACLConfig, SPCLConfig, TrialConfig
+from mer.files import sha256_json
+
+_LOSS_SWITCHES = ("kind", "form", "small_pool", "pool_size", "orthogonalize", "anchors", "proto_init")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a pack's members have in common.
+
+    Args:
+        key: equal for trials that can share a program; a trial with a `reason` has one of its own.
+        reason: why the trial trains alone, in words; "" when it can share.
+    """
+
+    key: str
+    reason: str = ""
+
+    @property
+    def is_packable(self) -> bool:
+        return not self.reason
+
+
+def shape_of(config: TrialConfig) -> Shape:
+    """Read a configuration's shape.
+
+    Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss weights,
+    label smoothing, focal gamma, class weights, logit adjustment, support size, prototype gains, averaging, epochs,
+    patience, and in which hidden states they read, as long as these are equally many.
+    """
+    if reason := _alone(config):
+        return Shape(sha256_json(config.model_dump(mode="json")), reason)
+    return Shape(sha256_json(_structure(config)))
+
+
+def _alone(config: TrialConfig) -> str:
+    """Why no other trial can share a program with this one."""
+    contrastive = config.loss.contrastive
+    if config.tuned:
+        return "it trains an encoder"
+    if config.distill is not None:
+        return "it has students"
+    if config.fusion is not None:
+        return "it fuses modalities"
+    if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
+        return "its curriculum chooses the rows of each epoch"
+    if isinstance(contrastive, EACLConfig) and contrastive.stage_two_epochs:
+        return "it has a second stage"
+    return ""
+
+
+def _structure(config: TrialConfig) -> dict[str, Any]:
+    """The settings that decide shapes and structure, JSON-able."""
+    encoders = {}
+    for modality, encoder in config.encoders.present.items():
+        dumped = encoder.model_dump(mode="json")
+        layers = dumped.pop("layers")
+        encoders[modality] = dumped | {"layers": len(layers) if isinstance(layers, list) else _layer_words(layers)}
+    loss, head = config.loss, config.head
+    return {
+        "data": config.data.model_dump(mode="json"),
+        "encoders": encoders,
+        "head": [head.hidden, head.depth if head.hidden else 0, head.layer_mix, head.input_norm],
+        "classification": [loss.classification.kind, loss.classification.probe],
+        "contrastive": {name: getattr(loss.contrastive, name, None) for name in _LOSS_SWITCHES},
+        "batch_size": config.optim.batch_size,
+        "prediction": config.training.prediction,
+    }
+
+
+def _layer_words(layers: str) -> int | str:
+    """'last' is one hidden state; how many 'all' is, the backbone decides."""
+    return 1 if layers == "last" else layers

@@ -1,0 +1,67 @@
+"""Hold equally named tensors of several modules as one tensor each, with a member axis in front.
+
+Shape suffix: P members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Stacked:
+    """Stack the parameters and buffers of modules of one structure.
+
+    The modules stay ordinary ones: their tensors become views of the stacked ones, so what a pack trains is in each
+    module at once, and what is loaded into a module is in the stack.
+
+    Args:
+        modules: P modules with the same names and shapes.
+        lone: names of tensors that are not stacked.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], lone: frozenset[str] = frozenset()) -> None:
+        self.modules = list(modules)
+        self.weights: dict[str, Tensor] = {}  # leaves, of weights that are trained
+        self.constants: dict[str, Tensor] = {}  # buffers, and weights that are not trained
+        for name, first in modules[0].named_parameters():
+            if name not in lone:
+                stacked = self._stack(name)
+                if first.requires_grad:
+                    self.weights[name] = stacked.requires_grad_()
+                else:
+                    self.constants[name] = stacked
+        for name, _ in modules[0].named_buffers():
+            if name not in lone:
+                self.constants[name] = self._stack(name)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The stacked tensor (P, ...)."""
+        return self.weights[name] if name in self.weights else self.constants[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.weights or name in self.constants
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+    def gradients(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and gradient (P, ...) of every weight that has one."""
+        return ((name, weight.grad) for name, weight in self.weights.items() if weight.grad is not None)
+
+    def _stack(self, name: str) -> Tensor:
+        tensors = [_tensor(module, name) for module in self.modules]
+        stacked = torch.stack([tensor.detach() for tensor in tensors])
+        for tensor, view in zip(tensors, stacked.unbind(0), strict=True):
+            tensor.data = view
+        return stacked
+
+
+def _tensor(module: nn.Module, name: str) -> Tensor:
+    """A parameter or buffer by its dotted name."""
+    folder, _, last = name.rpartition(".")
+    owner = module.get_submodule(folder)
+    found: Tensor = getattr(owner, last)
+    return found
