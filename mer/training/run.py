@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -85,9 +85,7 @@ class TrainingRun:
         started = time.perf_counter()
         with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
             batches = self._begin_epoch()
-            for name, draws in self.draws.items():
-                draws.begin([stretch_of(self.config.seed, self.epoch, name)], len(batches))
-            losses = [self._step(rows_B, step) for step, rows_B in enumerate(batches)]
+            losses = [self._step(rows_B) for rows_B in self._numbered(batches)]
             with self.averaged():
                 scores = self.evaluate(self.data.dev)
                 row = {
@@ -103,13 +101,17 @@ class TrainingRun:
         self.member.add(row)
         return row
 
-    def _step(self, rows_B: np.ndarray, step: int = 0) -> dict[str, float]:
-        """One weight update on the given training rows; returns its loss parts and gradient norm.
+    def _numbered(self, batches: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Start the epoch's random numbers, and tell them of each step."""
+        for owner, draws in self.draws.items():
+            draws.begin([stretch_of(self.config.seed, self.epoch, owner)], len(batches))
+        for step, rows_B in enumerate(batches):
+            for draws in self.draws.values():
+                draws.step = step
+            yield rows_B
 
-        Args: step: its number within the epoch.
-        """
-        for draws in self.draws.values():
-            draws.step = step
+    def _step(self, rows_B: np.ndarray) -> dict[str, float]:
+        """One weight update on the given training rows; returns its loss parts and gradient norm."""
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
         outputs, y_B = self._answer(rows_B)
         if outputs is None:  # nothing of these rows can be read

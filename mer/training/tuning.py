@@ -34,14 +34,14 @@ class TuningRun(TrainingRun):
 
     # -- memory ------------------------------------------------------------------------------------------------
 
-    def _step(self, rows_B: np.ndarray, step: int = 0) -> dict[str, float]:
+    def _step(self, rows_B: np.ndarray) -> dict[str, float]:
         """Take a step; if it does not fit into memory, retry with half the rows per forward pass, from then on.
 
         Raises: TrialFailed when that does not fit either.
         """
         rows = min(self._micro_batch or len(rows_B), len(rows_B))
         try:
-            return super()._step(rows_B, step)
+            return super()._step(rows_B)
         except RuntimeError as fault:  # torch.OutOfMemoryError is a RuntimeError; the CPU raises a plain one
             if not _is_memory(fault):
                 raise
@@ -52,7 +52,7 @@ class TuningRun(TrainingRun):
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return self._step(rows_B, step)
+        return self._step(rows_B)
 
     @property
     def _micro_batch(self) -> int | None:

@@ -11,6 +11,7 @@ import torch
 from mer.config import HeadConfig
 from mer.models import UtteranceClassifier
 from mer.models.classifier import InputNorm
+from mer.models.dropout import Dropout
 
 N, L, D, C = 20, 3, 8, 4
 
@@ -134,8 +135,11 @@ def test_a_probe_shapes_the_classifier_only():
 
 def test_dropout_is_where_the_configuration_says():
     model = build(hidden=6, depth=3, dropout=0.25, input_dropout=0.125)
-    assert model.input_dropout.p == 0.125 and model.dropout.p == 0.25
-    assert [block.p for block in model.blocks if isinstance(block, torch.nn.Dropout)] == [0.25, 0.25]
+    assert model.input_dropout.rate == 0.125 and model.dropout.rate == 0.25
+    blocks = [block for block in model.blocks if isinstance(block, Dropout)]
+    assert [block.rate for block in blocks] == [0.25, 0.25]
+    places = [layer.place for layer in (model.input_dropout, model.dropout, *blocks)]
+    assert len(set(places)) == 4, "two layers draw the same masks"
     x = torch.randn(5, L, D)
     assert not torch.equal(model(x)[1], model(x)[1])
     model.eval()

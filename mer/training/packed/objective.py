@@ -165,7 +165,7 @@ class PackedEACL(PackedObjective):
         return similarity(self._map(h_PNH), self._map(anchors_PCH), self.temperature)
 
     def _map(self, x_PNH: Tensor) -> Tensor:
-        mapper = self.objectives[0].eacl.mapper
+        mapper: Any = self.objectives[0].get_submodule("eacl.mapper")
         for number, layer in enumerate(mapper):
             name = f"eacl.mapper.{number}"
             if isinstance(layer, nn.Linear):

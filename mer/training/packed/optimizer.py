@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
@@ -50,10 +51,11 @@ class PackedAdamW:
     def place_on(self, device: torch.device) -> None:
         """Hold step counts and weight decays as tensors, for steps that never ask the device for a number."""
         self.step_P = torch.stack([state[0]["step"].to(device) for state in self.states])
-        self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in zip(*self.decays, strict=True)]
+        columns = zip(*self.decays, strict=True)
+        self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in columns]
 
     @torch.no_grad()
-    def step(self, rates: Sequence[float] | Tensor) -> Tensor:
+    def step(self, rates: np.ndarray) -> Tensor:
         """Clip and apply the gradients, then forget them.
 
         Args: rates: learning rate of each member for this step.

@@ -60,8 +60,9 @@ class Pack:
         )
         norms = [run.model.input_norm for run in runs]
         layers = [run.layers for run in runs]
-        self.train = PackedRows([run.data.train for run in runs], layers, norms, self.device)
-        self.dev = PackedRows([run.data.dev for run in runs], layers, norms, self.device)
+        splits: list[tuple[Any, Any]] = [(run.data.train, run.data.dev) for run in runs]
+        self.train = PackedRows([train for train, _ in splits], layers, norms, self.device)
+        self.dev = PackedRows([dev for _, dev in splits], layers, norms, self.device)
         self.words_PCLD = self._label_words(norms)
         self.draws = Draws(len(runs), self.device)
 
@@ -76,6 +77,7 @@ class Pack:
         batches, rates = self._begin_epoch()
         told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
         losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
+        self.optimizer.settle()
         with contextlib.ExitStack() as stack:
             for run in self.runs:
                 stack.enter_context(run.averaged())
@@ -203,9 +205,9 @@ class Pack:
         by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
         return [by_id[id(p)] for group in first.optimizer.param_groups for p in group["params"]]
 
-    def _label_words(self, norms: Sequence[Any]) -> Tensor | None:
+    def _label_words(self, norms: Sequence[Any]) -> Any:
         """Features of the label words as each member reads them (P, C, L, D), at its scale."""
-        words = [run.words_CLD for run in self.runs]
+        words: list[Any] = [run.words_CLD for run in self.runs]
         if words[0] is None:
             return None
         scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
