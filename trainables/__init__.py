@@ -2,6 +2,7 @@
 
     base             MerTrainable: sets up, steps and reports one trial after another
     cached           the trial of every modality, fusion and distillation, on cached features
+    saving           checkpoints written beside training, those of several trials at once
     shared_features  features and backbone weights in Ray's object store, read by every worker
     trial_files      names of the files that a worker writes into its trial's folder
     wire             messages between the driver and a worker
