@@ -1,6 +1,8 @@
 """Ray Trainables: the classes by which Ray Tune runs a TrainingRun.
 
-    base             MerTrainable: sets up, steps and reports one trial after another
+    base             MerTrainable: sets up, steps and reports one slot after another
+    members          the trials that a worker trains together
+    hosted           one of them: its run, its files, its reports
     cached           the trial of every modality, fusion and distillation, on cached features
     saving           checkpoints written beside training, those of several trials at once
     shared_features  features and backbone weights in Ray's object store, read by every worker

@@ -1,8 +1,8 @@
 """Messages between the driver and a worker: plain dictionaries on the wire, these frozen dataclasses at both ends.
 
 A Ray trial is only a slot: a worker process that hosts members. A member is one trial number with its configuration;
-rows, endings, folders and checkpoints belong to the number, never to the slot. Today a slot hosts one member. Both
-messages list members all the same, so that a worker that trains several as one program needs no other contract.
+rows, endings, folders and checkpoints belong to the number, never to the slot. A slot hosts several members of one
+shape, which are trained as one program, or a single one. Members end, leave and join one by one.
 """
 
 from __future__ import annotations
@@ -42,13 +42,23 @@ class MemberTask:
         """Validate the configuration. A worker calls this inside the trial, so that a fault fails this trial alone."""
         return TrialConfig.model_validate(self.config)
 
+    def wire(self) -> dict[str, Any]:
+        """Return the task as JSON-able data."""
+        return {**vars(self), "folder": str(self.folder), "decision_epochs": list(self.decision_epochs)}
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> MemberTask:
+        """Read what `wire` wrote. Checks no configuration."""
+        decisions = tuple(wire["decision_epochs"])
+        return cls(int(wire["number"]), Path(wire["folder"]), wire["config"], wire["features"], decisions)
+
 
 @dataclass(frozen=True)
 class Slot:
     """A worker's next work.
 
     Args:
-        members: at least one; today exactly one.
+        members: at least one; of one shape where there are several.
         report_interval_s: the worker reports after the first epoch that ends later than this, or at a decision epoch.
         threads: of torch in the worker.
         device: cpu or cuda.
@@ -61,25 +71,12 @@ class Slot:
 
     def wire(self) -> dict[str, Any]:
         """Return the slot as JSON-able data: Ray Tune takes it for the configuration of one of its trials."""
-        members = [
-            {**vars(task), "folder": str(task.folder), "decision_epochs": list(task.decision_epochs)}
-            for task in self.members
-        ]
-        return {**vars(self), "members": members}
+        return {**vars(self), "members": [task.wire() for task in self.members]}
 
     @classmethod
     def read(cls, wire: Mapping[str, Any]) -> Slot:
         """Read what `wire` wrote. Checks no configuration, and ignores keys that Ray adds."""
-        members = tuple(
-            MemberTask(
-                int(task["number"]),
-                Path(task["folder"]),
-                task["config"],
-                task["features"],
-                tuple(task["decision_epochs"]),
-            )
-            for task in wire["members"]
-        )
+        members = tuple(MemberTask.read(task) for task in wire["members"])
         return cls(members, wire["report_interval_s"], wire["threads"], wire["device"])
 
 

@@ -131,7 +131,7 @@ def _run(
     try:
         if ledger.work_left():
             with display:
-                run_trials(engine, plan, folder, options.address, display.tick, stop)
+                run_trials(engine, plan, folder, options.address, display.tick, stop, say)
         status = "KILLED" if stop.wanted else "FINISHED"
     finally:
         results = Results(spec, ledger)

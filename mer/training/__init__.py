@@ -5,6 +5,9 @@
     data          arrays of features and labels that a run reads
     batches       rows of each training step
     optimizer     parameter groups and learning rates
+    draws         random numbers that belong to one trial, whoever trains beside it
+    packed        many trials trained as one batched program
+    memory        failed allocations, told from other faults
     averaging     moving average of the weights
     tuning        runs that also train encoders
     distillation  runs that train students of a teacher

@@ -14,6 +14,7 @@ from mer.errors import TrialFailed
 from mer.training.data import Layers, SequenceSplit, TrainingData, part_of
 from mer.training.distillation import DistillationRun
 from mer.training.member import Row
+from mer.training.memory import free_words, is_out_of_memory
 from mer.training.run import TrainingRun
 
 
@@ -42,8 +43,8 @@ class TuningRun(TrainingRun):
         rows = min(self._micro_batch or len(rows_B), len(rows_B))
         try:
             return super()._step(rows_B)
-        except RuntimeError as fault:  # torch.OutOfMemoryError is a RuntimeError; the CPU raises a plain one
-            if not _is_memory(fault):
+        except RuntimeError as fault:
+            if not is_out_of_memory(fault):
                 raise
             if self.retried_from is not None or rows == 1:
                 raise TrialFailed(self._memory_words(rows, rows_B)) from fault
@@ -75,10 +76,8 @@ class TuningRun(TrainingRun):
         found = f"out of memory with {rows} rows of up to {longest} tokens of {modality} per forward pass"
         if self.retried_from is not None:
             found += f", after {self.retried_from}"
-        if torch.cuda.is_available():
-            free, total = torch.cuda.mem_get_info()
-            found += f" ({free / 2**30:.1f} of {total / 2**30:.1f} GiB free)"
-        return f"{found}: set optim.micro_batch lower, encoders.{modality}.recompute: true, or freeze more layers"
+        way_out = f"set optim.micro_batch lower, encoders.{modality}.recompute: true, or freeze more layers"
+        return f"{found}{free_words()}: {way_out}"
 
     def _further_scores(self, scores: Any) -> Row:
         """Add the rows per forward pass if memory made them fewer than configured."""
@@ -116,8 +115,3 @@ class TuningRun(TrainingRun):
 
 class TunedDistillationRun(TuningRun, DistillationRun):
     """A DistillationRun whose students hold encoders."""
-
-
-def _is_memory(fault: BaseException) -> bool:
-    words = ("not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # the CPU's allocator (two), cuBLAS
-    return isinstance(fault, torch.OutOfMemoryError) or any(word in str(fault) for word in words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,22 +14,40 @@ from study_helpers import make_spec, open_ledger, report
 from mer.study.search import stop_request
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
-from mer.study.search.slots import REPORT_INTERVAL_S, Slots
+from mer.study.search.slots import REPORT_INTERVAL_S, Change, Slots
 from mer.study.search.stop_request import StopSignal
-from trainables.wire import Report, Slot
+from trainables.wire import MemberTask, Report, Slot
 
 FEATURES = {"text": {"train": "a.safetensors", "dev": "b.safetensors"}}
 
 
-@pytest.fixture
-def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
+def open_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: int = 1, *changes: tuple[str, str]) -> Slots:
     """A study of 6 trials that judges at epochs 1 and 3, in a folder named from the working directory."""
     monkeypatch.chdir(tmp_path)
     asha = ("scheduler: {kind: none}", "scheduler: {kind: asha, grace_epochs: 1, reduction: 3}")
-    spec = make_spec(tmp_path, asha, overrides=("budget.trials=6", "resources.cpu=2"))
+    spec = make_spec(tmp_path, asha, *changes, overrides=("budget.trials=6", "resources.cpu=2"))
     ledger = open_ledger(tmp_path / "small", spec)
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler))
-    return Slots(engine, Path("small"), lambda config: FEATURES)
+    return Slots(engine, Path("small"), lambda config: FEATURES, lambda config: pack)
+
+
+ONE_SHAPE = (
+    ("head.hidden: {int: [8, 64]}", "head.dropout: {float: [0.0, 0.5]}"),
+    ("head.hidden: 32}", "head.dropout: 0.1}"),
+)
+
+
+def numbers(tasks: Iterable[MemberTask]) -> list[int]:
+    return [task.number for task in tasks]
+
+
+def states(slots: Slots) -> dict[int, str]:
+    return {trial.number: trial.state.name for trial in slots.engine.ledger.trials() if trial.state.name != "WAITING"}
+
+
+@pytest.fixture
+def slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
+    return open_slots(tmp_path, monkeypatch)
 
 
 def test_a_worker_gets_to_know_its_trial_and_nothing_of_the_study(slots, tmp_path):
@@ -49,34 +68,48 @@ def test_the_wire_is_json_and_ignores_what_ray_adds(slots):
     assert Report(**json.loads(json.dumps(report(0, [0.5]).wire()))) == report(0, [0.5])
 
 
-def test_a_slot_is_over_when_its_last_member_is(slots):
+def test_a_slot_is_over_when_its_last_member_is(tmp_path, monkeypatch):
     """Two members in one slot: each verdict is for one number. Trial 1 is cut at epoch 1, trial 0 goes on."""
-    slots.fill("a"), slots.fill("b")
-    slots.hosted["a"] |= slots.hosted.pop("b")
-    assert slots.record("a", [report(0, [0.5])]) is False
-    assert slots.record("a", [report(1, [0.4]), report(0, [0.6], first=2)]) is False
-    states = [trial.state.name for trial in slots.engine.ledger.trials()[:2]]
-    assert states == ["RUNNING", "PRUNED"] and slots.hosted == {"a": {0}}
-    assert slots.record("a", [report(0, [0.7], "finished", first=3)]) is True
+    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
+    assert numbers(slots.fill("a").members) == [0, 1]
+    assert slots.record("a", [report(0, [0.5])]) == Change()
+    change = slots.record("a", [report(1, [0.4]), report(0, [0.6], first=2)])
+    assert (change.drop, numbers(change.add), change.is_over) == ((1,), [2], False)
+    assert states(slots) == {0: "RUNNING", 1: "PRUNED", 2: "RUNNING"}
+    change = slots.record("a", [report(2, [0.3], "error"), report(0, [0.7], "finished", first=3)])
+    assert change == Change(is_over=True), "a slot that is empty ends: the next one may be of another shape"
     assert slots.engine.ledger.trials()[0].value == 0.7
 
 
-def test_a_dead_worker_costs_no_member_its_number(slots):
-    slots.fill("a"), slots.fill("b"), slots.fill("c")
-    slots.hosted["a"] |= slots.hosted.pop("b")
-    slots.record("a", [report(1, [0.9], "finished")])
+def test_a_dead_worker_costs_no_member_its_number(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
+    slots.fill("a"), slots.fill("b")
+    assert numbers(slots.record("a", [report(1, [0.9], "finished")]).add) == [4]
     slots.close("a", lost=True)
     again = slots.fill("d")
-    assert again is not None and [task.number for task in again.members] == [0], "trial 1 had finished, 2 is elsewhere"
-    slots.close("c", lost=False)
+    assert numbers(again.members) == [0, 4], "trial 1 had finished, 2 and 3 are elsewhere"
+    slots.close("b", lost=False)
     following = slots.fill("e")
-    assert following is not None and following.members[0].number == 3
+    assert numbers(following.members) == [5]
+
+
+def test_a_trial_that_lost_two_workers_takes_nobody_with_it(tmp_path, monkeypatch):
+    """The third loss fails it: by then it is alone, so it fails alone."""
+    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
+    for slot in "ab":
+        assert numbers(slots.fill(slot).members) == [0, 1]
+        slots.close(slot, lost=True)
+    assert numbers(slots.fill("c").members) == [0]
+    assert numbers(slots.fill("d").members) == [1]
+    slots.close("c", lost=True)
+    assert states(slots) == {0: "FAIL", 1: "RUNNING"}
+    assert slots.record("d", [report(1, [0.9])]) == Change(), "nobody joins it"
 
 
 def test_a_report_from_a_slot_that_is_closed_stops_it(slots):
     slots.fill("a")
     slots.close("a", lost=False)
-    assert slots.record("a", [report(0, [0.5])]) is True
+    assert slots.record("a", [report(0, [0.5])]).is_over
 
 
 def test_nothing_is_left_to_fill_a_slot_with(slots):

@@ -21,9 +21,14 @@ TWO_STAGES = VARIANTS["eacl-two-stages"]
 
 
 class ToyTrainable(MerTrainable):
+    """Remembers the run that it built last: a worker forgets the members that are over."""
+
+    run: TrainingRun | None = None
+
     def build(self, task, device):
         assert self.features == "shared"
-        return TrainingRun(task.trial_config(), toy_data(), [0, 2], device=device)
+        self.run = TrainingRun(task.trial_config(), toy_data(), [0, 2], device=device)
+        return self.run
 
 
 def slot(folder: Path, number: int = 0, *, decisions: list[int] | None = None, interval: float = 1e9, **dotted: Any):
@@ -143,13 +148,13 @@ def test_a_finished_trial_that_was_not_heard_says_so_again(tmp_path):
     assert again == first
 
 
-def epochs_until_best_changes(trial: MerTrainable) -> int:
+def epochs_until_best_changes(trial: ToyTrainable, folder: Path) -> int:
     """Step until best.safetensors was written at least twice; returns the epoch."""
     seen = set()
     while len(seen) < 2:
         assert not trial.run or not trial.run.finished, "the best epoch never changed"
         trial.step()
-        seen.add(read_card(trial.task.folder / BEST)["epoch"])
+        seen.add(read_card(folder / BEST)["epoch"])
     return trial.run.epoch
 
 
@@ -163,7 +168,7 @@ def test_best_is_what_last_says_whatever_happened_to_its_file(tmp_path, damage):
     killed.step()
     folder = tmp_path / "killed" / "00000"
     last, best = (folder / LAST).read_bytes(), (folder / BEST).read_bytes()
-    epochs_until_best_changes(killed)
+    epochs_until_best_changes(killed, folder)
     assert (folder / BEST).read_bytes() != best
     (folder / LAST).write_bytes(last)
     if damage == "missing":
@@ -228,7 +233,7 @@ def test_a_nonfinite_loss_keeps_what_was_learned(tmp_path):
             run.train_epoch = doomed
             return run
 
-    report = told_by(actor(slot(tmp_path), Doomed))
+    report = told_by(actor(slot(tmp_path, **VARIANTS["spcl-curriculum"]), Doomed))
     assert (report["outcome"], report["reason"]) == ("nonfinite", "the loss became nan at step 11 (epoch 3)")
     assert [row["epoch"] for row in report["rows"]] == [1, 2]
     assert read_card(tmp_path / "00000" / BEST)["epoch"] in (1, 2)
@@ -249,9 +254,9 @@ def test_a_full_disk_is_an_outcome_too(tmp_path, monkeypatch, failing_epoch):
 
     evaluate = TrainingRun.evaluate
     monkeypatch.setattr(TrainingRun, "evaluate", scores)
-    monkeypatch.setattr("trainables.base.save_tensors", full)
+    monkeypatch.setattr("trainables.hosted.save_tensors", full)
     monkeypatch.setattr(Path, "write_text", full)
-    report = told_by(actor(slot(tmp_path)))
+    report = told_by(actor(slot(tmp_path, **VARIANTS["spcl-curriculum"])))
     assert report["outcome"] == "blocked" and "No space left on device" in report["reason"]
     assert len(report["rows"]) == (1 if failing_epoch else 3)
 

@@ -190,6 +190,15 @@ def test_a_member_that_turns_non_finite_fails_alone() -> None:
         assert runs[k].finished and all(math.isfinite(v) for row in runs[k].history for v in row.values())
 
 
+def test_macro_f1_is_over_the_classes_that_occur() -> None:
+    """A dataset may have fewer classes than its reader knows."""
+    data = replace(toy_data(), class_names=("neutral", "joy", "anger", "never"))
+    alone, packed = (TrainingRun(toy_config(), data, [0, 2]) for _ in range(2))
+    (row,) = Pack([packed]).train_epoch()
+    assert not isinstance(row, TrialFailed)
+    assert row["dev_macro_f1"] == pytest.approx(alone.train_epoch()["dev_macro_f1"])
+
+
 def test_step_counts_and_moments_are_those_of_an_ordinary_optimiser() -> None:
     runs = [TrainingRun(toy_config(seed=k), toy_data(), [0, 2]) for k in range(2)]
     Pack(runs).train_epoch()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.cluster.connect import start_ray
 from mer.study.paths import RAY, trial_name
@@ -32,8 +33,14 @@ def run_trials(
     address: str | None,
     tick: Callable[[], None],
     stop: StopSignal,
+    say: Callable[[str], None],
 ) -> None:
-    """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted."""
+    """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted.
+
+    Args:
+        tick: called after every event.
+        say: prints a line for the user.
+    """
     os.environ.update(_TUNE_ENVIRONMENT)
     import ray
     from ray import tune
@@ -50,7 +57,8 @@ def run_trials(
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-            slots = Slots(engine, folder, plan.of)
+            workers = _workers(spec)
+            slots = Slots(engine, folder, plan.of, lambda config: pack_size(spec, config), say)
             name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
@@ -58,7 +66,7 @@ def run_trials(
                     search_alg=EngineSearcher(slots),
                     scheduler=EngineScheduler(slots),
                     num_samples=-1,
-                    max_concurrent_trials=_workers(spec),
+                    max_concurrent_trials=workers,
                     reuse_actors=True,
                     trial_name_creator=name_of,
                     trial_dirname_creator=name_of,
@@ -77,6 +85,12 @@ def run_trials(
             tuner.fit()
         finally:
             ray.shutdown()
+
+
+def pack_size(spec: StudySpec, config: TrialConfig) -> int:
+    """Return how many trials like this one a worker takes."""
+    pack = spec.resources.pack
+    return 1 if pack == "auto" else pack
 
 
 def _workers(spec: StudySpec) -> int:

@@ -5,6 +5,7 @@ What Ray 2.60 does, and why these are the right hooks (stack-notes 6):
   never says `done`, and the scheduler stops what is over;
 - a lost worker reaches `on_trial_complete(error)` when no retry is allowed. Ray's own retries would not do: they cover
   trials that are RUNNING, so a worker that dies between two trials would end the next one, which is still PENDING;
+- calls of a worker run in the order in which the driver submits them, so `drop` and `add` come before the next step;
 - `tune.run` takes SIGUSR1, and a loop ended by Ray's handler looks like one that is done.
 """
 
@@ -52,7 +53,7 @@ class EngineSearcher(_NoState, Searcher):
 
 
 class EngineScheduler(_NoState, FIFOScheduler):
-    """Takes in reports and stops a slot once none of its members goes on."""
+    """Takes in reports, tells the worker who leaves and who joins, and stops a slot whose members are all over."""
 
     def __init__(self, slots: Slots) -> None:
         super().__init__()
@@ -60,7 +61,20 @@ class EngineScheduler(_NoState, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         reports = [Report(**report) for report in result["reports"]]
-        return TrialScheduler.STOP if self.slots.record(trial.trial_id, reports) else TrialScheduler.CONTINUE
+        change = self.slots.record(trial.trial_id, reports, result.get("fits"))
+        if change.is_over:
+            return TrialScheduler.STOP
+        worker = worker_of(trial)  # it takes these in before the next step, which is submitted after them
+        if change.drop:
+            worker.drop.remote(list(change.drop))
+        if change.add:
+            worker.add.remote([task.wire() for task in change.add])
+        return TrialScheduler.CONTINUE
+
+
+def worker_of(trial: Any) -> Any:
+    """Return the handle of the process that hosts a slot. Ray Tune has no public name for it."""
+    return trial.temporary_state.ray_actor
 
 
 class Heartbeat(_NoState, Callback):

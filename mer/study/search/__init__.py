@@ -1,6 +1,7 @@
 """Decide what runs next and who is stopped: the search without Ray and without MLflow.
 
 slots           which trial numbers each worker hosts
+packs           which trials share a worker, and which wait for the next
 stop_request    signals and the time budget, which end a study early
 engine          what a report means: the next trial, a cut, a failure, the end
 early_stopping  rules that cut a trial: successive halving, Hyperband, median

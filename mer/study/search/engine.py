@@ -99,6 +99,11 @@ class StudyEngine:
         return None
 
     @property
+    def unfinished(self) -> int:
+        """Trials that run, wait or are still to be drawn."""
+        return len(self.live) + self.ledger.left()
+
+    @property
     def over(self) -> bool:
         """True when no trial will be handed out any more, not even one whose worker is lost later."""
         return self.stopped or (self.drained and not self.live)
@@ -114,6 +119,10 @@ class StudyEngine:
         over = report.number not in self.live or self._record(report, self.live[report.number])
         self.seconds_in_reports.append(time.perf_counter() - started)
         return over
+
+    def losses(self, number: int) -> int:
+        """Return how many workers died with the trial."""
+        return self.live[number].losses
 
     def lost(self, number: int) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.

@@ -1,21 +1,46 @@
 """Know which trial numbers each slot hosts: fill a slot, take in its reports, close it. No Ray in here.
 
 A Ray trial is only a slot. The engine decides about trial numbers and never hears of slots; Ray places slots and never
-hears of trial numbers; this module stands between them. It puts one member into a slot, and counts on nothing of the
-kind: a verdict is for one number, and a slot is over when the last number in it is.
+hears of trial numbers; this module stands between them. A verdict is for one number. The place of a member that is over
+is filled by a trial of the same shape while others of the slot go on; a slot is over when the last number in it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.config import TrialConfig
 from mer.study.paths import trial_folder
 from mer.study.search.engine import StudyEngine
+from mer.study.search.packs import Asked, Packs
 from trainables.wire import MemberTask, Report, Slot
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a slot's reports mean for its worker.
+
+    Args:
+        drop: members that were cut.
+        add: members that take the places of those that are over.
+        is_over: no member goes on.
+    """
+
+    drop: tuple[int, ...] = ()
+    add: tuple[MemberTask, ...] = ()
+    is_over: bool = False
+
+
+@dataclass
+class _Hosting:
+    """A slot's members that are not over, and one that says of which shape they are."""
+
+    like: Asked
+    numbers: set[int] = field(default_factory=set)
 
 
 class Slots:
@@ -25,6 +50,8 @@ class Slots:
         engine: decides what runs next and who is cut.
         study: folder of the study; it need not be absolute.
         features_of: a trial's feature files, as MemberTask has them.
+        size: members of a pack of trials like the given one.
+        say: prints a line for the user.
     """
 
     def __init__(
@@ -32,40 +59,62 @@ class Slots:
         engine: StudyEngine,
         study: Path,
         features_of: Callable[[TrialConfig], Mapping[str, Mapping[str, str]]],
+        size: Callable[[TrialConfig], int] = lambda config: 1,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.engine, self.study, self.features_of = engine, study, features_of
-        self.hosted: dict[str, set[int]] = {}  # slot -> numbers of members that are not over
+        self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
+        self.packs = Packs(engine, size)
+        self.hosted: dict[str, _Hosting] = {}
 
     def fill(self, slot_id: str) -> Slot | None:
-        """Take the engine's next trial into a slot; None when there is none now."""
-        following = self.engine.next_trial()
-        if following is None:
+        """Take the engine's next trials into a slot; None when there are none now."""
+        members = self.packs.start()
+        if not members:
             return None
-        assignment, config = following
-        task = MemberTask(
-            number=assignment.number,
-            folder=trial_folder(self.study, assignment.number).resolve(),
-            config=config.model_dump(mode="json"),
-            features=self.features_of(config),
-            decision_epochs=tuple(self.engine.policy.decision_epochs(assignment.number)),
-        )
-        self.hosted[slot_id] = {task.number}
+        self.hosted[slot_id] = _Hosting(members[0], {member.number for member in members})
         resources = self.engine.spec.resources
-        return Slot((task,), REPORT_INTERVAL_S, resources.threads, resources.device)
+        tasks = tuple(self._task(member) for member in members)
+        return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device)
 
-    def record(self, slot_id: str, reports: Iterable[Report]) -> bool:
-        """Take in what a worker reports of its members; True when none of them goes on."""
-        hosted = self.hosted.get(slot_id, set())
+    def record(self, slot_id: str, reports: Iterable[Report], fits: int | None = None) -> Change:
+        """Take in what a worker reports of its members.
+
+        Args: fits: members that the worker's memory holds, where it was found out.
+        """
+        hosting, drop = self.hosted.get(slot_id), []
         for report in reports:
             if self.engine.record(report):
-                hosted.discard(report.number)
-        return not hosted
+                drop += [report.number] if report.outcome == "running" else []
+                if hosting is not None:
+                    hosting.numbers.discard(report.number)
+        if hosting is None or not hosting.numbers:
+            return Change(is_over=True)
+        if fits is not None:
+            self._learn(hosting, fits)
+        joining = self.packs.join(hosting.like, len(hosting.numbers))
+        hosting.numbers |= {member.number for member in joining}
+        return Change(tuple(drop), tuple(self._task(member) for member in joining))
 
     def close(self, slot_id: str, *, lost: bool) -> None:
         """Forget a slot that Ray has ended.
 
         Args: lost: its worker died; those of its members that were not over are handed out again.
         """
-        for number in sorted(self.hosted.pop(slot_id, set())):
-            if lost:
-                self.engine.lost(number)
+        hosting = self.hosted.pop(slot_id, None)
+        for number in sorted(hosting.numbers) if hosting and lost else ():
+            self.engine.lost(number)
+
+    def _learn(self, hosting: _Hosting, fits: int) -> None:
+        if self.packs.limit(hosting.like, fits):
+            self.say(
+                f"memory holds {fits} trials like trial {hosting.like.number} at once: packs are smaller from now on"
+            )
+
+    def _task(self, member: Asked) -> MemberTask:
+        return MemberTask(
+            number=member.number,
+            folder=trial_folder(self.study, member.number).resolve(),
+            config=member.config.model_dump(mode="json"),
+            features=self.features_of(member.config),
+            decision_epochs=tuple(self.engine.policy.decision_epochs(member.number)),
+        )

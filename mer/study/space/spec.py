@@ -13,6 +13,8 @@ from mer.files import sha256_json
 from mer.study.space.params import Param
 from mer.study.space.search_space import SearchSpace
 
+MOST_IN_A_PACK = 512
+
 
 class StudyObjective(Frozen):
     """The dev metric that the search improves, and its better direction."""
@@ -55,11 +57,23 @@ class Scheduler(Frozen):
 
 
 class Resources(Frozen):
-    """Resources of one trial; fractions are allowed."""
+    """Resources of one worker, which trains one trial or a pack of them; fractions are allowed."""
 
     cpu: PositiveFloat = 1.0
     gpu: Annotated[float, Field(ge=0)] = 0.0
-    workers: PositiveInt | None = Field(None, description="trials at once; default: as many as fit")
+    workers: PositiveInt | None = Field(None, description="worker processes at once; default: as many as fit")
+    pack: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_IN_A_PACK)] = Field(
+        "auto",
+        description="trials of one shape that a worker trains as one program; auto chooses by shape and memory. "
+        "A trial's numbers do not depend on it",
+    )
+
+    @field_validator("pack", mode="before")
+    @classmethod
+    def _auto_or_a_number(cls, value: Any) -> Any:
+        if value != "auto" and (type(value) is not int or not 1 <= value <= MOST_IN_A_PACK):
+            raise ValueError(f"got {value!r}: write auto, or a whole number from 1 to {MOST_IN_A_PACK}")
+        return value
 
     @property
     def threads(self) -> int:

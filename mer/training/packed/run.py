@@ -134,7 +134,7 @@ class Pack:
             return TrialFailed(
                 f"class scores of the dev split are not finite after step {run.step_count} (epoch {run.epoch + 1})"
             )
-        scores = Scores(logits_NC, run.data.dev.labels_N, self.names)
+        scores = Scores(logits_NC, run.data.dev.labels_N, self.names, run.data.occurring_C)
         means = {f"train_{name}": float(values[:, k].mean()) for name, values in losses.items()}
         row = {
             "epoch": float(run.epoch + 1),

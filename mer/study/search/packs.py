@@ -1,0 +1,85 @@
+"""Choose which trials share a worker: those of one shape. Others wait for the next slot. No Ray in here.
+
+A trial is asked for as late as possible, when a place is free: what is drawn later knows more. An asked trial whose
+shape does not fit waits in the queue. It is RUNNING in Optuna without rows, so a kill hands it out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mer.config import TrialConfig
+from mer.study.search.engine import StudyEngine
+from mer.training.packed.shape import shape_of
+
+_KEPT_APART = 2  # workers that died with a trial: from then on it takes nobody with it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial that was drawn, or handed out again.
+
+    Args: shape: trials of equal shapes can share a worker; None: it trains alone.
+    """
+
+    number: int
+    config: TrialConfig
+    shape: str | None
+
+
+class Packs:
+    """Ask the engine for trials and group them.
+
+    Args:
+        engine: hands out trials one by one.
+        size: says how many trials like this one a worker takes; asked again each time, as a study's end is near.
+    """
+
+    def __init__(self, engine: StudyEngine, size: Callable[[TrialConfig], int]) -> None:
+        self.engine, self.size = engine, size
+        self.queue: list[Asked] = []  # oldest first
+        self._fits: dict[str, int] = {}  # shape -> trials that memory was found to hold
+
+    def start(self) -> list[Asked]:
+        """Return the members of a new slot: the trial that waits longest, and others of its shape; [] for none now."""
+        first = self.queue.pop(0) if self.queue else self._ask()
+        if first is None:
+            return []
+        return [first, *self.join(first, 1)]
+
+    def join(self, like: Asked, present: int) -> list[Asked]:
+        """Return further members for a slot, from the queue first.
+
+        Args:
+            like: a member of the slot, or one that was.
+            present: members that are in the slot.
+        """
+        if like.shape is None:
+            return []
+        size = self.size(like.config)
+        size = min(size, self._fits.get(like.shape, size))
+        found = [waiting for waiting in self.queue if waiting.shape == like.shape][: max(0, size - present)]
+        self.queue = [waiting for waiting in self.queue if waiting not in found]
+        while present + len(found) < size and len(self.queue) < size:
+            asked = self._ask()
+            if asked is None:
+                break
+            (found if asked.shape == like.shape else self.queue).append(asked)
+        return found
+
+    def limit(self, like: Asked, fits: int) -> bool:
+        """Note how many trials of a shape memory holds; True when that is news."""
+        if like.shape is None or fits >= self._fits.get(like.shape, fits + 1):
+            return False
+        self._fits[like.shape] = fits
+        return True
+
+    def _ask(self) -> Asked | None:
+        following = self.engine.next_trial()
+        if following is None:
+            return None
+        assignment, config = following
+        shape = shape_of(config)
+        alone = not shape.is_packable or self.engine.losses(assignment.number) >= _KEPT_APART
+        return Asked(assignment.number, config, None if alone else shape.key)
