@@ -30,7 +30,8 @@ TRIALS, ARTIFACTS = "trials", "artifacts"
 
 # inside artifacts/
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.csv"
-PER_CLASS, DEV_PREDICTIONS, CONFUSION = "per_class.csv", "dev_predictions.csv", "confusion.svg"
+PER_CLASS, DEV_PREDICTIONS = "per_class.csv", "dev_predictions.csv"
+CONFUSION_COUNTS, CONFUSION = "confusion.csv", "confusion.svg"
 
 
 def is_study(folder: Path) -> bool:

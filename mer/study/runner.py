@@ -150,7 +150,7 @@ def _run(
             write_json(folder / SUMMARY, summary)
         finally:
             note = results.note(options.start_over, folder)
-            tracker.close(status, results.best_metrics(), [folder / SUMMARY], note)
+            tracker.close(status, results.best_metrics(), [folder / SUMMARY], note, results.pictured)
             keeper.remember(ledger.trials())
             keeper.finish()
     if not options.quiet:

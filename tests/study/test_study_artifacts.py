@@ -1,4 +1,4 @@
-"""A trial's artifacts: tables, pictures, predictions; and the dry run."""
+"""A trial's artifacts: tables, predictions, the picture that is drawn later; and the dry run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from study_helpers import make_spec, row
 from mer.checkpoints import save_tensors
 from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
-from mer.study.folder.artifacts import history_csv, per_class_csv, predictions_csv, read_history, write_artifacts
+from mer.study.folder.artifacts import (
+    draw_confusion,
+    history_csv,
+    per_class_csv,
+    predictions_csv,
+    read_history,
+    write_artifacts,
+)
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.preflight.dry_run import dry_run
 from mer.training.metrics import Scores
@@ -86,15 +93,26 @@ def test_confusion_picture_is_xml_with_every_count(scores):
 
 def test_the_folder_of_a_trial(tmp_path, scores):
     card = {"class_names": list(NAMES), "epoch": 2.0}
-    arguments = {"title": "s 00000", "config": {"a": 1}, "rows": [row(1, 0.5)], "labels_N": scores.labels_N}
+    arguments = {"config": {"a": 1}, "rows": [row(1, 0.5)], "labels_N": scores.labels_N}
     folder = write_artifacts(tmp_path / "bare", ids=ids(), **arguments)
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "history.csv"]
     save_tensors(tmp_path / "full/best.safetensors", {"dev_logits": torch.tensor(scores.logits_NC)}, card)
     folder = write_artifacts(tmp_path / "full", ids=ids(), **arguments)
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("config.json", "confusion.svg", "dev_predictions.csv", "history.csv", "per_class.csv")
+        *("config.json", "confusion.csv", "dev_predictions.csv", "history.csv", "per_class.csv")
     ]
-    assert f"dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch 2" in (folder / "confusion.svg").read_text()
+    header, *counts = csv.reader(io.StringIO((folder / "confusion.csv").read_text()))
+    assert header == ["true", *NAMES] and [line[0] for line in counts] == list(NAMES)
+    assert np.array_equal(np.array([line[1:] for line in counts], dtype=int), scores.confusion_CC)
+
+
+def test_a_picture_is_drawn_from_the_predictions_alone(tmp_path, scores):
+    assert draw_confusion(tmp_path, "s 00000", 2) is None
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts/dev_predictions.csv").write_text(predictions_csv(scores, ids()))
+    drawn = draw_confusion(tmp_path, "s 00000", 2)
+    title = f"s 00000: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch 2"
+    assert drawn.read_text() == confusion_svg(scores.confusion_CC, NAMES, title)
 
 
 # -- dry run -------------------------------------------------------------------------------------------------------

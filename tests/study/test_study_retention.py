@@ -48,7 +48,7 @@ class Study:
         save_tensors(self.trial(number) / "best.safetensors", tensors, card)
 
     def write(self, number: int) -> None:
-        arguments = {"title": f"small {number}", "config": {"a": number}, "rows": [row(1, 0.5)], "labels_N": LABELS}
+        arguments = {"config": {"a": number}, "rows": [row(1, 0.5)], "labels_N": LABELS}
         write_artifacts(self.trial(number), ids=("a", "b", "c"), **arguments)
 
     def end(self, number: int, score: float | None, outcome="finished", seed: int | None = None, **others) -> None:
@@ -82,7 +82,7 @@ def test_the_best_k_stay_and_the_disk_gets_the_rest_back(tmp_path):
     assert (usage.references, usage.objects, usage.orphans, usage.plain) == (2, 2, 0, 0)
     for number in range(6):
         names = {path.name for path in (study.trial(number) / "artifacts").iterdir()}
-        assert names == {"config.json", "history.csv", "per_class.csv", "dev_predictions.csv", "confusion.svg"}
+        assert names == {"config.json", "history.csv", "per_class.csv", "dev_predictions.csv", "confusion.csv"}
         assert (study.trial(number) / "best.json").exists() == (number in (2, 5))
 
 

@@ -17,6 +17,7 @@ from mlflow.entities import Run
 from study_helpers import make_spec, open_ledger, row
 
 from mer.checkpoints import save_tensors
+from mer.study.folder.standings import Standing
 from mer.study.paths import trial_folder
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.space.spec import StudySpec
@@ -112,7 +113,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     tracker.trial_rows(0, [])
     tracker.trial_rows(0, rows[1:])  # a report that repeats an epoch
     search.end(tracker, 0, "finished", rows[1])
-    tracker.close("FINISHED", {"best": 0.5}, [file, tmp_path / "absent.json"], "**note**")
+    standings = [Standing(0, "finished", rows[1]), Standing(7, "finished", rows[1])]  # 7 is of another search
+    tracker.close("FINISHED", {"best": 0.5}, [file, tmp_path / "absent.json"], "**note**", standings)
     assert tracker.errors == [] and search.told == [(0, "finished", rows[1])]
 
     runs = search.runs()
@@ -132,7 +134,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     assert not {"epoch", "timestamp_ms"} & set(child.data.metrics)
     assert search.curve(child, "best_dev_weighted_f1") == [(2, 0.5, 1002)]
     assert (child.data.metrics["best_epoch"], child.data.metrics["epochs_done"]) == (2, 3)
-    kept = {"config.json", "history.csv", "environment.json", "per_class.csv", "dev_predictions.csv", "confusion.svg"}
+    kept = {"config.json", "history.csv", "environment.json", "per_class.csv", "dev_predictions.csv"}
+    kept |= {"confusion.csv", "confusion.svg"}
     assert search.files(child) == kept
     folder = trial_folder(search.folder, 0)
     assert not (folder / "last.safetensors").exists() and (folder / "best.safetensors").exists()

@@ -4,7 +4,7 @@ claim             when a folder may be made, reused or put aside
 lock              one driver per study
 read_study        a study read from its folder
 standings         state and rank of trials
-artifacts         tables, predictions and pictures of a trial that has ended
+artifacts         tables, predictions and the picture of a trial that has ended
 confusion_svg     picture of a confusion matrix
 weight_retention  which weights are kept
 environment       code, packages and machine of a run

@@ -1,6 +1,7 @@
-"""Write and read what an ended trial leaves for people: configuration, history, tables, predictions, a picture.
+"""Write and read what an ended trial leaves for people: configuration, history, tables, predictions.
 
-The driver makes these files from the trial's `best.safetensors`; the worker writes tensors only.
+The driver makes these files from the trial's `best.safetensors`; the worker writes tensors only. Pictures are drawn at
+the end of a study, for its best trials: while it runs, the workers want the machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from safetensors import safe_open
 from mer.checkpoints import read_card
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
-from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, DEV_PREDICTIONS, HISTORY, PER_CLASS
+from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, CONFUSION_COUNTS, DEV_PREDICTIONS, HISTORY, PER_CLASS
 from mer.training import Row
 from mer.training.metrics import Scores
 from trainables.trial_files import BEST, LAST
@@ -27,7 +28,6 @@ from trainables.trial_files import BEST, LAST
 def write_artifacts(
     trial_folder: Path,
     *,
-    title: str,
     config: Mapping[str, Any],
     rows: list[Row],
     ids: tuple[str, ...],
@@ -37,7 +37,6 @@ def write_artifacts(
 
     Args:
         trial_folder: of the trial; may hold `best.safetensors`.
-        title: above the picture.
         config: the resolved configuration as JSON data.
         rows: one per epoch.
         ids: utterances of dev, N of them.
@@ -53,10 +52,27 @@ def write_artifacts(
             logits = file.get_tensor("dev_logits")
         scores = Scores(logits, labels_N, tuple(card["class_names"]))
         write_text(folder / PER_CLASS, per_class_csv(scores))
-        write_text(folder / DEV_PREDICTIONS, predictions_csv(scores, ids))
-        caption = f"{title}: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch {card['epoch']:.0f}"
-        write_text(folder / CONFUSION, confusion_svg(scores.confusion_CC, scores.class_names, caption))
+        write_text(folder / CONFUSION_COUNTS, confusion_csv(scores))
+        write_text(folder / DEV_PREDICTIONS, predictions_csv(scores, ids))  # last: it proves that the rest is there
     return folder
+
+
+def draw_confusion(trial_folder: Path, title: str, epoch: int) -> Path | None:
+    """Draw the confusion matrix of a trial's predictions into its artifacts. Returns the picture; None without any.
+
+    Args:
+        title: above the picture, before the score.
+        epoch: the one that dev chose.
+    """
+    predictions = trial_folder / ARTIFACTS / DEV_PREDICTIONS
+    if not predictions.exists():
+        return None
+    names, _, labels_N, logits_NC = _read_predictions(predictions)
+    scores = Scores(logits_NC, labels_N, names)
+    caption = f"{title}: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch {epoch}"
+    picture = predictions.with_name(CONFUSION)
+    write_text(picture, confusion_svg(scores.confusion_CC, scores.class_names, caption))
+    return picture
 
 
 def history_csv(rows: list[Row]) -> str:
@@ -83,6 +99,12 @@ def per_class_csv(scores: Scores) -> str:
     return _csv(list(rows[0]), [list(row.values()) for row in rows])
 
 
+def confusion_csv(scores: Scores) -> str:
+    """Write the confusion matrix: a line for each true class, a column for each predicted one."""
+    lines = [[name, *counts] for name, counts in zip(scores.class_names, scores.confusion_CC.tolist(), strict=True)]
+    return _csv(["true", *scores.class_names], lines)
+
+
 def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
     """Write utterance id, true and predicted label, then the class scores at full float32 precision."""
     names = scores.class_names
@@ -98,11 +120,17 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
+    _, ids, labels_N, logits_NC = _read_predictions(path)
+    return ids, labels_N, logits_NC
+
+
+def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
+    """Class names, utterance ids, labels (N,), class scores (N, C)."""
     with path.open(newline="", encoding="utf-8") as stream:
         header, *rows = csv.reader(stream)
     names = [column.removeprefix("logit_") for column in header[3:]]
     logits = np.array([[float(value) for value in row[3:]] for row in rows], dtype=np.float32)
-    return tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits
+    return tuple(names), tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits
 
 
 def _csv(header: list[str], rows: list[list[Any]]) -> str:

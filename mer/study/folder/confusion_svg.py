@@ -1,7 +1,6 @@
 """Draw a confusion matrix as SVG, in a few milliseconds. It is sharp at any size and MLflow shows it as it is.
 
-No plotting library draws it: every trial gets a picture from the driver's writer thread, and at 200 short trials the
-0.1 s that a library takes would cost more than the trials.
+No plotting library draws it: loading one takes a second at the end of every study, and 0.1 s for each picture.
 """
 
 from __future__ import annotations

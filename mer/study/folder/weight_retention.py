@@ -1,7 +1,7 @@
 """Keep or drop the weights of trials that have ended; equal ones are stored once.
 
 The tracker's writer thread calls this when it has written the artifacts of a trial: no weights may go before their
-predictions and pictures are on disk. Only trials that the ledger calls ended come here, and those are not taken up
+predictions and tables are on disk. Only trials that the ledger calls ended come here, and those are not taken up
 again, so running and interrupted trials are never touched.
 """
 
@@ -18,7 +18,7 @@ from mer.checkpoints import Store
 from mer.checkpoints.header import sidecar
 from mer.errors import MerError
 from mer.study.folder.standings import Standing, rank
-from mer.study.paths import ARTIFACTS, CONFUSION, trial_folder
+from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.training import Row
@@ -130,7 +130,7 @@ class WeightKeeper:
 
     def _drop(self, folder: Path, path: Path) -> None:
         """Remove one file of weights with its card, unless the trial's artifacts are not all written."""
-        if not (folder / ARTIFACTS / CONFUSION).exists():  # it is written last: without it the rest may be missing
+        if not (folder / ARTIFACTS / DEV_PREDICTIONS).exists():  # written last: the rest is there too
             return
         if path.is_symlink():
             self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0

@@ -18,6 +18,7 @@ from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 
 _TOP = 10
+_PICTURED = 20  # trials that get a picture when all weights are kept
 
 
 class Results:
@@ -42,6 +43,12 @@ class Results:
     def ranked(self) -> list[Standing]:
         """The finished trials, best first by the first objective."""
         return rank(self.standings, self.spec.objective[0])
+
+    @property
+    def pictured(self) -> list[Standing]:
+        """The trials worth a picture: as many of the best as keep their weights, and the Pareto front."""
+        ranked, most = self.ranked, self.spec.keep_weights or _PICTURED
+        return ranked[:most] + [standing for standing in ranked[most:] if standing.number in self.pareto]
 
     @property
     def best(self) -> Standing | None:

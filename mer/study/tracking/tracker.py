@@ -1,7 +1,8 @@
 """Write every trial to MLflow from one thread: the parent run is the study, each child run a trial number.
 
-Hooks only queue work. Writes are safe to repeat: runs are found by their trial number, rows keep their first
-timestamp (MLflow drops exact repeats), and a terminal status is written last, so it proves that the rest is in.
+Hooks only queue work. The thread gathers what is queued for a moment and writes it together (`run_batch`). Writes are
+safe to repeat: runs are found by their trial number, rows keep their first timestamp (MLflow drops exact repeats), and
+a terminal status is written last, so it proves that the rest is in.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, flatten, nest
 from mer.files import write_json
-from mer.study.folder.artifacts import read_history, write_artifacts
-from mer.study.paths import ARTIFACTS, ENVIRONMENT, trial_folder, trial_name
+from mer.study.folder.artifacts import draw_confusion, read_history, write_artifacts
+from mer.study.folder.standings import Standing
+from mer.study.paths import ARTIFACTS, CONFUSION, ENVIRONMENT, trial_folder, trial_name
 from mer.study.search.stored_trial import ENDED, params_of
 from mer.study.show.words import run_name
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.run_batch import RunBatch
 from mer.study.tracking.store import (
     NOTE_TAG,
     PARENT_TAG,
@@ -40,11 +44,13 @@ from trainables.trial_files import LAST
 from trainables.wire import Outcome
 
 _NOT_METRICS = ("epoch", "timestamp_ms")
+_GATHER_S = 1.0  # what is queued within this time is written together
+_MOST_RUNS = 100  # of one batch: others may write to the database too, and wait for its end
 
 
 @dataclass(frozen=True)
 class DevSplit:
-    """Ids and true labels of dev, for the tables and pictures of every trial."""
+    """Ids and true labels of dev, for the tables of every trial."""
 
     ids: tuple[str, ...]
     labels_N: np.ndarray
@@ -84,6 +90,7 @@ class Tracker:
         self._open: set[int] = set()
         self._unsure: set[int] = set()  # trials whose run may be incomplete: they are logged again
         self._parent = ""
+        self._batch: RunBatch | None = None  # once the store is open
 
     # -- called by the driver; each returns at once ---------------------------------------------------------------
 
@@ -95,7 +102,8 @@ class Tracker:
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         self._open.add(number)
-        self._queue.put(lambda: self._begin(number, params, config))
+        now = _now_ms()
+        self._queue.put(lambda: self._begin(number, params, config, now))
 
     def trial_rows(self, number: int, rows: list[Row]) -> None:
         if rows:
@@ -103,12 +111,24 @@ class Tracker:
 
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None:
         self._open.discard(number)
-        self._queue.put(lambda: self._finish(number, outcome, best, reason))
+        now = _now_ms()
+        self._queue.put(lambda: self._finish(number, outcome, best, reason, now))
 
-    def close(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
-        """Close every run that is still open, then the parent; returns when all is written."""
+    def close(
+        self,
+        status: str,
+        metrics: Mapping[str, float],
+        files: list[Path],
+        note: str,
+        pictured: Sequence[Standing] = (),
+    ) -> None:
+        """Close every run that is still open, then the parent; returns when all is written.
+
+        Args: pictured: trials whose confusion matrix is drawn now, unless it was before.
+        """
         for number in sorted(self._open):
             self._queue.put(lambda number=number: self._terminate(number, "interrupted"))  # type: ignore[misc]
+        self._queue.put(lambda: self._draw(pictured))
         self._queue.put(lambda: self._close_parent(status, metrics, files, note))
         self._queue.put(None)
         self._thread.join()
@@ -116,11 +136,37 @@ class Tracker:
     # -- the writer thread ---------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
+        going = True
+        while going:
+            going = self._gather()
+            self._try(self._flush)
+
+    def _gather(self) -> bool:
+        """Do what is queued within a moment. Returns False when nothing follows."""
+        job, until = self._queue.get(), time.monotonic() + _GATHER_S
+        while job is not None:
+            self._try(job)
+            left = until - time.monotonic()
+            if left <= 0 or len(self._batch or ()) >= _MOST_RUNS:
+                return True
             try:
-                job()
-            except Exception as fault:  # the record must never take the study down; the summary says what failed
-                self.errors.append(f"{type(fault).__name__}: {fault}")
+                job = self._queue.get(timeout=left)
+            except queue.Empty:
+                return True
+        return False
+
+    def _try(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as fault:  # the record must never take the study down; the summary says what failed
+            self._failed(fault)
+
+    def _failed(self, fault: Exception) -> None:
+        self.errors.append(f"{type(fault).__name__}: {fault}")
+
+    def _flush(self) -> None:
+        if self._batch:
+            self._batch.write()
 
     def _open_parent(self, files: list[Path]) -> None:
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what it refuses is in `errors`, and said once
@@ -138,6 +184,7 @@ class Tracker:
             if experiment.lifecycle_stage == "deleted":
                 self._client.restore_experiment(experiment_id)
         self.experiment_id = experiment_id
+        self._batch = RunBatch(self._client, experiment_id, self._runs, self._failed)
         self._client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
         mine = f"tags.`{TAG_GENERATION}` = '{self.generation}' and tags.`{TAG_TRIAL}` = 'study'"
         found = self._client.search_runs([experiment_id], mine)
@@ -192,15 +239,22 @@ class Tracker:
                 self._finish(trial.number, ending.get("outcome", "error"), ending.get("best"), ending.get("reason", ""))
             else:
                 self._terminate(trial.number, "interrupted")
+            if len(self._runs_of_batch) >= _MOST_RUNS:
+                self._flush()
 
-    def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
+    def _begin(
+        self, number: int, params: dict[str, Any], config: TrialConfig | None, now_ms: int | None = None
+    ) -> None:
         resolved = config.model_dump(mode="json") if config else nest(params)  # no config: the draw was refused
         self._configs[number], self._rows[number] = resolved, []
         environment = self._trial_folder(number) / ARTIFACTS / ENVIRONMENT
         if not environment.exists():  # of the driver that began the trial, whoever ends it
             write_json(environment, {**self.environment, "seed": resolved.get("seed")})
-        if number in self._runs:
-            self._client.update_run(self._runs[number], status="RUNNING")
+        from mlflow.entities import Param
+
+        pending = self._runs_of_batch.of(number)
+        if number in self._runs or pending.create:
+            pending.reopen, pending.ending = number in self._runs, None
             return
         tags = {
             PARENT_TAG: self._parent,
@@ -210,64 +264,66 @@ class Tracker:
             "mer.git_sha": str(self.environment["git_sha"]),
             **{f"sampled.{key}": str(value) for key, value in params.items()},
         }
-        run = self._client.create_run(self.experiment_id, run_name=run_name(number, params, config), tags=tags)
-        self._runs[number] = run.info.run_id
-        from mlflow.entities import Param
-
-        flat = flatten(resolved)
-        self._client.log_batch(run.info.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+        pending.create = run_name(number, params, config), tags, now_ms or _now_ms()
+        pending.params = [Param(key, str(value)) for key, value in flatten(resolved).items()]
 
     def _log_rows(self, number: int, rows: list[Row]) -> None:
         from mlflow.entities import Metric
 
         known = {row["epoch"] for row in self._rows[number]}
-        self._rows[number] += [row for row in rows if row["epoch"] not in known]
-        metrics = [
+        new = [row for row in rows if row["epoch"] not in known]
+        self._rows[number] += new
+        self._runs_of_batch.of(number).metrics += [
             Metric(key, value, int(row["timestamp_ms"]), int(row["epoch"]))
-            for row in rows
+            for row in new
             for key, value in row.items()
             if key not in _NOT_METRICS
         ]
-        for start in range(0, len(metrics), 1000):
-            self._client.log_batch(self._runs[number], metrics=metrics[start : start + 1000])
 
-    def _finish(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None:
+    def _finish(self, number: int, outcome: Outcome, best: Row | None, reason: str, now_ms: int | None = None) -> None:
         from mlflow.entities import Metric, RunTag
 
-        rows, run = self._rows[number], self._runs[number]
-        config = self._configs[number]
-        title = f"{self.spec.study} {trial_name(number)}"
-        folder = write_artifacts(
-            self._trial_folder(number),
-            title=title,
-            config=config,
-            rows=rows,
-            ids=self.dev.ids,
-            labels_N=self.dev.labels_N,
+        rows, config = self._rows.pop(number), self._configs.pop(number)
+        folder, pending = self._trial_folder(number), self._runs_of_batch.of(number)
+        pending.artifacts = write_artifacts(
+            folder, config=config, rows=rows, ids=self.dev.ids, labels_N=self.dev.labels_N
         )
-        self._client.log_artifacts(run, str(folder))
-        metrics: list[Metric] = []
         if best is not None:
             stamp = int(best["timestamp_ms"])
             named = {f"best_{o.metric}": best[o.metric] for o in self.spec.objective}
             named |= {"best_epoch": best["epoch"], "epochs_done": rows[-1]["epoch"] if rows else best["epoch"]}
-            metrics = [Metric(key, value, stamp, int(best["epoch"])) for key, value in named.items()]
-        tags = [RunTag("mer.reason", reason)] if reason else []
-        self._client.log_batch(run, metrics=metrics, tags=tags)
-        self._terminate(number, outcome)
-        (self._trial_folder(number) / LAST).unlink(missing_ok=True)  # its rows are in history.csv now
-        self._rows.pop(number), self._configs.pop(number)
-        self.after_trial(number, outcome, best)
+            pending.metrics += [Metric(key, value, stamp, int(best["epoch"])) for key, value in named.items()]
+        pending.tags += [RunTag("mer.reason", reason)] if reason else []
+        self._terminate(number, outcome, now_ms)
+        pending.afterwards += [
+            lambda: (folder / LAST).unlink(missing_ok=True),  # its rows are in history.csv now
+            lambda: self.after_trial(number, outcome, best),
+        ]
 
-    def _terminate(self, number: int, outcome: str) -> None:
-        if number in self._runs:
-            self._client.set_tag(self._runs[number], TAG_OUTCOME, outcome)
-            self._client.set_terminated(self._runs[number], status=STATUS[outcome])
+    def _terminate(self, number: int, outcome: str, now_ms: int | None = None) -> None:
+        from mlflow.entities import RunTag
+
+        pending = self._runs_of_batch.of(number)
+        pending.tags.append(RunTag(TAG_OUTCOME, outcome))
+        pending.ending = STATUS[outcome], now_ms or _now_ms()
+
+    def _draw(self, trials: Sequence[Standing]) -> None:
+        """Draw the confusion matrices of some trials that have ended, and add them to their runs."""
+        self._flush()
+        for trial in trials:
+            folder = self._trial_folder(trial.number)
+            if (folder / ARTIFACTS / CONFUSION).exists() or trial.number not in self._runs:
+                continue
+            title = f"{self.spec.study} {trial_name(trial.number)}"
+            picture = draw_confusion(folder, title, int(trial.best["epoch"]))
+            if picture is not None:
+                self._client.log_artifact(self._runs[trial.number], str(picture))
 
     def _close_parent(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
-        self._client.set_tag(self._parent, NOTE_TAG, note)
-        for key, value in metrics.items():
-            self._client.log_metric(self._parent, key, value)
+        from mlflow.entities import Metric, RunTag
+
+        values = [Metric(key, value, _now_ms(), 0) for key, value in metrics.items()]
+        self._client.log_batch(self._parent, metrics=values, tags=[RunTag(NOTE_TAG, note)])
         for file in files:
             if file.exists():
                 self._client.log_artifact(self._parent, str(file))
@@ -275,3 +331,13 @@ class Tracker:
 
     def _trial_folder(self, number: int) -> Path:
         return trial_folder(self.folder, number)
+
+    @property
+    def _runs_of_batch(self) -> RunBatch:
+        if self._batch is None:
+            raise RuntimeError("the store could not be opened")
+        return self._batch
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
