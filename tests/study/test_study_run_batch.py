@@ -99,13 +99,19 @@ def test_what_is_there_already_is_no_fault_and_nothing_is_lost_over_it(store: St
     assert found["r1"].data.metrics == found["r2"].data.metrics == {"m": 2.0}
 
 
-def test_a_refused_run_is_said_and_left_open_and_the_others_are_written(store: Store, tmp_path: Path) -> None:
+def test_a_refused_run_is_said_and_left_open_and_the_others_are_written(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(store.client, "log_artifacts", full)
     done: list[int] = []
     batch = store.batch()
     for number in range(3):
         add(batch, number, done)
     batch.of(1).params.append(Param("x" * 900, "a name that is too long"))
-    add(batch, 3, done, tmp_path / "no such folder")
+    add(batch, 3, done, tmp_path)
     batch.of(4).metrics.append(Metric("m", 1.0, 1, 1))  # no run, and nobody says how to create it
     batch.of(2).afterwards.insert(0, lambda: 1 / 0)  # type: ignore[arg-type]
     batch.write()
