@@ -14,6 +14,7 @@ from ray import tune
 
 from mer.training import TrainingRun
 from trainables.members import Members
+from trainables.saving import Saver
 from trainables.shared_features import SharedFeatures
 from trainables.wire import MemberTask, Slot
 
@@ -31,7 +32,7 @@ class MerTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any], features: SharedFeatures | None = None) -> None:
         assert features is not None
-        self.features = features
+        self.features, self.saver = features, Saver()
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -47,6 +48,10 @@ class MerTrainable(tune.Trainable):
         torch.set_num_threads(self.slot.threads)
         reports = self.members.step(self.slot.report_interval_s)
         return {"reports": [report.wire() for report in reports], "fits": self.members.most}
+
+    def cleanup(self) -> None:
+        """End the threads that write files; nothing is left to write between two steps."""
+        self.saver.close()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:  # ours are in the trial folder; Ray keeps none
         return None
@@ -69,4 +74,4 @@ class MerTrainable(tune.Trainable):
     def _take(self, wire: dict[str, Any]) -> None:
         """Note the next slot. Reads and builds nothing yet: an exception here would count as a lost worker."""
         self.slot = Slot.read(wire)
-        self.members = Members(lambda task: self.build(task, self.slot.device), self.slot.members)
+        self.members = Members(lambda task: self.build(task, self.slot.device), self.slot.members, self.saver)

@@ -7,10 +7,11 @@ import errno
 import traceback
 from collections.abc import Callable
 
-from mer.checkpoints import load_tensors, save_tensors
+from mer.checkpoints import load_tensors
 from mer.errors import MerError, TrialFailed
 from mer.training import TrainingRun
 from mer.training.memory import free_words, is_out_of_memory
+from trainables.saving import CheckpointFile, Saver
 from trainables.trial_files import LAST, TRACEBACK, best_file
 from trainables.wire import MemberTask, Outcome, Report
 
@@ -20,14 +21,15 @@ _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no fault of the tria
 class Hosted:
     """A member of a worker's pack. It is built when its first turn comes, and again after `release`.
 
+    Args: saver: writes its files beside those of other members.
     Attributes:
         run: None until it is built.
         told: epochs that were reported.
         trains_apart: it gets a program of its own, after a fault of a program that may be another member's.
     """
 
-    def __init__(self, task: MemberTask) -> None:
-        self.task = task
+    def __init__(self, task: MemberTask, saver: Saver) -> None:
+        self.task, self.saver = task, saver
         self.run: TrainingRun | None = None
         self.told = 0
         self.trains_apart = False
@@ -50,22 +52,23 @@ class Hosted:
         self._bests_saved = {}
         if (self.task.folder / LAST).exists():
             run.load_state(*load_tensors(self.task.folder / LAST))
-            self._save_best(run)  # the file may be ahead of `last`, which alone is believed
+            self._write(self._new_bests(run))  # the file may be ahead of `last`, which alone is believed
         self.run = run
 
     def release(self) -> None:
         """Forget the run, to free its memory or to go back to the last checkpoint."""
         self.run = None
 
-    def save(self) -> None:
-        """Write the best weights and the state, before each report: what is reported is on disk."""
+    def begin_to_save(self) -> None:
+        """Begin to write the best weights, where they are new, and after them the state."""
         assert self.run is not None
-        self._save_best(self.run)
-        save_tensors(self.task.folder / LAST, *self.run.state())
+        last = CheckpointFile(self.task.folder / LAST, *self.run.state())
+        self.saver.save(self.task.number, [*self._new_bests(self.run), last])
 
     def report(self) -> Report:
-        """Report the epochs since the last report."""
+        """Report the epochs since the last report, once they are on disk. Raises: OSError when the disk refused."""
         assert self.run is not None
+        self.saver.wait(self.task.number)
         rows = self.run.history[self.told :]
         self.told = len(self.run.history)
         return Report(self.task.number, rows, "finished" if self.run.finished else "running")
@@ -75,7 +78,7 @@ class Hosted:
         if isinstance(fault, TrialFailed):
             try:
                 if self.run is not None:
-                    self._save_best(self.run)
+                    self._write(self._new_bests(self.run))
             except OSError as further:
                 return self.failure(further)
             return self._ended("nonfinite", str(fault))
@@ -98,8 +101,13 @@ class Hosted:
         rows = self.run.history if self.run is not None else []
         return Report(self.task.number, list(rows), outcome, reason)
 
-    def _save_best(self, run: TrainingRun) -> None:
-        """Save the best weights before `last` is written."""
+    def _write(self, files: list[CheckpointFile]) -> None:
+        self.saver.save(self.task.number, files)
+        self.saver.wait(self.task.number)
+
+    def _new_bests(self, run: TrainingRun) -> list[CheckpointFile]:
+        """Return the files of best weights that have changed; they are written before `last`."""
+        files = []
         for name, best in run.member.bests.items():
             if best.row["epoch"] == self._bests_saved.get(name):
                 continue
@@ -110,5 +118,6 @@ class Hosted:
                 "config": best.config.model_dump(mode="json"),
                 "class_names": list(run.data.class_names),
             }
-            save_tensors(self.task.folder / best_file(name), best.tensors, card)
+            files.append(CheckpointFile(self.task.folder / best_file(name), best.tensors, card))
             self._bests_saved[name] = best.row["epoch"]
+        return files

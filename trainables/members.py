@@ -18,6 +18,7 @@ from mer.training.memory import is_out_of_memory
 from mer.training.packed import Pack, shape_of
 from mer.training.packed.run import Ending
 from trainables.hosted import Hosted
+from trainables.saving import Saver
 from trainables.wire import MemberTask, Report
 
 Build = Callable[[MemberTask], TrainingRun]
@@ -27,20 +28,24 @@ Program = Callable[[], Sequence[Ending]]  # trains one epoch of its members
 class Members:
     """Train the trials of a slot.
 
-    Args: build: makes the run of one trial; nothing is trained yet.
+    Args:
+        build: makes the run of one trial; nothing is trained yet.
+        tasks: the first members.
+        saver: writes their files.
     Attributes:
         most: members that are trained at once; memory may make them fewer, the others then wait in here.
     """
 
-    def __init__(self, build: Build, tasks: Iterable[MemberTask]) -> None:
-        self.build = build
-        self.hosted = [Hosted(task) for task in tasks]
+    def __init__(self, build: Build, tasks: Iterable[MemberTask], saver: Saver) -> None:
+        self.build, self.saver = build, saver
+        self.hosted: list[Hosted] = []
+        self.add(tasks)
         self.most: int | None = None
         self._programs: dict[tuple[int, ...], Program] = {}  # by the numbers of their members
 
     def add(self, tasks: Iterable[MemberTask]) -> None:
         """Host further trials, from the next epoch on."""
-        self.hosted += [Hosted(task) for task in tasks]
+        self.hosted += [Hosted(task, self.saver) for task in tasks]
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forget trials that were cut. Their files stay as they are."""
@@ -91,7 +96,7 @@ class Members:
             due = any(member.is_due for member in self._active())
             if due or time.perf_counter() > deadline or any(member.run is None for member in self._active()):
                 break
-        return reports + [self._saved(member) for member in list(self._active()) if member.has_news]
+        return reports + self._save([member for member in self._active() if member.has_news])
 
     def _groups(self) -> Iterator[list[Hosted]]:
         """Split the members into those that share a program."""
@@ -148,15 +153,22 @@ class Members:
 
     # -- reporting ---------------------------------------------------------------------------------------------
 
-    def _saved(self, member: Hosted) -> Report:
-        try:
-            member.save()
-        except Exception as fault:
-            return self._fail(member, fault)
-        return self._tell(member)
+    def _save(self, members: Sequence[Hosted]) -> list[Report]:
+        """Write the members' files side by side, and report each once its own are on disk."""
+        reports, begun = [], []
+        for member in members:
+            try:
+                member.begin_to_save()
+                begun.append(member)
+            except Exception as fault:
+                reports.append(self._fail(member, fault))
+        return reports + [self._tell(member) for member in begun]
 
     def _tell(self, member: Hosted) -> Report:
-        report = member.report()
+        try:
+            report = member.report()
+        except OSError as fault:
+            return self._fail(member, fault)
         if report.outcome != "running":
             self._forget(member)
         return report

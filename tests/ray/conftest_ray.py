@@ -25,7 +25,7 @@ trainable: text
 budget: {trials: 6, epochs: 6}
 sampler: {kind: tpe, seed: 3, startup_trials: 3}
 scheduler: {kind: asha, grace_epochs: 2, reduction: 2}
-resources: {cpu: 1, workers: 1}
+resources: {cpu: 1, workers: 1, pack: 1}
 fixed:
   data: {root: CORPUS}
   encoders: {text: {backbone: minilm, layers: [2, 4, 6]}}

@@ -254,7 +254,7 @@ def test_a_full_disk_is_an_outcome_too(tmp_path, monkeypatch, failing_epoch):
 
     evaluate = TrainingRun.evaluate
     monkeypatch.setattr(TrainingRun, "evaluate", scores)
-    monkeypatch.setattr("trainables.hosted.save_tensors", full)
+    monkeypatch.setattr("trainables.saving.save_tensors", full)
     monkeypatch.setattr(Path, "write_text", full)
     report = told_by(actor(slot(tmp_path, **VARIANTS["spcl-curriculum"])))
     assert report["outcome"] == "blocked" and "No space left on device" in report["reason"]

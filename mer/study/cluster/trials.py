@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.cluster.connect import start_ray
 from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.engine import StudyEngine
+from mer.study.search.pack_sizes import PackSizes
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
@@ -58,7 +58,8 @@ def run_trials(
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
-            slots = Slots(engine, folder, plan.of, lambda config: pack_size(spec, config), say)
+            sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished)
+            slots = Slots(engine, folder, plan.of, sizes, say)
             name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
@@ -85,12 +86,6 @@ def run_trials(
             tuner.fit()
         finally:
             ray.shutdown()
-
-
-def pack_size(spec: StudySpec, config: TrialConfig) -> int:
-    """Return how many trials like this one a worker takes."""
-    pack = spec.resources.pack
-    return 1 if pack == "auto" else pack
 
 
 def _workers(spec: StudySpec) -> int:

@@ -3,5 +3,6 @@
 check_plan    one check of a study, whose result is passed on
 teacher       whether a teacher may teach these students
 feature_plan  feature files of a study and of one configuration, extracted where missing
+pack_plan     which trials will share a worker, and why others cannot
 dry_run       `--dry-run`: models are built and costs estimated
 """

@@ -36,6 +36,7 @@ from mer.features.from_text.live import LiveTextSequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.study.preflight.check_plan import check_plan
 from mer.study.preflight.feature_plan import SPLITS
+from mer.study.preflight.pack_plan import pack_words
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
@@ -97,6 +98,8 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
 
     workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
     most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
+    for index, line in enumerate(pack_words(spec, workers)):
+        console.print(f"{'' if index else 'packs:':<11}{line}", soft_wrap=True)
     console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}")
     console.print(
         f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"

@@ -2,6 +2,7 @@
 
 slots           which trial numbers each worker hosts
 packs           which trials share a worker, and which wait for the next
+pack_sizes      how many trials a worker takes
 stop_request    signals and the time budget, which end a study early
 engine          what a report means: the next trial, a cut, a failure, the end
 early_stopping  rules that cut a trial: successive halving, Hyperband, median

@@ -55,10 +55,9 @@ class Packs:
             like: a member of the slot, or one that was.
             present: members that are in the slot.
         """
-        if like.shape is None:
+        if self.is_dry or like.shape is None:
             return []
-        size = self.size(like.config)
-        size = min(size, self._fits.get(like.shape, size))
+        size = self.places(like)
         found = [waiting for waiting in self.queue if waiting.shape == like.shape][: max(0, size - present)]
         self.queue = [waiting for waiting in self.queue if waiting not in found]
         while present + len(found) < size and len(self.queue) < size:
@@ -67,6 +66,18 @@ class Packs:
                 break
             (found if asked.shape == like.shape else self.queue).append(asked)
         return found
+
+    @property
+    def is_dry(self) -> bool:
+        """True when nobody waits and the engine has nothing to hand out now."""
+        return not self.queue and not self.engine.bereft and self.engine.drained
+
+    def places(self, like: Asked) -> int:
+        """Return how many trials like this one a slot takes now."""
+        if like.shape is None:
+            return 1
+        size = self.size(like.config)
+        return min(size, self._fits.get(like.shape, size))
 
     def limit(self, like: Asked, fits: int) -> bool:
         """Note how many trials of a shape memory holds; True when that is news."""

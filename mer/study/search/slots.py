@@ -37,9 +37,10 @@ class Change:
 
 @dataclass
 class _Hosting:
-    """A slot's members that are not over, and one that says of which shape they are."""
+    """A slot's members that are not over, one that says of which shape they are, and how many it had places for."""
 
     like: Asked
+    places: int
     numbers: set[int] = field(default_factory=set)
 
 
@@ -71,7 +72,9 @@ class Slots:
         members = self.packs.start()
         if not members:
             return None
-        self.hosted[slot_id] = _Hosting(members[0], {member.number for member in members})
+        self.hosted[slot_id] = _Hosting(
+            members[0], self.packs.places(members[0]), {member.number for member in members}
+        )
         resources = self.engine.spec.resources
         tasks = tuple(self._task(member) for member in members)
         return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device)
@@ -91,6 +94,8 @@ class Slots:
             return Change(is_over=True)
         if fits is not None:
             self._learn(hosting, fits)
+        if len(hosting.numbers) >= hosting.places:
+            return Change(tuple(drop))
         joining = self.packs.join(hosting.like, len(hosting.numbers))
         hosting.numbers |= {member.number for member in joining}
         return Change(tuple(drop), tuple(self._task(member) for member in joining))

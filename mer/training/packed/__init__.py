@@ -1,6 +1,7 @@
 """Many trials trained as one batched program.
 
 shape       what trials must have in common to share a program, and why one cannot
+size        how many trials a worker takes, by shape and memory
 stacked     tensors of several modules as one, with a member axis in front
 model       the forward pass of stacked classifiers
 objective   the losses of stacked objectives

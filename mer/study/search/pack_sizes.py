@@ -1,0 +1,47 @@
+"""Say how many trials a worker of this study takes: as the user says, or by shape, memory and what is left to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from mer.config import TrialConfig
+from mer.features import select_layers
+from mer.model_outputs import describe_encoder
+from mer.study.space.spec import Resources
+from mer.training.packed.shape import shape_of
+from mer.training.packed.size import auto_size
+
+
+class PackSizes:
+    """Sizes of packs, worked out once for each shape.
+
+    Args:
+        resources: of the study.
+        workers: that run at once.
+        unfinished: trials that run, wait or are still to be drawn; `auto` shares them out so that no worker idles.
+    """
+
+    def __init__(self, resources: Resources, workers: int, unfinished: Callable[[], int]) -> None:
+        self.resources, self.workers, self.unfinished = resources, workers, unfinished
+        self._by_shape: dict[str, int] = {}
+
+    def __call__(self, config: TrialConfig) -> int:
+        """Return the most trials like this one that a worker takes."""
+        shape = shape_of(config)
+        if not shape.is_packable:
+            return 1
+        if self.resources.pack != "auto":
+            return self.resources.pack
+        if shape.key not in self._by_shape:
+            self._by_shape[shape.key] = self._fitting(config)
+        return max(1, min(self._by_shape[shape.key], math.ceil(self.unfinished() / self.workers)))
+
+    def _fitting(self, config: TrialConfig) -> int:
+        cards = {modality: describe_encoder(encoder) for modality, encoder in config.encoders.present.items()}
+        layers = [
+            len(select_layers(encoder.layers, cards[modality].layers, f"encoders.{modality}.layers"))
+            for modality, encoder in config.encoders.present.items()
+        ]
+        width, share = sum(card.width for card in cards.values()), min(1.0, self.resources.gpu)
+        return auto_size(config, width, max(layers), self.resources.device, share)

@@ -1,0 +1,98 @@
+"""Studies whose workers train several trials as one program, through the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
+from test_ray_study import optuna_trials
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def packed(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Ten trials of two shapes whose parameters depend on their number alone."""
+    text = workshop.space.read_text().replace("trials: 6", "trials: 10").replace("kind: tpe", "kind: random")
+    space = tmp_path_factory.mktemp("packs") / "packs.yaml"
+    space.write_text(text)
+    return Workshop(workshop.home, space, workshop.cache)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(packed: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    studies = tmp_path_factory.mktemp("one_by_one")
+    packed.run(studies, "--set", "resources.pack=1", "--set", "scheduler.kind=none")
+    return studies / "small"
+
+
+def assert_same_numbers(study: Path, reference: Path) -> None:
+    """Every trial is that of the reference as far as it came; a cut is decided by who is there at the time."""
+    found, expected = histories(study), histories(reference)
+    assert sorted(found) == sorted(expected)
+    params = {trial.number: trial.params for trial in optuna_trials(reference)}
+    assert {trial.number: trial.params for trial in optuna_trials(study)} == params
+    for number, rows in found.items():
+        assert [float(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+        for row, twin in zip(rows, expected[number], strict=False):
+            assert row.keys() == twin.keys()
+            assert row["dev_weighted_f1"] == twin["dev_weighted_f1"], (number, row["epoch"])
+            for name in ("dev_loss", "train_loss"):
+                assert float(row[name]) == pytest.approx(float(twin[name]), rel=1e-5, abs=1e-5), (number, name)
+
+
+def test_a_slot_tells_the_worker_by_a_name_that_ray_still_has() -> None:
+    """EngineScheduler calls `drop` and `add` of a worker through it, since Tune has no public way."""
+    from ray.tune.experiment.trial import _TemporaryTrialState
+
+    assert hasattr(_TemporaryTrialState(), "ray_actor"), (
+        "this Ray has renamed Trial.temporary_state.ray_actor: look for who sets it in "
+        "ray/tune/execution/tune_controller.py (set_ray_actor), and change mer.study.cluster.tune_hooks.worker_of"
+    )
+
+
+def test_packs_of_two_workers_give_the_numbers_of_trials_run_one_by_one(
+    packed: Workshop, one_by_one: Path, tmp_path: Path
+) -> None:
+    packed.run(tmp_path, "--set", "resources.pack=3", "--set", "resources.workers=2")
+    study = tmp_path / "small"
+    assert_same_numbers(study, one_by_one)
+    trials = optuna_trials(study)
+    assert {trial.state.name for trial in trials} == {"COMPLETE", "PRUNED"}, "ASHA cuts members, and not all of them"
+    whole, found = histories(one_by_one), histories(study)
+    for trial in trials:
+        complete = trial.state.name == "COMPLETE"
+        assert (len(found[trial.number]) == len(whole[trial.number])) is complete, "a cut member trains no further"
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED"}
+    children = {int(child.data.tags["mer.trial"]): child for child in records(tmp_path, "small")[1]}
+    for trial in trials:
+        assert children[trial.number].info.status == status[trial.state.name]
+        epochs = metric_steps(tmp_path, children[trial.number].info.run_id, "dev_weighted_f1")
+        assert epochs == list(range(1, len(found[trial.number]) + 1))
+    assert list(study.glob("trials/*/last.safetensors")) == []
+
+
+@pytest.mark.faults
+def test_a_killed_study_goes_on_in_packs_of_another_size(packed: Workshop, one_by_one: Path, tmp_path: Path) -> None:
+    moment = random.Random(os.environ.get("MER_KILL_SEED"))
+    study = tmp_path / "small"
+    for attempt, pack in enumerate((4, 2)):
+        options = ["--set", f"resources.pack={pack}", "--set", f"resources.workers={2 - attempt}"]
+        process = packed.start(tmp_path, *options, *(["--resume"] if attempt else []))
+        seen = len(journal_lines(study))
+        wait_until(
+            lambda seen=seen, process=process: len(journal_lines(study)) > seen + 9 or process.poll() is not None
+        )
+        time.sleep(moment.uniform(0, 4))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    packed.run(tmp_path, "--resume", "--set", "resources.pack=3", "--set", "resources.workers=2")
+    assert_same_numbers(study, one_by_one)
+    assert {child.info.status for child in records(tmp_path, "small")[1]} <= {"FINISHED", "KILLED"}
+    assert json.loads((study / "summary.json").read_text())["best"]

@@ -1,0 +1,87 @@
+"""How many trials a worker takes: as the user says, or by shape, memory and what is left to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from study_helpers import make_spec
+
+from mer.config import TrialConfig, nest
+from mer.study.preflight.pack_plan import pack_words
+from mer.study.search.pack_sizes import PackSizes
+from mer.study.space.spec import Resources
+from mer.training.packed.size import MOST_ON_CPU, MOST_ON_GPU, auto_size, member_bytes, weight_count
+
+WIDTHS = ("head.hidden: {int: [8, 64]}", "head.hidden: {choice: [32, 64]}")
+
+
+def config(**dotted: Any) -> TrialConfig:
+    dotted = {"encoders__text__backbone": "minilm"} | dotted
+    return TrialConfig.model_validate(nest({key.replace("__", "."): value for key, value in dotted.items()}))
+
+
+def sizes(pack: Any = "auto", workers: int = 2, unfinished: int = 1000, gpu: float = 0) -> PackSizes:
+    return PackSizes(Resources(pack=pack, gpu=gpu), workers, lambda: unfinished)
+
+
+def test_the_user_decides() -> None:
+    assert sizes(pack=5, unfinished=1)(config()) == 5
+    assert sizes(pack=1)(config()) == 1
+
+
+def test_what_cannot_be_packed_is_alone() -> None:
+    assert sizes(pack=5)(config(loss__contrastive__kind="spcl", loss__contrastive__curriculum=True)) == 1
+
+
+@pytest.mark.parametrize(("unfinished", "workers", "size"), [(6, 2, 3), (5, 2, 3), (1, 2, 1), (0, 2, 1), (1000, 2, 8)])
+def test_no_worker_idles_while_another_has_a_full_pack(unfinished: int, workers: int, size: int) -> None:
+    assert sizes(workers=workers, unfinished=unfinished)(config(head__hidden=128)) == size
+
+
+def test_wide_heads_make_smaller_packs_on_a_cpu() -> None:
+    by_width = [
+        auto_size(config(head__hidden=hidden, head__depth=2), 384, 1, "cpu") for hidden in (128, 512, 2048, 8192)
+    ]
+    assert by_width[0] == MOST_ON_CPU and by_width == sorted(by_width, reverse=True)
+    assert by_width[-1] == 1 and by_width[2] < by_width[1]
+
+
+def test_a_gpu_is_filled_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    spcl = config(loss__contrastive__kind="spcl")
+    one = member_bytes(spcl, 384, 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for free, share, size in ((100.5 * one, 0.5, 40), (2.0**45, 1.0, MOST_ON_GPU), (1.0, 1.0, 1)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (int(free), int(2 * free)))
+        assert auto_size(spcl, 384, 1, "cuda", share) == size
+
+
+def test_weights_are_counted_as_the_model_has_them() -> None:
+    from mer.training import build_model
+
+    for settings in ({}, {"head__hidden": 0}, {"head__depth": 3, "head__hidden": 64}, {"head__layer_mix": "concat"}):
+        one = config(**settings)
+        model = build_model(one, layers=[0, 1, 2], width=384, classes=8, base={})
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        assert weight_count(one, 384, 3) == pytest.approx(trained, rel=0.02), settings
+
+
+def test_the_dry_run_says_who_shares_a_worker(tmp_path) -> None:
+    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=40",)), workers=2)
+    assert line.startswith("up to 8 trials of one shape share a worker; 2 shapes, of 5") and "of 64 draws" in line
+    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=4",)), workers=2)
+    assert line.startswith("up to 2 trials")
+
+
+def test_the_dry_run_says_who_cannot_and_why(tmp_path) -> None:
+    some = (
+        "params:\n",
+        "params:\n  loss.contrastive.curriculum: {choice: [true, false]}\n",
+    )
+    first, second = pack_words(make_spec(tmp_path, WIDTHS, some), workers=2)
+    assert "share a worker" in first
+    assert second.endswith("% of the trials train alone: its curriculum chooses the rows of each epoch")
+    alone = ("{contrastive: {kind: spcl}}", "{contrastive: {kind: spcl, curriculum: true}}")
+    (only,) = pack_words(make_spec(tmp_path, alone), workers=2)
+    assert only == "100 % of the trials train alone: its curriculum chooses the rows of each epoch"
