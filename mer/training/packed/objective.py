@@ -55,7 +55,7 @@ class PackedObjective:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each member (P,) and its unweighted parts by name (P,), detached."""
         parts = self.parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws)
-        total_P = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(0)
+        total_P = torch.stack([self.weights[name] * part for name, part in parts.items()], dim=1).sum(1)
         return total_P, {name: part.detach() for name, part in parts.items()}
 
     def parts(

@@ -15,6 +15,7 @@ from mer.models.classifier import InputNorm
 from mer.training.data import CHUNK_ROWS, SplitArrays
 
 TABLE_BYTES = 2**30  # a split's float32 table is made once up to this size; above it, rows are scaled as they are read
+_CHUNK = 256  # rows of a pass without gradient on a CPU: the same for packs of any size, so that sums add up alike
 
 
 class PackedRows:
@@ -57,7 +58,7 @@ class PackedRows:
     def chunks(self) -> Iterator[tuple[Tensor, slice]]:
         """All rows in order, some at a time: features (P, n, L, D), and which rows they are."""
         members = len(self.table_of)
-        most = max(64, CHUNK_ROWS // members) if self.device == "cpu" else CHUNK_ROWS
+        most = _CHUNK if self.device == "cpu" else CHUNK_ROWS
         for start in range(0, self.size, most):
             some = slice(start, min(start + most, self.size))
             parts = [table.slice(some) for table in self.tables]
