@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import ClassificationLossConfig
-from mer.losses.geometry import Scalar, at_least_single, full_precision
+from mer.losses.geometry import Scalar, at_least_single, full_precision, masked_mean
 
 _EFFECTIVE_BETA = 0.999
 
@@ -81,6 +81,7 @@ def classification_loss(
     *,
     smoothing: Scalar = 0.0,
     focal_gamma: Scalar | None = None,
+    there_N: Tensor | None = None,
 ) -> Tensor:
     """Average the cross-entropy or focal loss of rows that are weighted by class.
 
@@ -89,6 +90,7 @@ def classification_loss(
         weight_C, shift_C: weight and logit adjustment of each class, (C,) or (P, C).
         smoothing: share of the target that is spread over all classes; of members (P, 1).
         focal_gamma: of the focal loss; None: cross-entropy; of members (P, 1).
+        there_N: bool, False for rows that only fill the batch; None: all count.
     Returns: mean loss in nats, scalar or (P,), at least fp32.
     """
     with full_precision(logits_NC):
@@ -100,4 +102,5 @@ def classification_loss(
             # 1 - p from log p without cancellation; above 0, where a power below 1 has a finite slope.
             miss_N = -torch.expm1(-loss_N)
             loss_N = miss_N.clamp(min=torch.finfo(miss_N.dtype).tiny) ** focal_gamma * loss_N
-        return (weight_C.gather(-1, y_N) * loss_N).mean(dim=-1)
+        loss_N = weight_C.gather(-1, y_N) * loss_N
+        return loss_N.mean(dim=-1) if there_N is None else masked_mean(loss_N, there_N)

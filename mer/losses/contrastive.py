@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer.losses.geometry import Scalar, at_least_single, cosine, masked_logsumexp, masked_mean, similarity
+from mer.losses.geometry import LANES, Scalar, at_least_single, cosine, masked_logsumexp, masked_mean, similarity
 
 Anchors = Literal["batch", "all"]
 Form = Literal["spcl", "spdcl"]
@@ -22,7 +22,7 @@ Form = Literal["spcl", "spdcl"]
 _ARCCOS_MARGIN = 1e-6
 
 
-def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: Scalar) -> Tensor:
+def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: Scalar, there_N: Tensor | None = None) -> Tensor:
     """Pull together the utterances of a batch that share an emotion (Khosla et al. 2020, L_out).
 
     Args:
@@ -32,9 +32,12 @@ def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: Scalar) -> Tensor:
     """
     scores_NN = cosine(h_ND, h_ND) / temperature
     others_NN = ~torch.eye(y_N.shape[-1], dtype=torch.bool, device=y_N.device)
+    if there_N is not None:
+        others_NN = others_NN & there_N.unsqueeze(-2)
     positive_NN = (y_N.unsqueeze(-1) == y_N.unsqueeze(-2)) & others_NN
     loss_N = masked_logsumexp(scores_NN, others_NN) - _mean_over(scores_NN, positive_NN)
-    return masked_mean(loss_N, positive_NN.any(dim=-1))
+    anchor_N = positive_NN.any(dim=-1)
+    return masked_mean(loss_N, anchor_N if there_N is None else anchor_N & there_N)
 
 
 def prototype_contrastive_loss(
@@ -46,6 +49,7 @@ def prototype_contrastive_loss(
     form: Form = "spcl",
     anchors: Anchors = "batch",
     hinge: Scalar = 0.0,
+    there_N: Tensor | None = None,
 ) -> Tensor:
     """Contrast each utterance with the batch and one prototype per class (Song et al. 2022, SPCL).
 
@@ -61,7 +65,7 @@ def prototype_contrastive_loss(
         hinge: anchors with L_i at or below it are left out of the mean; with 0 and 'spcl' none is.
     Returns: scalar, mean over the anchors that are kept, nats.
     """
-    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD, temperature, form, anchors)
+    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD, temperature, form, anchors, there_N)
     # ~(loss <= hinge), not loss > hinge: a NaN must stay in the loss, where the training loop detects it
     return masked_mean(loss_A, valid_A & ~(loss_A <= hinge))
 
@@ -74,13 +78,14 @@ def decoupled_loss(
     temperature: Scalar,
     anchors: Anchors = "batch",
     hinge: Scalar = 0.0,
+    there_N: Tensor | None = None,
 ) -> Tensor:
     """Average max(L_i - hinge, 0) over anchors, with L_i of form 'spdcl': APCL's loss (methods 2.3 b).
 
     Unlike in `prototype_contrastive_loss`, anchors below the hinge count in the mean (as 0), and no gradient reaches
     the prototypes. Arguments and shapes are the same.
     """
-    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD.detach(), temperature, "spdcl", anchors)
+    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD.detach(), temperature, "spdcl", anchors, there_N)
     return masked_mean(F.relu(loss_A - hinge), valid_A)
 
 
@@ -101,29 +106,47 @@ def angle_loss(anchors_CD: Tensor) -> Tensor:
     # The slope of arccos is infinite at 1, so its argument is bounded. The gradient passes the bound unchanged:
     # otherwise two anchors that nearly coincide would never be pushed apart.
     bounded_C = nearest_C.clamp(-1 + _ARCCOS_MARGIN, 1 - _ARCCOS_MARGIN)
-    return -torch.arccos(nearest_C + (bounded_C - nearest_C).detach()).mean(dim=-1)
+    cosine_C = nearest_C + (bounded_C - nearest_C).detach()
+    angle_C = torch.arccos(F.pad(cosine_C, (0, -cosine_C.shape[-1] % LANES)))[..., : cosine_C.shape[-1]]
+    return -angle_C.mean(dim=-1)
 
 
 def _anchor_losses(
-    h_ND: Tensor, y_N: Tensor, prototypes_CD: Tensor, temperature: Scalar, form: Form, anchors: Anchors
+    h_ND: Tensor,
+    y_N: Tensor,
+    prototypes_CD: Tensor,
+    temperature: Scalar,
+    form: Form,
+    anchors: Anchors,
+    there_N: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Compute each anchor's loss (A,) and whether it has a positive (A,); A = N or N + C."""
     points_MD = torch.cat([at_least_single(h_ND), at_least_single(prototypes_CD)], dim=-2)
     classes_C = torch.arange(prototypes_CD.shape[-2], device=y_N.device)
     labels_M = torch.cat([y_N, classes_C.expand(*y_N.shape[:-1], -1)], dim=-1)
+    if anchors == "all" and h_ND.ndim == 3:  # of several members: fill up to whole lanes with points of no class
+        filling = -labels_M.shape[-1] % LANES
+        there_N = torch.ones_like(y_N, dtype=torch.bool) if there_N is None else there_N
+        points_MD, labels_M = F.pad(points_MD, (0, 0, 0, filling)), F.pad(labels_M, (0, filling), value=-1)
     num_anchors = y_N.shape[-1] if anchors == "batch" else labels_M.shape[-1]
 
     scores_AM = similarity(points_MD[..., :num_anchors, :], points_MD, temperature)
     same_AM = labels_M[..., :num_anchors, None] == labels_M[..., None, :]
     itself_AM = torch.eye(num_anchors, labels_M.shape[-1], dtype=torch.bool, device=y_N.device)
-    positive_AM = same_AM & ~itself_AM
-    negative_A = masked_logsumexp(scores_AM, ~same_AM)
+    positive_AM, negative_AM = same_AM & ~itself_AM, ~same_AM
+    there_A: Tensor | None = None
+    if there_N is not None:
+        there_M = torch.cat([there_N, labels_M[..., y_N.shape[-1] :] >= 0], dim=-1)
+        there_A = there_M[..., :num_anchors]
+        positive_AM, negative_AM = positive_AM & there_M.unsqueeze(-2), negative_AM & there_M.unsqueeze(-2)
+    negative_A = masked_logsumexp(scores_AM, negative_AM)
     if form == "spcl":
         # log((P + N) / P) = log(1 + N / P): exact for P >> N, where the difference of two LSEs would round to 0
         loss_A = F.softplus(negative_A - masked_logsumexp(scores_AM, positive_AM))
     else:
         loss_A = negative_A - _mean_over(scores_AM, positive_AM)
-    return loss_A, positive_AM.any(dim=-1)
+    valid_A = positive_AM.any(dim=-1)
+    return loss_A, valid_A if there_A is None else valid_A & there_A
 
 
 def _mean_over(scores_AM: Tensor, mask_AM: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _SHORTEST = 1e-8
+LANES = 32  # numbers that a CPU computes at once, at most: a rest is computed one by one, with other last digits
 Scalar = float | Tensor  # a number, or one for each member of a pack, shaped to broadcast: (P, 1, 1)
 
 
@@ -40,9 +41,11 @@ def similarity(a_ND: Tensor, b_MD: Tensor, temperature: Scalar) -> Tensor:
     return (1 + cosine(a_ND, b_MD)) / (2 * temperature)
 
 
-def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int, there_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Average the rows of each class: (C, D) fp32, zero for an absent class; and count them: (C,) int64."""
     member_NC = F.one_hot(y_N, num_classes)
+    if there_N is not None:
+        member_NC = member_NC * there_N.unsqueeze(-1)
     count_C = member_NC.sum(-2)
     with full_precision(x_ND):
         x_ND = at_least_single(x_ND)

@@ -117,7 +117,14 @@ def support_means(
 
 
 @torch.no_grad()
-def push_members(pool_PCQD: Tensor, count_PC: Tensor, h_PBD: Tensor, y_PB: Tensor, lottery_PB: Tensor) -> None:
+def push_members(
+    pool_PCQD: Tensor,
+    count_PC: Tensor,
+    h_PBD: Tensor,
+    y_PB: Tensor,
+    lottery_PB: Tensor,
+    there_PB: Tensor | None = None,
+) -> None:
     """Add features to the pools of their classes, in place; a uniformly random Q of old and new ones stay.
 
     The n-th member that a class has seen takes the next slot while one is empty, then slot j drawn from n, or none if
@@ -126,17 +133,21 @@ def push_members(pool_PCQD: Tensor, count_PC: Tensor, h_PBD: Tensor, y_PB: Tenso
     Args:
         pool_PCQD, count_PC: pools and how many slots are filled, int64; both are written.
         lottery_PB: uniform int32.
+        there_PB: bool, False for rows that only fill the batch; None: all are added.
     """
     members, classes, slots, width = pool_PCQD.shape
     of_class_PBC = y_PB.unsqueeze(-1) == torch.arange(classes, device=y_PB.device)
+    if there_PB is not None:
+        of_class_PBC = of_class_PBC & there_PB.unsqueeze(-1)
     nth_PB = (of_class_PBC.cumsum(1) + count_PC.unsqueeze(1)).gather(2, y_PB.unsqueeze(-1)).squeeze(-1)
     drawn_PB = (lottery_PB.long().bitwise_and_(0x7FFFFFFF) * nth_PB) >> 31  # uniform in [0, nth)
     slot_PB = torch.where(nth_PB <= slots, nth_PB - 1, drawn_PB)
     first_P1 = torch.arange(members, device=y_PB.device).unsqueeze(1) * classes
     place_PB = (first_P1 + y_PB) * slots + slot_PB
-    place_PB = place_PB.where(slot_PB < slots, -1 - torch.arange(y_PB.shape[1], device=y_PB.device))  # takes none
+    takes_PB = slot_PB < slots if there_PB is None else (slot_PB < slots) & there_PB
+    place_PB = place_PB.where(takes_PB, -1 - torch.arange(y_PB.shape[1], device=y_PB.device))  # takes none
     again_PBB = (place_PB.unsqueeze(1) == place_PB.unsqueeze(2)).triu_(1)
-    wins_PB = (slot_PB < slots) & ~again_PBB.any(dim=2)
+    wins_PB = takes_PB & ~again_PBB.any(dim=2)
     pool_PCQD.view(-1, width)[place_PB[wins_PB]] = h_PBD.detach().to(pool_PCQD.dtype)[wins_PB]
     count_PC.copy_((count_PC + of_class_PBC.sum(1)).clamp(max=slots))
 
@@ -208,12 +219,13 @@ def move_prototypes(
     beta: Scalar,
     gamma: Scalar,
     how: Orthogonalize,
+    there_N: Tensor | None = None,
 ) -> None:
     """Move prototypes, momentum and counts in place, as `AdaptivePrototypes.update`; members may stand in front.
 
     Args: beta, gamma: numbers, or of members (P, 1, 1).
     """
-    mean_CD, count_C = class_means(unit(h_BD), y_B, mu_CD.shape[-2])
+    mean_CD, count_C = class_means(unit(h_BD), y_B, mu_CD.shape[-2], there_N)
     present_C1 = (count_C > 0).unsqueeze(-1)
     moved_CD = gamma * momentum_CD + beta * (mean_CD - mu_CD)
     momentum_CD.copy_(moved_CD.where(present_C1, momentum_CD))
@@ -225,6 +237,9 @@ def _project(rows_CD: Tensor, how: Orthogonalize) -> Tensor:
     """Rows made orthonormal; left as they are where that is ill-defined (a singular value < 1e-4)."""
     if how == "none":
         return unit(rows_CD)
+    if rows_CD.ndim == 3 and rows_CD.device.type == "cpu":
+        # LAPACK's last digits depend on where a matrix lies in memory: a copy of each lies alike in any pack.
+        return torch.stack([_project(member_CD.clone(), how) for member_CD in rows_CD])
     with full_precision(rows_CD):
         left_CC, singular_C, right_CD = torch.linalg.svd(rows_CD, full_matrices=False)
         if how == "polar":

@@ -162,6 +162,23 @@ def test_in_single_precision_the_first_epoch_agrees() -> None:
         assert row["dev_weighted_f1"] == other["dev_weighted_f1"]
 
 
+@pytest.mark.parametrize("name", [name for name in PACKED if name not in ("linear-probe", "min-linear", "patience")])
+def test_on_a_cpu_a_member_has_the_same_bits_in_any_pack(name: str) -> None:
+    """Batches of 8 rows and a rest of 4, widths of whole lanes; the other members come from another corner."""
+    data = toy_data()
+
+    def trained(members: list[int]) -> dict[int, dict[str, torch.Tensor]]:
+        settings = [varied(name, k) | {"head__hidden": 64, "training__epochs": 2} for k in members]
+        runs = [TrainingRun(toy_config(**own), data, [0, 2]) for own in settings]
+        pack_epochs(runs)
+        return {k: run.weights() for k, run in zip(members, runs, strict=True)}
+
+    alone = trained([0])[0]
+    for members in ([1, 0], [2, 0, 1], [3, 5, 1, 4, 0, 6, 2, 7]):
+        weights = trained(members)[0]
+        assert [key for key in alone if not torch.equal(alone[key], weights[key])] == []
+
+
 def test_a_pack_repeats_itself_bit_for_bit() -> None:
     def trained() -> list[TrainingRun]:
         runs = [TrainingRun(toy_config(**VARIANTS["spcl"], seed=k), toy_data(), [0, 2]) for k in range(3)]

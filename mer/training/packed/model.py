@@ -6,6 +6,7 @@ Shape suffixes: P members, N utterances, L stored layers, D encoder width, H wid
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,27 @@ from mer.models import UtteranceClassifier
 from mer.models.dropout import Dropout
 from mer.training.draws import Draws, thresholds
 from mer.training.packed.stacked import Stacked
+
+
+class _Linear(torch.autograd.Function):
+    """Linear layers of several members; gradients of weights come in the layout of the weights, so none is copied."""
+
+    @staticmethod
+    def forward(ctx: Any, x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor) -> Tensor:
+        ctx.save_for_backward(x_PND, weight_POD)
+        return torch.baddbmm(bias_PO.unsqueeze(1), x_PND, weight_POD.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (grad_PNO,), (x_PND, weight_POD) = grads, ctx.saved_tensors
+        grad_x = torch.bmm(grad_PNO, weight_POD) if ctx.needs_input_grad[0] else None
+        return grad_x, torch.bmm(grad_PNO.mT, x_PND), grad_PNO.sum(1)
+
+
+def linear(x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor) -> Tensor:
+    """Each member's own linear layer, (P, N, O)."""
+    out: Tensor = _Linear.apply(x_PND, weight_POD, bias_PO)
+    return out
 
 
 class PackedClassifier:
@@ -62,7 +84,7 @@ class PackedClassifier:
 
     def linear(self, x_PND: Tensor, name: str) -> Tensor:
         """Each member's own linear layer."""
-        return torch.baddbmm(self.stack[f"{name}.bias"].unsqueeze(1), x_PND, self.stack[f"{name}.weight"].mT)
+        return linear(x_PND, self.stack[f"{name}.weight"], self.stack[f"{name}.bias"])
 
     def _mixed(self, x_PNLD: Tensor) -> Tensor:
         """One vector for each row (P, N, D): normalised where the norm is trained, layers mixed."""
@@ -74,7 +96,11 @@ class PackedClassifier:
             return x_PNLD.flatten(2)
         if self.first.layer_mix.kind == "mean":
             return x_PNLD.mean(dim=2)
-        return torch.einsum("pnld,pl->pnd", x_PNLD, self.stack["layer_mix.layer_logits"].softmax(dim=1))
+        weights_PL = self.stack["layer_mix.layer_logits"].softmax(dim=1)
+        mixed = [
+            torch.einsum("nld,l->nd", x_NLD, weights_L) for x_NLD, weights_L in zip(x_PNLD, weights_PL, strict=True)
+        ]
+        return torch.stack(mixed)  # one by one: sums over rows add up alike in any pack
 
     def _dropped(self, x_PND: Tensor, layer: Dropout, draws: Draws | None) -> Tensor:
         masks = self.dropouts[layer.place]

@@ -8,7 +8,7 @@ Shape suffixes: P members, B batch rows, C classes, H width of h, Q pool size.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,18 @@ from mer.losses.geometry import similarity
 from mer.losses.objective import POOL_ENTRY, POOL_SUPPORT, APCLObjective, EACLObjective, SPCLObjective, SupConObjective
 from mer.losses.prototypes import move_prototypes, push_members, support_means
 from mer.training.draws import Draws
+from mer.training.packed.model import linear
 from mer.training.packed.stacked import Stacked
+
+
+class Answers(NamedTuple):
+    """What the members say of a batch, and its labels."""
+
+    h_PBH: Tensor  # representation that the contrastive losses act on
+    logits_PBC: Tensor  # class scores
+    anchors_PCH: Tensor | None  # representation of the label words; EACL only
+    y_PB: Tensor  # labels, int64
+    there_PB: Tensor | None  # bool, False for rows that only fill the batch; None: all count
 
 
 class PackedObjective:
@@ -50,27 +61,29 @@ class PackedObjective:
         shape = (-1, *[1] * (dims - 1))
         return torch.tensor(values, dtype=self.weight_PC.dtype, device=self.device).view(shape)
 
-    def __call__(
-        self, h_PBH: Tensor, logits_PBC: Tensor, anchors_PCH: Tensor | None, y_PB: Tensor, draws: Draws
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, answers: Answers, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of each member (P,) and its unweighted parts by name (P,), detached."""
-        parts = self.parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws)
+        parts = self.parts(answers, draws)
         total_P = torch.stack([self.weights[name] * part for name, part in parts.items()], dim=1).sum(1)
         return total_P, {name: part.detach() for name, part in parts.items()}
 
-    def parts(
-        self, h_PBH: Tensor, logits_PBC: Tensor, anchors_PCH: Tensor | None, y_PB: Tensor, draws: Draws
-    ) -> dict[str, Tensor]:
+    def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
         return {
             "classification": classification_loss(
-                logits_PBC, y_PB, self.weight_PC, self.shift_PC, smoothing=self.smoothing, focal_gamma=self.focal_gamma
+                answers.logits_PBC,
+                answers.y_PB,
+                self.weight_PC,
+                self.shift_PC,
+                smoothing=self.smoothing,
+                focal_gamma=self.focal_gamma,
+                there_N=answers.there_PB,
             )
         }
 
     def start_epoch(self, centers_PCH: Tensor) -> None:
         """Take the class means of all training features, where `needs_centers`."""
 
-    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
+    def after_step(self, answers: Answers, draws: Draws) -> None:
         """Let prototypes learn from the batch, after its loss was taken."""
 
     def anchor_scores(self, h_PNH: Tensor, anchors_PCH: Tensor) -> Tensor:
@@ -82,9 +95,9 @@ class PackedSupCon(PackedObjective):
         super().__init__(objectives, device)
         self.temperature = self.each([objective.temperature for objective in objectives], 3)
 
-    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
-        contrastive = supcon_loss(h_PBH, y_PB, temperature=self.temperature)
-        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+    def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
+        contrastive = supcon_loss(answers.h_PBH, answers.y_PB, temperature=self.temperature, there_N=answers.there_PB)
+        return super().parts(answers, draws) | {"contrastive": contrastive}
 
 
 class PackedSPCL(PackedObjective):
@@ -101,16 +114,22 @@ class PackedSPCL(PackedObjective):
         self.support_P = torch.tensor([config.support_size for config in configs], device=device)
         self.most = max(config.support_size for config in configs)
 
-    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+    def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
         pool, count = self.stack["pools.pool"], self.stack["pools.count"]
         prototypes_PCH = support_means(
             pool, count, self.stack["pools.center"], draws.bits(POOL_SUPPORT, *pool.shape[1:3]),
             sizes_P=self.support_P, most=self.most, small_pool=self.small_pool,
         )  # fmt: skip
         contrastive = prototype_contrastive_loss(
-            h_PBH, y_PB, prototypes_PCH, temperature=self.temperature, form=self.form, hinge=self.hinge
+            answers.h_PBH,
+            answers.y_PB,
+            prototypes_PCH,
+            temperature=self.temperature,
+            form=self.form,
+            hinge=self.hinge,
+            there_N=answers.there_PB,
         )
-        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+        return super().parts(answers, draws) | {"contrastive": contrastive}
 
     def start_epoch(self, centers_PCH: Tensor) -> None:
         self.stack["pools.center"].copy_(centers_PCH)
@@ -118,9 +137,16 @@ class PackedSPCL(PackedObjective):
         self.stack["pools.pool"][:, :, 0] = centers_PCH
         self.stack["pools.count"].fill_(1)
 
-    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
-        lottery_PB = draws.bits(POOL_ENTRY, y_PB.shape[1])
-        push_members(self.stack["pools.pool"], self.stack["pools.count"], h_PBH, y_PB, lottery_PB)
+    def after_step(self, answers: Answers, draws: Draws) -> None:
+        lottery_PB = draws.bits(POOL_ENTRY, answers.y_PB.shape[1])
+        push_members(
+            self.stack["pools.pool"],
+            self.stack["pools.count"],
+            answers.h_PBH,
+            answers.y_PB,
+            lottery_PB,
+            answers.there_PB,
+        )
 
 
 class PackedAPCL(PackedObjective):
@@ -134,16 +160,26 @@ class PackedAPCL(PackedObjective):
             self.each([getattr(config, name) for config in configs], 3) for name in ("beta", "gamma")
         )
 
-    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
+    def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
         contrastive = decoupled_loss(
-            h_PBH, y_PB, self.stack["prototypes.mu"],
-            temperature=self.temperature, anchors=self.anchors, hinge=self.hinge,
+            answers.h_PBH, answers.y_PB, self.stack["prototypes.mu"],
+            temperature=self.temperature, anchors=self.anchors, hinge=self.hinge, there_N=answers.there_PB,
         )  # fmt: skip
-        return super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws) | {"contrastive": contrastive}
+        return super().parts(answers, draws) | {"contrastive": contrastive}
 
-    def after_step(self, h_PBH: Tensor, y_PB: Tensor, draws: Draws) -> None:
+    def after_step(self, answers: Answers, draws: Draws) -> None:
         mu, momentum, seen = (self.stack[f"prototypes.{name}"] for name in ("mu", "momentum", "seen"))
-        move_prototypes(mu, momentum, seen, h_PBH, y_PB, beta=self.beta, gamma=self.gamma, how=self.how)
+        move_prototypes(
+            mu,
+            momentum,
+            seen,
+            answers.h_PBH,
+            answers.y_PB,
+            beta=self.beta,
+            gamma=self.gamma,
+            how=self.how,
+            there_N=answers.there_PB,
+        )
 
 
 class PackedEACL(PackedObjective):
@@ -153,12 +189,18 @@ class PackedEACL(PackedObjective):
         super().__init__(objectives, device)
         self.temperature = self.each([objective.eacl.temperature for objective in objectives], 3)
 
-    def parts(self, h_PBH, logits_PBC, anchors_PCH, y_PB, draws):  # type: ignore[no-untyped-def]
-        mapped_PCH = self._map(anchors_PCH)
+    def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
+        assert answers.anchors_PCH is not None
+        mapped_PCH = self._map(answers.anchors_PCH)
         contrastive = prototype_contrastive_loss(
-            self._map(h_PBH), y_PB, mapped_PCH, temperature=self.temperature, anchors="all"
+            self._map(answers.h_PBH),
+            answers.y_PB,
+            mapped_PCH,
+            temperature=self.temperature,
+            anchors="all",
+            there_N=answers.there_PB,
         )
-        parts = super().parts(h_PBH, logits_PBC, anchors_PCH, y_PB, draws)
+        parts = super().parts(answers, draws)
         return parts | {"contrastive": contrastive, "angle": angle_loss(mapped_PCH)}
 
     def anchor_scores(self, h_PNH: Tensor, anchors_PCH: Tensor) -> Tensor:
@@ -169,7 +211,7 @@ class PackedEACL(PackedObjective):
         for number, layer in enumerate(mapper):
             name = f"eacl.mapper.{number}"
             if isinstance(layer, nn.Linear):
-                x_PNH = torch.baddbmm(self.stack[f"{name}.bias"].unsqueeze(1), x_PNH, self.stack[f"{name}.weight"].mT)
+                x_PNH = linear(x_PNH, self.stack[f"{name}.weight"], self.stack[f"{name}.bias"])
             elif isinstance(layer, nn.LayerNorm):
                 gain, shift = self.stack[f"{name}.weight"].unsqueeze(1), self.stack[f"{name}.bias"].unsqueeze(1)
                 x_PNH = F.layer_norm(x_PNH, layer.normalized_shape, eps=layer.eps) * gain + shift

@@ -63,7 +63,9 @@ class PackedAdamW:
         """
         grads = [weight.grad for weight in self.weights]
         norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads if grad is not None]
-        norm_P = torch.linalg.vector_norm(torch.stack(norms, dim=1), dim=1)  # a row for each member: adds up alike in any pack
+        norm_P = torch.linalg.vector_norm(
+            torch.stack(norms, dim=1), dim=1
+        )  # a row for each member: adds up alike in any pack
         clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
         if self.is_cpu:
             self._step_on_cpu(grads, clip_P.tolist(), rates)

@@ -11,11 +11,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mer.losses.geometry import LANES
 from mer.models.classifier import InputNorm
 from mer.training.data import CHUNK_ROWS, SplitArrays
 
 TABLE_BYTES = 2**30  # a split's float32 table is made once up to this size; above it, rows are scaled as they are read
 _CHUNK = 256  # rows of a pass without gradient on a CPU: the same for packs of any size, so that sums add up alike
+
+
+def filled(rows_PB: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Fill batches up to a multiple of `LANES` rows with their first row.
+
+    A CPU computes exp, log and the like several numbers at a time, and the rest of a tensor one by one, with other last
+    digits. With whole multiples for each member there is no rest, so that a member's digits do not depend on the pack.
+
+    Returns: rows (P, B), and which of them count, bool (P, B); None: all.
+    """
+    members, rows = rows_PB.shape
+    missing = -rows % LANES
+    if not missing:
+        return rows_PB, None
+    there_B = torch.arange(rows + missing, device=rows_PB.device) < rows
+    wide = torch.cat([rows_PB, rows_PB[:, :1].expand(-1, missing)], dim=1)
+    return wide, there_B.expand(members, -1)
 
 
 class PackedRows:
@@ -55,19 +73,25 @@ class PackedRows:
         x = torch.stack([self.tables[place].rows(rows_PB[k]) for k, place in enumerate(self.table_of)])
         return x, self.labels_N[rows_PB]
 
-    def chunks(self) -> Iterator[tuple[Tensor, slice]]:
-        """All rows in order, some at a time: features (P, n, L, D), and which rows they are."""
-        members = len(self.table_of)
+    def chunks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """All rows in order, some at a time; the last chunk is filled up with its first row.
+
+        Returns: features (P, n, L, D), the numbers of the rows (n,), and which of them are no filling, bool (n,).
+        """
         most = _CHUNK if self.device == "cpu" else CHUNK_ROWS
         for start in range(0, self.size, most):
-            some = slice(start, min(start + most, self.size))
-            parts = [table.slice(some) for table in self.tables]
+            rows_1N = torch.arange(start, min(start + most, self.size), device=self.device).unsqueeze(0)
+            rows_1N, there_1N = filled(rows_1N)
+            rows_N = rows_1N.squeeze(0)
+            is_new_N = torch.ones_like(rows_N, dtype=torch.bool) if there_1N is None else there_1N.squeeze(0)
+            parts = [table.rows(rows_N) for table in self.tables]
+            shared = len(parts) == 1
             x = (
-                parts[0].expand(members, *parts[0].shape)
-                if len(parts) == 1
+                parts[0].expand(len(self.table_of), -1, -1, -1)
+                if shared
                 else torch.stack([parts[p] for p in self.table_of])
             )
-            yield x, some
+            yield x, rows_N, is_new_N
 
 
 class _Table:
@@ -83,11 +107,6 @@ class _Table:
         if self.whole is not None:
             return self.whole.index_select(0, rows_R)
         return self._read(rows_R.cpu().numpy())
-
-    def slice(self, some: slice) -> Tensor:
-        if self.whole is not None:
-            return self.whole[some]
-        return self._read(np.arange(some.start, some.stop))
 
     @torch.no_grad()
     def _read(self, rows: np.ndarray) -> Tensor:

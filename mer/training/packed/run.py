@@ -27,9 +27,9 @@ from mer.training.member import Row
 from mer.training.metrics import Scores
 from mer.training.optimizer import rate_multiplier
 from mer.training.packed.model import PackedClassifier
-from mer.training.packed.objective import pack_objectives
+from mer.training.packed.objective import Answers, pack_objectives
 from mer.training.packed.optimizer import PackedAdamW
-from mer.training.packed.rows import PackedRows
+from mer.training.packed.rows import PackedRows, filled
 from mer.training.packed.shape import shape_of
 from mer.training.run import TrainingRun, stretch_of
 from mer.training.scoring import CENTER_TEMPERATURE
@@ -107,13 +107,15 @@ class Pack:
     def _step(self, rows_PB: Tensor, rates: np.ndarray, step: int) -> dict[str, Tensor]:
         """One weight update of every member; returns loss, gradient norm and loss parts (P,), still on the device."""
         self.draws.step = step
+        rows_PB, there_PB = filled(rows_PB)
         x_PBLD, y_PB = self.train.batch(rows_PB)
         h_PBH = self.model.represent(x_PBLD, self.draws)
         logits_PBC = self.model.classify(h_PBH, self.draws)
-        loss_P, parts = self.objective(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, self.draws)
+        answers = Answers(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, there_PB)
+        loss_P, parts = self.objective(answers, self.draws)
         loss_P.sum().backward()
         norm_P = self.optimizer.step(rates)
-        self.objective.after_step(h_PBH.detach(), y_PB, self.draws)
+        self.objective.after_step(answers, self.draws)
         for run in self.runs:
             run.count_step()
         return {"loss": loss_P.detach(), "grad_norm": norm_P} | {f"loss_{name}": part for name, part in parts.items()}
@@ -159,8 +161,8 @@ class Pack:
             self.model.stack["class_centers_CH"].copy_(self._centers())
         anchors_PCH = self._anchors(None) if kind == "nearest_anchor" else None
         parts = []
-        for x_PNLD, some in self.dev.chunks():
-            present_N = None if self.dev.present_N is None else self.dev.present_N[some]
+        for x_PNLD, rows_N, _ in self.dev.chunks():
+            present_N = None if self.dev.present_N is None else self.dev.present_N[rows_N]
             h_PNH = self.model.represent(x_PNLD, None, present_N)
             if kind == "nearest_center":
                 scores = self.model.center_scores(h_PNH, CENTER_TEMPERATURE)
@@ -170,7 +172,7 @@ class Pack:
             else:
                 scores = self.model.classify(h_PNH, None)
             parts.append(scores.float().cpu())
-        return torch.cat(parts, dim=1).numpy()
+        return torch.cat(parts, dim=1)[:, : self.dev.size].numpy()
 
     @torch.no_grad()
     def _centers(self) -> Tensor:
@@ -179,11 +181,10 @@ class Pack:
         trained_N = torch.zeros(self.train.size, dtype=torch.bool, device=self.device)
         trained_N[torch.from_numpy(self.trained_N).to(self.device)] = True
         count_C = torch.bincount(self.train.labels_N[trained_N], minlength=len(self.names))
-        for x_PNLD, some in self.train.chunks():
-            here_N = trained_N[some]
-            h_PNH = self.model.represent(x_PNLD, None)[:, here_N]
-            labels_PN = self.train.labels_N[some][here_N].expand(len(self.runs), -1)
-            mean_PCH, rows_PC = class_means(h_PNH, labels_PN, len(self.names))
+        for x_PNLD, rows_N, is_new_N in self.train.chunks():
+            h_PNH = self.model.represent(x_PNLD, None)
+            labels_PN, there_PN = (of[rows_N].expand(len(self.runs), -1) for of in (self.train.labels_N, trained_N))
+            mean_PCH, rows_PC = class_means(h_PNH, labels_PN, len(self.names), there_PN & is_new_N)
             sums = sums + mean_PCH * rows_PC.unsqueeze(-1)
         return sums / count_C.clamp(min=1).view(1, -1, 1)
 
