@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
 from test_ray_study import optuna_trials
@@ -96,3 +97,18 @@ def test_a_killed_study_goes_on_in_packs_of_another_size(packed: Workshop, one_b
     assert_same_numbers(study, one_by_one)
     assert {child.info.status for child in records(tmp_path, "small")[1]} <= {"FINISHED", "KILLED"}
     assert json.loads((study / "summary.json").read_text())["best"]
+
+
+@pytest.mark.faults
+def test_a_killed_worker_costs_none_of_its_members(packed: Workshop, one_by_one: Path, tmp_path: Path) -> None:
+    study = tmp_path / "small"
+    process = packed.start(tmp_path, "--set", "resources.pack=4", "--set", "resources.workers=2")
+    wait_until(lambda: len(list(study.glob("trials/*/last.safetensors"))) > 3 or process.poll() is not None)
+    family = psutil.Process(process.pid).children(recursive=True)
+    workers = [member for member in family if "Trainable" in " ".join(member.cmdline())]
+    assert workers, "no worker process of ours was found"
+    workers[0].send_signal(signal.SIGKILL)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert_same_numbers(study, one_by_one)
+    assert {trial.state.name for trial in optuna_trials(study)} == {"COMPLETE", "PRUNED"}

@@ -64,8 +64,8 @@ class Resources(Frozen):
     workers: PositiveInt | None = Field(None, description="worker processes at once; default: as many as fit")
     pack: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_IN_A_PACK)] = Field(
         "auto",
-        description="trials of one shape that a worker trains as one program; auto chooses by shape and memory. "
-        "A trial's numbers do not depend on it",
+        description="trials of one shape that a worker trains as one program; auto: by shape, memory and trials left. "
+        "A trial's numbers do not depend on it, but for the rounding of the last digits",
     )
 
     @field_validator("pack", mode="before")
