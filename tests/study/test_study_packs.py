@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from study_helpers import message, report
+from study_helpers import message, open_ledger, report
 from test_study_slots import ONE_SHAPE, numbers, open_slots, states
 
+from mer.study.search.engine import StudyEngine
 from mer.study.search.slots import Change, Slots
 
 TWO_WIDTHS = ("head.hidden: {int: [8, 64]}", "head.hidden: {choice: [32, 64]}")
@@ -99,3 +100,17 @@ def test_memory_that_was_too_little_makes_later_packs_smaller(tmp_path, monkeypa
 def test_a_pack_is_auto_or_a_number(tmp_path, pack):
     told = message(tmp_path, ("fixed:\n", f"resources: {{pack: {pack}}}\nfixed:\n"))
     assert "FILE:7: resources.pack: got " in told and "auto, or a whole number from 1 to 512" in told
+
+
+def test_what_is_left_is_counted_without_reading_the_study(slots, tmp_path, monkeypatch):
+    engine = slots.engine
+    assert engine.unfinished == 6
+    slots.fill("a")
+    assert engine.unfinished == 6
+    slots.record("a", [report(0, [0.5], "finished"), report(2, [0.5], "error")])
+    assert engine.unfinished == 4
+    monkeypatch.setattr(type(engine.ledger), "trials", None)
+    assert engine.unfinished == 4
+    monkeypatch.undo()
+    again = StudyEngine(engine.spec, open_ledger(tmp_path / "small", engine.spec), engine.policy)
+    assert again.unfinished == 4

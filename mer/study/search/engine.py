@@ -75,7 +75,9 @@ class StudyEngine:
     blocked: str = ""  # what the machine refused, e.g. space on the disk
 
     def __post_init__(self) -> None:
+        self._most, self._ended = self.ledger.most(), 0  # counted here: a report must not read the whole study
         for trial in self.ledger.trials():
+            self._ended += trial.state in ENDED
             for epoch, value in sorted(trial.intermediate_values.items()):
                 self.policy.remember(trial.number, epoch, self._score(value))
 
@@ -101,7 +103,7 @@ class StudyEngine:
     @property
     def unfinished(self) -> int:
         """Trials that run, wait or are still to be drawn."""
-        return len(self.live) + self.ledger.left()
+        return max(self._most - self._ended, len(self.live))
 
     @property
     def over(self) -> bool:
@@ -172,6 +174,7 @@ class StudyEngine:
         self, number: int, outcome: Outcome, reason: str, rows: list[Row], last: tuple[int, float] | None = None
     ) -> None:
         live = self.live.pop(number)
+        self._ended += 1
         self.ledger.end(number, outcome, best=live.best, reason=reason, last=last)
         for listener in self.listeners:
             listener.trial_rows(number, rows)

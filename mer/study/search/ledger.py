@@ -97,10 +97,6 @@ class Ledger:
         """True when a trial is waiting to be run or to be gone on with."""
         return bool(self._orphans) or self.begun() < self.most()
 
-    def left(self) -> int:
-        """Trials that this driver has not handed out yet."""
-        return len(self._orphans) + max(0, self.most() - self.begun())
-
     def most(self) -> int:
         """Trials that the budget allows; a grid may have fewer cells."""
         if self.spec.sampler.kind != "grid":

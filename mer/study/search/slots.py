@@ -93,6 +93,7 @@ class Slots:
         if hosting is None or not hosting.numbers:
             return Change(is_over=True)
         if fits is not None:
+            hosting.places = min(hosting.places, fits)
             self._learn(hosting, fits)
         if len(hosting.numbers) >= hosting.places:
             return Change(tuple(drop))
