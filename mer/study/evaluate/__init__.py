@@ -7,7 +7,7 @@
     mlflow_scores    test scores on each seed's MLflow run
     exports          the whole evaluation of one export against others
     rerank           the best trials of a study again, over seeds on dev
-    verify_trial     a trial trained again, and every number compared
+    verify_trial     trials trained again, and every number compared
 
 `python -m mer.evaluate EXPORT` and `python -m mer.verify STUDY` run it.
 """
