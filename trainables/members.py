@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -20,6 +21,8 @@ from mer.training.packed.run import Ending
 from trainables.hosted import Hosted
 from trainables.saving import Saver
 from trainables.wire import MemberTask, Report
+
+_WRITTEN_AT_ONCE = 8  # members whose states are copied: a pack may have hundreds
 
 Build = Callable[[MemberTask], TrainingRun]
 Program = Callable[[], Sequence[Ending]]  # trains one epoch of its members
@@ -155,8 +158,11 @@ class Members:
 
     def _save(self, members: Sequence[Hosted]) -> list[Report]:
         """Write the members' files side by side, and report each once its own are on disk."""
-        reports, begun = [], []
+        reports: list[Report] = []
+        begun: deque[Hosted] = deque()
         for member in members:
+            if len(begun) == _WRITTEN_AT_ONCE:
+                reports.append(self._tell(begun.popleft()))
             try:
                 member.begin_to_save()
                 begun.append(member)

@@ -264,3 +264,10 @@ def test_eacl_words_are_each_members_own(tmp_path):
     reports = to_the_end(actor(pack(tasks(tmp_path, loss("eacl"), loss("eacl")))), {0, 1})
     assert toy_data().label_text_CLD is not None
     assert {told[-1]["outcome"] for told in reports.values()} == {"finished"}
+
+
+def test_more_members_than_states_are_copied_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainables.members._WRITTEN_AT_ONCE", 2)
+    told = told_by(actor(pack(tasks(tmp_path, *[{"training__epochs": 1}] * 5))))
+    assert {number: report["outcome"] for number, report in told.items()} == dict.fromkeys(range(5), "finished")
+    assert all((tmp_path / f"{number:05d}" / LAST).exists() for number in range(5))
