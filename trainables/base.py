@@ -74,4 +74,6 @@ class MerTrainable(tune.Trainable):
     def _take(self, wire: dict[str, Any]) -> None:
         """Note the next slot. Reads and builds nothing yet: an exception here would count as a lost worker."""
         self.slot = Slot.read(wire)
+        if isinstance(self.features, SharedFeatures):
+            self.features.let_go()
         self.members = Members(lambda task: self.build(task, self.slot.device), self.slot.members, self.saver)

@@ -61,7 +61,7 @@ class SharedFeatures:
         self, handles: Mapping[str, ray.ObjectRef], bases: Mapping[BackboneKey, ray.ObjectRef] | None = None
     ) -> None:
         self._handles, self._bases = dict(handles), dict(bases or {})
-        self._mapped: dict[str, SharedTable] = {}  # of the last trial: the next in a pack reads the same arrays
+        self._mapped: dict[str, SharedTable] = {}  # in this process, until `let_go`
 
     @classmethod
     def put(cls, paths: list[Path], tuned: Iterable[EncoderConfig] = ()) -> SharedFeatures:
@@ -78,18 +78,25 @@ class SharedFeatures:
     def training_data(self, config: TrialConfig, files: Mapping[str, Mapping[str, str]]) -> tuple[TrainingData, Layers]:
         """Assemble train and dev of a configuration's encoders and teacher, and the layers it reads, without a copy.
 
-        Trials that read the same files one after another get the same arrays, so that a pack holds them once.
+        Trials that read the same file get the same arrays until `let_go`, so that a pack holds them once.
 
         Args: files: modality (or TEACHER) -> split -> path of the cache file.
         """
-        paths = {of[split] for of in files.values() for split in ("train", "dev")}
-        self._mapped = {path: self._mapped.get(path) or ray.get(self._handles[path]) for path in paths}
         train, dev = (
-            {modality: self._mapped[of[split]] for modality, of in files.items()} for split in ("train", "dev")
+            {modality: self._table(of[split]) for modality, of in files.items()} for split in ("train", "dev")
         )
         data, layers = as_training_data(config, train, dev)
         base = {modality: ray.get(self._bases[backbone_key(encoder)]) for modality, encoder in config.tuned.items()}
         return replace(data, base=base), layers
+
+    def let_go(self) -> None:
+        """Forget which files were read: Ray may then drop their mapping."""
+        self._mapped = {}
+
+    def _table(self, path: str) -> SharedTable:
+        if path not in self._mapped:
+            self._mapped[path] = ray.get(self._handles[path])
+        return self._mapped[path]
 
 
 def _load_base(encoder: EncoderConfig) -> dict[str, np.ndarray]:

@@ -197,7 +197,7 @@ def test_dry_run_of_sound_and_video(text: str, width: int, tmp_path: Path, monke
     dry_run(spec, tmp_path / "features", Console(file=out, width=200))
     told = out.getvalue()
     assert "60 train and 2 dev utterances" in told and "1 encoder settings" in told and "refused" not in told
-    assert "packs:     up to " in told
+    assert "packs:     a worker trains about " in told
     hidden, classes = 32, 7  # the point of the small study: norm and centres are no trained weights
     assert f"{hidden * (width + 1) + classes * (hidden + 1):,}" in told
     assert sorted(tmp_path.rglob("*")) == before

@@ -68,10 +68,19 @@ def test_weights_are_counted_as_the_model_has_them() -> None:
 
 
 def test_the_dry_run_says_who_shares_a_worker(tmp_path) -> None:
-    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=40",)), workers=2)
-    assert line.startswith("up to 8 trials of one shape share a worker; 2 shapes, of 5") and "of 64 draws" in line
+    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=64",)), workers=2)
+    assert line.startswith("a worker trains about 7.1 trials of one shape at once, at most 8; 64 draws have 2 shapes")
     (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=4",)), workers=2)
-    assert line.startswith("up to 2 trials")
+    assert ", at most 2; " in line
+
+
+def test_a_queue_is_long_only_where_nothing_is_learned(tmp_path) -> None:
+    """Trials of 57 shapes: who may ask far ahead finds pairs, who learns from results does not."""
+    long, short = (
+        float(pack_words(make_spec(tmp_path, overrides=("budget.trials=64", f"sampler.kind={kind}")), 2)[0].split()[4])
+        for kind in ("random", "tpe")
+    )
+    assert short < 1.2 < long
 
 
 def test_the_dry_run_says_who_cannot_and_why(tmp_path) -> None:
@@ -80,7 +89,7 @@ def test_the_dry_run_says_who_cannot_and_why(tmp_path) -> None:
         "params:\n  loss.contrastive.curriculum: {choice: [true, false]}\n",
     )
     first, second = pack_words(make_spec(tmp_path, WIDTHS, some), workers=2)
-    assert "share a worker" in first
+    assert "a worker trains about" in first
     assert second.endswith("% of the trials train alone: its curriculum chooses the rows of each epoch")
     alone = ("{contrastive: {kind: spcl}}", "{contrastive: {kind: spcl, curriculum: true}}")
     (only,) = pack_words(make_spec(tmp_path, alone), workers=2)

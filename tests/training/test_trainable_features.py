@@ -22,7 +22,8 @@ def test_trials_of_a_pack_share_one_mapping_of_a_file(monkeypatch: pytest.Monkey
     features = SharedFeatures({name: name for name in ("a-train", "a-dev", "b-train", "b-dev")})  # type: ignore[misc]
     of = lambda name: {"text": {"train": f"{name}-train", "dev": f"{name}-dev"}}  # noqa: E731
     config = toy_config(encoders__text__backbone="minilm")
-    one, other, third = (features.training_data(config, of(name))[0] for name in "aab")
+    one, third, other = (features.training_data(config, of(name))[0] for name in "aba")
     assert one.train.features_NLD is other.train.features_NLD and one.dev.features_NLD is other.dev.features_NLD
     assert third.train.features_NLD is not one.train.features_NLD
-    assert sorted(features._mapped) == ["b-dev", "b-train"], "files that nobody reads any more are let go"
+    features.let_go()
+    assert features.training_data(config, of("a"))[0].train.features_NLD is not one.train.features_NLD

@@ -273,6 +273,32 @@ def test_what_may_differ_in_a_pack(settings: dict[str, Any], shares: bool) -> No
     assert (shape_of(toy_config(**settings)) == shape_of(toy_config())) is shares
 
 
+@pytest.mark.parametrize(
+    ("modality", "settings", "shares"),
+    [
+        ("text", {"context__past": 4, "pooler": "target", "layers": "last"}, True),
+        ("text", {"layers": (1, 2)}, False),
+        ("text", {"backbone": "elsewhere"}, False),
+        ("audio", {"max_seconds": 5.0}, False),  # which clips are masked may differ
+    ],
+)
+def test_which_features_may_differ_in_a_pack(modality: str, settings: dict[str, Any], shares: bool) -> None:
+    usual = {f"encoders__{modality}__layers": (3,)}
+    other = usual | {f"encoders__{modality}__{name}": value for name, value in settings.items()}
+    assert (shape_of(toy_config(**other)) == shape_of(toy_config(**usual))) is shares
+
+
+def test_members_that_read_different_files_become_what_they_become_alone() -> None:
+    config = toy_config(**VARIANTS["spcl"])
+    alone, packed = ([TrainingRun(config, toy_data(noise), [0, 2]) for noise in (0.3, 1.0)] for _ in range(2))
+    pack_epochs(packed)
+    for run, twin in zip(packed, alone, strict=True):
+        pack_epochs([twin])
+        assert [row["dev_weighted_f1"] for row in run.history] == [row["dev_weighted_f1"] for row in twin.history]
+        assert run.history[-1]["train_loss"] == pytest.approx(twin.history[-1]["train_loss"], rel=1e-4)
+    assert packed[0].history[-1]["train_loss"] != pytest.approx(packed[1].history[-1]["train_loss"], rel=1e-2)
+
+
 @pytest.mark.parametrize("name", sorted(ALONE))
 def test_what_cannot_be_packed_says_why(name: str) -> None:
     shape = shape_of(toy_config(**VARIANTS[name]))

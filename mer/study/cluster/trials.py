@@ -12,7 +12,7 @@ from mer.study.cluster.connect import start_ray
 from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.search.engine import StudyEngine
-from mer.study.search.pack_sizes import PackSizes
+from mer.study.search.pack_sizes import PackSizes, queue_room
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
@@ -59,7 +59,7 @@ def run_trials(
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished)
-            slots = Slots(engine, folder, plan.of, sizes, say)
+            slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler))
             name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),

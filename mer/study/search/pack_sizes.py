@@ -8,9 +8,17 @@ from collections.abc import Callable
 from mer.config import TrialConfig
 from mer.features import select_layers
 from mer.model_outputs import describe_encoder
-from mer.study.space.spec import Resources
+from mer.study.space.spec import Resources, Sampler
 from mer.training.packed.shape import shape_of
 from mer.training.packed.size import auto_size
+
+_UNINFORMED = ("random", "grid", "qmc")  # samplers that learn nothing from results
+_LONG_QUEUE = 128
+
+
+def queue_room(sampler: Sampler) -> int | None:
+    """Return how many trials may wait for others of their shape; None: a pack of them, since the sampler learns."""
+    return _LONG_QUEUE if sampler.kind in _UNINFORMED else None
 
 
 class PackSizes:

@@ -6,14 +6,26 @@ shape does not fit waits in the queue. It is RUNNING in Optuna without rows, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from mer.config import TrialConfig
-from mer.study.search.engine import StudyEngine
+from mer.study.search.ledger import Assignment
 from mer.training.packed.shape import shape_of
 
 _KEPT_APART = 2  # workers that died with a trial: from then on it takes nobody with it
+
+
+class Asking(Protocol):
+    """What is needed of the StudyEngine."""
+
+    @property
+    def bereft(self) -> Sequence[int]: ...
+    @property
+    def drained(self) -> bool: ...
+    def next_trial(self) -> tuple[Assignment, TrialConfig] | None: ...
+    def losses(self, number: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,12 @@ class Packs:
     Args:
         engine: hands out trials one by one.
         size: says how many trials like this one a worker takes; asked again each time, as a study's end is near.
+        room: most trials that wait; None: as many as a pack has. A long queue makes packs of many shapes larger, and
+            is asked for before results that a sampler might have learned from.
     """
 
-    def __init__(self, engine: StudyEngine, size: Callable[[TrialConfig], int]) -> None:
-        self.engine, self.size = engine, size
+    def __init__(self, engine: Asking, size: Callable[[TrialConfig], int], room: int | None = None) -> None:
+        self.engine, self.size, self.room = engine, size, room
         self.queue: list[Asked] = []  # oldest first
         self._fits: dict[str, int] = {}  # shape -> trials that memory was found to hold
 
@@ -60,7 +74,8 @@ class Packs:
         size = self.places(like)
         found = [waiting for waiting in self.queue if waiting.shape == like.shape][: max(0, size - present)]
         self.queue = [waiting for waiting in self.queue if waiting not in found]
-        while present + len(found) < size and len(self.queue) < size:
+        room = size if self.room is None else self.room
+        while present + len(found) < size and len(self.queue) < room:
             asked = self._ask()
             if asked is None:
                 break

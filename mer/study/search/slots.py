@@ -53,6 +53,7 @@ class Slots:
         features_of: a trial's feature files, as MemberTask has them.
         size: members of a pack of trials like the given one.
         say: prints a line for the user.
+        room: most trials that wait for a slot of their shape, as Packs has it.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class Slots:
         features_of: Callable[[TrialConfig], Mapping[str, Mapping[str, str]]],
         size: Callable[[TrialConfig], int] = lambda config: 1,
         say: Callable[[str], None] = lambda text: None,
+        room: int | None = None,
     ) -> None:
         self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
-        self.packs = Packs(engine, size)
+        self.packs = Packs(engine, size, room)
         self.hosted: dict[str, _Hosting] = {}
 
     def fill(self, slot_id: str) -> Slot | None:

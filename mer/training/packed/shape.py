@@ -33,7 +33,8 @@ def shape_of(config: TrialConfig) -> Shape:
 
     Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss weights,
     label smoothing, focal gamma, class weights, logit adjustment, support size, prototype gains, averaging, epochs,
-    patience, and in which hidden states they read, as long as these are equally many.
+    patience, in which hidden states they read, as long as these are equally many, and in how their text encoder reads
+    an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
         return Shape(sha256_json(config.model_dump(mode="json")), reason)
@@ -62,6 +63,8 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
     for modality, encoder in config.encoders.present.items():
         dumped = encoder.model_dump(mode="json")
         layers = dumped.pop("layers")
+        if modality == "text":  # how it reads utterances decides features, not their shape: every text has a row
+            dumped = {"backbone": dumped["backbone"]}
         encoders[modality] = dumped | {"layers": len(layers) if isinstance(layers, list) else _layer_words(layers)}
     loss, head = config.loss, config.head
     return {
