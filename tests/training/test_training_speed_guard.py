@@ -1,0 +1,91 @@
+"""A step may not grow slower unseen: the work of one training step is counted, alone and in a pack.
+
+Counted are torch's operations, and the numbers that they write. Counts are the same on every machine and under any
+load, unlike times. On small tensors a step's time is nearly proportional to its operations, on large ones to the
+numbers written. Limits are counts plus a small margin. Who needs more for good reason raises a limit in the same
+change, with a measurement (`python -m benchmarks.run --suite packs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from toy_data import CLASSES, loss, split, toy_config, toy_data
+
+from mer.training import TrainingData, TrainingRun
+from mer.training.packed import Pack
+from mer.training.packed.optimizer import PackedAdamW
+
+LOSSES = {
+    "none": loss("none"),
+    "supcon": loss("supcon"),
+    "spcl": loss("spcl", pool_size=512, support_size=8),
+    "apcl": loss("apcl"),
+    "eacl": loss("eacl"),
+}
+BATCH, MEMBERS = 8, 8
+
+
+class Work(NamedTuple):
+    """What one step costs, all members together.
+
+    Args: written: numbers in the tensors that operations return; a view writes none.
+    """
+
+    operations: float
+    written: float
+
+
+class Count(TorchDispatchMode):
+    """Counts the work of torch inside the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations, self.written = 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.operations += 1
+        if not func.is_view:
+            self.written += sum(t.numel() for t in tree_leaves(result) if isinstance(t, torch.Tensor))
+        return result
+
+
+def data_of(dialogues: int) -> TrainingData:
+    """Nine utterances a dialogue; dev and label words are the same for any number of dialogues."""
+    whole = toy_data()
+    return TrainingData(split("train", dialogues), whole.dev, CLASSES, whole.label_text_CLD)
+
+
+def runs_of(kind: str, data: TrainingData, members: int) -> list[TrainingRun]:
+    settings = LOSSES[kind] | {"head__depth": 2, "training__epochs": 3}
+    return [TrainingRun(toy_config(**settings, seed=k), data, [0, 2]) for k in range(members)]
+
+
+def work_of(epoch: Callable[[], object]) -> Work:
+    """Work of the second epoch: the first makes what later ones find, such as the optimiser's moments."""
+    epoch()
+    with Count() as count:
+        epoch()
+    return Work(count.operations, count.written)
+
+
+def per_step(begin: Callable[[TrainingData], Callable[[], object]]) -> Work:
+    """Work of one step: what an epoch of more steps has more than one of fewer, over the number of these steps."""
+    few, many = data_of(8), data_of(16)  # 72 and 144 rows: 9 and 18 full batches
+    steps = (len(many.train) - len(few.train)) // BATCH
+    less, more = work_of(begin(few)), work_of(begin(many))
+    return Work((more.operations - less.operations) / steps, (more.written - less.written) / steps)
+
+
+def alone(kind: str) -> Work:
+    return per_step(lambda data: runs_of(kind, data, 1)[0].train_epoch)
+
+
+def packed(kind: str, members: int) -> Work:
+    return per_step(lambda data: Pack(runs_of(kind, data, members)).train_epoch)
