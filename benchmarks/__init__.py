@@ -1,5 +1,13 @@
 """Measure time, memory and scores of this project against simpler ways to do the same. README.md says how to run them.
 
+run                   `python -m benchmarks.run`: suites with peers in the same call, ratios on a quiet machine
+suites                what it measures, one file a suite
+peers                 the same study written with other tools
+options               what a suite is told, and the data that suites share
+measure               contestants in turn, medians, ratios, refusal
+machine               what the machine is, and how much of it others used
+show                  tables on the screen
+no_work               a study whose trials train nothing, for suites ray and memory
 first_result          time from command to first result, against a bare Ray Tune trial
 extraction            clips per second of feature extraction, against a loop over the clips
 extraction_memory     memory of an extraction over the number of clips

@@ -99,14 +99,25 @@ class OwnTime:
         self.seen.update({process.identity: process for process in now if process.identity[0] in ours})
 
     def seconds(self, now: list[Process]) -> float:
-        """CPU time up to the last look. A child that was seen is not counted again in its parent's waited time."""
+        """CPU time up to the last look.
+
+        What a parent has waited for counts as far as it is more than what was seen of its ended children.
+        """
         alive = {process.identity for process in now}
-        gone: dict[int, float] = defaultdict(float)
+        ended: dict[int, list[Process]] = defaultdict(list)
         for process in self.seen.values():
             if process.identity not in alive:
-                gone[process.parent] += process.own_s + process.waited_s
-        unseen = (max(0.0, p.waited_s - gone[p.identity[0]]) for p in self.seen.values())
-        return sum(process.own_s for process in self.seen.values()) + sum(unseen)
+                ended[process.parent].append(process)
+
+        def whole(process: Process) -> float:
+            below = sum(whole(child) for child in ended[process.identity[0]])
+            return process.own_s + max(process.waited_s, below)
+
+        tops = [p for p in self.seen.values() if p.identity in alive or not self._has_parent(p)]
+        return sum(whole(process) for process in tops)
+
+    def _has_parent(self, process: Process) -> bool:
+        return any(identity[0] == process.parent for identity in self.seen)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,15 @@ LOSSES = {
     "eacl": loss("eacl"),
 }
 BATCH, MEMBERS = 8, 8
+# by loss: most operations of a step alone, in a pack of one, and that each further member adds; most numbers written by
+# a step alone, and for each member of a pack. Counted on 2026-11-27 and rounded up by 8 operations, one, and 5 %.
+LIMITS = {
+    "none": (162, 177, 5.5, 9_550, 10_150),
+    "supcon": (265, 286, 6.4, 14_150, 14_550),
+    "spcl": (393, 404, 6.4, 65_750, 65_400),
+    "apcl": (322, 354, 6.8, 16_750, 17_300),
+    "eacl": (507, 563, 6.5, 26_050, 27_950),
+}
 
 
 class Work(NamedTuple):
@@ -89,3 +98,46 @@ def alone(kind: str) -> Work:
 
 def packed(kind: str, members: int) -> Work:
     return per_step(lambda data: Pack(runs_of(kind, data, members)).train_epoch)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_the_work_of_a_step_alone_is_limited(kind: str) -> None:
+    operations, _, _, written, _ = LIMITS[kind]
+    work = alone(kind)
+    assert (work.operations <= operations, work.written <= written) == (True, True), work
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_a_pack_does_the_work_of_a_step_once_for_all_members(kind: str) -> None:
+    _, operations, member, _, written = LIMITS[kind]
+    one, several = packed(kind, 1), packed(kind, MEMBERS)
+    assert one.operations <= operations
+    assert (several.operations - one.operations) / (MEMBERS - 1) <= member
+    assert several.written / MEMBERS <= written
+
+
+def test_a_loop_over_members_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest slow-down of a pack: one operation on a single number for each member in every step."""
+    step = PackedAdamW.step
+
+    def slower(self: PackedAdamW, rates: Any) -> torch.Tensor:
+        norm_P = step(self, rates)
+        return torch.stack([norm_P[k].clone() for k in range(len(norm_P))])
+
+    monkeypatch.setattr(PackedAdamW, "step", slower)
+    with pytest.raises(AssertionError):
+        test_a_pack_does_the_work_of_a_step_once_for_all_members("spcl")
+
+
+def test_a_draw_over_whole_pools_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few operations, much work: random keys for all places of the pools, as pools were once sampled."""
+    step = TrainingRun._step
+
+    def slower(self: TrainingRun, rows_B: Any) -> dict[str, float]:
+        torch.rand(len(CLASSES), 512).topk(8)
+        torch.rand(len(CLASSES), 512).argsort()
+        return step(self, rows_B)
+
+    monkeypatch.setattr(TrainingRun, "_step", slower)
+    with pytest.raises(AssertionError):
+        test_the_work_of_a_step_alone_is_limited("spcl")
