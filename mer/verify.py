@@ -30,8 +30,9 @@ def verify(
 ) -> None:
     """Train trials again from their provenance. Exit code 0 when every number comes back, 1 when one does not.
 
-    Trials of one shape are trained together, whatever company they had in the study. That changes the order of some
-    additions: numbers that differ by no more than 1e-4 have come back "within rounding".
+    Trials of one shape are trained together, whatever company they had in the study: on a CPU that changes no bit. On
+    a GPU, or another machine, additions may have another order: numbers that differ by no more than 1e-4 have come back
+    "within rounding".
     """
     from mer.study.evaluate.verify_trial import verify_trial, verify_trials
     from mer.study.folder.read_study import find_study
@@ -115,8 +116,8 @@ def _print_one(folder: Path, found: Verification) -> None:
     print(
         {
             "exact": "verified: every number of every epoch came back",
-            "within rounding": f"verified within rounding: {found.rounded} numbers differ, by 1e-4 at most: it was "
-            "trained in another company, or another machine adds in another order",
+            "within rounding": f"verified within rounding: {found.rounded} numbers differ, by 1e-4 at most: "
+            "another machine or device adds in another order",
             "different": "NOT verified",
         }[found.verdict]
     )

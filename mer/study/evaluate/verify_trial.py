@@ -26,7 +26,7 @@ from mer.training.packed import Pack, shape_of
 from trainables.shared_features import as_training_data, read_table
 
 _TIMES = ("seconds", "timestamp_ms")
-ROUNDING = 1e-4  # numbers this near are equal but for the order of additions, which depends on a pack's size
+ROUNDING = 1e-4  # numbers this near are equal but for the order of additions, which machine and device decide
 MOST_TOGETHER = 16  # trials that are trained again as one pack
 Verdict = Literal["exact", "within rounding", "different"]
 

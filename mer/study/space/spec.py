@@ -100,7 +100,7 @@ class StudySpec(Frozen):
     keep_weights: PositiveInt | None = Field(
         None,
         description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
-        "their numbers, predictions and pictures. Default: all are kept, equal ones stored once",
+        "their numbers, tables and predictions. Default: all are kept, equal ones stored once",
     )
     depends_on: dict[str, str | None] = Field(
         {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
