@@ -10,8 +10,8 @@ from study_helpers import make_spec
 
 from mer.config import TrialConfig, nest
 from mer.study.preflight.pack_plan import pack_words
-from mer.study.search.pack_sizes import PackSizes
-from mer.study.space.spec import Resources
+from mer.study.search.pack_sizes import PackSizes, queue_room
+from mer.study.space.spec import Resources, Sampler
 from mer.training.packed.size import MOST_ON_CPU, MOST_ON_GPU, auto_size, member_bytes, weight_count
 
 WIDTHS = ("head.hidden: {int: [8, 64]}", "head.hidden: {choice: [32, 64]}")
@@ -69,7 +69,7 @@ def test_weights_are_counted_as_the_model_has_them() -> None:
 
 def test_the_dry_run_says_who_shares_a_worker(tmp_path) -> None:
     (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=64",)), workers=2)
-    assert line.startswith("a worker trains about 7.1 trials of one shape at once, at most 8; 64 draws have 2 shapes")
+    assert line.startswith("a worker trains about 7.1 trials of one shape at once, at most 8; 128 draws have 2 shapes")
     (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=4",)), workers=2)
     assert ", at most 2; " in line
 
@@ -81,6 +81,13 @@ def test_a_queue_is_long_only_where_nothing_is_learned(tmp_path) -> None:
         for kind in ("random", "tpe")
     )
     assert short < 1.2 < long
+
+
+@pytest.mark.parametrize(
+    ("kind", "trials", "room"), [("tpe", 60, 3), ("tpe", 1000, 62), ("gp", 10_000, 128), ("random", 10, 128)]
+)
+def test_the_queue_grows_with_the_study(kind: Any, trials: int, room: int) -> None:
+    assert queue_room(Sampler(kind=kind), trials) == room
 
 
 def test_the_dry_run_says_who_cannot_and_why(tmp_path) -> None:

@@ -59,7 +59,7 @@ def run_trials(
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished)
-            slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler))
+            slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler, spec.budget.trials))
             name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),

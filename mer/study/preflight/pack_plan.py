@@ -14,7 +14,7 @@ from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
 from mer.training.packed import shape_of
 
-_DRAWS = 64
+_DRAWS = 128
 
 
 def pack_words(spec: StudySpec, workers: int) -> list[str]:
@@ -64,7 +64,7 @@ class _Draws:
 
 def _mean_size(configs: Sequence[TrialConfig], sizes: PackSizes, spec: StudySpec) -> float:
     """Return the mean size of the packs that a study of these trials begins with."""
-    packs, formed = Packs(_Draws(configs), sizes, queue_room(spec.sampler)), 0
+    packs, formed = Packs(_Draws(configs), sizes, queue_room(spec.sampler, spec.budget.trials)), 0
     while packs.start():
         formed += 1
     return len(configs) / formed

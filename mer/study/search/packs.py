@@ -46,11 +46,11 @@ class Packs:
     Args:
         engine: hands out trials one by one.
         size: says how many trials like this one a worker takes; asked again each time, as a study's end is near.
-        room: most trials that wait; None: as many as a pack has. A long queue makes packs of many shapes larger, and
-            is asked for before results that a sampler might have learned from.
+        room: most trials that wait, where that is more than a pack has. A long queue makes packs of many shapes larger,
+            and is asked for before results that a sampler might have learned from.
     """
 
-    def __init__(self, engine: Asking, size: Callable[[TrialConfig], int], room: int | None = None) -> None:
+    def __init__(self, engine: Asking, size: Callable[[TrialConfig], int], room: int = 0) -> None:
         self.engine, self.size, self.room = engine, size, room
         self.queue: list[Asked] = []  # oldest first
         self._fits: dict[str, int] = {}  # shape -> trials that memory was found to hold
@@ -73,8 +73,9 @@ class Packs:
             return []
         size = self.places(like)
         found = [waiting for waiting in self.queue if waiting.shape == like.shape][: max(0, size - present)]
-        self.queue = [waiting for waiting in self.queue if waiting not in found]
-        room = size if self.room is None else self.room
+        taken = {member.number for member in found}
+        self.queue = [waiting for waiting in self.queue if waiting.number not in taken]
+        room = max(size, self.room)
         while present + len(found) < size and len(self.queue) < room:
             asked = self._ask()
             if asked is None:

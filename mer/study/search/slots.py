@@ -63,7 +63,7 @@ class Slots:
         features_of: Callable[[TrialConfig], Mapping[str, Mapping[str, str]]],
         size: Callable[[TrialConfig], int] = lambda config: 1,
         say: Callable[[str], None] = lambda text: None,
-        room: int | None = None,
+        room: int = 0,
     ) -> None:
         self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
         self.packs = Packs(engine, size, room)
