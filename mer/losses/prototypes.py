@@ -124,6 +124,7 @@ def push_members(
     y_PB: Tensor,
     lottery_PB: Tensor,
     there_PB: Tensor | None = None,
+    scratch_RD: Tensor | None = None,
 ) -> None:
     """Add features to the pools of their classes, in place; a uniformly random Q of old and new ones stay.
 
@@ -134,6 +135,8 @@ def push_members(
         pool_PCQD, count_PC: pools and how many slots are filled, int64; both are written.
         lottery_PB: uniform int32.
         there_PB: bool, False for rows that only fill the batch; None: all are added.
+        scratch_RD: the pools' own memory (P C Q + 1, D) with a last row that nobody reads, for rows that take no slot:
+            with it, no number has to be asked of a GPU.
     """
     members, classes, slots, width = pool_PCQD.shape
     of_class_PBC = y_PB.unsqueeze(-1) == torch.arange(classes, device=y_PB.device)
@@ -148,7 +151,12 @@ def push_members(
     place_PB = place_PB.where(takes_PB, -1 - torch.arange(y_PB.shape[1], device=y_PB.device))  # takes none
     again_PBB = (place_PB.unsqueeze(1) == place_PB.unsqueeze(2)).triu_(1)
     wins_PB = takes_PB & ~again_PBB.any(dim=2)
-    pool_PCQD.view(-1, width)[place_PB[wins_PB]] = h_PBD.detach().to(pool_PCQD.dtype)[wins_PB]
+    h_PBD = h_PBD.detach().to(pool_PCQD.dtype)
+    if scratch_RD is None:
+        pool_PCQD.view(-1, width)[place_PB[wins_PB]] = h_PBD[wins_PB]
+    else:
+        place_PB = place_PB.where(wins_PB, len(scratch_RD) - 1)
+        scratch_RD.index_copy_(0, place_PB.view(-1), h_PBD.reshape(-1, width))
     count_PC.copy_((count_PC + of_class_PBC.sum(1)).clamp(max=slots))
 
 

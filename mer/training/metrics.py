@@ -47,7 +47,7 @@ class Scores:
         pairs = self.labels_N * classes + self.predicted_N
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
-    @property
+    @cached_property
     def support_C(self) -> np.ndarray:
         return self.confusion_CC.sum(axis=1)
 
@@ -59,7 +59,7 @@ class Scores:
     def recall_C(self) -> np.ndarray:
         return _ratio(np.diag(self.confusion_CC), self.support_C)
 
-    @property
+    @cached_property
     def f1_C(self) -> np.ndarray:
         return _ratio(2.0 * np.diag(self.confusion_CC), self.support_C + self.confusion_CC.sum(axis=0))
 

@@ -246,7 +246,7 @@ def optimised(on_device: bool, steps: int = 4) -> Sequence[torch.Tensor]:
     for _ in range(steps):
         for weight in weights:
             weight.grad = torch.randn_like(weight) * 3
-        packed.step(np.array([0.1, 0.01, 0.3]))
+        packed.step(torch.tensor([0.1, 0.01, 0.3], dtype=torch.float64))
     return [weight.detach() for weight in weights]
 
 
@@ -311,3 +311,17 @@ def test_runs_of_two_shapes_are_refused() -> None:
     runs = [TrainingRun(toy_config(head__hidden=width), toy_data(), [0, 2]) for width in (8, 16)]
     with pytest.raises(ValueError, match="one shape"):
         Pack(runs)
+
+
+def test_pools_with_a_scratch_row_become_the_same() -> None:
+    """The way of a GPU, which no number is asked of: taken here on a CPU."""
+
+    def trained(scratch: bool) -> list[TrainingRun]:
+        runs = [TrainingRun(toy_config(**VARIANTS["spcl"], seed=k), toy_data(), [0, 2]) for k in range(3)]
+        pack = Pack(runs)
+        pack.objective.scratch_RD = pack.objective._with_scratch_row() if scratch else None
+        pack.train_epoch()
+        return runs
+
+    for one, other in zip(trained(True), trained(False), strict=True):
+        assert all(torch.equal(tensor, other.weights()[name]) for name, tensor in one.weights().items())

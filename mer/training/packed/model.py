@@ -48,8 +48,10 @@ class PackedClassifier:
     def __init__(self, models: Sequence[UtteranceClassifier]) -> None:
         self.first = models[0]
         self.stack = Stacked(models)
+        device = models[0].classifier.weight.device
         self.dropouts = {
-            place: _Masks([layer.rate for layer in layers]) for place, layers in _dropouts_by_place(models).items()
+            place: _Masks([layer.rate for layer in layers], device)
+            for place, layers in _dropouts_by_place(models).items()
         }
 
     def represent(self, x_PNLD: Tensor, draws: Draws | None, present_N: Tensor | None = None) -> Tensor:
@@ -106,18 +108,18 @@ class PackedClassifier:
         masks = self.dropouts[layer.place]
         if draws is None or masks.none:
             return x_PND
-        keep_PND = draws.keep(layer.place, masks.limit_P11.to(x_PND.device), *x_PND.shape[1:])
+        keep_PND = draws.keep(layer.place, masks.limit_P11, *x_PND.shape[1:])
         return x_PND * (keep_PND * masks.scale_P11.to(x_PND))
 
 
 class _Masks:
     """Rates of one dropout layer, ready for use: one for each member."""
 
-    def __init__(self, rates: Sequence[float]) -> None:
+    def __init__(self, rates: Sequence[float], device: torch.device) -> None:
         rates_P = torch.tensor(rates, dtype=torch.float64)
         self.none = not rates_P.any()
-        self.limit_P11 = thresholds(rates_P).view(-1, 1, 1)
-        self.scale_P11 = (1 / (1 - rates_P)).view(-1, 1, 1)
+        self.limit_P11 = thresholds(rates_P).view(-1, 1, 1).to(device)
+        self.scale_P11 = (1 / (1 - rates_P)).view(-1, 1, 1).to(device)
 
 
 def _dropouts_by_place(models: Sequence[nn.Module]) -> dict[int, list[Dropout]]:

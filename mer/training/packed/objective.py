@@ -113,6 +113,7 @@ class PackedSPCL(PackedObjective):
         self.hinge = self.each([config.hinge for config in configs], 2)
         self.support_P = torch.tensor([config.support_size for config in configs], device=device)
         self.most = max(config.support_size for config in configs)
+        self.scratch_RD = None if device == "cpu" else self._with_scratch_row()
 
     def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
         pool, count = self.stack["pools.pool"], self.stack["pools.count"]
@@ -131,6 +132,13 @@ class PackedSPCL(PackedObjective):
         )
         return super().parts(answers, draws) | {"contrastive": contrastive}
 
+    def _with_scratch_row(self) -> Tensor:
+        """Move all pools into memory with one row more, which takes what no pool takes."""
+        pool_PCQH = self.stack["pools.pool"]
+        memory_RH = pool_PCQH.new_zeros(pool_PCQH[..., 0].numel() + 1, pool_PCQH.shape[-1])
+        self.stack.move("pools.pool", memory_RH[:-1].view(pool_PCQH.shape))
+        return memory_RH
+
     def start_epoch(self, centers_PCH: Tensor) -> None:
         self.stack["pools.center"].copy_(centers_PCH)
         self.stack["pools.pool"].zero_()
@@ -146,6 +154,7 @@ class PackedSPCL(PackedObjective):
             answers.y_PB,
             lottery_PB,
             answers.there_PB,
+            self.scratch_RD,
         )
 
 

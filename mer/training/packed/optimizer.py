@@ -7,9 +7,7 @@ loaded and read as that of a trial that trained alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
@@ -55,10 +53,10 @@ class PackedAdamW:
         self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in columns]
 
     @torch.no_grad()
-    def step(self, rates: np.ndarray) -> Tensor:
+    def step(self, rates_P: Tensor) -> Tensor:
         """Clip and apply the gradients, then forget them.
 
-        Args: rates: learning rate of each member for this step.
+        Args: rates_P: learning rate of each member for this step, float64 on the device.
         Returns: gradient norms before clipping, (P,).
         """
         grads = [weight.grad for weight in self.weights]
@@ -68,14 +66,14 @@ class PackedAdamW:
         )  # a row for each member: adds up alike in any pack
         clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
         if self.is_cpu:
-            self._step_on_cpu(grads, clip_P.tolist(), rates)
+            self._step_on_cpu(grads, clip_P.tolist(), rates_P.tolist())
         else:
-            self._step_on_device(grads, clip_P, rates)
+            self._step_on_device(grads, clip_P, rates_P)
         for weight in self.weights:
             weight.grad = None
         return norm_P
 
-    def _step_on_cpu(self, grads: Sequence[Tensor | None], clips: list[float], rates: Any) -> None:
+    def _step_on_cpu(self, grads: Sequence[Tensor | None], clips: list[float], rates: list[float]) -> None:
         """One fused call for each member and weight decay: a CPU reads every tensor once."""
         unbound = [None if grad is None else grad.unbind(0) for grad in grads]
         for k, (own, state, decays) in enumerate(zip(self.members, self.states, self.decays, strict=True)):
@@ -93,13 +91,12 @@ class PackedAdamW:
                     [state[i]["step"] for i in some],
                     fused=True, foreach=False, amsgrad=False, maximize=False, capturable=False, differentiable=False,
                     grad_scale=None, found_inf=None, has_complex=False,
-                    beta1=BETAS[0], beta2=BETAS[1], lr=float(rates[k]), weight_decay=decay, eps=EPS,
+                    beta1=BETAS[0], beta2=BETAS[1], lr=rates[k], weight_decay=decay, eps=EPS,
                 )  # fmt: skip
 
-    def _step_on_device(self, grads: Sequence[Tensor | None], clip_P: Tensor, rates: Any) -> None:
+    def _step_on_device(self, grads: Sequence[Tensor | None], clip_P: Tensor, rates_P: Tensor) -> None:
         """The same arithmetic over stacked tensors: a GPU is asked a few times, however many members there are."""
         self.step_P += 1
-        rates_P = torch.as_tensor(rates, dtype=torch.float64, device=clip_P.device)
         for i, (weight, grad) in enumerate(zip(self.weights, grads, strict=True)):
             if grad is None:
                 continue

@@ -78,14 +78,15 @@ class Pack:
         told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
         losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
         self.optimizer.settle()
+        last_rates = rates[-1].tolist()
         with contextlib.ExitStack() as stack:
             for run in self.runs:
                 stack.enter_context(run.averaged())
             logits_PNC = self._dev_scores()
-            endings = [self._end_epoch(k, logits_PNC[k], losses, rates[-1], started) for k in range(len(self.runs))]
+            endings = [self._end_epoch(k, logits_PNC[k], losses, last_rates[k], started) for k in range(len(self.runs))]
         return endings
 
-    def _begin_epoch(self) -> tuple[list[Tensor], np.ndarray]:
+    def _begin_epoch(self) -> tuple[list[Tensor], Tensor]:
         """Start the members' random stretches and pools; return the rows of each step (P, B), and rates (steps, P)."""
         drawn = []
         for run in self.runs:
@@ -102,9 +103,9 @@ class Pack:
             ]
             for step in range(len(batches))
         ]
-        return batches, np.array(rates)
+        return batches, torch.tensor(rates, dtype=torch.float64, device=self.device)
 
-    def _step(self, rows_PB: Tensor, rates: np.ndarray, step: int) -> dict[str, Tensor]:
+    def _step(self, rows_PB: Tensor, rates_P: Tensor, step: int) -> dict[str, Tensor]:
         """One weight update of every member; returns loss, gradient norm and loss parts (P,), still on the device."""
         self.draws.step = step
         rows_PB, there_PB = filled(rows_PB)
@@ -114,14 +115,14 @@ class Pack:
         answers = Answers(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, there_PB)
         loss_P, parts = self.objective(answers, self.draws)
         loss_P.sum().backward()
-        norm_P = self.optimizer.step(rates)
+        norm_P = self.optimizer.step(rates_P)
         self.objective.after_step(answers, self.draws)
         for run in self.runs:
             run.count_step()
         return {"loss": loss_P.detach(), "grad_norm": norm_P} | {f"loss_{name}": part for name, part in parts.items()}
 
     def _end_epoch(
-        self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rates: np.ndarray, started: float
+        self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rate: float, started: float
     ) -> Ending:
         """Row of one member, kept in it; or its failure."""
         run = self.runs[k]
@@ -142,7 +143,7 @@ class Pack:
             "epoch": float(run.epoch + 1),
             **scores.as_metrics("dev"),
             **means,
-            "learning_rate": float(rates[k]),
+            "learning_rate": rate,
             "seconds": (time.perf_counter() - started) / len(self.runs),
             "timestamp_ms": float(time.time_ns() // 1_000_000),
         }

@@ -47,6 +47,13 @@ class Stacked:
     def __len__(self) -> int:
         return len(self.modules)
 
+    def move(self, name: str, memory: Tensor) -> None:
+        """Copy a buffer (P, ...) into other memory of its shape; the members' own follow."""
+        memory.copy_(self.constants[name])
+        for module, view in zip(self.modules, memory.unbind(0), strict=True):
+            _tensor(module, name).data = view
+        self.constants[name] = memory
+
     def gradients(self) -> Iterator[tuple[str, Tensor]]:
         """Name and gradient (P, ...) of every weight that has one."""
         return ((name, weight.grad) for name, weight in self.weights.items() if weight.grad is not None)
