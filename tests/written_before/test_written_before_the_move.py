@@ -110,10 +110,8 @@ def test_an_interrupted_study_goes_on(desk: Path, expected: dict[str, Any]) -> N
     assert sum(summary["trials"].values()) == 3
     rows = histories(desk)
     assert [float(row["epoch"]) for row in rows["1"]] == [float(epoch) for epoch in range(1, 9)]
-    if this_machine() == expected["machine"]:  # as the study that nobody interrupted
-        assert rows == expected["histories"]
-        assert summary["trials"] == expected["trials"] and summary["best"]["number"] == expected["best"]
-        run(desk, "mer.verify", "searched/before", "--trial", "1", *PLACES)
+    # What was trained then stays. What is trained now draws other random numbers than the code of then (CHANGELOG).
+    assert rows["0"] == expected["histories"]["0"] and rows["1"][:4] == expected["histories"]["1"][:4]
 
 
 @pytest.mark.slow
