@@ -33,18 +33,16 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 NEAR = {  # folder -> tests that must notice, the quickest first
     "mer/study/search": [
-        "tests/study/test_study_policies.py", "tests/study/test_study_engine.py", "tests/study/test_study_ledger.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("policies", "stop", "slots", "engine", "standings")),
+        "tests/study/test_study_ledger.py",
     ],
     "mer/study/tracking": ["tests/study/test_study_tracker.py", "tests/export/test_export_registering.py"],
     "mer/study/folder": [
-        "tests/study/test_study_standings.py", "tests/study/test_study_folder.py",
-        "tests/study/test_study_artifacts.py", "tests/study/test_study_retention.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("standings", "folder", "artifacts", "retention")),
         "tests/export/test_export_refusals.py",
     ],
     "mer/losses": ["tests/losses", "tests/training/test_training_distillation.py"],
-    "mer/checkpoints": [
-        "tests/checkpoints", "tests/export/test_export_refusals.py",
-    ],
+    "mer/checkpoints": ["tests/checkpoints", "tests/export/test_export_refusals.py"],
 }  # fmt: skip
 LIMIT_S = 240.0
 MARKS = "not ray and not faults and not hostile and not real and not browser and not gpu"
