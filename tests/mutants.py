@@ -115,6 +115,8 @@ def _meaning(text: str) -> str:
             node.returns, given = None, node.args
             given.args = [*given.posonlyargs, *given.args, *given.kwonlyargs]  # `*` and `/` only limit callers
             given.posonlyargs, given.kwonlyargs = [], []
+            given.defaults = [one for one in (*given.defaults, *given.kw_defaults) if one is not None]
+            given.kw_defaults = []
             for argument in given.args:
                 argument.annotation = None
             for inner in ast.walk(node):
