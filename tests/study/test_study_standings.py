@@ -121,3 +121,12 @@ def test_a_study_that_is_not_there_is_told_from_those_that_are(tmp_path):
     with pytest.raises(MerError, match=r"not a study \(no journal.log in it\)"):
         find_study("empty", tmp_path)
     assert find_study("small", tmp_path) == find_study(str(tmp_path / "small"), Path("/nowhere")) == tmp_path / "small"
+
+
+def test_the_three_most_frequent_failures_are_named(tmp_path):
+    ledger = open_ledger(tmp_path / "small", make_spec(tmp_path, overrides=("budget.trials=9",)))
+    for reason in ("b", "a", "b", "c", "a", "b", "d"):
+        assignment = ledger.next_assignment()
+        assert assignment is not None
+        ledger.end(assignment.number, "error", best=None, reason=reason)
+    assert read_record(tmp_path / "small").failures() == "3 x b; 2 x a; 1 x c"

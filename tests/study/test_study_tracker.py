@@ -259,6 +259,27 @@ def test_an_ending_that_only_the_ledger_knows_is_written_by_the_next_driver(sear
     assert [number for number, _, _ in search.told] == [0, 1]
 
 
+def test_an_interrupted_trial_that_ended_unheard_is_finished_behind_one_that_is_whole(search: Search) -> None:
+    """Trial 1 was closed as interrupted, ended in the journal under a driver that died before it wrote to MLflow."""
+    first = search.tracker()
+    first.start([], [])
+    rows = rows_of()
+    for number in range(2):
+        search.begin(first)
+        first.trial_rows(number, rows)
+        search.write_weights(number, rows)
+    search.end(first, 0, "finished", rows[1])
+    closed(first, "KILLED")
+    search.ledger.end(1, "finished", best=rows[1])
+    search.ledger = open_ledger(search.folder, search.spec)
+    second = search.tracker()
+    second.start(search.ledger.trials(), [])
+    closed(second)
+    runs = search.runs()
+    assert runs["1"].info.status == "FINISHED" and runs["1"].data.tags["mer.outcome"] == "finished"
+    assert [number for number, _, _ in search.told] == [0, 1]
+
+
 def test_a_running_trial_of_a_dead_driver_is_brought_up_to_date(search: Search) -> None:
     first = search.tracker()
     first.start([], [])
