@@ -33,8 +33,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 NEAR = {  # folder -> tests that must notice, the quickest first
     "mer/study/search": [
-        *(f"tests/study/test_study_{part}.py" for part in ("policies", "stop", "slots", "engine", "standings")),
-        "tests/study/test_study_ledger.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("policies", "stop", "slots", "samplers", "engine")),
+        "tests/study/test_study_standings.py", "tests/study/test_study_ledger.py",
     ],
     "mer/study/tracking": ["tests/study/test_study_tracker.py", "tests/export/test_export_registering.py"],
     "mer/study/folder": [
@@ -198,6 +198,8 @@ def judge(folder: str, count: int, seed: int, only: str) -> tuple[int, int]:
     chosen = sample(REPOSITORY / folder, 0 if only else count, seed)
     if only:
         chosen = [mutant for mutant in chosen if mutant.name == only]
+        if not chosen:
+            sys.exit(f"{folder}: no mutant {only}; names change with their file")
     print(f"{folder}: {len(chosen)} mutants; the tests near take {seconds:.0f} s", flush=True)
     noticed = 0
     for mutant in chosen:

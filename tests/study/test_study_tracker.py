@@ -112,7 +112,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     tracker.trial_rows(0, [])
     tracker.trial_rows(0, rows[1:])  # a report that repeats an epoch
     search.end(tracker, 0, "finished", rows[1])
-    tracker.close("FINISHED", {"best": 0.5}, [file, tmp_path / "absent.json"], "**note**")
+    (summary := tmp_path / "summary.json").write_text("{}")
+    tracker.close("FINISHED", {"best": 0.5}, [summary, tmp_path / "absent.json"], "**note**")
     assert tracker.errors == [] and search.told == [(0, "finished", rows[1])]
 
     runs = search.runs()
@@ -140,7 +141,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     assert len(history) == 4 and "small 00000: dev" in (folder / "artifacts/confusion.svg").read_text()
 
     assert parent.info.run_name == "small" and parent.data.metrics == {"best": 0.5}
-    assert parent.data.tags["mlflow.note.content"] == "**note**" and search.files(parent) == {"space.yaml"}
+    assert parent.data.tags["mlflow.note.content"] == "**note**"
+    assert search.files(parent) == {"space.yaml", "summary.json"}
 
 
 def test_the_parent_while_it_runs(search: Search, tmp_path: Path) -> None:
