@@ -33,18 +33,16 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 NEAR = {  # folder -> tests that must notice, the quickest first
     "mer/study/search": [
-        "tests/study/test_study_policies.py", "tests/study/test_study_engine.py", "tests/study/test_study_ledger.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("policies", "stop", "slots", "samplers", "engine")),
+        "tests/study/test_study_standings.py", "tests/study/test_study_ledger.py",
     ],
     "mer/study/tracking": ["tests/study/test_study_tracker.py", "tests/export/test_export_registering.py"],
     "mer/study/folder": [
-        "tests/study/test_study_standings.py", "tests/study/test_study_folder.py",
-        "tests/study/test_study_artifacts.py", "tests/study/test_study_retention.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("standings", "folder", "artifacts", "retention")),
         "tests/export/test_export_refusals.py",
     ],
     "mer/losses": ["tests/losses", "tests/training/test_training_distillation.py"],
-    "mer/checkpoints": [
-        "tests/checkpoints", "tests/export/test_export_refusals.py",
-    ],
+    "mer/checkpoints": ["tests/checkpoints", "tests/export/test_export_refusals.py"],
 }  # fmt: skip
 LIMIT_S = 240.0
 MARKS = "not ray and not faults and not hostile and not real and not browser and not gpu"
@@ -117,6 +115,8 @@ def _meaning(text: str) -> str:
             node.returns, given = None, node.args
             given.args = [*given.posonlyargs, *given.args, *given.kwonlyargs]  # `*` and `/` only limit callers
             given.posonlyargs, given.kwonlyargs = [], []
+            given.defaults = [one for one in (*given.defaults, *given.kw_defaults) if one is not None]
+            given.kw_defaults = []
             for argument in given.args:
                 argument.annotation = None
             for inner in ast.walk(node):
@@ -198,6 +198,8 @@ def judge(folder: str, count: int, seed: int, only: str) -> tuple[int, int]:
     chosen = sample(REPOSITORY / folder, 0 if only else count, seed)
     if only:
         chosen = [mutant for mutant in chosen if mutant.name == only]
+        if not chosen:
+            sys.exit(f"{folder}: no mutant {only}; names change with their file")
     print(f"{folder}: {len(chosen)} mutants; the tests near take {seconds:.0f} s", flush=True)
     noticed = 0
     for mutant in chosen:

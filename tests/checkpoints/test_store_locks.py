@@ -11,7 +11,7 @@ import pytest
 import torch
 from store_files import assert_holds, trial, write_file
 
-from mer.checkpoints import Store, load_tensors, save_tensors
+from mer.checkpoints import Store, load_tensors, save_tensors, upkeep
 from mer.errors import MerError
 
 
@@ -104,3 +104,39 @@ def test_a_part_that_is_torn_is_written_again(studies, damage):
     save_tensors(path, {"w": torch.ones(2)}, {"number": 1}, parts={"backbone": backbone})
     tensors, card = load_tensors(path)
     assert card["number"] == 1 and torch.equal(tensors["backbone.weight"], backbone["backbone.weight"])
+
+
+def test_files_that_vanish_while_they_are_looked_at_are_no_faults(studies, monkeypatch):
+    """Another process collects, moves or replaces them at that moment."""
+    store = Store(studies)
+    for number in (0, 1):
+        store.publish(write_file(trial(studies, number), number))
+        trial(studies, number).unlink()
+    hashed, aged = upkeep.sha256_file, upkeep._older
+
+    def collected(path: Path) -> str:
+        path.unlink()
+        return hashed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "sha256_file", collected)
+        assert store.verify().faults == [] and store.objects() == []
+
+    def removed(paths: list[Path], age_s: float) -> dict[Path, int]:
+        found = aged(paths, age_s)
+        for path in found:
+            path.unlink()
+        return found
+
+    store.publish(write_file(trial(studies, 2), 2))
+    trial(studies, 2).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(upkeep, "_older", removed)
+        assert len(store.gc(grace_s=0).objects) == 1
+    store.publish(write_file(trial(studies, 3), 3))
+
+    def replaced(path: Path) -> Path:
+        raise OSError(errno.EINVAL, "no link any more")
+
+    monkeypatch.setattr(Path, "readlink", replaced)
+    assert (store.du().references, store.du().objects) == (0, 1)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import struct
 import subprocess
 import warnings
 from pathlib import Path
@@ -164,11 +165,12 @@ def test_a_part_is_written_once_and_again_only_when_it_differs(studies):
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", ["short", "header", "empty", "long", "foreign"])
+@pytest.mark.parametrize("damage", ["short", "header", "empty", "long", "foreign", "list", "no offsets"])
 def test_torn_files_are_not_stored(studies, damage):
     path = write_file(trial(studies, 0), 1)
     whole = path.read_bytes()
     kinds = {"short": whole[:-1], "header": whole[:20], "empty": b"", "long": whole + b"x", "foreign": b"{}" * 50}
+    kinds |= {"list": struct.pack("<Q", 2) + b"[]", "no offsets": struct.pack("<Q", 9) + b'{"w": {}}'}
     torn = kinds[damage]
     path.write_bytes(torn)
     with pytest.raises(MerError, match="not a whole tensors file"):

@@ -19,9 +19,13 @@ from mer.checkpoints import Store
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, pytest.param(12, marks=pytest.mark.faults)])
 def test_eight_writers_and_a_collector(tmp_path, seconds):
-    counts = stress(tmp_path, seconds)
-    assert counts["faults"] == counts["died"] == 0, counts
-    assert counts["published"] > 10 * WRITERS and counts["collections"] >= 3 and counts["collected"] >= 3, counts
+    for longer in (1, 4, 16):  # on a busy machine little happens in a few seconds
+        counts = stress(tmp_path / str(longer), seconds * longer)
+        assert counts["faults"] == counts["died"] == 0, counts
+        if counts["published"] > 10 * WRITERS and counts["collections"] >= 3 and counts["collected"] >= 3:
+            break
+    else:
+        pytest.fail(f"nothing happened: {counts}")
     assert counts["checked"] == counts["links"] > 0 and counts["objects"] < counts["links"], counts
 
 

@@ -91,6 +91,39 @@ def test_confusion_picture_is_xml_with_every_count(scores):
     assert texts.count("0%") >= 3  # a class without examples
 
 
+def test_every_text_of_the_confusion_picture_stands_at_its_cell(scores):
+    """Rows are true classes. Text in a dark cell is white, in a light one dark, and all lies inside the picture."""
+    counts = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
+    svg = ElementTree.fromstring(confusion_svg(counts, NAMES, "t"))
+    name = "{http://www.w3.org/2000/svg}"
+    _, *cells = svg.iter(f"{name}rect")
+    boxes = [tuple(float(cell.get(key)) for key in ("x", "y", "width", "height")) for cell in cells]
+    assert len({(x, y) for x, y, _, _ in boxes}) == 9 and len({size for box in boxes for size in box[2:]}) == 1
+    cell = boxes[0][2]
+    middles = [[(x + cell / 2, y + cell / 2) for x, y, _, _ in boxes[3 * true : 3 * true + 3]] for true in range(3)]
+    texts = [(n.text, float(n.get("x")), float(n.get("y")), n.get("fill")) for n in svg.iter(f"{name}text")]
+    for true in range(3):
+        shares = counts[true] / max(1, counts[true].sum())
+        for column, (x, y) in enumerate(middles[true]):
+            here = [(words, ink) for words, tx, ty, ink in texts if tx == x and abs(ty - y) < cell / 2]
+            assert [words for words, _ in here] == [str(counts[true, column]), f"{100 * shares[column]:.0f}%"]
+            assert {ink for _, ink in here} == ({"white"} if shares[column] > 0.55 else {"#222"})
+        assert [words for words, x, y, _ in texts if x == middles[0][true][0] and y < boxes[0][1] - 5][-1] == NAMES[
+            true
+        ]
+        (left,) = [words for words, x, y, _ in texts if x < boxes[0][0] and abs(y - middles[true][0][1]) < 10]
+        assert left == NAMES[true]
+    width, height = float(svg.get("width")), float(svg.get("height"))
+    assert all(0 < x < width and 0 < y < height for _, x, y, _ in texts)
+    assert all(x + cell < width and y + cell < height for x, y, _, _ in boxes)
+    (middle,) = [x for words, x, _, _ in texts if words == "predicted"]
+    assert middle == middles[0][1][0]
+    dark, light, empty = (cells[index].get("fill") for index in (8, 6, 2))
+    assert empty == "#f7fbff" and dark < light < empty, "the larger the share, the darker"
+    whole = ElementTree.fromstring(confusion_svg(np.array([[3]]), ("a",), "t"))
+    assert [rect.get("fill") for rect in whole.iter(f"{name}rect")][1] == "#084081"
+
+
 def test_the_folder_of_a_trial(tmp_path, scores):
     card = {"class_names": list(NAMES), "epoch": 2.0}
     arguments = {"config": {"a": 1}, "rows": [row(1, 0.5)], "labels_N": scores.labels_N}

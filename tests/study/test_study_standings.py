@@ -11,7 +11,8 @@ from study_helpers import make_spec, open_ledger, row
 
 from analysis.stores import load_study
 from mer.checkpoints import Store
-from mer.study.folder.read_study import StudyRecord, read_record
+from mer.errors import MerError
+from mer.study.folder.read_study import StudyRecord, find_study, read_record
 from mer.study.folder.standings import Standing, rank, rank_key
 from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.show.leaderboard import Results
@@ -103,3 +104,29 @@ def test_several_objectives_are_ranked_by_the_first(tmp_path):
         assert ledger.next_assignment() is not None
         ledger.end(number, "finished", best={**row(1, score), "dev_loss": loss})
     assert [s.number for s in read_record(tmp_path / "small").ranked] == [1, 2, 0]
+
+
+def test_a_study_that_is_not_there_is_told_from_those_that_are(tmp_path):
+    with pytest.raises(MerError) as caught:
+        find_study("smal", tmp_path)
+    assert f"\n  allowed: a study folder; {tmp_path} holds none\n" in str(caught.value)
+    for name in ("small", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal.log").touch()
+    with pytest.raises(MerError) as caught:
+        find_study("smal", tmp_path)
+    assert f"\n  allowed: in {tmp_path}: other, small\n" in str(caught.value)
+    assert "Did you mean 'small'?" in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MerError, match=r"not a study \(no journal.log in it\)"):
+        find_study("empty", tmp_path)
+    assert find_study("small", tmp_path) == find_study(str(tmp_path / "small"), Path("/nowhere")) == tmp_path / "small"
+
+
+def test_the_three_most_frequent_failures_are_named(tmp_path):
+    ledger = open_ledger(tmp_path / "small", make_spec(tmp_path, overrides=("budget.trials=9",)))
+    for reason in ("b", "a", "b", "c", "a", "b", "d"):
+        assignment = ledger.next_assignment()
+        assert assignment is not None
+        ledger.end(assignment.number, "error", best=None, reason=reason)
+    assert read_record(tmp_path / "small").failures() == "3 x b; 2 x a; 1 x c"

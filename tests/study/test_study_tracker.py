@@ -114,7 +114,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     tracker.trial_rows(0, rows[1:])  # a report that repeats an epoch
     search.end(tracker, 0, "finished", rows[1])
     standings = [Standing(0, "finished", rows[1]), Standing(7, "finished", rows[1])]  # 7 is of another search
-    tracker.close("FINISHED", {"best": 0.5}, [file, tmp_path / "absent.json"], "**note**", standings)
+    (summary := tmp_path / "summary.json").write_text("{}")
+    tracker.close("FINISHED", {"best": 0.5}, [summary, tmp_path / "absent.json"], "**note**", standings)
     assert tracker.errors == [] and search.told == [(0, "finished", rows[1])]
 
     runs = search.runs()
@@ -143,7 +144,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     assert len(history) == 4 and "small 00000: dev" in (folder / "artifacts/confusion.svg").read_text()
 
     assert parent.info.run_name == "small" and parent.data.metrics == {"best": 0.5}
-    assert parent.data.tags["mlflow.note.content"] == "**note**" and search.files(parent) == {"space.yaml"}
+    assert parent.data.tags["mlflow.note.content"] == "**note**"
+    assert search.files(parent) == {"space.yaml", "summary.json"}
 
 
 def test_the_parent_while_it_runs(search: Search, tmp_path: Path) -> None:
@@ -259,6 +261,27 @@ def test_an_ending_that_only_the_ledger_knows_is_written_by_the_next_driver(sear
     assert [step for step, _, _ in search.curve(runs["0"])] == [1, 2], "epoch 3 is beyond the verdict"
     assert runs["0"].data.metrics["best_epoch"] == 2
     assert runs["1"].info.status == "FAILED" and runs["1"].data.tags["mer.reason"] == "out of luck"
+    assert [number for number, _, _ in search.told] == [0, 1]
+
+
+def test_an_interrupted_trial_that_ended_unheard_is_finished_behind_one_that_is_whole(search: Search) -> None:
+    """Trial 1 was closed as interrupted, ended in the journal under a driver that died before it wrote to MLflow."""
+    first = search.tracker()
+    first.start([], [])
+    rows = rows_of()
+    for number in range(2):
+        search.begin(first)
+        first.trial_rows(number, rows)
+        search.write_weights(number, rows)
+    search.end(first, 0, "finished", rows[1])
+    closed(first, "KILLED")
+    search.ledger.end(1, "finished", best=rows[1])
+    search.ledger = open_ledger(search.folder, search.spec)
+    second = search.tracker()
+    second.start(search.ledger.trials(), [])
+    closed(second)
+    runs = search.runs()
+    assert runs["1"].info.status == "FINISHED" and runs["1"].data.tags["mer.outcome"] == "finished"
     assert [number for number, _, _ in search.told] == [0, 1]
 
 
