@@ -6,6 +6,7 @@
     report_on_dev    the same on dev, for data without a test split
     mlflow_scores    test scores on each seed's MLflow run
     exports          the whole evaluation of one export against others
+    candidate_study  several configurations of one shape over seeds, in one study
     rerank           the best trials of a study again, over seeds on dev
     verify_trial     trials trained again, and every number compared
 

@@ -16,6 +16,7 @@ from mer.errors import MerError
 from mer.files import write_json
 from mer.naming import method_name
 from mer.statistics import Summary, describe
+from mer.study.evaluate.candidate_study import CandidateStudy, alike
 from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.folder.read_study import find_study, read_record
 from mer.study.folder.standings import rank_key
@@ -66,15 +67,16 @@ def rerank(
         console.print(f"{folder.name} is still running ({record.owner}): its best so far are re-ranked")
     if len(best) < count:
         console.print(f"{folder.name} has {len(best)} finished trials: re-ranking those")
-    candidates = []
-    for trial in best:
-        config = with_root(_config_of(folder, trial.number), data_root)
-        console.print(f"trial {trial.number}: {method_name(config)}, seeds {' '.join(map(str, seeds))}")
-        repeats = SeedStudy(f"{folder.name}-{trial.number}", config)
-        trained = train_seeds(repeats, seeds, options, console, resources or Resources())
-        metric = config.training.metric
-        values = [result.dev[metric] for result in seed_results(trained, repeats.study, seeds)]
-        candidates.append(Candidate(trial.number, trial.best[metric], config, describe(values)))
+    configs = {trial.number: with_root(_config_of(folder, trial.number), data_root) for trial in best}
+    scores: dict[int, list[float]] = {}
+    for group in alike(configs):
+        for number, config in group.items():
+            console.print(f"trial {number}: {method_name(config)}, seeds {' '.join(map(str, seeds))}")
+        scores |= _train(folder.name, group, seeds, options, console, resources or Resources())
+    candidates = [
+        Candidate(t.number, t.best[configs[t.number].training.metric], configs[t.number], describe(scores[t.number]))
+        for t in best
+    ]
     mode = candidates[0].config.training.mode
     ranked = sorted(candidates, key=lambda candidate: rank_key(candidate.seeds.mean, candidate.number, mode))
     _print(ranked, folder, seeds, options, console)
@@ -86,6 +88,24 @@ def rerank(
         ],
     )
     return ranked[0]
+
+
+def _train(
+    name: str,
+    group: dict[int, TrialConfig],
+    seeds: Sequence[int],
+    options: RunOptions,
+    console: Console,
+    resources: Resources,
+) -> dict[int, list[float]]:
+    """Train candidates that can share packs; return trial number -> the best dev value of each seed."""
+    if len(group) > 1:
+        together = CandidateStudy(name, group)
+        return together.scores(together.train(seeds, options, console, resources), seeds)
+    ((number, config),) = group.items()
+    repeats = SeedStudy(f"{name}-{number}", config)
+    trained = train_seeds(repeats, seeds, options, console, resources)
+    return {number: [result.dev[config.training.metric] for result in seed_results(trained, repeats.study, seeds)]}
 
 
 def _config_of(folder: Path, number: int) -> TrialConfig:

@@ -36,6 +36,7 @@ from trainables.trial_files import BEST
 
 TEST = "test.json"
 _LARGEST_SEED = 2**31 - 1
+SEED_PARAM = IntParam.model_validate({"int": [0, _LARGEST_SEED]})
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class SeedStudy:
             scheduler=Scheduler(kind="none"),
             resources=resources,
             fixed={k: v for k, v in flatten(self.config.model_dump(mode="json")).items() if k not in reserved},
-            params={"seed": IntParam.model_validate({"int": [0, _LARGEST_SEED]})},
+            params={"seed": SEED_PARAM},
             points=tuple({"seed": seed} for seed in wanted),
         )
 
@@ -106,6 +107,12 @@ def train_seeds(
     """Train the seeds that have no result yet and return the study's folder. Reads train and dev only."""
     folder = options.studies / study.study
     known = known_seeds(folder, study.study)
+    return run_quietly(study.spec(seeds, known, resources), options, console)
+
+
+def run_quietly(spec: StudySpec, options: RunOptions, console: Console) -> Path:
+    """Begin a study that an evaluation needs, or go on with it, and return its folder."""
+    folder = options.studies / spec.study
     again = RunOptions(
         options.studies,
         options.cache,
@@ -114,7 +121,7 @@ def train_seeds(
         command=options.command,
         quiet=True,
     )
-    run_study(study.spec(seeds, known, resources), again, console)
+    run_study(spec, again, console)
     return folder
 
 
