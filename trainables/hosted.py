@@ -11,6 +11,7 @@ from mer.checkpoints import load_tensors
 from mer.errors import MerError, TrialFailed
 from mer.training import TrainingRun
 from mer.training.memory import free_words, is_out_of_memory
+from mer.training.packed import shape_of
 from trainables.saving import CheckpointFile, Saver
 from trainables.trial_files import LAST, TRACEBACK, best_file
 from trainables.wire import MemberTask, Outcome, Report
@@ -31,6 +32,7 @@ class Hosted:
     def __init__(self, task: MemberTask, saver: Saver) -> None:
         self.task, self.saver = task, saver
         self.run: TrainingRun | None = None
+        self.is_packable = False  # known once it is built
         self.told = 0
         self.trains_apart = False
         self._bests_saved: dict[str, float] = {}  # by name: epoch
@@ -53,7 +55,7 @@ class Hosted:
         if (self.task.folder / LAST).exists():
             run.load_state(*load_tensors(self.task.folder / LAST))
             self._write(self._new_bests(run))  # the file may be ahead of `last`, which alone is believed
-        self.run = run
+        self.run, self.is_packable = run, shape_of(run.config).is_packable
 
     def release(self) -> None:
         """Forget the run, to free its memory or to go back to the last checkpoint."""

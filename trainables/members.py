@@ -16,7 +16,7 @@ import torch
 from mer.errors import TrialFailed
 from mer.training import TrainingRun
 from mer.training.memory import is_out_of_memory
-from mer.training.packed import Pack, shape_of
+from mer.training.packed import Pack
 from mer.training.packed.run import Ending
 from trainables.hosted import Hosted
 from trainables.saving import Saver
@@ -95,7 +95,8 @@ class Members:
         reports: list[Report] = []
         while not reports and (groups := list(self._groups())):
             for group in groups:
-                reports += self._train_group(group)
+                if all(member.run is not None for member in group):  # another group's fault may have released them
+                    reports += self._train_group(group)
             due = any(member.is_due for member in self._active())
             if due or time.perf_counter() > deadline or any(member.run is None for member in self._active()):
                 break
@@ -105,8 +106,7 @@ class Members:
         """Split the members into those that share a program."""
         together = []
         for member in self._active():
-            assert member.run is not None
-            if member.trains_apart or not shape_of(member.run.config).is_packable:
+            if member.trains_apart or not member.is_packable:
                 yield [member]
             else:
                 together.append(member)
@@ -135,7 +135,7 @@ class Members:
         key = tuple(id(member.run) for member in group)
         if key not in self._programs:
             runs = [member.run for member in group if member.run is not None]
-            alone = len(runs) == 1 and not shape_of(runs[0].config).is_packable
+            alone = not group[0].is_packable
             live = {id(member.run) for member in self.hosted}
             self._programs = {
                 old: program

@@ -270,3 +270,20 @@ def test_more_members_than_states_are_copied_at_once(tmp_path, monkeypatch):
     told = told_by(actor(pack(tasks(tmp_path, *[{"training__epochs": 1}] * 5))))
     assert {number: report["outcome"] for number, report in told.items()} == dict.fromkeys(range(5), "finished")
     assert all((tmp_path / f"{number:05d}" / LAST).exists() for number in range(5))
+
+
+def test_memory_runs_out_while_members_train_apart(tmp_path, monkeypatch):
+    """First a fault sets all apart, then memory is too little for them: everybody goes back, half of them go on."""
+    train_epoch, faults = Pack.train_epoch, [ZeroDivisionError("once"), RuntimeError("not enough memory")]
+
+    def unlucky(self):
+        if faults:
+            raise faults.pop(0)
+        return train_epoch(self)
+
+    monkeypatch.setattr(Pack, "train_epoch", unlucky)
+    trial = actor(pack(tasks(tmp_path, {}, {}, {}, {})))
+    assert trial.step() == {"reports": [], "fits": None}
+    assert trial.step() == {"reports": [], "fits": 2}
+    reports = to_the_end(trial, {0, 1, 2, 3})
+    assert {said[-1]["outcome"] for said in reports.values()} == {"finished"}
