@@ -134,7 +134,7 @@ def _refuse_others(request: Request, export: Export, reads: tuple[str, ...]) -> 
 
 
 def _clips(inputs: Inputs, modality: str, request: Request) -> list[Path | MediaFault]:
-    """Where the clip of each utterance lies; paths in a file are relative to it and stay below its folder.
+    """Return the path of each utterance's clip; paths in a file are relative to it and stay below its folder.
 
     Raises: MerError when a file has not a single clip beside it: nothing could be told from what was given.
     """

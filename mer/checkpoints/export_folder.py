@@ -107,7 +107,7 @@ def adapter_folder(config: TrialConfig, modality: str) -> str:
 
 
 def is_export(place: Path | str) -> bool:
-    """Whether a folder that `write_export` wrote is there. Nothing is checked."""
+    """Return whether a folder that `write_export` wrote is there. Nothing is checked."""
     return (Path(place).expanduser() / MANIFEST).is_file()
 
 

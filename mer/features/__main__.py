@@ -198,7 +198,7 @@ def _stored(words: dict[str, Any], layers: int, width: int) -> str:
 
 
 def _input(modality: str, reads: dict[str, Any]) -> str:
-    """What a backbone is given of an utterance, in a few words."""
+    """Say in a few words which part of a dialogue a backbone reads."""
     if modality == "model":
         return " + ".join(reads["modalities"])
     if "past" in reads:

@@ -129,7 +129,7 @@ def push_members(
     """Add features to the pools of their classes, in place; a uniformly random Q of old and new ones stay.
 
     The n-th member that a class has seen takes the next slot while one is empty, then slot j drawn from n, or none if
-    j is no slot (Vitter 1985, algorithm R). Where two rows of a batch take one slot, the later row has it.
+    j is no slot (Vitter 1985, algorithm R). If two rows of a batch take one slot, the later row has it.
 
     Args:
         pool_PCQD, count_PC: pools and how many slots are filled, int64; both are written.

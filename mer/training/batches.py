@@ -21,8 +21,8 @@ def batches_of_rows(rows_N: np.ndarray, size: int) -> list[np.ndarray]:
 class DialogueBatches:
     """Whole dialogues in a random order, equally many in each step, so that it has about `size` utterances.
 
-    A dialogue is there with all its rows, also those that are not trained on: the others read them. One of which no
-    row is trained on is left out.
+    A dialogue comes with all its rows, also those that are not trained on: the others read them. A dialogue without a
+    row that is trained on is left out.
 
     Args:
         dialogue_N: number of each row's dialogue; rows are dialogue after dialogue.

@@ -22,7 +22,7 @@ Chunk = tuple[Any, Tensor | None]  # features (n, L, D) and which of the rows ar
 
 @dataclass(frozen=True)
 class SplitArrays:
-    """One split. `features_NLD` may be shared memory: rows are gathered, the array itself is never written.
+    """Hold one split of one modality. `features_NLD` may be shared memory: rows are copied, the array is never written.
 
     Args:
         present_N: bool, False where the clip could not be read; None: every row is there. Masked rows are not trained
@@ -43,7 +43,7 @@ class SplitArrays:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows that are read at once where no gradient is kept."""
+        """Number of rows to read at once where no gradient is kept."""
         return CHUNK_ROWS
 
     @property
@@ -52,13 +52,13 @@ class SplitArrays:
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
-        """Copies of the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
+        """Copy the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
         gathered = torch.from_numpy(self.features_NLD[rows[:, None], layers])  # a copy: safe to hand to torch
         labels = torch.from_numpy(self.labels_N[rows])
         return gathered.to(device).float(), labels.to(device)
 
     def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[Chunk]:
-        """Copies of all features in row order, so many rows at a time that memory stays small."""
+        """Copy all features in row order, a limited number of rows at a time."""
         for start in range(0, len(self), CHUNK_ROWS):
             rows = np.arange(start, min(start + CHUNK_ROWS, len(self)))
             present = None if self.present_N is None else torch.tensor(self.present_N[rows], device=device)
@@ -67,7 +67,7 @@ class SplitArrays:
 
 @dataclass(frozen=True)
 class SequenceSplit:
-    """One split as a tuned encoder reads it. Used as `SplitArrays` is."""
+    """Hold one split as a tuned encoder reads it. Used as `SplitArrays` is."""
 
     ids: tuple[str, ...]
     sequences: Sequences
@@ -80,7 +80,7 @@ class SequenceSplit:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows that are read at once where no gradient is kept."""
+        """Number of rows to read at once where no gradient is kept."""
         values = self.sequences.values
         per_input = values.itemsize * int(np.prod(values.shape[1:]))
         return int(np.clip(_CHUNK_BYTES // (per_input * max(1, self.sequences.lengths.max(initial=1))), 1, CHUNK_ROWS))
@@ -91,13 +91,13 @@ class SequenceSplit:
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[SequenceBatch, Tensor]:
-        """Copies of the given rows, and their labels (B,). `layers` says nothing here: the encoder knows them."""
+        """Copy the given rows and their labels (B,). `layers` says nothing here: the encoder knows them."""
         some = self.sequences.gather(rows)
         batch = SequenceBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
         return batch, torch.from_numpy(self.labels_N[rows]).to(device)
 
     def chunks(self, layers: list[int], device: str = "cpu") -> Iterator[Chunk]:
-        """All rows in order, so many at a time that memory stays small."""
+        """Copy all rows in order, a limited number at a time."""
         for start in range(0, len(self), self.chunk_rows):
             rows = np.arange(start, min(start + self.chunk_rows, len(self)))
             present = None if self.present_N is None else torch.tensor(self.present_N[rows], device=device)
@@ -110,7 +110,7 @@ Part = SplitArrays | SequenceSplit  # of one modality
 class FusedBatch(NamedTuple):
     """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order.
 
-    Of a tuned encoder's modality, a SequenceBatch.
+    For the modality of a tuned encoder, a SequenceBatch.
 
     `dialogue_B` numbers their dialogues (int64); None where the split does not tell.
     """
@@ -161,7 +161,7 @@ class FusedSplit:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows that are read at once where no gradient is kept."""
+        """Number of rows to read at once where no gradient is kept."""
         return min(part.chunk_rows for part in self.parts.values())
 
     @property
@@ -170,7 +170,7 @@ class FusedSplit:
         return np.flatnonzero(self._present(np.arange(len(self))).any(axis=1))
 
     def batch(self, rows: np.ndarray, layers: dict[str, list[int]], device: str = "cpu") -> tuple[FusedBatch, Tensor]:
-        """Copies of the given rows, and their labels (B,)."""
+        """Copy the given rows and their labels (B,)."""
         gathered = {name: part.batch(rows, layers[name], device) for name, part in self.parts.items()}
         labels = next(iter(gathered.values()))[1]
         given: dict[str, Any] = {name: x for name, (x, _) in gathered.items()}
@@ -182,7 +182,7 @@ class FusedSplit:
         return FusedBatch(given, present, dialogue), labels
 
     def chunks(self, layers: dict[str, list[int]], device: str = "cpu") -> Iterator[tuple[FusedBatch, None]]:
-        """All rows in order, so many at a time that memory stays small; a dialogue is in the chunk it begins in."""
+        """Copy all rows in order, a limited number at a time; a dialogue is in the chunk it begins in."""
         rows_N = np.arange(len(self))
         firsts = rows_N if self.dialogue_N is None else np.unique(self.dialogue_N, return_index=True)[1]
         starts = firsts[np.unique(firsts // self.chunk_rows, return_index=True)[1]]
@@ -204,7 +204,7 @@ class FusedSplit:
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """What a teacher says of one split, row by row: class scores and its h, float32.
+    """Hold a teacher's outputs for one split, row by row: class scores and its h, float32.
 
     Args: present_N: bool, the rows that the teacher itself could read; None: all.
     """
@@ -220,12 +220,12 @@ Layers = Any  # hidden states that are read: list[int], or of several modalities
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Train and dev. There is no place for a test split here, on purpose.
+    """Hold train and dev. A test split has no place here, on purpose.
 
     Args:
         class_names: C names in the order of the labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
-        teacher: "train" and "dev" -> what the teacher says of it; {} without one.
+        teacher: "train" and "dev" -> outputs of the teacher; {} without one.
         base: modality -> weights of its backbone, where that is tuned, shared by all trials; without them a trial reads
             its own from the folder.
     """
@@ -244,5 +244,5 @@ class TrainingData:
 
 
 def part_of(split: Split, modality: str) -> Part:
-    """The arrays of one modality."""
+    """Return the arrays of one modality."""
     return split.parts[modality] if isinstance(split, FusedSplit) else split

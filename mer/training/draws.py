@@ -66,7 +66,7 @@ class Draws:
             self._shift = 0
 
     def bits(self, place: int, *shape: int) -> Tensor:
-        """Uniform 32-bit numbers as int32, (P, *shape), or `shape` for a single member."""
+        """Draw uniform 32-bit numbers as int32, (P, *shape), or `shape` for a single member."""
         assert self._keys is not None, "begin() names the stretch first"
         size = int(np.prod(shape))
         first, second = self._keys[:, self.step, place + self._shift]
@@ -78,11 +78,11 @@ class Draws:
         return hashed.view(shape if self.members is None else (self.members, *shape))
 
     def uniform(self, place: int, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), float32 with 24 random bits, (P, *shape)."""
+        """Draw uniform numbers in [0, 1), float32 with 24 random bits, (P, *shape)."""
         return (self.bits(place, *shape) >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
 
     def keep(self, place: int, rates: Any, *shape: int) -> Tensor:
-        """Bool (P, *shape), False with probability `rates`.
+        """Draw bool (P, *shape), False with probability `rates`.
 
         Args: rates: in [0, 1); a number, or from `thresholds` one for each member.
         """
@@ -90,21 +90,21 @@ class Draws:
         return self.bits(place, *shape) >= limit
 
     def _index(self, size: int) -> Tensor:
-        """Scrambled 0 .. size - 1 as int32 (1, size): the same for all members and steps."""
+        """Return 0 .. size - 1, scrambled, as int32 (1, size): the same for all members and steps."""
         if size not in self._indices:
             self._indices[size] = torch.from_numpy(_scrambled(size)).to(self.device)[None]
         return self._indices[size]
 
 
 def thresholds(rates: Any) -> Any:
-    """Least signed 32-bit number that is kept at a dropping rate: an int, or int32 of a tensor of rates."""
+    """Return the least signed 32-bit number that is kept at a dropping rate: an int, or int32 of a tensor of rates."""
     if isinstance(rates, Tensor):
         return (rates.double() * 2.0**32).round().sub(2.0**31).clamp(max=2.0**31 - 1).to(torch.int32)
     return min(round(rates * 2**32) - 2**31, 2**31 - 1)
 
 
 def _keys_of(seed: int, steps: int) -> np.ndarray:
-    """Two int32 keys for each step and place of a stretch, (2, steps, PLACES)."""
+    """Make two int32 keys for each step and place of a stretch, (2, steps, PLACES)."""
     with np.errstate(over="ignore"):
         counter = np.arange(1, steps * PLACES + 1, dtype=np.uint64) * _GOLDEN + np.uint64(seed)
         mixed = (counter ^ (counter >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -115,7 +115,7 @@ def _keys_of(seed: int, steps: int) -> np.ndarray:
 
 
 def _scrambled(size: int) -> np.ndarray:
-    """lowbias32 of 0 .. size - 1, int32."""
+    """Return lowbias32 of 0 .. size - 1, int32."""
     with np.errstate(over="ignore"):
         x = np.arange(size, dtype=np.uint32)
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)

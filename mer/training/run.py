@@ -111,7 +111,7 @@ class TrainingRun:
             yield rows_B
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
-        """One weight update on the given training rows; returns its loss parts and gradient norm."""
+        """Update the weights once on the given training rows; return loss parts and gradient norm."""
         set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
         outputs, y_B = self._answer(rows_B)
         if outputs is None:  # nothing of these rows can be read
@@ -138,7 +138,7 @@ class TrainingRun:
             self.average.update()
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
-        """What the model says of the given training rows, and the labels of those that it could read."""
+        """Run the model on the given training rows; return its outputs and labels for those that it could read."""
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
         h_BH, logits_BC = self.model(x_BLD)
         if isinstance(x_BLD, FusedBatch) and x_BLD.dialogue_B is not None:  # empty rows are read by others: no loss
@@ -167,7 +167,7 @@ class TrainingRun:
         return self._dialogue_batches.draw() if self._dialogue_batches else batches_of_rows(rows_N, size)
 
     def _curriculum_rows(self, h_NH: Tensor, centers_CH: Tensor) -> np.ndarray:
-        """Training rows that this epoch keeps, at least one batch of them."""
+        """Draw the training rows that this epoch keeps, at least one batch of them."""
         rows_N = self.train_rows
         labels = torch.tensor(self.data.train.labels_N[rows_N])
         keep = curriculum_keep_probability(
@@ -178,7 +178,7 @@ class TrainingRun:
         return rows_N[chosen.numpy()]
 
     def _enter_stage_two(self) -> None:
-        """EACL: from the best weights so far, with everything but the anchors held still."""
+        """Start stage two of EACL from the best weights so far, with everything but the anchors held still."""
         if self.member.best:
             self.load_weights(self.member.best.weights)
         anchors = self._anchors()
@@ -195,7 +195,7 @@ class TrainingRun:
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> Scores:
-        """Scores of one split in eval mode, in row order; the batch size changes nothing."""
+        """Score one split in eval mode, in row order; the batch size changes nothing."""
         if self.config.training.prediction == "nearest_center":
             self.model.class_centers_CH.copy_(self._training_representations()[1])
         logits = self.predict(split)
@@ -206,14 +206,14 @@ class TrainingRun:
         return Scores(logits, split.labels_N, self.data.class_names, self.data.occurring_C)
 
     def predict(self, split: Split) -> np.ndarray:
-        """Class scores (N, C) float32 of the current weights."""
+        """Return class scores (N, C) float32 of the current weights."""
         self.objective.eval()
         chunks = split.chunks(self.layers, self.device)
         return class_scores(self.config, self.model, self.objective, self.words_CLD, chunks)
 
     @torch.no_grad()
     def _training_representations(self) -> tuple[Tensor, Tensor]:
-        """h of all rows that are trained on, in eval mode (N, H), and its class means (C, H)."""
+        """Compute h of all rows that are trained on, in eval mode (N, H), and its class means (C, H)."""
         was_training = self.model.training
         self.model.eval()
         split, rows_N = self.data.train, torch.from_numpy(self.train_rows).to(self.device)
@@ -245,7 +245,7 @@ class TrainingRun:
         return self.member.is_done(self.stage_one_epochs if self.objective.stage_two_epochs else 0)
 
     def weights(self) -> dict[str, Tensor]:
-        """What prediction needs: model and objective (anchors, prototypes), by name."""
+        """Return all that prediction needs: model and objective (anchors, prototypes), by name."""
         return prefixed("model", self.model.state_dict()) | prefixed("objective", self.objective.state_dict())
 
     def load_weights(self, tensors: dict[str, Tensor]) -> None:
@@ -253,7 +253,7 @@ class TrainingRun:
         self.objective.load_state_dict(under("objective", tensors))
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """A copy of everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
+        """Copy everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
         tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
         tensors |= clone(prefixed("average", self.average.tensors())) if self.average is not None else {}
         bests, card = self.member.state()
@@ -268,7 +268,7 @@ class TrainingRun:
             self.average.load(under("average", tensors))
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Dev is scored with the average of the weights, where there is one."""
+        """Put the averaged weights into the model inside the block, where there are any: dev is scored with them."""
         return nullcontext() if self.average is None else self.average.in_place()
 
     # -- parts -------------------------------------------------------------------------------------------------
@@ -283,7 +283,7 @@ class TrainingRun:
         return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
 
     def _further_scores(self, scores: Scores) -> Row:
-        """What dev says when one modality is left out: how much the others carry. {} for a single modality."""
+        """Score dev with each modality left out, to see how much the others carry; {} for a single modality."""
         dev = self.data.dev
         if not isinstance(dev, FusedSplit):
             return {}
@@ -317,12 +317,12 @@ class TrainingRun:
         )
 
     def _class_counts(self) -> Tensor:
-        """Rows of each class that are trained on, (C,)."""
+        """Count the rows of each class that are trained on, (C,)."""
         labels_N = self.data.train.labels_N[self.data.train.present_rows]
         return torch.from_numpy(np.bincount(labels_N, minlength=len(self.data.class_names)))
 
     def _whole_dialogues(self) -> DialogueBatches | None:
-        """Batches by dialogue, where the model reads dialogues."""
+        """Build batches of whole dialogues, where the model reads dialogues; else None."""
         if self.config.dialogue.kind == "none":
             return None
         dialogue_N = getattr(self.data.train, "dialogue_N", None)
@@ -333,18 +333,18 @@ class TrainingRun:
         return DialogueBatches(dialogue_N, self.train_rows, self.config.optim.batch_size)
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
-        """Name -> (learning rate, parameters)."""
+        """Return the optimiser's groups: name -> (learning rate, parameters)."""
         rate, contrastive = self.config.optim.head_lr, self.config.loss.contrastive
         rates = {"anchors": contrastive.stage_two_lr} if isinstance(contrastive, EACLConfig) else {}
         own = self.objective.parameter_groups()
         return {"head": (rate, self.model.head_parameters())} | {n: (rates.get(n, rate), own[n]) for n in own}
 
     def _clipped_together(self) -> dict[str, list[nn.Parameter]]:
-        """The name of a gradient norm -> the parameters that it is the norm of."""
+        """Return which parameters share a gradient norm, by the name of the norm."""
         return {"grad_norm": [p for group in self.optimizer.param_groups for p in group["params"]]}
 
     def _label_text(self) -> Tensor | None:
-        """Features of the label words (C, L, D), where the loss asks for them."""
+        """Return features of the label words (C, L, D), where the loss asks for them; else None."""
         contrastive = self.config.loss.contrastive
         wanted = contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text"
         if not wanted:
@@ -361,7 +361,7 @@ class TrainingRun:
         return self.model.represent(self.words_CLD.cpu())
 
     def _anchors(self) -> Tensor | None:
-        """EACL: the label words through the same body as the utterances (C, H)."""
+        """Represent the label words by the same model as the utterances (C, H); EACL only."""
         if self.config.loss.contrastive.kind != "eacl" or self.words_CLD is None:
             return None
         with self.draws[""].beside(WORDS):
@@ -374,6 +374,6 @@ def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
 
 
 def _means(losses: list[dict[str, float]]) -> Row:
-    """Mean over an epoch's steps; a step without a term (a modality absent from its batch) is left out of that."""
+    """Average over an epoch's steps; a step without a term (a modality absent from its batch) is left out of that."""
     names = dict.fromkeys(name for loss in losses for name in loss)
     return {f"train_{name}": float(np.mean([loss[name] for loss in losses if name in loss])) for name in names}

@@ -32,7 +32,7 @@ def build_model(
     base: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     adapters: bool = True,
 ) -> Any:
-    """The untrained model of a configuration. Draws random numbers; of students, each from a stream of its own.
+    """Build the untrained model of a configuration. Draws random numbers; each student from a stream of its own.
 
     Args:
         layers: which hidden states are read: a list, or of several modalities a dict of lists.
@@ -91,7 +91,7 @@ def class_scores(
     words_CLD: Tensor | None,
     chunks: Iterable[Chunk],
 ) -> np.ndarray:
-    """Class scores (N, C) float32: `outputs_of`, without h."""
+    """Compute class scores (N, C) float32: `outputs_of`, without h."""
     return outputs_of(config, model, objective, words_CLD, chunks)[1]
 
 
@@ -103,7 +103,7 @@ def outputs_of(
     words_CLD: Tensor | None,
     chunks: Iterable[Chunk],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """h (N, H) and class scores (N, C), float32, in eval mode, by the configured kind of prediction.
+    """Compute h (N, H) and class scores (N, C), float32, in eval mode, by the configured kind of prediction.
 
     Args:
         objective: read by 'nearest_anchor' only.

@@ -34,13 +34,13 @@ class _Linear(torch.autograd.Function):
 
 
 def linear(x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor) -> Tensor:
-    """Each member's own linear layer, (P, N, O)."""
+    """Apply each member's own linear layer: (P, N, O)."""
     out: Tensor = _Linear.apply(x_PND, weight_POD, bias_PO)
     return out
 
 
 class PackedClassifier:
-    """P utterance classifiers of one structure; rates of dropout may differ.
+    """Join P utterance classifiers of one structure; rates of dropout may differ.
 
     Args: models: share memory with the stack from now on.
     """
@@ -55,7 +55,7 @@ class PackedClassifier:
         }
 
     def represent(self, x_PNLD: Tensor, draws: Draws | None, present_N: Tensor | None = None) -> Tensor:
-        """h (P, N, H) of features at a common scale.
+        """Compute h (P, N, H) of features at a common scale.
 
         Args:
             draws: where dropout masks come from, while training; None: eval mode.
@@ -75,21 +75,21 @@ class PackedClassifier:
         return h
 
     def classify(self, h_PNH: Tensor, draws: Draws | None) -> Tensor:
-        """Class scores (P, N, C) of h."""
+        """Compute class scores (P, N, C) of h."""
         h_PNH = h_PNH.detach() if self.first.probe else h_PNH
         return self.linear(self._dropped(h_PNH, self.first.dropout, draws), "classifier")
 
     def center_scores(self, h_PNH: Tensor, temperature: float) -> Tensor:
-        """Cosine to each class centre over `temperature`, (P, N, C)."""
+        """Compute the cosine to each class centre over `temperature`, (P, N, C)."""
         centers_PCH = F.normalize(self.stack["class_centers_CH"], dim=-1)
         return F.normalize(h_PNH, dim=-1) @ centers_PCH.mT / temperature
 
     def linear(self, x_PND: Tensor, name: str) -> Tensor:
-        """Each member's own linear layer."""
+        """Apply each member's own linear layer of that name."""
         return linear(x_PND, self.stack[f"{name}.weight"], self.stack[f"{name}.bias"])
 
     def _mixed(self, x_PNLD: Tensor) -> Tensor:
-        """One vector for each row (P, N, D): normalised where the norm is trained, layers mixed."""
+        """Make one vector for each row (P, N, D): normalised where the norm is trained, layers mixed."""
         if self.first.input_norm.kind == "layernorm":
             norm = self.first.input_norm.norm
             gain, shift = (self.stack[f"input_norm.norm.{name}"][:, None, None] for name in ("weight", "bias"))
@@ -113,7 +113,7 @@ class PackedClassifier:
 
 
 class _Masks:
-    """Rates of one dropout layer, ready for use: one for each member."""
+    """Hold the rates of one dropout layer, one for each member, ready for use."""
 
     def __init__(self, rates: Sequence[float], device: torch.device) -> None:
         rates_P = torch.tensor(rates, dtype=torch.float64)

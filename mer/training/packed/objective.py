@@ -26,7 +26,7 @@ from mer.training.packed.stacked import Stacked
 
 
 class Answers(NamedTuple):
-    """What the members say of a batch, and its labels."""
+    """Hold the outputs of all members for a batch, and its labels."""
 
     h_PBH: Tensor  # representation that the contrastive losses act on
     logits_PBC: Tensor  # class scores
@@ -57,12 +57,12 @@ class PackedObjective:
         self.weights = {name: self.each([o.weights[name] for o in objectives], 1) for name in objectives[0].weights}
 
     def each(self, values: Sequence[float], dims: int) -> Tensor:
-        """One number for each member, shaped to broadcast against tensors of `dims` axes."""
+        """Hold one number for each member, shaped to broadcast against tensors of `dims` axes."""
         shape = (-1, *[1] * (dims - 1))
         return torch.tensor(values, dtype=self.weight_PC.dtype, device=self.device).view(shape)
 
     def __call__(self, answers: Answers, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of each member (P,) and its unweighted parts by name (P,), detached."""
+        """Return the loss of each member (P,), and its unweighted parts by name (P,), detached."""
         parts = self.parts(answers, draws)
         total_P = torch.stack([self.weights[name] * part for name, part in parts.items()], dim=1).sum(1)
         return total_P, {name: part.detach() for name, part in parts.items()}
@@ -239,5 +239,5 @@ _PACKED: dict[type[Objective], Callable[..., PackedObjective]] = {
 
 
 def pack_objectives(objectives: Sequence[Objective], device: str) -> PackedObjective:
-    """The objectives of a pack's members as one."""
+    """Join the objectives of a pack's members."""
     return _PACKED[type(objectives[0])](objectives, device)

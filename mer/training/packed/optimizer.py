@@ -74,7 +74,7 @@ class PackedAdamW:
         return norm_P
 
     def _step_on_cpu(self, grads: Sequence[Tensor | None], clips: list[float], rates: list[float]) -> None:
-        """One fused call for each member and weight decay: a CPU reads every tensor once."""
+        """Make one fused call for each member and weight decay: a CPU reads every tensor once."""
         unbound = [None if grad is None else grad.unbind(0) for grad in grads]
         for k, (own, state, decays) in enumerate(zip(self.members, self.states, self.decays, strict=True)):
             chosen = [i for i, grad in enumerate(unbound) if grad is not None]
@@ -95,7 +95,7 @@ class PackedAdamW:
                 )  # fmt: skip
 
     def _step_on_device(self, grads: Sequence[Tensor | None], clip_P: Tensor, rates_P: Tensor) -> None:
-        """The same arithmetic over stacked tensors: a GPU is asked a few times, however many members there are."""
+        """Do the same arithmetic on stacked tensors: a GPU is asked a few times, however many members there are."""
         self.step_P += 1
         for i, (weight, grad) in enumerate(zip(self.weights, grads, strict=True)):
             if grad is None:
@@ -118,12 +118,12 @@ class PackedAdamW:
 
 
 def _wide(values_P: Tensor, like: Tensor) -> Tensor:
-    """One number for each member, shaped to broadcast against a stacked tensor."""
+    """Shape one number for each member to broadcast against a stacked tensor."""
     return values_P.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
 def _state_of(optimizer: torch.optim.AdamW, parameter: Tensor) -> dict[str, Tensor]:
-    """The optimiser's entries for a parameter, made where it has not stepped yet."""
+    """Return the optimiser's entries for a parameter; make them where it has not stepped yet."""
     state: dict[str, Tensor] = optimizer.state[parameter]
     if not state:
         state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)

@@ -37,7 +37,7 @@ def filled(rows_PB: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 class PackedRows:
-    """One split as the members of a pack read it.
+    """Hold one split as the members of a pack read it.
 
     Members that read the same hidden states share one table. Scaling is done once, when the table is made: it is the
     same arithmetic, number by number, as for each batch.
@@ -65,7 +65,7 @@ class PackedRows:
         self.present_N = None if present is None else torch.tensor(present, device=device)
 
     def batch(self, rows_PB: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (P, B, L, D) and labels (P, B) of each member's rows."""
+        """Gather features (P, B, L, D) and labels (P, B) of each member's rows."""
         members, batch = rows_PB.shape
         if len(self.tables) == 1:
             x = self.tables[0].rows(rows_PB.reshape(-1))
@@ -74,7 +74,7 @@ class PackedRows:
         return x, self.labels_N[rows_PB]
 
     def chunks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """All rows in order, some at a time; the last chunk is filled up with its first row.
+        """Read all rows in order, some at a time; the last chunk is filled up with its first row.
 
         Returns: features (P, n, L, D), the numbers of the rows (n,), and which of them are no filling, bool (n,).
         """
@@ -95,7 +95,7 @@ class PackedRows:
 
 
 class _Table:
-    """The rows of one choice of hidden states, float32 at a common scale."""
+    """Hold the rows of one choice of hidden states, float32 at a common scale."""
 
     def __init__(self, split: SplitArrays, layers: list[int], norm: InputNorm, device: str) -> None:
         self.split, self.layers, self.device = split, layers, device

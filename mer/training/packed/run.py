@@ -106,7 +106,7 @@ class Pack:
         return batches, torch.tensor(rates, dtype=torch.float64, device=self.device)
 
     def _step(self, rows_PB: Tensor, rates_P: Tensor, step: int) -> dict[str, Tensor]:
-        """One weight update of every member; returns loss, gradient norm and loss parts (P,), still on the device."""
+        """Update every member's weights once; return loss, gradient norm and loss parts (P,), still on the device."""
         self.draws.step = step
         rows_PB, there_PB = filled(rows_PB)
         x_PBLD, y_PB = self.train.batch(rows_PB)
@@ -124,7 +124,7 @@ class Pack:
     def _end_epoch(
         self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rate: float, started: float
     ) -> Ending:
-        """Row of one member, kept in it; or its failure."""
+        """Make the row of one member and keep it there; or return its failure."""
         run = self.runs[k]
         steps = len(losses["loss"])
         for name in ("loss", "grad_norm"):
@@ -156,7 +156,7 @@ class Pack:
 
     @torch.no_grad()
     def _dev_scores(self) -> np.ndarray:
-        """Class scores of dev for every member, (P, N, C) float32."""
+        """Compute class scores of dev for every member, (P, N, C) float32."""
         kind = self.runs[0].config.training.prediction
         if kind == "nearest_center":
             self.model.stack["class_centers_CH"].copy_(self._centers())
@@ -177,7 +177,7 @@ class Pack:
 
     @torch.no_grad()
     def _centers(self) -> Tensor:
-        """Mean h of each class over all rows that are trained on, in eval mode, (P, C, H)."""
+        """Average h of each class over all rows that are trained on, in eval mode: (P, C, H)."""
         sums: Any = 0.0
         trained_N = torch.zeros(self.train.size, dtype=torch.bool, device=self.device)
         trained_N[torch.from_numpy(self.trained_N).to(self.device)] = True
@@ -190,7 +190,7 @@ class Pack:
         return sums / count_C.clamp(min=1).view(1, -1, 1)
 
     def _anchors(self, draws: Draws | None) -> Tensor | None:
-        """EACL: the label words through each member's body, (P, C, H)."""
+        """Represent the label words by each member's model, (P, C, H); EACL only."""
         if self.runs[0].config.loss.contrastive.kind != "eacl":
             return None
         if draws is None:
@@ -201,14 +201,14 @@ class Pack:
     # -- parts -------------------------------------------------------------------------------------------------
 
     def _weights_in_order(self) -> list[Tensor]:
-        """Stacked weights in the order of the members' optimisers."""
+        """Return the stacked weights in the order of the members' optimisers."""
         first = self.runs[0]
         stacks = ((first.model, self.model.stack), (first.objective, self.objective.stack))
         by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
         return [by_id[id(p)] for group in first.optimizer.param_groups for p in group["params"]]
 
     def _label_words(self, norms: Sequence[Any]) -> Any:
-        """Features of the label words as each member reads them (P, C, L, D), at its scale."""
+        """Return features of the label words as each member reads them (P, C, L, D), at its scale."""
         words: list[Any] = [run.words_CLD for run in self.runs]
         if words[0] is None:
             return None

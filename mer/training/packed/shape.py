@@ -13,7 +13,7 @@ _LOSS_SWITCHES = ("kind", "form", "small_pool", "pool_size", "orthogonalize", "a
 
 @dataclass(frozen=True)
 class Shape:
-    """What a pack's members have in common.
+    """Name the structure that the members of a pack have in common.
 
     Args:
         key: equal for trials that can share a program; a trial with a `reason` has one of its own.
@@ -42,7 +42,7 @@ def shape_of(config: TrialConfig) -> Shape:
 
 
 def _alone(config: TrialConfig) -> str:
-    """Why no other trial can share a program with this one."""
+    """Say why no other trial can share a program with this one; "" when others can."""
     contrastive = config.loss.contrastive
     if config.tuned:
         return "it trains an encoder"
@@ -58,7 +58,7 @@ def _alone(config: TrialConfig) -> str:
 
 
 def _structure(config: TrialConfig) -> dict[str, Any]:
-    """The settings that decide shapes and structure, JSON-able."""
+    """Return the settings that decide shapes and structure, JSON-able."""
     encoders = {}
     for modality, encoder in config.encoders.present.items():
         dumped = encoder.model_dump(mode="json")
