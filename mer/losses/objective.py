@@ -24,6 +24,7 @@ class Drawing(Protocol):
     """Whoever draws random bits by place: `mer.training.draws.Draws`."""
 
     def bits(self, place: int, *shape: int) -> Tensor: ...
+    def table(self, place: int, rows: int, columns: int) -> Tensor: ...
 
 
 class Outputs(NamedTuple):
@@ -129,7 +130,7 @@ class SPCLObjective(Objective):
 
     def _lottery(self, place: int) -> Tensor | None:
         """A number for each slot of each pool (C, Q)."""
-        return None if self.draws is None else self.draws.bits(place, *self.pools.pool.shape[:2])
+        return None if self.draws is None else self.draws.table(place, *self.pools.pool.shape[:2])
 
 
 class APCLObjective(Objective):

@@ -125,6 +125,7 @@ def push_members(
     lottery_PB: Tensor,
     there_PB: Tensor | None = None,
     scratch_RD: Tensor | None = None,
+    slots_P: Tensor | None = None,
 ) -> None:
     """Add features to the pools of their classes, in place; a uniformly random Q of old and new ones stay.
 
@@ -137,8 +138,10 @@ def push_members(
         there_PB: bool, False for rows that only fill the batch; None: all are added.
         scratch_RD: the pools' own memory (P C Q + 1, D) with a last row that nobody reads, for rows that take no slot:
             with it, no number has to be asked of a GPU.
+        slots_P: how many of the Q slots each trial uses, int64; None: all.
     """
-    members, classes, slots, width = pool_PCQD.shape
+    members, classes, most, width = pool_PCQD.shape
+    slots: int | Tensor = most if slots_P is None else slots_P.unsqueeze(1)
     of_class_PBC = y_PB.unsqueeze(-1) == torch.arange(classes, device=y_PB.device)
     if there_PB is not None:
         of_class_PBC = of_class_PBC & there_PB.unsqueeze(-1)
@@ -146,7 +149,7 @@ def push_members(
     drawn_PB = (lottery_PB.long().bitwise_and_(0x7FFFFFFF) * nth_PB) >> 31  # uniform in [0, nth)
     slot_PB = torch.where(nth_PB <= slots, nth_PB - 1, drawn_PB)
     first_P1 = torch.arange(members, device=y_PB.device).unsqueeze(1) * classes
-    place_PB = (first_P1 + y_PB) * slots + slot_PB
+    place_PB = (first_P1 + y_PB) * most + slot_PB
     takes_PB = slot_PB < slots if there_PB is None else (slot_PB < slots) & there_PB
     place_PB = place_PB.where(takes_PB, -1 - torch.arange(y_PB.shape[1], device=y_PB.device))  # takes none
     again_PBB = (place_PB.unsqueeze(1) == place_PB.unsqueeze(2)).triu_(1)
@@ -157,7 +160,8 @@ def push_members(
     else:
         place_PB = place_PB.where(wins_PB, len(scratch_RD) - 1)
         scratch_RD.index_copy_(0, place_PB.view(-1), h_PBD.reshape(-1, width))
-    count_PC.copy_((count_PC + of_class_PBC.sum(1)).clamp(max=slots))
+    counted_PC = count_PC + of_class_PBC.sum(1)
+    count_PC.copy_(counted_PC.clamp(max=slots))
 
 
 def _random_bits(*shape: int, device: torch.device) -> Tensor:

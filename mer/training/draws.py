@@ -26,6 +26,7 @@ from mer.training.seeding import derive_seed
 PLACES = 64  # places of a step that draw: dropout layers, pools
 WORDS = 34  # added to the places of dropout layers while label words pass through them
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - 2**32  # multipliers of lowbias32, as signed 32-bit numbers
+_ROW = np.uint32(2**20)  # distance of two rows of a table: so many columns it may have
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -45,7 +46,7 @@ class Draws:
         self.step = 0
         self._shift = 0
         self._keys: Tensor | None = None  # (2, steps, PLACES, P) int32
-        self._indices: dict[int, Tensor] = {}
+        self._indices: dict[tuple[int, int], Tensor] = {}
 
     def begin(self, stretches: Sequence[Sequence[object]], steps: int) -> None:
         """Start a stretch of `steps` steps.
@@ -67,15 +68,24 @@ class Draws:
 
     def bits(self, place: int, *shape: int) -> Tensor:
         """Draw uniform 32-bit numbers as int32, (P, *shape), or `shape` for a single member."""
+        return self._hashed(place, self._index(1, int(np.prod(shape)))).view(*self._members(), *shape)
+
+    def table(self, place: int, rows: int, columns: int) -> Tensor:
+        """Draw uniform int32 (P, rows, columns) of which a number does not depend on how many columns there are."""
+        return self._hashed(place, self._index(rows, columns)).view(*self._members(), rows, columns)
+
+    def _members(self) -> tuple[int, ...]:
+        return () if self.members is None else (self.members,)
+
+    def _hashed(self, place: int, index: Tensor) -> Tensor:
+        """Hash scrambled indices (1, size) with the keys of the present step and the place: int32 (P, size)."""
         assert self._keys is not None, "begin() names the stretch first"
-        size = int(np.prod(shape))
         first, second = self._keys[:, self.step, place + self._shift]
-        hashed = self._index(size) ^ first.unsqueeze(1)
+        hashed = index ^ first.unsqueeze(1)
         hashed.mul_(_FIRST)
         hashed.bitwise_xor_((hashed >> 15).bitwise_and_(0x1FFFF))  # >> keeps the sign: mask it away
         hashed.add_(second.unsqueeze(1)).mul_(_SECOND)
-        hashed.bitwise_xor_((hashed >> 16).bitwise_and_(0xFFFF))
-        return hashed.view(shape if self.members is None else (self.members, *shape))
+        return hashed.bitwise_xor_((hashed >> 16).bitwise_and_(0xFFFF))
 
     def uniform(self, place: int, *shape: int) -> Tensor:
         """Draw uniform numbers in [0, 1), float32 with 24 random bits, (P, *shape)."""
@@ -89,11 +99,12 @@ class Draws:
         limit = thresholds(rates) if isinstance(rates, float) else rates
         return self.bits(place, *shape) >= limit
 
-    def _index(self, size: int) -> Tensor:
-        """Return 0 .. size - 1, scrambled, as int32 (1, size): the same for all members and steps."""
-        if size not in self._indices:
-            self._indices[size] = torch.from_numpy(_scrambled(size)).to(self.device)[None]
-        return self._indices[size]
+    def _index(self, rows: int, columns: int) -> Tensor:
+        """Return the scrambled indices of a table as int32 (1, rows x columns): the same for all members and steps."""
+        if (rows, columns) not in self._indices:
+            numbers = np.arange(rows, dtype=np.uint32)[:, None] * _ROW + np.arange(columns, dtype=np.uint32)
+            self._indices[rows, columns] = torch.from_numpy(_scrambled(numbers.reshape(1, -1))).to(self.device)
+        return self._indices[rows, columns]
 
 
 def thresholds(rates: Any) -> Any:
@@ -114,10 +125,9 @@ def _keys_of(seed: int, steps: int) -> np.ndarray:
     return np.ascontiguousarray(halves.transpose(2, 0, 1))
 
 
-def _scrambled(size: int) -> np.ndarray:
-    """Return lowbias32 of 0 .. size - 1, int32."""
+def _scrambled(x: np.ndarray) -> np.ndarray:
+    """Return lowbias32 of 32-bit numbers, int32."""
     with np.errstate(over="ignore"):
-        x = np.arange(size, dtype=np.uint32)
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
         x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
         return (x ^ (x >> np.uint32(16))).view(np.int32)

@@ -43,9 +43,11 @@ class PackedObjective:
 
     needs_centers = False
 
+    lone: frozenset[str] = frozenset()  # buffers that subclasses stack by themselves
+
     def __init__(self, objectives: Sequence[Objective], device: str) -> None:
         self.objectives, self.device = list(objectives), device
-        self.stack = Stacked(objectives)
+        self.stack = Stacked(objectives, self.lone)
         configs = [objective.classification.config for objective in objectives]
         self.weight_PC = torch.stack([objective.classification.weight_C for objective in objectives])
         self.shift_PC = torch.stack([objective.classification.shift_C for objective in objectives])
@@ -104,21 +106,22 @@ class PackedSPCL(PackedObjective):
     """Pools of all members in one tensor; support sizes may differ."""
 
     needs_centers = True
+    lone = frozenset({"pools.pool"})
 
     def __init__(self, objectives: Sequence[SPCLObjective], device: str) -> None:
         super().__init__(objectives, device)
+        self.slots_P, self.scratch_RD = self._gather_pools(objectives)
         configs = [objective.config for objective in objectives]
         self.form, self.small_pool = configs[0].form, configs[0].small_pool
         self.temperature = self.each([config.temperature for config in configs], 3)
         self.hinge = self.each([config.hinge for config in configs], 2)
         self.support_P = torch.tensor([config.support_size for config in configs], device=device)
         self.most = max(config.support_size for config in configs)
-        self.scratch_RD = None if device == "cpu" else self._with_scratch_row()
 
     def parts(self, answers: Answers, draws: Draws) -> dict[str, Tensor]:
         pool, count = self.stack["pools.pool"], self.stack["pools.count"]
         prototypes_PCH = support_means(
-            pool, count, self.stack["pools.center"], draws.bits(POOL_SUPPORT, *pool.shape[1:3]),
+            pool, count, self.stack["pools.center"], draws.table(POOL_SUPPORT, *pool.shape[1:3]),
             sizes_P=self.support_P, most=self.most, small_pool=self.small_pool,
         )  # fmt: skip
         contrastive = prototype_contrastive_loss(
@@ -132,12 +135,17 @@ class PackedSPCL(PackedObjective):
         )
         return super().parts(answers, draws) | {"contrastive": contrastive}
 
-    def _with_scratch_row(self) -> Tensor:
-        """Move all pools into memory with one row more, which takes what no pool takes."""
-        pool_PCQH = self.stack["pools.pool"]
-        memory_RH = pool_PCQH.new_zeros(pool_PCQH[..., 0].numel() + 1, pool_PCQH.shape[-1])
-        self.stack.move("pools.pool", memory_RH[:-1].view(pool_PCQH.shape))
-        return memory_RH
+    def _gather_pools(self, objectives: Sequence[SPCLObjective]) -> tuple[Tensor, Tensor]:
+        """Put the pools of all members into one tensor, as large as the largest.
+
+        Returns: slots that each member uses, (P,), and the pools' memory (P C Q + 1, H) with its scratch row.
+        """
+        pools = [objective.pools.pool for objective in objectives]
+        classes, _, width = pools[0].shape
+        slots = [pool.shape[1] for pool in pools]
+        memory_RH = pools[0].new_zeros(len(pools) * classes * max(slots) + 1, width)
+        self.stack.adopt("pools.pool", memory_RH[:-1].view(len(pools), classes, max(slots), width), axis=1)
+        return torch.tensor(slots, device=self.device), memory_RH
 
     def start_epoch(self, centers_PCH: Tensor) -> None:
         self.stack["pools.center"].copy_(centers_PCH)
@@ -155,6 +163,7 @@ class PackedSPCL(PackedObjective):
             lottery_PB,
             answers.there_PB,
             self.scratch_RD,
+            self.slots_P,
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.files import sha256_json
 
-_LOSS_SWITCHES = ("kind", "form", "small_pool", "pool_size", "orthogonalize", "anchors", "proto_init")
+_LOSS_SWITCHES = ("kind", "form", "small_pool", "orthogonalize", "anchors", "proto_init")
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def shape_of(config: TrialConfig) -> Shape:
     """Read a configuration's shape.
 
     Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss weights,
-    label smoothing, focal gamma, class weights, logit adjustment, support size, prototype gains, averaging, epochs,
-    patience, in which hidden states they read, as long as these are equally many, and in how their text encoder reads
-    an utterance (context, pooler, speaker).
+    label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains, averaging,
+    epochs, patience, in which hidden states they read, as long as these are equally many, and in how their text encoder
+    reads an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
         return Shape(sha256_json(config.model_dump(mode="json")), reason)

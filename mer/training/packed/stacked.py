@@ -47,11 +47,12 @@ class Stacked:
     def __len__(self) -> int:
         return len(self.modules)
 
-    def move(self, name: str, memory: Tensor) -> None:
-        """Copy a buffer (P, ...) into other memory of its shape; the members' own follow."""
-        memory.copy_(self.constants[name])
-        for module, view in zip(self.modules, memory.unbind(0), strict=True):
-            _tensor(module, name).data = view
+    def adopt(self, name: str, memory: Tensor, axis: int) -> None:
+        """Hold buffers that differ in length along `axis` of one module's tensor in `memory` (P, ...); zeros fill up."""
+        for module, place in zip(self.modules, memory.unbind(0), strict=True):
+            own = _tensor(module, name)
+            view = place.narrow(axis, 0, own.shape[axis])
+            own.data = view.copy_(own)
         self.constants[name] = memory
 
     def gradients(self) -> Iterator[tuple[str, Tensor]]:
