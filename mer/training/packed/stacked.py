@@ -48,7 +48,7 @@ class Stacked:
         return len(self.modules)
 
     def adopt(self, name: str, memory: Tensor, axis: int) -> None:
-        """Hold buffers that differ in length along `axis` of one module's tensor in `memory` (P, ...); zeros fill up."""
+        """Hold buffers of unlike length along `axis` of a module's tensor in `memory` (P, ...); zeros fill up."""
         for module, place in zip(self.modules, memory.unbind(0), strict=True):
             own = _tensor(module, name)
             view = place.narrow(axis, 0, own.shape[axis])
