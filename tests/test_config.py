@@ -314,3 +314,20 @@ def test_what_is_cached_of_a_tuned_encoder(modality, settings, start):
     """Token ids as they are; sound and pictures as the first layer reads them, unless what makes that is trained."""
     config = build(**{f"encoders__{modality}": {"backbone": "org/model", "mode": "lora", **settings}})
     assert config.encoders.present[modality].first_tuned == start
+
+
+def test_a_recorded_configuration_is_read_although_a_space_may_not_ask_for_it():
+    """An older version trained with weights that have no effect; its exports and trials are read."""
+    data = {
+        "encoders": {"audio": {}, "video": {}},
+        "fusion": {"kind": "concat"},
+        "distill": {"teacher": "exports/t", "mode": "parallel", "audio": {"weight": 3.0}, "fused_weight": 2.0},
+    }
+    with pytest.raises(ValidationError, match=r"must be 1 with distill\.mode 'parallel'"):
+        TrialConfig.model_validate(data)
+    read = TrialConfig.recorded(data)
+    assert read.distill.audio.weight == 3.0 and read.distill.fused_weight == 2.0
+    probe = {"loss": {"classification": {"probe": True}, "contrastive": {"kind": "supcon", "weight": 0.3}}}
+    assert TrialConfig.recorded(probe).loss.contrastive.weight == 0.3
+    with pytest.raises(ValidationError, match="extra"):  # all else is checked as ever
+        TrialConfig.recorded({"sead": 1})

@@ -170,7 +170,7 @@ def read_export(folder: Path | str) -> Export:
             folder, f"an export of format {found}", allowed=f"format {FORMAT}", then=f"{_MAKE} makes it anew"
         )
     try:
-        config = TrialConfig.model_validate(parts["config"])
+        config = TrialConfig.recorded(parts["config"])
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

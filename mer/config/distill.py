@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, model_validator
 
-from mer.config.base import Frozen
+from mer.config.base import Frozen, is_recorded
 
 
 class StudentConfig(Frozen):
@@ -95,8 +95,10 @@ class DistillConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _students_of_parallel_runs_are_apart(self) -> Self:
+    def _students_of_parallel_runs_are_apart(self, info: ValidationInfo) -> Self:
         """In mode parallel each student is trained by its own losses alone, and AdamW ignores the scale of a loss."""
+        if is_recorded(info):
+            return self
         for modality in ("text", "audio", "video") if self.mode == "parallel" else ():
             if (weight := self.student(modality).weight) != 1.0:
                 raise ValueError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, model_serializer, model_validator
 
-from mer.config.base import Frozen
+from mer.config.base import RECORDED, Frozen, is_recorded
 from mer.config.data import DataConfig
 from mer.config.distill import DistillConfig
 from mer.config.encoders import EncoderConfig, EncodersConfig, is_signal
@@ -37,6 +37,11 @@ class TrialConfig(Frozen):
         absent = {"fusion": None, "dialogue": {"kind": "none"}, "distill": None}
         return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
 
+    @classmethod
+    def recorded(cls, data: Any) -> Self:
+        """Read the configuration of a trial that was trained, maybe by an older version that refused less."""
+        return cls.model_validate(data, context=RECORDED)
+
     @property
     def tuned(self) -> dict[str, EncoderConfig]:
         """Encoders in mode lora or full, by modality."""
@@ -52,7 +57,7 @@ class TrialConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _students_can_learn(self) -> Self:
+    def _students_can_learn(self, info: ValidationInfo) -> Self:
         if self.distill is None:
             return self
         several, contrastive = len(self.encoders.present) > 1, self.loss.contrastive
@@ -70,7 +75,10 @@ class TrialConfig(Frozen):
                 "dialogue.kind must be 'none' beside distill: a student reads single utterances. Export the students, "
                 "then fuse them with dialogue (encoders.audio.backbone: exports/...)"
             )
-        if several and self.loss.classification.probe and self.fusion is not None and self.fusion.kind != "late":
+        untrained = (
+            several and self.loss.classification.probe and self.fusion is not None and self.fusion.kind != "late"
+        )
+        if untrained and not is_recorded(info):
             raise ValueError(
                 "loss.classification.probe must be false beside distill with several encoders: the fused head learns "
                 "by its classification loss alone, and no gradient of it would reach the fusion"
@@ -88,11 +96,13 @@ class TrialConfig(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _weights_weigh(self) -> Self:
+    def _weights_weigh(self, info: ValidationInfo) -> Self:
         """Refuse the weight of a loss that alone trains its parameters: AdamW ignores the scale of a gradient.
 
         Such a weight acts through `optim.clip_norm` only, in the steps where one setting is clipped and another is not.
         """
+        if is_recorded(info):
+            return self
         distill, contrastive = self.distill, self.loss.contrastive
         adds_losses = self.fusion is not None and self.fusion.adds_losses
         fused_alone = self.fusion is not None and not adds_losses

@@ -173,7 +173,7 @@ for _modality, _target in _TARGET.items():
         f"{_own}.lora.targets": ([_target], _LORA),
         f"{_own}.lora.dora": (True, _LORA),
         f"{_own}.lora.rslora": (True, _LORA),
-        f"{_own}.full.layer_decay": (0.3, _FULL),
+        f"{_own}.full.layer_decay": (0.01, _FULL | {f"{_own}.lr": 1e-3}),
         f"{_own}.full.embeddings": (True, _FULL),
         f"{_own}.lr": (0.05, _LORA),
         f"{_own}.freeze_layers": (1, _LORA),

@@ -125,7 +125,7 @@ def _read(study: Path, number: int, data_root: str | None) -> _Recorded:
         known = trial_numbers(study)
         allowed = f"{known[0]} to {known[-1]}" if known else "the folder of a study, e.g. studies/spcl-meld-text"
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
-    config = with_root(TrialConfig.model_validate(json.loads((folder / ARTIFACTS / CONFIG).read_text())), data_root)
+    config = with_root(TrialConfig.recorded(json.loads((folder / ARTIFACTS / CONFIG).read_text())), data_root)
     return _Recorded(number, read_history(folder), config, json.loads((folder / ARTIFACTS / ENVIRONMENT).read_text()))
 
 

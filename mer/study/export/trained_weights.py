@@ -54,7 +54,7 @@ def read_trained(record: StudyRecord, standing: Standing, student: str) -> Train
             "written by an earlier version of mer: it does not say configuration, classes and best epoch",
             then="run the study again with --fresh, or export with the version that made it",
         )
-    config = TrialConfig.model_validate(card["config"])
+    config = TrialConfig.recorded(card["config"])
     return Trained(config, tuple(card["class_names"]), card["row"], tensors)
 
 
@@ -69,7 +69,7 @@ def _refuse_no_student(record: StudyRecord, standing: Standing, student: str, pa
             allowed=", ".join(there) or "a trial of a distillation of several encoders",
             then="" if there else "leave --student out: the whole model is exported",
         )
-    whole = TrialConfig.model_validate(load_tensors(path.with_name(BEST))[1]["config"])
+    whole = TrialConfig.recorded(load_tensors(path.with_name(BEST))[1]["config"])
     if whole.distill is not None and whole.distill.mode == "joint":
         raise MerError(
             where,
