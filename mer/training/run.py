@@ -67,6 +67,7 @@ class TrainingRun:
         self.model.to(device)
         self.objective.to(device)
         self.draws = self._connect_draws()
+        self._begin_draws(steps=1)  # until the first epoch begins
         self.optimizer = build_optimizer(config, self._parameter_groups())
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
@@ -103,12 +104,15 @@ class TrainingRun:
 
     def _numbered(self, batches: list[np.ndarray]) -> Iterator[np.ndarray]:
         """Start the epoch's random numbers, and tell them of each step."""
-        for owner, draws in self.draws.items():
-            draws.begin([stretch_of(self.config.seed, self.epoch, owner)], len(batches))
+        self._begin_draws(len(batches))
         for step, rows_B in enumerate(batches):
             for draws in self.draws.values():
                 draws.step = step
             yield rows_B
+
+    def _begin_draws(self, steps: int) -> None:
+        for owner, draws in self.draws.items():
+            draws.begin([stretch_of(self.config.seed, self.epoch, owner)], steps)
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
         """Update the weights once on the given training rows; return loss parts and gradient norm."""

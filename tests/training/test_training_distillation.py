@@ -97,7 +97,6 @@ def test_the_teacher_fades_in_and_its_terms_are_masked_with_their_modality():
     audio = run.data.train.parts["audio"]
     absent = np.flatnonzero(~audio.present_N & run.data.train.parts["video"].present_N)
     run.model.train()
-    next(run._numbered([absent[:6]]))
     run.streams.restart("here")
     outputs, labels = run._answer(absent[:6])
     assert outputs is not None and set(outputs.students) == {"video"} and len(labels) == 6
