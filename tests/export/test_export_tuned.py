@@ -21,6 +21,8 @@ from mer.features import load_features
 from mer.model_outputs import ensure_outputs
 from mer.study.evaluate.verify_trial import verify_trial
 
+pytestmark = pytest.mark.slow
+
 SPACE = """study: tuned
 trainable: text
 budget: {trials: 3, epochs: 1}

@@ -13,6 +13,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mer.study.tracking.run_batch import RunBatch, one_transaction
 from mer.study.tracking.store import create_database
 
+pytestmark = pytest.mark.slow
+
 
 class Store:
     """A database with one experiment, and the writes that failed."""

@@ -48,6 +48,7 @@ def test_every_key_has_a_case_or_a_reason():
             case_of(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANGE_NOTHING])
 def test_another_value_changes_a_number(name: str, numbers: Callable[[TrialConfig], Numbers]):
     case = case_of(name)
