@@ -149,7 +149,12 @@ class Classifier(nn.Module):
 
     def center_scores(self, h_NH: Tensor, temperature: float) -> Tensor:
         """Score each class by the cosine to its centre, divided by `temperature`, (N, C)."""
-        return F.normalize(h_NH, dim=1) @ F.normalize(self.class_centers_CH, dim=1).T / temperature
+        return center_scores(h_NH, self.class_centers_CH, temperature)
+
+
+def center_scores(h_NH: Tensor, centers_CH: Tensor, temperature: float) -> Tensor:
+    """Compute the cosine of each h to each class centre over `temperature`: (N, C); members may stand in front."""
+    return F.normalize(h_NH, dim=-1) @ F.normalize(centers_CH, dim=-1).mT / temperature
 
 
 class UtteranceClassifier(Classifier):

@@ -153,7 +153,7 @@ class TrainingRun:
     def _finite(self, name: str, value: Tensor) -> float:
         number = value.item()
         if not math.isfinite(number):
-            raise TrialFailed(f"the {name} became {number} at step {self.step_count + 1} (epoch {self.epoch + 1})")
+            raise non_finite(name, number, step=self.step_count + 1, epoch=self.epoch + 1)
         return number
 
     def _begin_epoch(self) -> list[np.ndarray]:
@@ -204,9 +204,7 @@ class TrainingRun:
             self.model.class_centers_CH.copy_(self._training_representations()[1])
         logits = self.predict(split)
         if not np.isfinite(logits).all():
-            raise TrialFailed(
-                f"class scores of the dev split are not finite after step {self.step_count} (epoch {self.epoch + 1})"
-            )
+            raise non_finite_scores(step=self.step_count, epoch=self.epoch + 1)
         return Scores(logits, split.labels_N, self.data.class_names, self.data.occurring_C)
 
     def predict(self, split: Split) -> np.ndarray:
@@ -370,6 +368,16 @@ class TrainingRun:
             return None
         with self.draws[""].beside(WORDS):
             return self.model.represent(self.words_CLD)
+
+
+def non_finite(name: str, number: float, *, step: int, epoch: int) -> TrialFailed:
+    """Build the failure of a trial whose loss or gradient norm is not finite; step and epoch count from 1."""
+    return TrialFailed(f"the {name} became {number} at step {step} (epoch {epoch})")
+
+
+def non_finite_scores(*, step: int, epoch: int) -> TrialFailed:
+    """Build the failure of a trial whose class scores of dev are not finite."""
+    return TrialFailed(f"class scores of the dev split are not finite after step {step} (epoch {epoch})")
 
 
 def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:

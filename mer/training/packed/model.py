@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.models import UtteranceClassifier
+from mer.models.classifier import center_scores
 from mer.models.dropout import Dropout
 from mer.training.draws import Draws, thresholds
 from mer.training.packed.stacked import Stacked
@@ -81,8 +82,7 @@ class PackedClassifier:
 
     def center_scores(self, h_PNH: Tensor, temperature: float) -> Tensor:
         """Compute the cosine to each class centre over `temperature`, (P, N, C)."""
-        centers_PCH = F.normalize(self.stack["class_centers_CH"], dim=-1)
-        return F.normalize(h_PNH, dim=-1) @ centers_PCH.mT / temperature
+        return center_scores(h_PNH, self.stack["class_centers_CH"], temperature)
 
     def linear(self, x_PND: Tensor, name: str) -> Tensor:
         """Apply each member's own linear layer of that name."""

@@ -31,7 +31,7 @@ from mer.training.packed.objective import Answers, pack_objectives
 from mer.training.packed.optimizer import PackedAdamW
 from mer.training.packed.rows import PackedRows, filled
 from mer.training.packed.shape import shape_of
-from mer.training.run import TrainingRun, stretch_of
+from mer.training.run import TrainingRun, non_finite, non_finite_scores, stretch_of
 from mer.training.scoring import CENTER_TEMPERATURE
 from mer.training.seeding import seeded
 
@@ -132,11 +132,9 @@ class Pack:
             if len(wrong):
                 step, number = run.step_count - steps + wrong[0] + 1, losses[name][wrong[0], k]
                 words = name.replace("grad_norm", "gradient norm")
-                return TrialFailed(f"the {words} became {number} at step {step} (epoch {run.epoch + 1})")
+                return non_finite(words, number, step=step, epoch=run.epoch + 1)
         if not np.isfinite(logits_NC).all():
-            return TrialFailed(
-                f"class scores of the dev split are not finite after step {run.step_count} (epoch {run.epoch + 1})"
-            )
+            return non_finite_scores(step=run.step_count, epoch=run.epoch + 1)
         scores = Scores(logits_NC, run.data.dev.labels_N, self.names, run.data.occurring_C)
         means = {f"train_{name}": float(values[:, k].mean()) for name, values in losses.items()}
         row = {

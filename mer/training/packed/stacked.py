@@ -5,7 +5,7 @@ Shape suffix: P members.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,14 +38,8 @@ class Stacked:
                 self.constants[name] = self._stack(name)
 
     def __getitem__(self, name: str) -> Tensor:
-        """The stacked tensor (P, ...)."""
+        """Return a stacked tensor (P, ...)."""
         return self.weights[name] if name in self.weights else self.constants[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.weights or name in self.constants
-
-    def __len__(self) -> int:
-        return len(self.modules)
 
     def adopt(self, name: str, memory: Tensor, axis: int) -> None:
         """Hold buffers of unlike length along `axis` of a module's tensor in `memory` (P, ...); zeros fill up."""
@@ -54,10 +48,6 @@ class Stacked:
             view = place.narrow(axis, 0, own.shape[axis])
             own.data = view.copy_(own)
         self.constants[name] = memory
-
-    def gradients(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and gradient (P, ...) of every weight that has one."""
-        return ((name, weight.grad) for name, weight in self.weights.items() if weight.grad is not None)
 
     def _stack(self, name: str) -> Tensor:
         tensors = [_tensor(module, name) for module in self.modules]
@@ -68,7 +58,7 @@ class Stacked:
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
-    """A parameter or buffer by its dotted name."""
+    """Return a parameter or buffer by its dotted name."""
     folder, _, last = name.rpartition(".")
     owner = module.get_submodule(folder)
     found: Tensor = getattr(owner, last)
