@@ -17,6 +17,7 @@ from mer.data.media import MediaAbsent, MediaFault
 from mer.data.media.audio import SAMPLE_RATE_HZ, Audio, audio_length, read_audio
 from mer.data.media.demux import sound_track, video_duration_s
 from mer.data.media.demux import write_flac as write_track
+from mer.data.media.notices import sound_notices
 
 
 def read(path: Path, max_seconds: float = 20.0) -> Audio:
@@ -38,7 +39,8 @@ def test_the_header_promises_exactly_what_is_read(tmp_path: Path, rate: int, fra
     path = write_wav(tmp_path / "a.wav", rate=rate, samples=sine(5, rate=rate)[:frames])
     sound = read(path)
     assert len(sound.samples) == ceil(frames * 16000 / rate) == audio_length(path, max_seconds=20)
-    assert sound.duration_s == pytest.approx(frames / rate) and not sound.notes
+    assert sound.duration_s == pytest.approx(frames / rate)
+    assert sound.notes == sound_notices(sound.samples, sound.duration_s)
     if frames > 30000:
         inner = slice(200, -200)
         assert np.abs(sound.samples - sine(len(sound.samples) / 16000))[inner].max() < 5e-3  # whatever the rate

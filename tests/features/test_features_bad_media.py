@@ -49,9 +49,9 @@ def write_bad_sounds(root: Path) -> dict[str, Said]:
     stereo = np.stack([voice(0.8, hz=130, rate=48000), voice(0.8, hz=260, rate=48000, seed=1)], axis=1)
     write_sound(add((READ, "")), stereo, rate=48000)
     write_video(add((READ, ""), suffix=".mp4"), 20, size=(64, 48))
-    write_sound(add((READ, "")), np.zeros(8000, np.float32))  # silence is a sound
+    write_sound(add(("mended", "silent")), np.zeros(8000, np.float32))  # read, and said
     write_sound(add(("mended", "305.0 s long: cut to its first 20 s")), voice(305, rate=8000), rate=8000)
-    write_sound(add(("mended", "shorter than 25 ms: silence added")), voice(0.02))
+    write_sound(add(("mended", "shorter than 100 ms")), voice(0.02))
     cut = write_sound(add(("mended", "ends early: "), suffix=".flac"), voice(1.5))
     truncate(cut, 0.6)
     add(("masked", "0 bytes")).touch()

@@ -180,7 +180,7 @@ def test_as_an_encoder(tmp_path):
     long = write_wav(tmp_path / "long.wav", voice(2.0))
     short = write_wav(tmp_path / "short.wav", voice(0.01))
     assert [encoder.probe(path) for path in (long, short)] == [16000, 160]
-    assert encoder.load(short).notes == ("shorter than 25 ms: silence added",)
+    assert encoder.load(short).notes == ("shorter than 100 ms",)
     clip = encoder.load(long)
     assert clip.notes == ("2.0 s long: cut to its first 1 s",)
     np.testing.assert_array_equal(encoder.encode([clip])[0, 0], Statistics()(voice(2.0)[:16000]))

@@ -1,10 +1,11 @@
 """Sound and pictures: from a path in a data file to samples and frames, with every fault said in words.
 
-    paths   where a clip lies; a path may not leave the data folder
-    audio   any sound file, or a video's sound, as 16 kHz mono samples
-    video   any video, or a folder of images, as evenly spaced RGB frames
-    demux   containers read by PyAV: sound track, durations, FLAC writing
-    faults  the exceptions for a clip that is absent or cannot be used
+    paths    where a clip lies; a path may not leave the data folder
+    audio    any sound file, or a video's sound, as 16 kHz mono samples
+    video    any video, or a folder of images, as evenly spaced RGB frames
+    demux    containers read by PyAV: sound track, durations, FLAC writing
+    notices  silence, sound too short, no sound track: typed, found again in a clip's notes and faults
+    faults   the exceptions for a clip that is absent or cannot be used
 
 Importing this package imports none of the decoding libraries.
 """

@@ -18,6 +18,7 @@ import numpy as np
 
 from mer.data.media.demux import SAMPLE_RATE_HZ, promised_samples, require_content, sound_track
 from mer.data.media.faults import MediaFault
+from mer.data.media.notices import Notice, sound_notices
 
 MIN_SAMPLES = 400  # 25 ms: the shortest sound from which speech backbones make a frame
 
@@ -34,7 +35,7 @@ class Audio:
     Args:
         samples: float32 (S,), mono, 16 kHz, finite, S >= 1, nominally in [-1, 1].
         duration_s: length of the whole file in seconds, before the cut to `max_seconds`.
-        notes: what had to be mended, in words; () if nothing.
+        notes: what had to be mended, in words, and notices (`notices_in` finds these); () if nothing.
     """
 
     samples: np.ndarray
@@ -63,7 +64,7 @@ def read_audio(path: Path, *, max_seconds: float) -> Audio:
     """Decode the first `max_seconds` of a sound file, or of a video's sound; the rest is not read.
 
     Raises: MediaAbsent; MediaFault "no samples", "NaN or infinite samples", "no sound track", or why it cannot be
-        decoded. Silence is not a fault.
+        decoded. Silence is not a fault, but a notice among the notes.
     """
     cap = _cap(max_seconds)
     require_content(path)
@@ -79,13 +80,13 @@ def read_audio(path: Path, *, max_seconds: float) -> Audio:
         mono, rate, duration_s = track.samples.astype(np.float32) / 32768, SAMPLE_RATE_HZ, track.duration_s
         notes.extend(track.notes)
     if not len(mono):
-        raise MediaFault("no samples")
+        raise MediaFault(Notice.NO_SAMPLES)
     samples = resample(mono, rate)[:cap] if np.isfinite(mono).all() else mono
     if not np.isfinite(samples).all():
         raise MediaFault("NaN or infinite samples")
     if duration_s > max_seconds:
         notes.append(f"{duration_s:.1f} s long: cut to its first {max_seconds:g} s")
-    return Audio(samples, duration_s, tuple(notes))
+    return Audio(samples, duration_s, (*notes, *sound_notices(samples, duration_s)))
 
 
 def resample(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -117,7 +118,7 @@ def _opened(path: Path) -> Iterator[Any]:
         if sound is not None and sound.samplerate not in _RATES_HZ:
             raise MediaFault(f"a sample rate of {sound.samplerate} Hz")
         if sound is not None and not sound.frames:
-            raise MediaFault("no samples")
+            raise MediaFault(Notice.NO_SAMPLES)
         yield sound
 
 

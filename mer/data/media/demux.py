@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.data.media.notices import Notice
 from mer.files import atomic_path
 
 SAMPLE_RATE_HZ = 16000
@@ -87,7 +88,7 @@ def sound_track(path: Path, *, max_seconds: float | None = None) -> Track:
         promised_s = _promised_s(container, stream)
         samples, damage = _decode(container, stream, wanted)
     if not len(samples):
-        raise MediaFault(f"cannot be decoded: {damage}" if damage else "no samples")
+        raise MediaFault(f"cannot be decoded: {damage}" if damage else Notice.NO_SAMPLES)
     samples = samples[:wanted]
     notes = [damage] if damage else []
     duration_s = len(samples) / SAMPLE_RATE_HZ
@@ -134,7 +135,7 @@ def write_flac(path: Path, samples_int16: np.ndarray) -> None:
 
 def _sound_stream(container: Any) -> Any:
     if not container.streams.audio:
-        raise MediaFault("no sound track")
+        raise MediaFault(Notice.NO_SOUND_TRACK)
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise MediaFault("no decoder for its sound track")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mer.data.media.demux import Track, sound_track, video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
+from mer.data.media.notices import sound_notices
 from mer.data.prepare.manifest import (
     MANIFEST,
     NO_CLIP,
@@ -154,9 +155,9 @@ def _first_with_sound(ranked: list[Path]) -> tuple[Path, Track | None, str]:
         except MediaFault as fault:
             faults.append(str(fault))
             continue
-        if track.duration_s > LONGEST_S:
-            track = replace(track, notes=(*track.notes, f"{track.duration_s:.0f} s long: cut to {LONGEST_S:g} s"))
-        return path, track, ""
+        cut = (f"{track.duration_s:.0f} s long: cut to {LONGEST_S:g} s",) if track.duration_s > LONGEST_S else ()
+        said = (*track.notes, *cut, *sound_notices(track.samples, track.duration_s))
+        return path, replace(track, notes=said), ""
     return ranked[0], None, faults[0]
 
 

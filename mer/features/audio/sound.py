@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mer.data.media.audio import MIN_SAMPLES, read_audio
+from mer.data.media.audio import read_audio
 from mer.data.media.faults import MediaFault
 
 LOUDEST = 1e6  # full scale is 1, or 32768 where a file holds whole numbers as floats; far above, float32 overflows
 
 
 def hear(path: Path, *, max_seconds: float) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read samples, float32 (S,) mono at 16 kHz, and notes. A clip shorter than one frame is noted; callers pad it.
+    """Read samples, float32 (S,) mono at 16 kHz, and notes. Callers pad a clip that is shorter than one frame.
 
     Raises: MediaFault when the clip cannot be used.
     """
@@ -21,5 +21,4 @@ def hear(path: Path, *, max_seconds: float) -> tuple[np.ndarray, tuple[str, ...]
     peak = float(np.abs(audio.samples).max())
     if peak > LOUDEST:
         raise MediaFault(f"samples up to {peak:.0e}: not a recording")
-    short = len(audio.samples) < MIN_SAMPLES
-    return audio.samples, (*audio.notes, "shorter than 25 ms: silence added") if short else audio.notes
+    return audio.samples, audio.notes

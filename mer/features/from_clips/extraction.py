@@ -20,6 +20,7 @@ import numpy as np
 
 from mer.config import ClipEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
+from mer.data.media.notices import SEPARATOR
 from mer.features.backbone.clip_encoder import ClipEncoder, ClipReader, LoadedClip
 from mer.features.cache import tensors
 from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, plan_batches, plan_shards, shard_file
@@ -123,7 +124,7 @@ def read_shards(
             good = {row: clip for row, clip in clips.items() if isinstance(clip, LoadedClip)}
             pieces.append(encode(batch, good))
             faults |= {rows[row].id: str(fault) for row, fault in clips.items() if isinstance(fault, MediaFault)}
-            notes |= {rows[row].id: "; ".join(clip.notes) for row, clip in good.items() if clip.notes}
+            notes |= {rows[row].id: SEPARATOR.join(clip.notes) for row, clip in good.items() if clip.notes}
         yield number, pieces, faults, notes
 
 
