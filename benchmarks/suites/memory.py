@@ -51,10 +51,8 @@ def _workers(options: Options) -> Values:
     process = subprocess.Popen(
         [*words, "--studies", str(options.work / "studies")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    own, most = (
-        OwnTime(os.getpid()),
-        {"PSS of a worker": 0.0, "private memory of a worker": 0.0, "PSS of the driver": 0.0},
-    )
+    own = OwnTime(os.getpid(), processes())
+    most = {"PSS of a worker": 0.0, "private memory of a worker": 0.0, "PSS of the driver": 0.0}
     while process.poll() is None:
         own.look(processes())
         for number in {identity[0] for identity in own.seen}:
