@@ -13,7 +13,7 @@ from analysis.tables import Table, clock, gap, show, words
 from mer.study.show.words import short_names
 
 _BASELINE = "baseline_majority"
-_COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_loss", "dev_ece")
+_COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_unweighted_accuracy", "dev_loss", "dev_ece")
 _LESS = ("dev_loss", "dev_ece")
 ROWS = 100
 Part = tuple[Section, list[Table]]

@@ -18,7 +18,7 @@ from mer.errors import MerError
 
 FORMAT = 1
 _MAIN = ("test_accuracy", "test_weighted_f1")
-_SUMMARISED = ("test_accuracy", "test_weighted_f1", "test_macro_f1", "test_ece")
+_SUMMARISED = ("test_accuracy", "test_weighted_f1", "test_macro_f1", "test_unweighted_accuracy", "test_ece")
 Results = dict[str, Any]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -102,7 +102,12 @@ def gap(metric: str, value: float | None) -> str:
 def words(metric: str) -> str:
     """Write a metric's key in words: `dev_weighted_f1` becomes dev weighted-F1."""
     name = metric.removeprefix("dev_").removeprefix("test_")
-    known = {"weighted_f1": "weighted-F1", "macro_f1": "macro-F1", "ece": "ECE"}
+    known = {
+        "weighted_f1": "weighted-F1",
+        "macro_f1": "macro-F1",
+        "ece": "ECE",
+        "unweighted_accuracy": "UA (unweighted accuracy)",
+    }
     return known.get(name, name.replace("f1_", "F1 ").replace("_", " "))
 
 

@@ -109,17 +109,17 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     """Scores as the model card prints them."""
     import numpy as np
 
-    from mer.training.metrics import Scores, occurring_classes
+    from mer.training.metrics import Scores
 
     number = {name: position for position, name in enumerate(class_names)}
     true_N = np.array([number[label] for label in labels])
     predicted_N = np.array([number[prediction.label] for prediction in predictions])
-    occurring_C = occurring_classes(len(class_names), true_N, predicted_N)
-    scores = Scores(np.eye(len(class_names))[predicted_N], true_N, class_names, occurring_C)
+    scores = Scores(np.eye(len(class_names))[predicted_N], true_N, class_names)
     parts = {"accuracy": scores.accuracy, "weighted-F1": scores.weighted_f1, "macro-F1": scores.macro_f1}
+    parts["UA"] = scores.unweighted_accuracy
     said = f"{len(labels)} labelled utterances: " + ", ".join(f"{k} {100 * v:.2f}" for k, v in parts.items())
-    over = f" over {occurring_C.sum()} of {len(class_names)} classes: those that are labels or answers here"
-    return said if occurring_C.all() else said + over
+    over = f" (macro-F1 and UA over the {scores.present_C.sum()} of {len(class_names)} classes that are labels here)"
+    return said if scores.present_C.all() else said + over
 
 
 def _refuse_others(request: Request, export: Export, reads: tuple[str, ...]) -> None:

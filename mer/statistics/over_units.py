@@ -15,7 +15,7 @@ import numpy as np
 
 from mer.statistics.results import LEVEL, Interval, Paired
 
-METRICS = ("weighted_f1", "macro_f1", "accuracy")
+METRICS = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy")
 _CHUNK = 2000  # resamples at once: 2000 x 280 units are 4 MB
 
 
@@ -26,24 +26,24 @@ def unit_bootstrap(
     unit_ids: Sequence[object],
     *,
     classes: int | None = None,
-    occurring_C: np.ndarray | None = None,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval | None:
     """Return the 95 % percentile interval of a metric when whole units are resampled.
 
+    Macro-F1 and unweighted accuracy of a resample average over the classes that it has, as those of a split do.
+
     Args:
-        metric: weighted_f1, macro_f1 or accuracy.
+        metric: one of METRICS.
         outputs: one array per seed, logits (N, C) or predicted classes (N,); with several seeds the metric is averaged
             over them inside each resample.
         labels_N: true classes in [0, C).
         unit_ids: unit of each of the N utterances.
         classes: C; needed when `outputs` are predicted classes.
-        occurring_C: bool, the classes that macro_f1 is averaged over; None: all.
     Returns: None with fewer than two units, since a single one cannot be resampled.
     Raises: ValueError when shapes or classes do not fit.
     """
-    counts = _Counts.of(outputs, labels_N, unit_ids, classes, occurring_C)
+    counts = _Counts.of(outputs, labels_N, unit_ids, classes)
     if counts.units < 2:
         return None
     return _percentiles(counts.resampled(metric, resamples, seed))
@@ -86,7 +86,6 @@ class _Counts:
     right_USC: np.ndarray
     predicted_USC: np.ndarray
     support_UC: np.ndarray
-    occurring_C: np.ndarray
 
     @classmethod
     def of(
@@ -95,7 +94,6 @@ class _Counts:
         labels_N: np.ndarray,
         unit_ids: Sequence[object],
         classes: int | None,
-        occurring_C: np.ndarray | None = None,
     ) -> _Counts:
         labels = np.asarray(labels_N)
         predictions, classes = _predictions([np.asarray(output) for output in outputs], len(labels), classes)
@@ -115,7 +113,6 @@ class _Counts:
             np.stack([count(labels, predicted == labels) for predicted in predictions], axis=1),
             np.stack([count(predicted, everything) for predicted in predictions], axis=1),
             count(labels, everything),
-            np.ones(classes, dtype=bool) if occurring_C is None else occurring_C,
         )
 
     @property
@@ -150,11 +147,15 @@ class _Counts:
         utterances = support.sum(axis=2)
         if metric == "accuracy":
             return (right.sum(axis=2) / utterances).mean(axis=1)
+        present = support > 0
+        if metric == "unweighted_accuracy":
+            recall = np.divide(right, support, out=np.zeros_like(right), where=present)
+            return recall.mean(axis=2, where=present).mean(axis=1)
         both = support + (times_RU @ self.predicted_USC.reshape(U, S * C)).reshape(-1, S, C)
         f1 = np.divide(2 * right, both, out=np.zeros_like(right), where=both > 0)
         if metric == "weighted_f1":
             return ((support * f1).sum(axis=2) / utterances).mean(axis=1)
-        return f1.mean(axis=2, where=self.occurring_C).mean(axis=1)
+        return f1.mean(axis=2, where=present).mean(axis=1)
 
 
 def _predictions(outputs: list[np.ndarray], n: int, classes: int | None) -> tuple[list[np.ndarray], int]:

@@ -27,6 +27,7 @@ from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
 from mer.study.preflight.check_plan import check_plan
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
+from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
@@ -37,7 +38,7 @@ from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import DevSplit, Tracker
-from mer.training.metrics import macro_words, majority_scores, occurring_classes
+from mer.training.metrics import macro_words, majority_scores
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _run(
 
 
 def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:
-    """Return ids and labels of dev, the majority baseline that every trial must beat, and a line on macro-F1."""
+    """Return ids and labels of dev, the majority baseline that every trial must beat, and a line on macro-F1 and UA."""
     task = str(spec.space.base["data.label"])
     files = next(iter(plan.files.values()))
     train, dev = load_features(files["train"]), load_features(files["dev"])
@@ -178,11 +179,8 @@ def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, 
     names, labels = dev.label_names[task], (train.labels[task], dev.labels[task])
     baseline = majority_scores(*labels, names).as_metrics("dev")
     baseline.pop("dev_loss"), baseline.pop("dev_ece")  # of made-up scores: they mean nothing
-    unknown = [o.metric for o in spec.objective if o.metric.startswith("dev_f1_") and o.metric not in baseline]
-    if unknown:
-        classes = ", ".join(f"dev_f1_{name}" for name in names)
-        raise MerError("objective.metric", f"{unknown[0]!r}: no such class", allowed=classes)
-    macro = macro_words(names, occurring_classes(len(names), *labels))
+    refuse_unscored_classes(spec, names, dev.labels[task])
+    macro = macro_words("dev", names, dev.labels[task])
     return DevSplit(dev.ids, np.asarray(dev.labels[task])), baseline, macro
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from mer.features.cache.sequences import Sequences
 from mer.models.sequence_batch import SequenceBatch
-from mer.training.metrics import occurring_classes
 
 CHUNK_ROWS = 2048
 _CHUNK_BYTES = 2**28  # of what a tuned encoder reads, which may be pixels
@@ -236,11 +234,6 @@ class TrainingData:
     label_text_CLD: np.ndarray | None = None
     teacher: Mapping[str, TeacherOutputs] = field(default_factory=dict)
     base: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-
-    @cached_property
-    def occurring_C(self) -> np.ndarray:
-        """The classes that train or dev have, bool (C,): a dataset may have fewer than its reader knows."""
-        return occurring_classes(len(self.class_names), self.train.labels_N, self.dev.labels_N)
 
 
 def part_of(split: Split, modality: str) -> Part:

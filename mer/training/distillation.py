@@ -211,7 +211,7 @@ class DistillationRun(TrainingRun):
         part = self._parts(self.data.dev)[modality]
         chunks = part.chunks(self._layers_of(modality), self.device)
         logits_NC = class_scores(self.config, self._student(modality), None, None, chunks)
-        return Scores(logits_NC, part.labels_N, self.data.class_names, self.data.occurring_C)
+        return Scores(logits_NC, part.labels_N, self.data.class_names)
 
     def _agreement(self, suffix: str, scores: Scores) -> Row:
         if not self.data.teacher:

@@ -28,13 +28,14 @@ class Scores:
         logits_NC: class scores, float; softmax gives probabilities.
         labels_N: true classes in [0, C).
         class_names: C names, in column order.
-        occurring_C: bool, the classes that macro-F1 is averaged over; None: all.
+
+    Macro-F1 and unweighted accuracy average over the classes that `labels_N` has: a class without an utterance in the
+    split would add a zero that nothing can change.
     """
 
     logits_NC: np.ndarray
     labels_N: np.ndarray
     class_names: tuple[str, ...]
-    occurring_C: np.ndarray | None = None
 
     @cached_property
     def predicted_N(self) -> np.ndarray:
@@ -50,6 +51,11 @@ class Scores:
     @cached_property
     def support_C(self) -> np.ndarray:
         return self.confusion_CC.sum(axis=1)
+
+    @property
+    def present_C(self) -> np.ndarray:
+        """The classes that the split has, bool."""
+        return self.support_C > 0
 
     @property
     def precision_C(self) -> np.ndarray:
@@ -73,8 +79,13 @@ class Scores:
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the classes that occur: one that no split can hold would be a zero that nothing can change."""
-        return float((self.f1_C if self.occurring_C is None else self.f1_C[self.occurring_C]).mean())
+        """Mean F1 over the classes that the split has."""
+        return float(self.f1_C[self.present_C].mean())
+
+    @property
+    def unweighted_accuracy(self) -> float:
+        """Mean recall over the classes that the split has: UA, UAR or balanced accuracy in the literature."""
+        return float(self.recall_C[self.present_C].mean())
 
     @cached_property
     def log_probabilities_NC(self) -> np.ndarray:
@@ -102,11 +113,15 @@ class Scores:
             f"{split}_weighted_f1": self.weighted_f1,
             f"{split}_macro_f1": self.macro_f1,
             f"{split}_accuracy": self.accuracy,
+            f"{split}_unweighted_accuracy": self.unweighted_accuracy,
             f"{split}_loss": self.nll,
             f"{split}_ece": self.ece,
             f"{split}_classes_predicted": float(len(np.unique(self.predicted_N))),
         }
-        return metrics | {f"{split}_f1_{name}": float(f1) for name, f1 in zip(self.class_names, self.f1_C, strict=True)}
+        for kind, values_C in (("f1", self.f1_C), ("recall", self.recall_C)):
+            named = zip(self.class_names, values_C, strict=True)
+            metrics |= {f"{split}_{kind}_{name}": float(value) for name, value in named}
+        return metrics
 
     def per_class(self) -> list[dict[str, float | str | int]]:
         """A row per class: name, precision, recall, f1, support."""
@@ -117,20 +132,16 @@ class Scores:
         ]
 
 
-def occurring_classes(classes: int, *labels_N: np.ndarray) -> np.ndarray:
-    """Mark the classes that any of the label arrays holds: bool (C,)."""
-    return np.isin(np.arange(classes), np.concatenate(labels_N))
-
-
-def macro_words(class_names: Sequence[str], occurring_C: np.ndarray) -> str:
-    """Say what macro-F1 is averaged over; "" where every class occurs."""
-    names = [name for name, occurs in zip(class_names, occurring_C, strict=True) if occurs]
-    never = len(class_names) - len(names)
-    if not never:
+def macro_words(split: str, class_names: Sequence[str], labels_N: np.ndarray) -> str:
+    """Say over which classes macro-F1 and UA of a split are averaged; "" where it has every class."""
+    present = np.isin(np.arange(len(class_names)), labels_N)
+    names = [name for name, there in zip(class_names, present, strict=True) if there]
+    without = len(class_names) - len(names)
+    if not without:
         return ""
     return (
-        f"macro-F1 over {len(names)} classes that train or dev have ({', '.join(names)}); "
-        f"{never} of the dataset's {len(class_names)} never occur"
+        f"macro-F1 and UA over the {len(names)} classes that {split} has ({', '.join(names)}); "
+        f"{without} of {len(class_names)} have no utterance there"
     )
 
 
@@ -138,4 +149,4 @@ def majority_scores(train_labels: np.ndarray, labels: np.ndarray, class_names: t
     """The bar every trial must clear: always predict the training split's most frequent class."""
     logits = np.zeros((len(labels), len(class_names)))
     logits[:, np.bincount(train_labels, minlength=len(class_names)).argmax()] = 1.0
-    return Scores(logits, labels, class_names, occurring_classes(len(class_names), train_labels, labels))
+    return Scores(logits, labels, class_names)

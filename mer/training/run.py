@@ -205,7 +205,7 @@ class TrainingRun:
         logits = self.predict(split)
         if not np.isfinite(logits).all():
             raise non_finite_scores(step=self.step_count, epoch=self.epoch + 1)
-        return Scores(logits, split.labels_N, self.data.class_names, self.data.occurring_C)
+        return Scores(logits, split.labels_N, self.data.class_names)
 
     def predict(self, split: Split) -> np.ndarray:
         """Return class scores (N, C) float32 of the current weights."""

@@ -38,6 +38,7 @@ def test_the_hubs_library_reads_the_dev_metrics(exported: Export, small_study: M
         ("f1", "weighted"): row["dev_weighted_f1"],
         ("f1", "macro"): row["dev_macro_f1"],
         ("accuracy", None): row["dev_accuracy"],
+        ("recall", "macro"): row["dev_unweighted_accuracy"],
     }
     for one in found.values():
         assert (one.dataset_type, one.dataset_split, one.task_type) == ("sample", "dev", "text-classification")

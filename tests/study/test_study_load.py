@@ -8,7 +8,10 @@ from study_helpers import KEYS, NO_POINT, lr, make_spec, message, write_space
 from mer.errors import Faults
 from mer.study.space.load import load_spec
 
-METRICS = "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_loss, dev_ece, dev_f1_<class>"
+METRICS = (
+    "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_unweighted_accuracy, dev_loss, dev_ece, dev_f1_<class>, "
+    "dev_recall_<class>"
+)
 PARTS = (
     "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, depends_on, fixed, "
     "params, points"

@@ -58,8 +58,7 @@ def ravdess(strength: float = 1.0) -> Evaluated:
         {"data": {"dataset": "ravdess"}, "encoders": {"audio": {"backbone": "melstats"}}}
     )
     names = list(RAVDESS_EMOTIONS)
-    every_C = np.ones(len(names), dtype=bool)
-    return Evaluated("heard", "exports/heard", config, results, Rows(tuple(CLIPS), labels_N), names, every_C)
+    return Evaluated("heard", "exports/heard", config, results, Rows(tuple(CLIPS), labels_N), names)
 
 
 def literal(one: Evaluated, unit_of: Any, resamples: int = 10_000) -> np.ndarray:

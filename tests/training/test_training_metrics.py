@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import (
     accuracy_score,
+    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     log_loss,
@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from mer.training import Scores, derive_seed, majority_scores
-from mer.training.metrics import macro_words, occurring_classes
+from mer.training.metrics import macro_words
 
 C = 7
 NAMES = tuple(f"class{index}" for index in range(C))
@@ -65,7 +65,9 @@ def test_scores_equal_scikit_learn(kind, seed):
     close = {"rel": 0, "abs": 1e-12}
     assert scores.accuracy == pytest.approx(accuracy_score(true, predicted), **close)
     assert scores.weighted_f1 == pytest.approx(f1_score(true, predicted, average="weighted", **average), **close)
-    assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, average="macro", **average), **close)
+    present = {**average, "labels": np.unique(true).tolist(), "average": "macro"}
+    assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, **present), **close)
+    assert scores.unweighted_accuracy == pytest.approx(recall_score(true, predicted, **present), **close)
     weighted_recall = recall_score(true, predicted, average="weighted", **average)
     assert scores.accuracy == pytest.approx(weighted_recall, **close)
     assert float(scores.support_C @ scores.recall_C / len(true)) == pytest.approx(scores.accuracy, **close)
@@ -139,25 +141,44 @@ def test_seeds_are_functions_of_names():
     assert len(seeds) == 400 and all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_macro_f1_is_over_the_classes_that_occur():
+NEUTRAL_OR_ANGRY = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+
+
+def test_macro_f1_is_over_the_classes_that_the_split_has():
     """MELD's dev with anger and neutral only, as it was reported: F1 .676 and .876, over seven classes .222."""
     counts = [117, 36, 76, 394]
     true, predicted = np.repeat([0, 0, 4, 4], counts), np.repeat([0, 4, 0, 4], counts)
-    names = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
-    occurring_C = occurring_classes(7, np.array([4, 4]), true)
-    assert occurring_C.tolist() == [True, False, False, False, True, False, False]
-    scores = Scores(np.eye(7)[predicted], true, names, occurring_C)
+    scores = Scores(np.eye(7)[predicted], true, NEUTRAL_OR_ANGRY)
     assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, average="macro"), abs=1e-12)
     assert scores.macro_f1 == pytest.approx(0.776, abs=5e-4)
-    assert Scores(np.eye(7)[predicted], true, names).macro_f1 == pytest.approx(scores.macro_f1 * 2 / 7)
-    assert macro_words(names, occurring_C) == (
-        "macro-F1 over 2 classes that train or dev have (anger, neutral); 5 of the dataset's 7 never occur"
+    assert scores.unweighted_accuracy == pytest.approx(balanced_accuracy_score(true, predicted), abs=1e-12)
+    assert macro_words("dev", NEUTRAL_OR_ANGRY, true) == (
+        "macro-F1 and UA over the 2 classes that dev has (anger, neutral); 5 of 7 have no utterance there"
     )
 
 
-def test_where_all_classes_occur_no_bit_changes():
-    for seed in range(20):
-        scores = case("random", seed)
-        whole = replace(scores, occurring_C=occurring_classes(C, np.arange(C)))
-        assert whole.macro_f1 == scores.macro_f1
-    assert macro_words(NAMES, np.ones(C, dtype=bool)) == ""
+def test_answers_of_a_class_that_the_split_lacks_cost_the_others_and_add_no_class():
+    true, predicted = np.array([0, 0, 0, 4, 4, 4]), np.array([0, 0, 6, 4, 6, 6])
+    scores = Scores(np.eye(7)[predicted], true, NEUTRAL_OR_ANGRY)
+    known = {"labels": [0, 4], "average": "macro"}
+    assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, **known), abs=1e-12)
+    assert scores.unweighted_accuracy == pytest.approx(recall_score(true, predicted, **known), abs=1e-12)
+
+
+@pytest.mark.parametrize(("classes", "kept"), [(8, (2,)), (3, (0, 2)), (2, (0, 1)), (12, tuple(range(1, 12)))])
+def test_any_number_of_classes_with_any_of_them_absent(classes, kept):
+    rng = np.random.default_rng(classes)
+    true, logits = rng.choice(kept, 80), rng.normal(size=(80, classes))
+    names = tuple(f"labels {number}" for number in range(classes))
+    scores, predicted = Scores(logits, true, names), logits.argmax(axis=1)
+    known = {"labels": list(kept), "average": "macro", "zero_division": 0}
+    present = [number for number in kept if (true == number).any()]
+    assert scores.macro_f1 == pytest.approx(f1_score(true, predicted, **known | {"labels": present}), abs=1e-12)
+    each = recall_score(true, predicted, labels=range(classes), average=None, zero_division=0)
+    metrics = scores.as_metrics("dev")
+    assert [metrics[f"dev_recall_{name}"] for name in names] == pytest.approx(each.tolist(), abs=1e-12)
+    assert metrics["dev_unweighted_accuracy"] == pytest.approx(each[present].mean(), abs=1e-12)
+
+
+def test_a_split_with_every_class_needs_no_word():
+    assert macro_words("dev", NAMES, np.arange(C)) == ""

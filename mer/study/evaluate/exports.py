@@ -73,9 +73,7 @@ def evaluate_exports(
         test, data = evaluate_on_test(results, study.config, options.cache, device=given.device)
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
-        done.append(
-            Evaluated(study.name, str(path), study.config, results, test, list(data.class_names), data.occurring_C)
-        )
+        done.append(Evaluated(study.name, str(path), study.config, results, test, list(data.class_names)))
     scored = [one.scored for one in done]
     _require_same_utterances(scored)
     told = [results_json(one, [], options.command) for one in done]

@@ -19,7 +19,13 @@ from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.artifacts import read_predictions
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
 
-_COLUMNS = {"dev_accuracy": "accuracy", "dev_weighted_f1": "weighted-F1", "dev_macro_f1": "macro-F1", "dev_ece": "ECE"}
+_COLUMNS = {
+    "dev_accuracy": "accuracy",
+    "dev_weighted_f1": "weighted-F1",
+    "dev_macro_f1": "macro-F1",
+    "dev_unweighted_accuracy": "UA",
+    "dev_ece": "ECE",
+}
 _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
 
 
@@ -42,13 +48,14 @@ def report_dev(
     comparisons: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Print the dev scores of every seed, their mean, sd, interval and n, and write `dev_results.json`."""
-    summary = {name: describe([result.dev[name] for result in results]) for name in _COLUMNS}
+    columns = {name: words for name, words in _COLUMNS.items() if all(name in result.dev for result in results)}
+    summary = {name: describe([result.dev[name] for result in results]) for name in columns}
     table = Table(title=f"{study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
-    for heading in ("method", "seed", *_COLUMNS.values(), "epoch"):
+    for heading in ("method", "seed", *columns.values(), "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     method = method_name(study.config)
     for result in results:
-        cells = [f"{100 * result.dev[name]:.2f}" for name in _COLUMNS]
+        cells = [f"{100 * result.dev[name]:.2f}" for name in columns]
         table.add_row(method, str(result.seed), *cells, str(result.epoch))
     table.add_section()
     told = list(summary.values())

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +23,7 @@ from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.training import Split
 from mer.training.metrics import macro_words
 
-_ALSO = ("macro_f1", "ece")
+_ALSO = ("macro_f1", "unweighted_accuracy", "ece")
 _FEW = 10  # units; resampling fewer gives intervals that are too narrow
 
 
@@ -37,7 +36,6 @@ class Evaluated:
         export: folder the configuration comes from.
         results: one per seed.
         test: the split that was scored.
-        occurring_C: bool, the classes that train or dev have: macro-F1 is averaged over these.
     """
 
     title: str
@@ -46,7 +44,6 @@ class Evaluated:
     results: list[SeedResult]
     test: Split
     class_names: list[str]
-    occurring_C: np.ndarray
 
     @property
     def scored(self) -> ScoredSeeds:
@@ -67,13 +64,13 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
     The number of independent units is under `test_dialogues`, `test_actors` ..., named by `unit`.
     """
     scored, unit_ids = one.scored, one.scored.unit_ids
-    metrics = [*METRICS, "ece", "loss", *(f"f1_{name}" for name in one.class_names)]
+    metrics = [*METRICS, "ece", "loss", *(f"{kind}_{name}" for kind in ("f1", "recall") for name in one.class_names)]
     summary = {}
     for metric in metrics:
         told = describe(one.values(metric))
         bootstrap = None
         if metric in METRICS:
-            bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids, occurring_C=one.occurring_C)
+            bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids)
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
     return {
         "format": 1,
@@ -84,7 +81,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "export": one.export,
         "seeds": seed_report(one.results),
         "summary": summary,
-        **({"macro_f1": words} if (words := macro_words(one.class_names, one.occurring_C)) else {}),
+        **({"macro_f1": words} if (words := macro_words("test", one.class_names, scored.labels_N)) else {}),
         "test_utterances": len(one.test),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
@@ -99,7 +96,7 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     units = f"{told['unit']}s"
     sizes = f"{told['test_utterances']} utterances of {told[f'test_{units}']} {units}"
     table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
-    headings = ("accuracy", "weighted-F1", "macro-F1", "ECE")
+    headings = ("accuracy", "weighted-F1", "macro-F1", "UA", "ECE")
     for heading in ("method", "seed", *headings, "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     columns = ("accuracy", PRIMARY, *_ALSO)

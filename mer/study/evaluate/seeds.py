@@ -21,7 +21,7 @@ from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
-from mer.study.folder.artifacts import predictions_csv, read_predictions
+from mer.study.folder.artifacts import predictions_csv, read_scores
 from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.runner import RunOptions, run_study
@@ -152,10 +152,12 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         best, number = ending["best"], trials[seed].number
         place = trial_folder(folder, number)
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
-        recorded = json.loads((place / TEST).read_text()) if (place / TEST).exists() else None
-        logits = read_predictions(place / "test_predictions.csv")[2] if recorded else None
-        scores = recorded["metrics"] if recorded else None
-        results.append(SeedResult(seed, number, int(best["epoch"]), dev, scores, logits, place))
+        metrics, logits = None, None
+        if (place / TEST).exists():
+            scored, recorded = read_scores(place / "test_predictions.csv"), json.loads((place / TEST).read_text())
+            metrics = scored.as_metrics("test") | recorded["metrics"]  # an older version recorded fewer
+            logits = scored.logits_NC
+        results.append(SeedResult(seed, number, int(best["epoch"]), dev, metrics, logits, place))
     return results
 
 
@@ -182,7 +184,7 @@ def evaluate_on_test(
         best = result.folder / BEST
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)
-        scores = Scores(run.predict(test), test.labels_N, data.class_names, data.occurring_C)
+        scores = Scores(run.predict(test), test.labels_N, data.class_names)
         write_text(result.folder / "test_predictions.csv", predictions_csv(scores, test.ids))
         write_json(
             result.folder / TEST,

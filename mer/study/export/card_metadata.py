@@ -12,6 +12,7 @@ _METRICS = {  # dev metric: the hub's name of it, the hub's argument, our words
     "dev_weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1 on dev"),
     "dev_macro_f1": ("f1", {"average": "macro"}, "macro-F1 on dev"),
     "dev_accuracy": ("accuracy", None, "accuracy on dev"),
+    "dev_unweighted_accuracy": ("recall", {"average": "macro"}, "unweighted accuracy (mean recall) on dev"),
 }
 
 

@@ -165,7 +165,8 @@ def _reads(config: TrialConfig) -> str:
 
 def _shown(row: Mapping[str, float], metric: str) -> list[str]:
     """List the metrics of the table, the objective first."""
-    names = [metric, "dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_ece", "dev_loss"]
+    usual = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy", "ece", "loss")
+    names = [metric, *(f"dev_{name}" for name in usual)]
     return [name for name in dict.fromkeys(names) if name in row]
 
 

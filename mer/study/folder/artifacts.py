@@ -67,8 +67,7 @@ def draw_confusion(trial_folder: Path, title: str, epoch: int) -> Path | None:
     predictions = trial_folder / ARTIFACTS / DEV_PREDICTIONS
     if not predictions.exists():
         return None
-    names, _, labels_N, logits_NC = _read_predictions(predictions)
-    scores = Scores(logits_NC, labels_N, names)
+    scores = read_scores(predictions)
     caption = f"{title}: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch {epoch}"
     picture = predictions.with_name(CONFUSION)
     write_text(picture, confusion_svg(scores.confusion_CC, scores.class_names, caption))
@@ -122,6 +121,12 @@ def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarra
     """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
     _, ids, labels_N, logits_NC = _read_predictions(path)
     return ids, labels_N, logits_NC
+
+
+def read_scores(path: Path) -> Scores:
+    """Read the scores of what `predictions_csv` wrote."""
+    names, _, labels_N, logits_NC = _read_predictions(path)
+    return Scores(logits_NC, labels_N, names)
 
 
 def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:

@@ -36,6 +36,7 @@ from mer.features.from_text.live import LiveTextSequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.study.preflight.check_plan import check_plan
 from mer.study.preflight.feature_plan import SPLITS
+from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.pack_plan import pack_words
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
@@ -64,6 +65,7 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         for modality, encoder in config.encoders.present.items()
     }
     corpus = load_corpus(data.dataset, data.root, splits=SPLITS)
+    refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     tuned = checked.tuned
     refuse_no_room(list(tuned.values()), SPLITS, cache)

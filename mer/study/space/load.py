@@ -27,7 +27,10 @@ _MODELS: dict[str, type[BaseModel]] = {
     "resources": Resources,
 }
 _REQUIRED = {"study": "a name for the study's folder, e.g. spcl-meld-text", "trainable": ", ".join(TRAINABLES)}
-_METRICS = "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_loss, dev_ece, dev_f1_<class>"
+_METRICS = (
+    "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_unweighted_accuracy, dev_loss, dev_ece, dev_f1_<class>, "
+    "dev_recall_<class>"
+)
 _NAMES = "letters, digits, '.', '_' and '-', at most 100; the first is a letter or a digit (it names a folder)"
 
 

@@ -19,7 +19,7 @@ MOST_IN_A_PACK = 512
 class StudyObjective(Frozen):
     """The dev metric that the search improves, and its better direction."""
 
-    metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|loss|ece|f1_[a-z]+)$")
+    metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|unweighted_accuracy|loss|ece|(f1|recall)_.+)$")
     mode: Literal["max", "min"] = "max"
 
     @model_validator(mode="after")

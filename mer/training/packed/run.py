@@ -135,7 +135,7 @@ class Pack:
                 return non_finite(words, number, step=step, epoch=run.epoch + 1)
         if not np.isfinite(logits_NC).all():
             return non_finite_scores(step=run.step_count, epoch=run.epoch + 1)
-        scores = Scores(logits_NC, run.data.dev.labels_N, self.names, run.data.occurring_C)
+        scores = Scores(logits_NC, run.data.dev.labels_N, self.names)
         means = {f"train_{name}": float(values[:, k].mean()) for name, values in losses.items()}
         row = {
             "epoch": float(run.epoch + 1),
