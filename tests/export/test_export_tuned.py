@@ -106,8 +106,8 @@ def test_the_adapter_lies_in_a_folder_that_peft_loads(tuned, tmp_path, number):
     from peft import PeftModel
 
     from mer.features.backbone.files import locate
-    from mer.features.from_text.sequences import TextSequenceReading, turn_tokenizer
-    from mer.features.text.pretrained import load_text_model
+    from mer.features.from_text.sequences import TextSequenceReading
+    from mer.features.text.pretrained import load_text_model, turn_tokenizer
 
     tuned.export(tmp_path / "model", number)
     export = read_export(tmp_path / "model")

@@ -15,8 +15,8 @@ from mer.features import ensure_features, load_features
 from mer.features.cache import tensors
 from mer.features.cache.feature_file import verify_features
 from mer.features.cache.sequences import Sequences
-from mer.features.from_text.sequences import TextSequenceReading, turn_tokenizer
-from mer.features.text.pretrained import load_text_model
+from mer.features.from_text.sequences import TextSequenceReading
+from mer.features.text.pretrained import load_text_model, turn_tokenizer
 
 DISTINCT = len(set(LINES))  # of the texts of the training split, which has each line twice
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mer.config import TextEncoderConfig
-from mer.data import Dialogue, Window, windows
+from mer.data import Dialogue, windows
 from mer.features.backbone.files import BackboneFolder
 from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 from mer.features.from_text.pooled import encode_batches
-from mer.features.from_text.sequences import TextStates, turn_tokenizer
+from mer.features.from_text.sequences import TextStates
 from mer.features.reading import LiveFeatures
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Progress, reporting
@@ -86,6 +86,8 @@ class LiveTextSequences:
     ) -> LiveFeatures:
         """Make the sequence of every utterance. Arguments and errors are those of `LiveTexts.encode`."""
         if self._loaded is None:
+            from mer.features.text.pretrained import turn_tokenizer
+
             tokenizer = turn_tokenizer(self.found, self.config)
             self._loaded = (TextStates(self.found, self.config, self.base), tokenizer)
         states, tokenizer = self._loaded
@@ -103,19 +105,7 @@ def _tokenized(
     context = config.context
     rows = windows(dialogues, past=context.past, future=context.future, speaker=config.speaker)
     inputs = [tokenizer.window(row) for row in rows]
-    cut = [_is_cut(tokenizer, row, item) for row, item in zip(rows, inputs, strict=True)]
-    return inputs, np.array(cut, dtype=bool)
-
-
-def _is_cut(tokenizer: TurnTokenizer, window: Window, item: TokenInput) -> bool:
-    """True when the utterance's own text lost tokens."""
-    if len(item.ids) < tokenizer.limit:
-        return False
-    endless = TurnTokenizer(
-        tokenizer.tokenizer, limit=10**9, prompt=tokenizer.prompt, pooler=tokenizer.pooler, name=tokenizer.name
-    )
-    alone = Window(window.id, (window.turns[window.target],), 0, window.speaker)
-    return len(endless.window(alone).ids) > tokenizer.limit
+    return inputs, np.array([tokenizer.is_cut(row) for row in rows], dtype=bool)
 
 
 def _encode(

@@ -23,7 +23,7 @@ from mer.features.cache.sequences import Sequences, bytes_of
 from mer.features.from_text.pooled import TextReading
 from mer.features.modalities import describe_backbone
 from mer.features.reading import Extracted, PreparedSplit
-from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
+from mer.features.text.turn_tokenizer import TokenInput
 from mer.progress import Step
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class TextSequenceReading(TextReading):
         return Extracted(pooled, encoded, present_N=np.ones(len(inputs), dtype=bool), sequences=tokens)
 
     def _inputs(self, prepared: PreparedSplit) -> list[TokenInput]:
+        from mer.features.text.pretrained import turn_tokenizer
+
         tokenizer = turn_tokenizer(self.found, self.config)
         return [tokenizer.window(window) for window in prepared.rows]
 
@@ -175,12 +177,3 @@ def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: 
     flat = np.concatenate(blocks)  # widens to float32 when one block had to
     place = {item: slice(end - len(item.ids), end) for item, end in zip(read, ends, strict=True)}
     return Sequences.join([flat[place[item]] for item in inputs], [(item.start, item.end) for item in inputs])
-
-
-def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:
-    """Load the tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
-    from mer.features.text.pretrained import load_tokenizer, token_limit
-
-    tokenizer = load_tokenizer(found)
-    limit = min(config.context.max_tokens, token_limit(found, tokenizer))
-    return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mer.config import TextEncoderConfig
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, read_config
 from mer.features.backbone.loading import quiet, refusing, require_whole
@@ -106,6 +107,13 @@ def _auto_config(found: BackboneFolder) -> Any:
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(found.folder, **_LOCAL)
+
+
+def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:
+    """Load the tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
+    tokenizer = load_tokenizer(found)
+    limit = min(config.context.max_tokens, token_limit(found, tokenizer))
+    return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
 
 
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}

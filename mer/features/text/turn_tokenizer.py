@@ -77,10 +77,7 @@ class TurnTokenizer:
         end = start + len(turns[window.target])
         body = [token for turn in turns for token in turn]
 
-        tail = list(self.after)
-        if self.prompt:
-            prompt = self._ids(PROMPT.format(speaker=window.speaker))
-            tail += [*prompt, self.tokenizer.mask_token_id, *self.after]
+        tail = self._tail(window)
         room = self.limit - len(self.before) - len(tail)
         if room < 1:
             raise MerError(
@@ -99,10 +96,35 @@ class TurnTokenizer:
         # A target without tokens (an empty utterance) leaves the first token, the one that stands for the input.
         return TokenInput(ids, 0, len(ids) if self.pooler == "mean" else 1)
 
+    def is_cut(self, window: TurnWindow) -> bool:
+        """True when the target alone, as it is rendered, has more tokens than fit; lost context does not count."""
+        needed = len(self.before) + len(self._ids(window.turns[window.target])) + len(self._tail(window))
+        return needed > self.limit
+
+    def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of a text alone, and the characters [start, end) that each stands for.
+
+        A tokenizer written in Python knows no places: each of its tokens is then said to stand for the whole text.
+        """
+        options = {"add_special_tokens": False, "split_special_tokens": True}
+        if not self.tokenizer.is_fast:
+            ids = list(self.tokenizer(text, **options)["input_ids"])
+            return ids, [(0, len(text))] * len(ids)
+        found = self.tokenizer(text, return_offsets_mapping=True, **options)
+        return list(found["input_ids"]), [(int(start), int(end)) for start, end in found["offset_mapping"]]
+
     def word(self, text: str) -> TokenInput:
         """Tokenise a label word; all tokens are averaged, specials included (methods 2.4)."""
         ids = (*self.before, *self._ids(text)[: self.limit - len(self.before) - len(self.after)], *self.after)
         return TokenInput(ids, 0, len(ids))
+
+    def _tail(self, window: TurnWindow) -> list[int]:
+        """Return the ids after the turns: the prompt, where there is one, and the special tokens."""
+        tail = list(self.after)
+        if self.prompt:
+            prompt = self._ids(PROMPT.format(speaker=window.speaker))
+            tail += [*prompt, self.tokenizer.mask_token_id, *self.after]
+        return tail
 
     def _ids(self, text: str) -> tuple[int, ...]:
         key = text
