@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mer.config import DistillConfig
-from mer.losses.geometry import full_precision, unit
+from mer.losses.geometry import Scalar, at_least_single, full_precision, masked_mean, unit
 
 FEWEST_ROWS = 4  # losses that compare the rows of a batch are left out below this
 _SHORTEST = 1e-6  # smallest length in a correlation: a constant row has none; more would distort near-even scores
@@ -32,21 +33,33 @@ class Lesson(NamedTuple):
     share: float = 1.0
 
 
-def response_kl(student_NC: Tensor, teacher_NC: Tensor, temperature: float) -> Tensor:
+def response_kl(
+    student_NC: Tensor, teacher_NC: Tensor, temperature: Scalar, *, there_N: Tensor | None = None
+) -> Tensor:
     """Compute T^2 KL(teacher || student) of class scores softened by T (Hinton et al. 2015).
 
     The KL is summed over classes and averaged over rows.
 
-    Returns: scalar, nats times T^2; 0 when the softened scores agree.
+    Args:
+        student_NC, teacher_NC: class scores; with members in front (P, N, C).
+        temperature: T; of members (P, 1, 1).
+        there_N: bool, False for rows that do not count; None: all do.
+    Returns: scalar or (P,), nats times T^2; 0 when the softened scores agree.
     """
     with full_precision(student_NC):
-        said = (student_NC.float() / temperature).log_softmax(dim=1)
-        taught = (teacher_NC.detach().float() / temperature).log_softmax(dim=1)
-        return temperature**2 * F.kl_div(said, taught, log_target=True, reduction="batchmean")
+        said = (at_least_single(student_NC) / temperature).log_softmax(dim=-1)
+        taught = (at_least_single(teacher_NC.detach()) / temperature).log_softmax(dim=-1)
+        return _by_member(temperature) ** 2 * _mean_kl(said, taught, there_N)
 
 
 def dist(
-    student_NC: Tensor, teacher_NC: Tensor, temperature: float, *, inter: float = 1.0, intra: float = 1.0
+    student_NC: Tensor,
+    teacher_NC: Tensor,
+    temperature: Scalar,
+    *,
+    inter: Scalar = 1.0,
+    intra: Scalar = 1.0,
+    there_N: Tensor | None = None,
 ) -> Tensor:
     """Compute tau^2 (inter (1 - mean row correlation) + intra (1 - mean column correlation)) of probabilities.
 
@@ -54,38 +67,87 @@ def dist(
     models' probabilities over the classes; a column's compares them over the rows of the batch, and is left out below
     FEWEST_ROWS rows.
 
-    Returns: scalar; 0 when the correlations are 1, as under any positive affine change of the probabilities.
+    Args: as for `response_kl`, and
+        inter, intra: weights of the two terms; of members (P,).
+    Returns: scalar or (P,); 0 when the correlations are 1, as under any positive affine change of the probabilities.
     """
     with full_precision(student_NC):
-        said = (student_NC.float() / temperature).softmax(dim=1)
-        taught = (teacher_NC.detach().float() / temperature).softmax(dim=1)
-        loss = inter * (1 - _row_correlation(said, taught).mean())
-        if len(said) >= FEWEST_ROWS:
-            loss = loss + intra * (1 - _row_correlation(said.T, taught.T).mean())
-        return temperature**2 * loss
+        said = (at_least_single(student_NC) / temperature).softmax(dim=-1)
+        taught = (at_least_single(teacher_NC.detach()) / temperature).softmax(dim=-1)
+        by_row_N = _correlation(said, taught, dim=-1)
+        loss = inter * (1 - (by_row_N.mean(dim=-1) if there_N is None else masked_mean(by_row_N, there_N)))
+        if there_N is None and said.shape[-2] < FEWEST_ROWS:
+            return _by_member(temperature) ** 2 * loss
+        by_column = intra * (1 - _correlation(said, taught, dim=-2, there_N=there_N).mean(dim=-1))
+        if there_N is not None:
+            by_column = by_column.where(there_N.sum(dim=-1) >= FEWEST_ROWS, 0.0)
+        return _by_member(temperature) ** 2 * (loss + by_column)
 
 
-def similarity_kl(student_ND: Tensor, teacher_ND: Tensor, temperature: float) -> Tensor:
+def similarity_kl(
+    student_ND: Tensor, teacher_ND: Tensor, temperature: Scalar, *, there_N: Tensor | None = None
+) -> Tensor:
     """Compute (1/N) sum_i KL(P_i || Q_i), TelME's feature loss.
 
     P = softmax(t t' / kappa) and Q = softmax(t s' / kappa), with t the teacher's and s the student's rows at length 1:
     P_i holds the similarities of the teacher's row i to the teacher's rows, Q_i those to the student's rows.
 
-    Args: both (N, D), of one width.
-    Returns: scalar, nats.
+    Args:
+        student_ND, teacher_ND: of one width; with members in front (P, N, D).
+        temperature, there_N: as for `response_kl`.
+    Returns: scalar or (P,), nats.
     """
     with full_precision(student_ND):
         t, s = unit(teacher_ND.detach()), unit(student_ND)
-        taught = (t @ t.T / temperature).log_softmax(dim=1)
-        said = (t @ s.T / temperature).log_softmax(dim=1)
-        return F.kl_div(said, taught, log_target=True, reduction="batchmean")
+        taught, said = t @ t.mT / temperature, t @ s.mT / temperature
+        if there_N is None:
+            return _mean_kl(said.log_softmax(dim=-1), taught.log_softmax(dim=-1))
+        others_1N = there_N.unsqueeze(-2)  # rows that do not count are no neighbours either
+        said, taught = (
+            scores.masked_fill(~others_1N, -torch.inf).log_softmax(dim=-1).where(others_1N, 0.0)
+            for scores in (said, taught)
+        )
+        return _mean_kl(said, taught, there_N)
 
 
-def _row_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson correlation of each row of a with the same row of b."""
-    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
-    length = a.norm(dim=1).clamp(min=_SHORTEST) * b.norm(dim=1).clamp(min=_SHORTEST)
-    return (a * b).sum(dim=1) / length
+def _mean_kl(said_NC: Tensor, taught_NC: Tensor, there_N: Tensor | None = None) -> Tensor:
+    """Average KL(taught || said) of log-probabilities over rows."""
+    kl_NC = F.kl_div(said_NC, taught_NC, log_target=True, reduction="none")
+    if there_N is None:
+        return kl_NC.sum(dim=(-2, -1)) / said_NC.shape[-2]
+    return masked_mean(kl_NC.sum(dim=-1), there_N)
+
+
+def _correlation(a: Tensor, b: Tensor, *, dim: int, there_N: Tensor | None = None) -> Tensor:
+    """Pearson correlation of a and b along a dimension: the last, or the rows that count."""
+    if there_N is None:
+        a, b = a - a.mean(dim=dim, keepdim=True), b - b.mean(dim=dim, keepdim=True)
+    else:
+        there_N1 = there_N.unsqueeze(-1)
+        count_11 = there_N1.sum(dim=dim, keepdim=True).clamp(min=1)
+        a, b = ((x - x.where(there_N1, 0.0).sum(dim=dim, keepdim=True) / count_11).where(there_N1, 0.0) for x in (a, b))
+    length = a.norm(dim=dim).clamp(min=_SHORTEST) * b.norm(dim=dim).clamp(min=_SHORTEST)
+    return (a * b).sum(dim=dim) / length
+
+
+def _by_member(temperature: Scalar) -> Scalar:
+    """Shape temperatures of members (P, 1, 1) as their losses are: (P,)."""
+    return temperature.flatten() if isinstance(temperature, Tensor) else temperature
+
+
+def taught_rows(lesson: Lesson, y_N: Tensor, only_correct_N: Tensor | bool) -> Tensor | None:
+    """Say which rows the teacher teaches, bool (N,): those it could read and, where asked, whose label it predicts.
+
+    Args: only_correct_N: whether rows whose label it does not predict are left out; of members (P, 1).
+    Returns: None: all rows.
+    """
+    kept_N = lesson.there_N
+    if only_correct_N is False:
+        return kept_N
+    right_N = lesson.logits_NC.argmax(dim=-1) == y_N
+    if isinstance(only_correct_N, Tensor):
+        right_N = right_N | ~only_correct_N
+    return right_N if kept_N is None else kept_N & right_N
 
 
 class Distillation(nn.Module):
@@ -105,10 +167,7 @@ class Distillation(nn.Module):
     def forward(self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor) -> dict[str, Tensor]:
         """Compute the unweighted losses by name; one that has too few rows in this batch is left out."""
         teacher_NC, teacher_NK = lesson.logits_NC, lesson.h_NK
-        kept_N = lesson.there_N
-        if self.config.kd_filter == "correct_only":
-            right_N = teacher_NC.argmax(dim=1) == y_N
-            kept_N = right_N if kept_N is None else kept_N & right_N
+        kept_N = taught_rows(lesson, y_N, self.config.kd_filter == "correct_only")
         if kept_N is not None:
             h_ND, logits_NC, teacher_NC = h_ND[kept_N], logits_NC[kept_N], teacher_NC[kept_N]
             teacher_NK = None if teacher_NK is None else teacher_NK[kept_N]

@@ -241,7 +241,10 @@ def move_prototypes(
     present_C1 = (count_C > 0).unsqueeze(-1)
     moved_CD = gamma * momentum_CD + beta * (mean_CD - mu_CD)
     momentum_CD.copy_(moved_CD.where(present_C1, momentum_CD))
-    mu_CD.copy_(_project(mu_CD + momentum_CD.where(present_C1, 0.0), how))
+    projected_CD = _project(mu_CD + momentum_CD.where(present_C1, 0.0), how)
+    if there_N is not None:  # a member without any row in this step keeps its prototypes as they are
+        projected_CD = projected_CD.where(there_N.any(dim=-1)[..., None, None], mu_CD)
+    mu_CD.copy_(projected_CD)
     seen_C += present_C1.squeeze(-1)
 
 

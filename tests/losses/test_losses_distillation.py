@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -173,3 +174,31 @@ def test_autocast_changes_nothing(scores, features):
         inside = [response_kl(*scores, 4.0), dist(*scores, 4.0), similarity_kl(*features, 0.1)]
     outside = [response_kl(*scores, 4.0), dist(*scores, 4.0), similarity_kl(*features, 0.1)]
     assert [value.item() for value in inside] == [value.item() for value in outside]
+
+
+Loss = Callable[..., Tensor]
+
+
+@pytest.mark.parametrize("kept", [[6, 6], [6, 4], [5, 3], [1, 0]], ids=str)
+@pytest.mark.parametrize("loss", [response_kl, dist, similarity_kl])
+def test_members_in_front_and_masked_rows_give_what_each_gives_by_itself(loss: Loss, kept: list[int]):
+    """Rows that do not count hold anything; a member without any row gets gradients of zero."""
+    generator = torch.Generator().manual_seed(2)
+    students, teachers = torch.randn(2, len(kept), ROWS, WIDTH, generator=generator, dtype=torch.float64)
+    there = torch.arange(ROWS) < torch.tensor(kept)[:, None]
+    students.requires_grad_()
+    temperatures = torch.tensor([0.5, 4.0], dtype=torch.float64)
+    further = {"inter": (0.7, 1.0), "intra": (1.3, 2.0)} if loss is dist else {}
+    packed = {name: torch.tensor(values, dtype=torch.float64) for name, values in further.items()}
+    together = loss(students, teachers, temperatures[:, None, None], there_N=there, **packed)
+    together.sum().backward()
+    assert students.grad is not None and not students.grad[~there].any() and students.grad.isfinite().all()
+    for k, rows in enumerate(kept):
+        if not rows:
+            continue
+        own = students.detach()[k, :rows].requires_grad_()
+        settings = {name: values[k] for name, values in further.items()}
+        alone = loss(own, teachers[k, :rows], temperatures[k].item(), **settings)
+        alone.backward()
+        torch.testing.assert_close(together[k], alone, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(students.grad[k, :rows], own.grad, rtol=1e-10, atol=1e-12)
