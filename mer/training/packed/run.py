@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mer.errors import TrialFailed
 from mer.losses.geometry import class_means
@@ -31,6 +31,7 @@ from mer.training.packed.objective import Answers, pack_objectives
 from mer.training.packed.optimizer import PackedAdamW
 from mer.training.packed.rows import PackedRows, filled
 from mer.training.packed.shape import shape_of
+from mer.training.packed.stacked import Stacked
 from mer.training.run import TrainingRun, non_finite, non_finite_scores, stretch_of
 from mer.training.scoring import CENTER_TEMPERATURE
 from mer.training.seeding import seeded
@@ -51,10 +52,17 @@ class Pack:
         self.runs, first = list(runs), runs[0]
         self.device, self.names = first.device, first.data.class_names
         self.trained_N = first.train_rows
+        self._join()
+
+    def _join(self) -> None:
+        """Make one program of the runs' models, objectives, optimisers and rows."""
+        runs, first = self.runs, self.runs[0]
         self.model = PackedClassifier([run.model for run in runs])
         self.objective = pack_objectives([run.objective for run in runs], self.device)
         self.optimizer = PackedAdamW(
-            self._weights_in_order(),
+            weights_in_order(
+                first.optimizer.param_groups, (first.model, self.model.stack), (first.objective, self.objective.stack)
+            ),
             [run.optimizer for run in runs],
             [run.config.optim.clip_norm for run in runs],
         )
@@ -74,11 +82,8 @@ class Pack:
         Returns: each member's row, or why it failed; a failed member has no further row.
         """
         started = time.perf_counter()
-        batches, rates = self._begin_epoch()
-        told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
+        told, last_rates = self._train()
         losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
-        self.optimizer.settle()
-        last_rates = rates[-1].tolist()
         with contextlib.ExitStack() as stack:
             for run in self.runs:
                 stack.enter_context(run.averaged())
@@ -86,24 +91,35 @@ class Pack:
             endings = [self._end_epoch(k, logits_PNC[k], losses, last_rates[k], started) for k in range(len(self.runs))]
         return endings
 
-    def _begin_epoch(self) -> tuple[list[Tensor], Tensor]:
-        """Start the members' random stretches and pools; return the rows of each step (P, B), and rates (steps, P)."""
+    def _train(self) -> tuple[list[dict[str, Tensor]], list[float]]:
+        """Take the steps of an epoch; return loss, gradient norm and loss parts (P,) of each, and the last rates."""
+        batches = [torch.from_numpy(rows_PB).to(self.device) for rows_PB in self._drawn_rows()]
+        self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], len(batches))
+        if self.objective.needs_centers:
+            self.objective.start_epoch(self._centers())
+        rates = self._rates([run.config.optim.head_lr for run in self.runs], len(batches))
+        told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
+        self.optimizer.settle()
+        return told, rates[-1].tolist()
+
+    def _drawn_rows(self) -> list[np.ndarray]:
+        """Draw the rows of each step of the members' next epoch, (P, B)."""
         drawn = []
         for run in self.runs:
             with seeded(run.config.seed, "epoch", run.epoch):
                 drawn.append(batches_of_rows(self.trained_N, run.config.optim.batch_size))
-        batches = [torch.from_numpy(np.stack(rows)).to(self.device) for rows in zip(*drawn, strict=True)]
-        self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], len(batches))
-        if self.objective.needs_centers:
-            self.objective.start_epoch(self._centers())
+        return [np.stack(rows) for rows in zip(*drawn, strict=True)]
+
+    def _rates(self, base_P: Sequence[float], steps: int) -> Tensor:
+        """Return the learning rates of an epoch's steps (steps, P), float64 on the device."""
         rates = [
             [
-                run.config.optim.head_lr * rate_multiplier(run.step_count + step, run.total_steps, run.config.optim)
-                for run in self.runs
+                base * rate_multiplier(run.step_count + step, run.total_steps, run.config.optim)
+                for base, run in zip(base_P, self.runs, strict=True)
             ]
-            for step in range(len(batches))
+            for step in range(steps)
         ]
-        return batches, torch.tensor(rates, dtype=torch.float64, device=self.device)
+        return torch.tensor(rates, dtype=torch.float64, device=self.device)
 
     def _step(self, rows_PB: Tensor, rates_P: Tensor, step: int) -> dict[str, Tensor]:
         """Update every member's weights once; return loss, gradient norm and loss parts (P,), still on the device."""
@@ -126,20 +142,20 @@ class Pack:
     ) -> Ending:
         """Make the row of one member and keep it there; or return its failure."""
         run = self.runs[k]
-        steps = len(losses["loss"])
-        for name in ("loss", "grad_norm"):
-            wrong = np.flatnonzero(~np.isfinite(losses[name][:, k]))
-            if len(wrong):
-                step, number = run.step_count - steps + wrong[0] + 1, losses[name][wrong[0], k]
-                words = name.replace("grad_norm", "gradient norm")
-                return non_finite(words, number, step=step, epoch=run.epoch + 1)
+        told = {name: values_SP[:, k] for name, values_SP in losses.items()}
+        there = {name: self._happened(name, values_S, k) for name, values_S in told.items()}
+        if failure := self._failure(run, told, there):
+            return failure
         if not np.isfinite(logits_NC).all():
             return non_finite_scores(step=run.step_count, epoch=run.epoch + 1)
         scores = Scores(logits_NC, run.data.dev.labels_N, self.names)
-        means = {f"train_{name}": float(values[:, k].mean()) for name, values in losses.items()}
+        means = {
+            f"train_{name}": float(values_S[there[name]].mean()) for name, values_S in told.items() if there[name].any()
+        }
         row = {
             "epoch": float(run.epoch + 1),
             **scores.as_metrics("dev"),
+            **self._further_scores(k, scores),
             **means,
             "learning_rate": rate,
             "seconds": (time.perf_counter() - started) / len(self.runs),
@@ -149,6 +165,22 @@ class Pack:
             run.member.keep(row, run.weights(), logits_NC)
         run.member.add(row)
         return row
+
+    def _happened(self, name: str, values_S: np.ndarray, k: int) -> np.ndarray:
+        """Say in which of an epoch's steps member k had a loss part or a gradient norm of that name, bool (steps,)."""
+        return np.ones(len(values_S), dtype=bool)
+
+    def _failure(
+        self, run: TrainingRun, told: dict[str, np.ndarray], there: dict[str, np.ndarray]
+    ) -> TrialFailed | None:
+        """Return the failure of a member whose loss or gradient norm was not finite in some step."""
+        watched = [name for name in told if name == "loss" or name.startswith("grad_norm")]
+        wrong = [(step, name) for name in watched for step in np.flatnonzero(~np.isfinite(told[name]) & there[name])]
+        if not wrong:
+            return None
+        step, name = min(wrong, key=lambda found: (found[0], watched.index(found[1])))
+        count = run.step_count - len(told["loss"]) + int(step) + 1
+        return non_finite(name.replace("grad_norm", "gradient norm"), told[name][step], step=count, epoch=run.epoch + 1)
 
     # -- scores ------------------------------------------------------------------------------------------------
 
@@ -172,6 +204,10 @@ class Pack:
                 scores = self.model.classify(h_PNH, None)
             parts.append(scores.float().cpu())
         return torch.cat(parts, dim=1)[:, : self.dev.size].numpy()
+
+    def _further_scores(self, k: int, scores: Scores) -> Row:
+        """Return what else the row of member k says of the dev split, whose class scores were just computed."""
+        return {}
 
     @torch.no_grad()
     def _centers(self) -> Tensor:
@@ -198,13 +234,6 @@ class Pack:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _weights_in_order(self) -> list[Tensor]:
-        """Return the stacked weights in the order of the members' optimisers."""
-        first = self.runs[0]
-        stacks = ((first.model, self.model.stack), (first.objective, self.objective.stack))
-        by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
-        return [by_id[id(p)] for group in first.optimizer.param_groups for p in group["params"]]
-
     def _label_words(self, norms: Sequence[Any]) -> Any:
         """Return features of the label words as each member reads them (P, C, L, D), at its scale."""
         words: list[Any] = [run.words_CLD for run in self.runs]
@@ -212,6 +241,15 @@ class Pack:
             return None
         scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
         return torch.stack(scaled)
+
+
+def weights_in_order(groups: Sequence[dict[str, Any]], *stacks: tuple[nn.Module, Stacked]) -> list[Tensor]:
+    """Return stacked weights in the order of an optimiser's groups.
+
+    Args: stacks: modules of the first member, with the stack that each is in.
+    """
+    by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
+    return [by_id[id(p)] for group in groups for p in group["params"]]
 
 
 def pack_epochs(runs: Sequence[TrainingRun]) -> list[Ending]:
