@@ -32,6 +32,7 @@ class Listener(Protocol):
     """Hears of every event in order. Each method must return at once: the tracker queues, the display redraws later."""
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None: ...
+    def trial_placed(self, number: int, *, has_worker: bool) -> None: ...
     def trial_rows(self, number: int, rows: list[Row]) -> None: ...
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None: ...
 
@@ -122,6 +123,11 @@ class StudyEngine:
         self.seconds_in_reports.append(time.perf_counter() - started)
         return over
 
+    def placed(self, number: int) -> None:
+        """Note that a worker has the trial now; until then it waited for a place."""
+        for listener in self.listeners:
+            listener.trial_placed(number, has_worker=True)
+
     def losses(self, number: int) -> int:
         """Return how many workers died with the trial."""
         return self.live[number].losses
@@ -129,13 +135,15 @@ class StudyEngine:
     def lost(self, number: int) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
-        Its next worker goes on from the trial's last checkpoint. Listeners hear nothing of the change.
+        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again.
         """
         if (live := self.live.get(number)) is None:
             return
         live.losses += 1
         if live.losses < _LOSSES:
             self.bereft.append(number)
+            for listener in self.listeners:
+                listener.trial_placed(number, has_worker=False)
         else:
             self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)", [])
 

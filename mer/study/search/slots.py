@@ -78,7 +78,7 @@ class Slots:
             members[0], self.packs.places(members[0]), {member.number for member in members}
         )
         resources = self.engine.spec.resources
-        tasks = tuple(self._task(member) for member in members)
+        tasks = tuple(self._place(member) for member in members)
         return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device)
 
     def record(self, slot_id: str, reports: Iterable[Report], fits: int | None = None) -> Change:
@@ -101,7 +101,7 @@ class Slots:
             return Change(tuple(drop))
         joining = self.packs.join(hosting.like, len(hosting.numbers))
         hosting.numbers |= {member.number for member in joining}
-        return Change(tuple(drop), tuple(self._task(member) for member in joining))
+        return Change(tuple(drop), tuple(self._place(member) for member in joining))
 
     def close(self, slot_id: str, *, lost: bool) -> None:
         """Forget a slot that Ray has ended.
@@ -118,7 +118,9 @@ class Slots:
                 f"memory holds {fits} trials like trial {hosting.like.number} at once: packs are smaller from now on"
             )
 
-    def _task(self, member: Asked) -> MemberTask:
+    def _place(self, member: Asked) -> MemberTask:
+        """Note that a worker has the trial, and return what it gets to know of it."""
+        self.engine.placed(member.number)
         return MemberTask(
             number=member.number,
             folder=trial_folder(self.study, member.number).resolve(),

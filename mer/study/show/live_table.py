@@ -25,9 +25,10 @@ _REDRAW_S = 0.25
 
 @dataclass
 class _Line:
-    """One running trial in the table: its last epoch, that epoch's score, and its best one."""
+    """One trial that has not ended: its last epoch, that epoch's score, its best one, and whether a worker has it."""
 
     name: str
+    has_worker: bool = False
     epoch: int = 0
     score: float = float("nan")
     best: float = float("nan")
@@ -51,7 +52,7 @@ class Display:
     best: tuple[float, int] | None = None
     first: float | None = None
     console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
-    running: dict[int, _Line] = field(default_factory=dict)
+    lines: dict[int, _Line] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = self._drawn = time.monotonic()
@@ -73,10 +74,13 @@ class Display:
     # -- engine.Listener ------------------------------------------------------------------------------------------
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
-        self.running[number] = _Line(run_name(number, params, config))
+        self.lines[number] = _Line(run_name(number, params, config))
+
+    def trial_placed(self, number: int, *, has_worker: bool) -> None:
+        self.lines[number].has_worker = has_worker
 
     def trial_rows(self, number: int, rows: list[Row]) -> None:
-        line = self.running[number]
+        line = self.lines[number]
         for row in rows:
             value = row[self._objective.metric]
             line.epoch, line.score = int(row["epoch"]), value
@@ -84,7 +88,7 @@ class Display:
                 line.best = value
 
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None:
-        line, state = self.running.pop(number), STATES[state_after(outcome)]
+        line, state = self.lines.pop(number), STATES[state_after(outcome)]
         self.ended[state] += 1
         self._ended_here += 1
         score = best[self._objective.metric] if best else None
@@ -109,11 +113,14 @@ class Display:
         table = Table(box=None, pad_edge=False)
         for heading, justify in (("running", "left"), ("epoch", "right"), ("now", "right"), ("best", "right")):
             table.add_column(heading, justify=justify, style="dim" if heading == "epoch" else None)  # type: ignore[arg-type]
-        for line in self.running.values():
+        running = [line for line in self.lines.values() if line.has_worker]
+        for line in running:
             epochs = f"{line.epoch}/{self.spec.budget.epochs}"
             table.add_row(line.name, epochs, self._show(line.score), self._show(line.best))
         counts = "  ".join(f"{label} {count}" for label, count in sorted(self.ended.items()))
-        head = Text(f"{self.spec.study}   {counts}   running {len(self.running)}", style="bold")
+        waiting = len(self.lines) - len(running)  # for a worker that trains others of their shape
+        words = f"running {len(running)}" + (f"  waiting {waiting}" if waiting else "")
+        head = Text(f"{self.spec.study}   {counts}   {words}", style="bold")
         return Group(head, Text(self._progress()), table)
 
     def _progress(self) -> str:

@@ -105,6 +105,9 @@ class Tracker:
         now = _now_ms()
         self._queue.put(lambda: self._begin(number, params, config, now))
 
+    def trial_placed(self, number: int, *, has_worker: bool) -> None:
+        return None  # a run is the same whoever trains it
+
     def trial_rows(self, number: int, rows: list[Row]) -> None:
         if rows:
             self._queue.put(lambda: self._log_rows(number, rows))
