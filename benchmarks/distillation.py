@@ -30,7 +30,8 @@ from mer.config import DataConfig, TrialConfig, student_config
 from mer.data import Dialogue, load_corpus
 from mer.losses import Lesson
 from mer.model_outputs import ensure_outputs
-from mer.predictor import Predictor, open_predictor
+from mer.predictor.opening import open_predictor
+from mer.predictor.predictor import Predictor
 from mer.study.preflight.feature_plan import ensure_config
 from mer.training import TrainingData, TrainingRun, build_run
 from mer.training.distillation import DistillationRun

@@ -49,5 +49,5 @@ def __getattr__(name: str) -> Any:
     if name == "load":
         import importlib
 
-        return importlib.import_module("mer.predictor").load
+        return importlib.import_module("mer.predictor.opening").load
     raise AttributeError(f"module 'mer' has no attribute {name!r}")

@@ -25,7 +25,7 @@ from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
 from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.files import sha256_file, sha256_json
-from mer.predictor import open_predictor
+from mer.predictor.opening import open_predictor
 from mer.progress import Progress, Step
 
 _OWN_KEYS = {"backbone", "mode", "layers"}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -17,22 +14,23 @@ from mer.cli_app import Debug, launch
 from mer.data.inputs import Inputs, absent_texts, decode, from_csv, from_json_lines, from_texts
 from mer.data.media import MediaFault, clip_path
 from mer.data.text import normalise
-from mer.data.types import Utterance
 from mer.errors import MerError
 from mer.files import write_text
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
     from mer.checkpoints.export_folder import Export
-    from mer.predictor import Prediction
+    from mer.predictor.output import Pairs
+    from mer.predictor.prediction import Prediction
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_SHOWN_CHARACTERS = 80
 _FEW = 50  # texts that need no progress bar
 _NAMELESS = "only a file named as MELD's are says where its clips lie"
 EPILOG = (
     "Predictions go to standard output (or --out), everything else to standard error. "
-    "Piped input is one utterance a line. Exit code 0: all predicted; 2: bad input, said in one message."
+    "Piped input is one utterance a line. An utterance that could not be read, is silent, empty or unknown to the "
+    "backbone gets an average answer and says so (fault). Exit code 0: predicted, marked utterances included; "
+    "2: bad input, or not one utterance could be read, said in one message."
 )
 
 
@@ -75,7 +73,7 @@ class Request:
 def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
     from mer.checkpoints.export_folder import read_export
-    from mer.predictor import open_predictor
+    from mer.predictor.opening import open_predictor
 
     export = read_export(request.export)
     reads = tuple(export.config.encoders.present)
@@ -90,8 +88,7 @@ def run(request: Request, stdin: TextIO) -> None:
             inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
         )
     elif len(reads) == 1:
-        clips, whole_file = _clips(inputs, reads[0], request), request.file is not None
-        by_dialogue = predictor.predict_clips(clips, masked=whole_file, progress=progress)
+        by_dialogue = predictor.predict_clips(_clips(inputs, reads[0], request), masked=True, progress=progress)
     else:
         of = {modality: _clips(inputs, modality, request) for modality in reads if modality != "text"}
         by_dialogue = predictor.predict_utterances(
@@ -99,7 +96,9 @@ def run(request: Request, stdin: TextIO) -> None:
         )
     in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
     pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
-    _warn(pairs, request, export)
+    _refuse_nothing(pairs, request, reads)
+    for line in _notes(pairs, request, export, reads):
+        _say(line)
     _write(pairs, request, export.class_names)
     if inputs.labels is not None:
         _say(score_line(inputs.labels, by_dialogue, export.class_names))
@@ -170,13 +169,13 @@ def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
             return _read_file(request.file, request, export)
         if not request.clips[modality]:
             raise MerError("input", "there is none", allowed=f"--{modality} FILE (may be repeated), or --file F.csv")
-        return from_texts([str(path) for path in request.clips[modality]], speaker=request.speaker, where=modality)
+        return from_texts([str(path) for path in request.clips[modality]], speaker=request.speaker)
     if request.texts and request.file is not None:
         raise MerError("--text --file", "they exclude each other", then="give one of the two")
     if request.texts:
-        return from_texts(request.texts, speaker=request.speaker, where="--text")
+        return _some_text(from_texts(request.texts, speaker=request.speaker), "--text")
     if request.file is not None:
-        return _read_file(request.file, request, export)
+        return _some_text(_read_file(request.file, request, export), request.file)
     lines: list[str] = []
     if not stdin.isatty():
         lines = decode(stdin.buffer.read(), "standard input").split("\n")
@@ -186,7 +185,14 @@ def _read(request: Request, export: Export, stdin: TextIO) -> Inputs:
         raise MerError(
             "input", "there is none", allowed='--text "...", --file F.csv, --file F.jsonl, or lines on standard input'
         )
-    return from_texts(lines, speaker=request.speaker, where="standard input, line")
+    return _some_text(from_texts(lines, speaker=request.speaker), "standard input")
+
+
+def _some_text(inputs: Inputs, where: object) -> Inputs:
+    """Return the input of a model that reads text alone. Raises: MerError when no utterance has any."""
+    if any(normalise(utterance.text) for utterance in inputs.utterances):
+        return inputs
+    raise MerError(where, "is empty: there is nothing to classify", allowed="some text")
 
 
 def _read_several(request: Request, export: Export, reads: tuple[str, ...]) -> Inputs:
@@ -203,7 +209,7 @@ def _read_several(request: Request, export: Export, reads: tuple[str, ...]) -> I
     if not given:
         raise MerError("input", "there is none", allowed=f"{', '.join(f'--{name}' for name in reads)}, or --file F.csv")
     if request.texts:
-        return from_texts(request.texts, speaker=request.speaker, where="--text")
+        return from_texts(request.texts, speaker=request.speaker)
     return absent_texts(len(next(iter(given.values()))), speaker=request.speaker)
 
 
@@ -221,81 +227,41 @@ def _read_file(path: Path, request: Request, export: Export) -> Inputs:
     raise MerError(path, f"unknown format {path.suffix!r}", allowed="F.csv in MELD's layout, F.jsonl")
 
 
-def _warn(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, export: Export) -> None:
-    unread = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.fault]
-    for number in unread:
-        utterance, prediction = pairs[number - 1]
-        _say(f"masked {utterance.dialogue} utterance {utterance.number}: {prediction.fault}")
-    if unread:
-        _say(f"note: {_count(unread)} without a readable clip, predicted as an average one")
-    encoder = export.config.encoders.text
-    if encoder is None:
+def _refuse_nothing(pairs: Pairs, request: Request, reads: tuple[str, ...]) -> None:
+    """Raise MerError when nothing at all could be read, rather than print a page of average answers."""
+    if not all(prediction.masked for _, prediction in pairs):
         return
-    limit = export.inputs["text"]["input"].get("max_tokens")  # None: another export reads the text
-    at_most = f" (at most {limit} tokens)" if limit else ""
-    cut = [number for number, (_, prediction) in enumerate(pairs, start=1) if prediction.truncated]
-    if cut:
-        _say(
-            f"note: {_count(cut)} longer than the model reads{at_most}: its end was read, "
-            f"its beginning left out (utterance {_first(cut)})"
-        )
-    empty = [number for number, (utterance, _) in enumerate(pairs, start=1) if not normalise(utterance.text)]
-    if empty:
-        _say(f"note: {_count(empty)} empty, predicted from what is around it (utterance {_first(empty)})")
+    utterance, first = pairs[0]
+    if request.file is None and len(pairs) == 1:
+        raise MerError(utterance.text or "input", first.fault, allowed=f"a file that holds {' or '.join(reads)}")
+    where = request.file or "input"
+    raise MerError(where, f"not one of its {len(pairs)} utterances could be read, the first: {first.fault}")
+
+
+def _notes(pairs: Pairs, request: Request, export: Export, reads: tuple[str, ...]) -> list[str]:
+    """Say what the reader of the predictions should know."""
+    from mer.predictor.output import notes
+
+    limit = export.inputs["text"]["input"].get("max_tokens") if reads == ("text",) else None
+    lines = notes(pairs, limit)
+    encoder = export.config.encoders.text
     named = {utterance.speaker for utterance, _ in pairs} - {request.speaker}
-    if encoder.speaker not in ("none", "local") and not named:
-        _say(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
+    if encoder is not None and encoder.speaker not in ("none", "local") and not named:
+        lines.append(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
+    return lines
 
 
-def _count(numbers: Sequence[int]) -> str:
-    return "1 utterance is" if len(numbers) == 1 else f"{len(numbers)} utterances are"
+def _write(pairs: Pairs, request: Request, class_names: tuple[str, ...]) -> None:
+    from mer.predictor.output import csv_text, json_lines, plain_lines
 
-
-def _first(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers[:5])) + (" ..." if len(numbers) > 5 else "")
-
-
-def _write(pairs: Sequence[tuple[Utterance, Prediction]], request: Request, class_names: tuple[str, ...]) -> None:
+    objects = json_lines(pairs, with_place=request.file is not None)
     if request.out is not None:
-        text = _csv(pairs, class_names) if request.out.suffix == ".csv" else "".join(_json_lines(pairs, request))
-        write_text(request.out, text)
+        write_text(request.out, csv_text(pairs, class_names) if request.out.suffix == ".csv" else "".join(objects))
         _say(f"{len(pairs)} predictions written to {request.out}")
         return
-    for line in _json_lines(pairs, request) if request.json_lines else _plain_lines(pairs):
+    for line in objects if request.json_lines else plain_lines(pairs):
         sys.stdout.write(line)
     sys.stdout.flush()
-
-
-def _json_lines(pairs: Sequence[tuple[Utterance, Prediction]], request: Request) -> Iterator[str]:
-    for utterance, prediction in pairs:
-        place: dict[str, Any] = {}
-        if request.file is not None:
-            place = {"dialogue": utterance.dialogue, "utterance": utterance.number, "speaker": utterance.speaker}
-        said = {"label": prediction.label, "probabilities": prediction.probabilities, "truncated": prediction.truncated}
-        yield json.dumps({**place, "text": utterance.text, **said}, ensure_ascii=False) + "\n"
-
-
-def _plain_lines(pairs: Sequence[tuple[Utterance, Prediction]]) -> Iterator[str]:
-    width = max(len(prediction.label) for _, prediction in pairs)
-    for utterance, prediction in pairs:
-        text = normalise(utterance.text)
-        text = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
-        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        others = ", ".join(f"{name} {100 * value:.1f}" for name, value in ranked if name != prediction.label)
-        chance = 100 * prediction.probabilities[prediction.label]
-        yield f"{prediction.label:{width}}  {chance:5.1f} %  {text}  ({others})\n"
-
-
-def _csv(pairs: Sequence[tuple[Utterance, Prediction]], class_names: tuple[str, ...]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["Dialogue_ID", "Utterance_ID", "Speaker", "Utterance", "predicted", *class_names, "truncated"])
-    for utterance, prediction in pairs:
-        name = utterance.dialogue.removeprefix("dia") if utterance.dialogue.startswith("dia") else utterance.dialogue
-        chances = [repr(prediction.probabilities[label]) for label in class_names]
-        row = [name, utterance.number, utterance.speaker, utterance.text, prediction.label, *chances]
-        writer.writerow([*row, str(prediction.truncated).lower()])
-    return stream.getvalue()
 
 
 def _say(text: str) -> None:

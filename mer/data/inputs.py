@@ -11,7 +11,7 @@ from typing import Any
 from mer.data.readers.csv_dataset import SPLITS
 from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
 from mer.data.readers.meld import meld_clips
-from mer.data.text import normalise, repair_c1
+from mer.data.text import repair_c1
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
 
@@ -40,13 +40,9 @@ class Inputs:
         return [utterance for dialogue in self.dialogues for utterance in dialogue.utterances]
 
 
-def from_texts(texts: Sequence[str], *, speaker: str, where: str) -> Inputs:
-    """Take each text as a dialogue of its own. Raises: MerError for an empty text, naming its place in `where`."""
-    dialogues = []
-    for place, text in enumerate(texts, start=1):
-        if not normalise(text):
-            raise MerError(f"{where} {place}", "is empty: there is nothing to classify", allowed="some text")
-        dialogues.append(_dialogue(f"text{place}", [(speaker, text)]))
+def from_texts(texts: Sequence[str], *, speaker: str) -> Inputs:
+    """Take each text as a dialogue of its own; it may be empty."""
+    dialogues = [_dialogue(f"text{place}", [(speaker, text)]) for place, text in enumerate(texts, start=1)]
     return Inputs(tuple(dialogues), tuple(range(len(dialogues))))
 
 
@@ -141,8 +137,6 @@ def _json_turn(line: str, where: str) -> dict[str, Any]:
         raise MerError(where, f"not JSON: {fault}") from fault
     if not isinstance(turn, dict) or not isinstance(turn.get("text"), str):
         raise MerError(where, 'no "text" in it' if isinstance(turn, dict) else "not an object", allowed=JSON_LINE)
-    if not normalise(turn["text"]):
-        raise MerError(where, "text is empty: there is nothing to classify", allowed="some text")
     for name in ("dialogue", "speaker"):
         if name in turn and not isinstance(turn[name], str | int):
             raise MerError(where, f"{name} is {turn[name]!r}", allowed="text or a number")

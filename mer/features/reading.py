@@ -140,14 +140,14 @@ class LiveFeatures:
 
     Args:
         features_NLD: as in a feature file, float16 (float32 if a value exceeds float16); Sequences for a tuned encoder.
-        truncated_N: True for an utterance whose own text lost tokens; lost context does not count.
+        truncated_N: True for an utterance whose own text lost tokens, or whose clip lost its end; lost context does
+            not count.
+        faults_N: why an answer to a row is an answer from nothing: its clip is masked or silent, its text is empty or
+            unknown to the backbone; '' for a row in order.
         present_N: True for the rows that are there; None: all are.
-        faults: path of a clip, as it was given -> why it is masked.
-        notes: path of a clip -> the fault that was mended.
     """
 
     features_NLD: Any
     truncated_N: np.ndarray
+    faults_N: Sequence[str]
     present_N: np.ndarray | None = None
-    faults: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)

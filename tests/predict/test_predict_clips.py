@@ -22,6 +22,7 @@ from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.features.from_clips.live import LiveClips
 from mer.features.modalities import locate_clip_backbone
+from mer.predictor.prediction import as_predictions
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import Scores, TrainingRun
 
@@ -103,7 +104,7 @@ def test_logits_with_the_mask_are_those_of_training(number: int, heard: Heard) -
 @pytest.mark.parametrize("number", [SIGNAL, PRETRAINED])
 def test_clips_give_what_their_cached_features_give(number: int, heard: Heard) -> None:
     model, dev = mer.load(heard.exports[number].folder), heard.dev(number)
-    cached = model.predictions(model.logits(dev.features, dev.present))
+    cached = as_predictions(model.logits(dev.features, dev.present), model.class_names)
     found = model.predict_clips(heard.clips(), masked=True)
     for row, (one, other) in enumerate(zip(found, cached, strict=True)):
         assert one.label == other.label, row
@@ -188,14 +189,34 @@ def test_a_csv_file_with_its_clips_beside_it(typed: Typed, heard: Heard, tmp_pat
     for row, chances in zip(rows, np.exp(scores.log_probabilities_NC), strict=True):
         np.testing.assert_allclose(list(row["probabilities"].values()), chances, atol=1e-3)
     lines = err.splitlines()
-    assert [line for line in lines if "masked" in line] == ["masked dia1 utterance 1: no such file"]
-    assert "note: 1 utterance is without a readable clip, predicted as an average one" in lines
+    assert f"note: 1 utterance is answered from nothing: no such file (utterance {MISSING + 1})" in lines
+    assert [row["fault"] for row in rows] == ["no such file" if at == MISSING else "" for at in range(DEV)]
     assert f"{DEV} labelled utterances: accuracy {100 * scores.accuracy:.2f}, " in lines[-1]
 
     code, out, err = typed("--file", table, "--out", tmp_path / "p.csv")
     assert code == 0 and out == ""
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["predicted"] for row in csv.DictReader(stream)] == [row["label"] for row in rows]
+
+
+def test_a_bad_clip_among_good_ones_does_not_stop_the_rest(typed: Typed, heard: Heard, tmp_path: Path) -> None:
+    """Case D: silence and a click are answers from nothing; so is what cannot be read, and the others are told."""
+    good = heard.clips()[heard.there()[0]]
+    silence = write_sound(tmp_path / "silence.wav", np.zeros(16_000, np.float32))
+    click = write_sound(tmp_path / "click.wav", voice(0.006))
+    constant = write_sound(tmp_path / "offset.wav", np.full(16_000, 0.25, np.float32))
+    (tmp_path / "page.wav").write_text("<!DOCTYPE html><title>404</title>")
+    given = [silence, good, click, constant, tmp_path / "page.wav", tmp_path / "gone.wav"]
+    code, out, err = typed(*(word for path in given for word in ("--audio", path)), "--json")
+    faults = [json.loads(line)["fault"] for line in out.splitlines()]
+    assert code == 0 and faults[:4] == ["silent", "", "shorter than 100 ms", "silent"]
+    assert faults[4] and faults[5] == "no such file"
+    assert err.splitlines()[0] == "note: 2 utterances are answered from nothing: silent (utterance 1, 4)"
+    code, out, _ = typed("--audio", silence)
+    assert code == 0 and out.endswith("  [from nothing: silent]\n")  # read, and marked
+    code, out, err = typed("--audio", given[4], "--audio", given[5], "--out", tmp_path / "p.csv")
+    assert code == 2 and not (tmp_path / "p.csv").exists()
+    assert err.startswith("error: input: not one of its 2 utterances could be read, the first: ")
 
 
 def test_a_csv_file_without_any_clip_is_refused(typed: Typed, heard: Heard, tmp_path: Path) -> None:

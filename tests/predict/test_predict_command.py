@@ -32,7 +32,7 @@ def test_lines_from_a_pipe_to_a_pipe(typed, exported):
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["text"] for row in rows] == ["Oh my God!", "ça va"]
-    assert set(rows[0]) == {"text", "label", "probabilities", "truncated"}
+    assert set(rows[0]) == {"text", "label", "probabilities", "truncated", "fault"}
     assert list(rows[0]["probabilities"]) == list(exported.class_names)
 
 
@@ -76,7 +76,22 @@ def test_a_long_and_an_empty_row_are_said_aloud(typed, tmp_path):
     assert "note: 1 utterance is longer than the model reads (at most 256 tokens)" in err
     (tmp_path / "empty.csv").write_text("Dialogue_ID,Utterance_ID,Speaker,Utterance\n0,0,A,Hi\n0,1,B,\n")
     code, _, err = typed("--file", tmp_path / "empty.csv")
-    assert code == 0 and "note: 1 utterance is empty, predicted from what is around it (utterance 2)" in err
+    assert code == 0 and "note: 1 utterance is answered from nothing: its text is empty (utterance 2)" in err
+
+
+@pytest.mark.parametrize("text", ["😂😂😂", "❤️", "嬉", "สวัสดี"])  # case D, and other members of the kind
+def test_an_answer_from_nothing_is_marked_in_every_format(typed, tmp_path, text):
+    code, out, err = typed("--text", text, "--text", "Hi!")
+    marked, plain = out.splitlines()
+    assert code == 0 and "[from nothing: the backbone knows none of its tokens (" in marked and "nothing" not in plain
+    assert "note: 1 utterance is answered from nothing: the backbone knows none of its tokens (" in err
+    _, out, _ = typed("--json", stdin=f"{text}\n\nHi!\n".encode())
+    first, second, third = (json.loads(line)["fault"] for line in out.splitlines())
+    assert "knows none of its tokens" in first and (second, third) == ("its text is empty", "")
+    _, _, _ = typed("--text", text, "--out", tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["fault"] == first
 
 
 def bad(tmp_path, name: str, content: bytes):
@@ -94,7 +109,7 @@ FILES = {
     "no-rows": ("f.csv", HEADER, "a header and no rows"),
     "json": ("f.jsonl", b"{\n", "f.jsonl:1: not JSON"),
     "json-text": ("f.jsonl", b'{"speaker": "A"}\n[]\n', 'f.jsonl:1: no "text" in it'),
-    "json-empty": ("f.jsonl", b'{"text": " "}\n', "f.jsonl:1: text is empty"),
+    "json-empty": ("f.jsonl", b'{"text": " "}\n', "f.jsonl: is empty: there is nothing to classify"),
     "json-type": ("f.jsonl", b'{"text": "a", "speaker": []}\n', "speaker is []"),
     "json-none": ("f.jsonl", b"\n", "no utterance in it"),
     "json-latin": ("f.jsonl", b'{"text": "caf\xe9"}\n', "f.jsonl:1: byte 0xe9 is not UTF-8"),
@@ -113,10 +128,10 @@ def test_bad_files_in_one_message(typed, tmp_path, case):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "wanted"),
     [
-        (("--text", ""), b"", "--text 1: is empty"),
+        (("--text", ""), b"", "--text: is empty"),
         ((), b"", "input: there is none"),
         ((), b" \n\n", "input: there is none"),
-        ((), b"Hi\n\nHo\n", "standard input, line 2: is empty"),
+        (("--text", " ", "--text", "\u200b"), b"", "--text: is empty: there is nothing to classify"),
         ((), b"Hi\ncaf\xe9\n", "standard input:2: byte 0xe9 is not UTF-8"),
         (("--text", "Hi", "--file", "f.csv"), b"", "they exclude each other"),
         (("--text", "Hi", "--audio", "a.flac"), b"", "this model has text only"),

@@ -19,7 +19,7 @@ from mer.data.inputs import Inputs, from_csv
 from mer.data.types import Dialogue
 from mer.features import load_features
 from mer.predict import Request, run
-from mer.predictor import Predictor, as_dialogue
+from mer.predictor.predictor import Predictor, as_dialogue
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import FusedSplit, TrainingRun
 

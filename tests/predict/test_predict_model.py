@@ -88,7 +88,7 @@ def test_context_is_read_and_ends_with_the_dialogue(model):
     together, alone = model.predict_dialogue(turns), model.predict_dialogue(turns[2:])
     assert np.abs(chances(together[2:]) - chances(alone)).max() > 1e-3
     assert chances(together[:1]) == pytest.approx(chances(model.predict_dialogue(turns[:1])), abs=5e-3)
-    two = [Dialogue("a", ()), *from_texts(["Yeah.", "Yeah."], speaker="Ross", where="--text").dialogues]
+    two = [Dialogue("a", ()), *from_texts(["Yeah.", "Yeah."], speaker="Ross").dialogues]
     assert chances(model.predict_dialogues(two)) == pytest.approx(np.repeat(chances(alone), 2, axis=0), abs=5e-3)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mer.config import ClipEncoderConfig
 from mer.data.media import MediaFault
+from mer.data.media.notices import SEPARATOR, notices_in
 from mer.features.backbone.clip_encoder import ClipEncoder
 from mer.features.backbone.files import BackboneFolder
 from mer.features.reading import ClipRow, Extracted, LiveFeatures
@@ -84,10 +85,13 @@ def _clip_rows(paths: Sequence[Path | MediaFault]) -> list[ClipRow]:
 
 
 def _told(paths: Sequence[Path | MediaFault], done: Extracted, features: Any) -> LiveFeatures:
-    """Turn an extraction's result into live features, with faults and notes by path."""
+    """Turn an extraction's result into live features."""
     from mer.features.from_clips.extraction import VANISHED
 
-    faults = {place: "no such file" if said == VANISHED else said for place, said in done.faults.items()}
-    by_path = [{str(paths[int(place)]): said for place, said in told.items()} for told in (faults, done.notes)]
-    cut = ["cut to its first" in done.notes.get(f"{place}", "") for place in range(len(paths))]
-    return LiveFeatures(features, np.array(cut, dtype=bool), done.present_N, *by_path)
+    faults, cut = [], []
+    for place in range(len(paths)):
+        notes, fault = done.notes.get(f"{place}", ""), done.faults.get(f"{place}", "")
+        fault = "no such file" if fault == VANISHED else fault
+        faults.append(fault or SEPARATOR.join(notices_in(notes)))
+        cut.append("cut to its first" in notes)
+    return LiveFeatures(features, np.array(cut, dtype=bool), faults, done.present_N)

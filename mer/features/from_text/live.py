@@ -15,6 +15,7 @@ from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 from mer.features.from_text.pooled import encode_batches
 from mer.features.from_text.sequences import TextStates
 from mer.features.reading import LiveFeatures
+from mer.features.text.coverage import coverage_of
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
 from mer.progress import Progress, reporting
 
@@ -43,10 +44,10 @@ class LiveTexts:
         Raises: MerError when a prompt leaves no room, or a hidden state is not finite.
         """
         encoder, tokenizer = self._load()
-        inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
+        inputs, cut_N, faults = _tokenized(dialogues, self.config, tokenizer)
         encoder.check(inputs)
         features = _encode(inputs, encoder, batch_tokens, progress, f"encoding with {self.found.name}")
-        return LiveFeatures(features, cut_N)
+        return LiveFeatures(features, cut_N, faults)
 
     def _load(self) -> tuple[Encoder, TurnTokenizer]:
         if self._loaded is None:
@@ -91,21 +92,22 @@ class LiveTextSequences:
             tokenizer = turn_tokenizer(self.found, self.config)
             self._loaded = (TextStates(self.found, self.config, self.base), tokenizer)
         states, tokenizer = self._loaded
-        inputs, cut_N = _tokenized(dialogues, self.config, tokenizer)
+        inputs, cut_N, faults = _tokenized(dialogues, self.config, tokenizer)
         with reporting(progress, f"encoding with {self.found.name}") as step:
             sequences = states.table(inputs, batch_tokens)
             step(len(inputs), len(inputs))
-        return LiveFeatures(sequences, cut_N)
+        return LiveFeatures(sequences, cut_N, faults)
 
 
 def _tokenized(
     dialogues: Sequence[Dialogue], config: TextEncoderConfig, tokenizer: TurnTokenizer
-) -> tuple[list[TokenInput], np.ndarray]:
-    """Tokenise every utterance in its context; the second result (N,) is True where its own text lost tokens."""
+) -> tuple[list[TokenInput], np.ndarray, list[str]]:
+    """Tokenise every utterance in its context; return also where its own text lost tokens, and why it says nothing."""
     context = config.context
     rows = windows(dialogues, past=context.past, future=context.future, speaker=config.speaker)
-    inputs = [tokenizer.window(row) for row in rows]
-    return inputs, np.array([tokenizer.is_cut(row) for row in rows], dtype=bool)
+    covered = coverage_of(dialogues, config, tokenizer)
+    cut_N = np.array([text.cut for text in covered], dtype=bool)
+    return [tokenizer.window(row) for row in rows], cut_N, [text.fault for text in covered]
 
 
 def _encode(

@@ -20,7 +20,7 @@ from mer.features.backbone.files import locate, processor_files, tokenizer_files
 from mer.files import sha256_file
 from mer.models.adapters import peft_config, peft_tensors
 from mer.models.weight_names import backbone_prefix
-from mer.predictor import WORDS
+from mer.predictor.scorer import WORDS
 from mer.study.export.card_facts import is_sample
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord

@@ -11,7 +11,7 @@ from mer.checkpoints.export_folder import Export
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable
-from mer.predictor import open_predictor
+from mer.predictor.opening import open_predictor
 
 # Largest difference allowed, in class scores; where the largest score is above 1, a share of it.
 LOGIT_TOLERANCE = 1e-5  # another machine may add in another order

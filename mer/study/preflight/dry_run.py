@@ -133,7 +133,7 @@ def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Pa
         live = LiveClipSequences(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
         assert live.present_N is not None
         if not live.present_N.any():
-            raise MerError(corpus.root, f"none of its first clips can be read: {next(iter(live.faults.values()))}")
+            raise MerError(corpus.root, f"none of its first clips can be read: {live.faults_N[0]}")
         sequences = live.features_NLD.gather(np.flatnonzero(live.present_N))
     assert isinstance(sequences, Sequences)
     return sequences

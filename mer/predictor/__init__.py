@@ -1,0 +1,15 @@
+"""An exported model at work: text or clips in, labels and probabilities out.
+
+    import mer
+    model = mer.load("exports/spcl")
+    print(model.predict(["Oh my God!"])[0].label)           # a model that reads text
+    print(model.predict_clips(["a.flac"])[0].label)         # one that hears, or sees
+
+Needs torch, transformers and safetensors; no ray, optuna or mlflow. From the top down:
+
+    opening     an export and its backbones become a Predictor; what was altered is refused
+    predictor   texts, dialogues, clips or all of them become predictions
+    scorer      features become class scores and representations
+    output      predictions as lines, JSON lines or CSV
+    prediction  one utterance's label, its probabilities, and why it may be an answer from nothing
+"""

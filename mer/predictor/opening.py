@@ -1,0 +1,112 @@
+"""An export and its backbones become a Predictor; what was altered, or is another one, is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
+from mer.config import EncoderConfig, TextEncoderConfig
+from mer.data.text import NORMALISATION_VERSION
+from mer.errors import MerError
+from mer.features.backbone.files import BackboneFolder, fingerprint, locate
+from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_text.live import LiveTexts, LiveTextSequences
+from mer.features.modalities import locate_clip_backbone, preprocessing_words
+from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
+from mer.predictor.predictor import Predictor
+from mer.predictor.scorer import Live, LiveModel
+
+_NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
+
+
+def load(folder: Path | str, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
+    """Open an export and its backbone; every file is checked against the hash it was exported with.
+
+    Args:
+        folder: written by `python -m mer.export`.
+        backbone: the backbone's folder, if it is no longer where the configuration or the bundle says.
+        device: where the head runs; the backbone takes a GPU if there is one.
+    Raises: MerError when a file is missing or altered, or the backbone is another one.
+    """
+    return open_predictor(read_export(folder), backbone=backbone, device=device)
+
+
+def open_predictor(export: Export, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
+    """`load`, for an export that was read already."""
+    if backbone is not None and len(export.inputs) > 1:
+        raise MerError("--backbone", "a fused model has several backbones", then="put them where config.json says")
+    encoders = {
+        modality: _open_encoder(export, modality, config, backbone)
+        for modality, config in export.config.encoders.present.items()
+    }
+    return Predictor(export, encoders, device)
+
+
+def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None) -> Live:
+    reads = export.inputs[modality]
+    encoder = _encoder_config(export, reads, config, backbone)
+    if is_export(encoder.backbone):
+        return _open_model(export, reads, encoder.backbone)
+    if isinstance(encoder, TextEncoderConfig):
+        _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
+        found = locate(encoder, weights=True)
+        _check_backbone(reads, found)
+        return LiveTexts(encoder, found) if encoder.mode == "frozen" else LiveTextSequences(encoder, found)
+    place = locate_clip_backbone(encoder)
+    _check_versions(export, reads, preprocessing_words(encoder, place))
+    if place is not None:
+        _check_backbone(reads, place)
+    if encoder.mode == "frozen" or place is None:
+        return LiveClips(encoder, place)
+    return LiveClipSequences(encoder, place)
+
+
+def _open_model(export: Export, reads: Mapping[str, Any], place: str) -> LiveModel:
+    """Open an export in the place of an encoder. Raises: MerError when it is not the one of the training."""
+    inner = read_export(place)
+    found, wanted = trained_sha256(inner.folder), reads["backbone"]["weights_sha256"]
+    if found != wanted:
+        raise MerError(
+            inner.folder / MODEL,
+            f"{export.folder} was trained on another model at this place: sha256 {found}",
+            allowed=f"sha256 {wanted}",
+            then="bring that export back, or train and export again",
+        )
+    return LiveModel(open_predictor(inner))
+
+
+def _encoder_config(
+    export: Export, reads: Mapping[str, Any], config: EncoderConfig, backbone: Path | str | None
+) -> EncoderConfig:
+    place = backbone if backbone is not None else export.backbone_folder
+    if place is not None:
+        return config.model_copy(update={"backbone": str(place), "revision": None})
+    revision = reads["backbone"].get("revision")  # the commit that was used, also if none was asked for
+    return config.model_copy(update={"revision": revision}) if revision else config
+
+
+def _check_versions(export: Export, reads: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    for name, version in mine.items():
+        if reads["input"].get(name) != version:
+            raise MerError(
+                export.folder / "preprocessor.json",
+                f"{name} {reads['input'].get(name)}: the model was trained on inputs prepared in another way",
+                allowed=f"{name} {version}",
+                then="use the version of mer that wrote the export, or train and export again",
+            )
+
+
+def _check_backbone(reads: Mapping[str, Any], found: BackboneFolder) -> None:
+    expected, now = reads["backbone"], fingerprint(found, None)
+    for what, hash_now in (("weights", now.weights), ("tokenizer", now.tokenizer)):
+        wanted = expected[f"{what}_sha256"]
+        if hash_now != wanted:
+            raise MerError(
+                found.folder,
+                f"the {what} of backbone {expected['name']!r} are not those the model was trained on: "
+                f"sha256 {hash_now}",
+                allowed=f"sha256 {wanted}",
+                then="give the right folder (--backbone DIR, mer.load(..., backbone=DIR)), or export with --bundle",
+            )

@@ -1,0 +1,140 @@
+"""Texts, dialogues, clips, or all of them together become predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mer.data import Dialogue, Utterance
+from mer.data.media import MediaFault
+from mer.data.text import normalise
+from mer.errors import MerError
+from mer.features.cache.shards import TOKENS_PER_BATCH
+from mer.features.reading import LiveFeatures
+from mer.predictor.prediction import Prediction, as_predictions
+from mer.predictor.scorer import Scorer
+from mer.progress import Progress
+
+SOMEBODY = "Speaker"  # the speaker's name when none is given, for encoders that read it
+
+
+class Predictor(Scorer):
+    """A loaded export. Build it with `load`."""
+
+    def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
+        """Predict single utterances, each without context.
+
+        Args: speaker: the speaker's name, for a model that reads it.
+        Raises: MerError for an empty text.
+        """
+        if isinstance(texts, str):
+            raise TypeError("predict takes a list of texts, e.g. predict(['Oh my God!'])")
+        return self.predict_dialogues(
+            [as_dialogue([(speaker, text)], name=f"text {i}") for i, text in enumerate(texts)]
+        )
+
+    def predict_dialogue(self, turns: Sequence[tuple[str, str]]) -> list[Prediction]:
+        """Predict all (speaker, text) turns of one dialogue, oldest first, each in the context that the model reads."""
+        return self.predict_dialogues([as_dialogue(turns, name="dialogue")]) if turns else []
+
+    def predict_dialogues(
+        self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
+    ) -> list[Prediction]:
+        """Predict every utterance, dialogue after dialogue."""
+        if self.modalities != ("text",):
+            raise self._reads_something_else("text")
+        if not any(dialogue.utterances for dialogue in dialogues):
+            return []
+        live = self._read_text(dialogues, batch_tokens, progress)
+        return self._told(self.logits(live.features_NLD), live)
+
+    def predict_utterances(
+        self,
+        dialogues: Sequence[Dialogue],
+        clips: Mapping[str, Sequence[Path | MediaFault]],
+        *,
+        batch_tokens: int = TOKENS_PER_BATCH,
+        progress: Progress = False,
+    ) -> list[Prediction]:
+        """Predict with a fused model: every utterance from those of its modalities that are there.
+
+        Args:
+            dialogues: the texts in their dialogues; an empty text is an absent one.
+            clips: modality -> clip of each utterance, dialogue after dialogue; a MediaFault where there is none.
+        """
+        utterances = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
+        if not utterances:
+            return []
+        lives: dict[str, LiveFeatures] = {}
+        for modality, encoder in self.encoders.items():
+            if modality == "text":
+                live = self._read_text(dialogues, batch_tokens, progress)
+                has_text_N = np.array([bool(normalise(utterance.text)) for utterance in utterances])
+                lives[modality] = replace(live, present_N=has_text_N)
+            else:
+                lives[modality] = encoder.encode(clips[modality], progress=progress)
+        read = {modality: (live.features_NLD, live.present_N) for modality, live in lives.items()}
+        dialogue_N = np.repeat(np.arange(len(dialogues)), [len(dialogue.utterances) for dialogue in dialogues])
+        truncated_N = np.any([live.truncated_N for live in lives.values()], axis=0)
+        there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
+        faults = _joint_faults(lives, len(utterances))
+        return as_predictions(self.scores(read, dialogue_N), self.class_names, truncated_N, faults, there_N)
+
+    def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
+        return self.encoders["text"].encode(dialogues, batch_tokens=batch_tokens, progress=progress)
+
+    def predict_clips(
+        self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
+    ) -> list[Prediction]:
+        """Predict sound or video files, each by itself.
+
+        Args:
+            clips: paths; a MediaFault stands for a clip that is known to be unreadable.
+            masked: predict an unreadable clip as an average one and say so in its `fault`, instead of raising.
+        Raises: MerError for a clip that cannot be read.
+        """
+        modality, encoder = next(iter(self.encoders.items()))
+        if len(self.encoders) > 1 or modality == "text":
+            raise self._reads_something_else("clips")
+        if isinstance(clips, str | Path):
+            raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
+        if not clips:
+            return []
+        paths = [clip if isinstance(clip, MediaFault) else Path(clip).expanduser() for clip in clips]
+        live = encoder.encode(paths, progress=progress)
+        unread = np.flatnonzero(~live.present_N)
+        if len(unread) and not masked:
+            raise MerError(paths[unread[0]], live.faults_N[unread[0]], allowed=f"a file that holds {modality}")
+        return self._told(self.logits(live.features_NLD, live.present_N), live)
+
+    def _told(self, logits_NC: np.ndarray, live: LiveFeatures) -> list[Prediction]:
+        return as_predictions(logits_NC, self.class_names, live.truncated_N, live.faults_N, live.present_N)
+
+    def _reads_something_else(self, given: str) -> MerError:
+        calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}
+        call = calls[self.modalities[0]] if len(self.modalities) == 1 else "predict_utterances"
+        allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
+        return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
+
+
+def _joint_faults(lives: Mapping[str, LiveFeatures], count: int) -> list[str]:
+    """Say of every row why none of its modalities tells anything; '' where one does."""
+    said = []
+    for row in range(count):
+        faults = {modality: live.faults_N[row] for modality, live in lives.items() if live.faults_N[row]}
+        nothing = len(faults) == len(lives)
+        said.append("; ".join(f"{modality}: {fault}" for modality, fault in faults.items()) if nothing else "")
+    return said
+
+
+def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
+    """Make a dialogue from (speaker, text) turns. Raises: MerError for an empty text."""
+    utterances = []
+    for number, (speaker, text) in enumerate(turns):
+        if not normalise(text):
+            raise MerError(name, f"turn {number} is empty: there is nothing to classify", allowed="some text")
+        utterances.append(Utterance("new", name, number, speaker.strip(), text, "", None, None, None))
+    return Dialogue(f"new/{name}", tuple(utterances))

@@ -1,0 +1,161 @@
+"""Features become class scores and representations: the head of an exported model, and its encoders as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mer.checkpoints.export_folder import MODEL, Export
+from mer.checkpoints.tensors import under
+from mer.config import EncodersConfig
+from mer.errors import MerError
+from mer.features.cache.sequences import Sequences
+from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_text.live import LiveTexts, LiveTextSequences
+from mer.features.reading import LiveFeatures
+from mer.losses import Objective, build_objective
+from mer.models.adapters import from_peft_tensors
+from mer.models.weight_names import backbone_prefix
+from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_model, outputs_of
+from mer.training.data import Layers, Part
+
+WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, if prediction reads them
+
+
+class LiveModel:
+    """An exported model in the place of an encoder: the next model reads its h."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+
+    def encode(self, inputs: Any, **options: Any) -> LiveFeatures:
+        """Compute h as features (N, 1, H). Arguments are those of the model's own encoder."""
+        ((modality, encoder),) = self.scorer.encoders.items()
+        live = encoder.encode(inputs, **options)
+        h_NH = self.scorer.representations({modality: (live.features_NLD, live.present_N)})
+        return replace(live, features_NLD=h_NH[:, None])
+
+
+# modality -> its features (N, L+1, D), or Sequences if it is tuned, and True for rows that are there (None: all)
+Read = Mapping[str, tuple[np.ndarray | Sequences, np.ndarray | None]]
+LiveSequences = LiveTextSequences | LiveClipSequences  # make the input of a tuned encoder from texts or clips
+Live = LiveTexts | LiveClips | LiveSequences | LiveModel  # turn texts or clips into what the model reads
+
+
+class Scorer:
+    """The head of a loaded export, and the encoders that read for it."""
+
+    def __init__(self, export: Export, encoders: Mapping[str, Live], device: str = "cpu") -> None:
+        self.export, self.device = export, device
+        self.encoders: dict[str, Any] = dict(encoders)  # each takes texts or clips, see `Live`
+        tensors = export.tensors()
+        for modality, adapter in export.adapters().items():
+            tensors |= from_peft_tensors(adapter, f"model.{backbone_prefix(export.config, modality)}")
+        tuned = {m: live for m, live in self.encoders.items() if isinstance(live, LiveSequences)}
+        moved = {**export.config.encoders.present, **{modality: live.config for modality, live in tuned.items()}}
+        config = export.config.model_copy(update={"encoders": EncodersConfig(**moved)})  # where backbones lie now
+        layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
+        widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
+        self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
+        width = widths if config.fusion is not None else next(iter(widths.values()))
+        try:
+            self._model = build_model(
+                config,
+                layers=self._layers,
+                width=width,
+                classes=len(self.class_names),
+                base={modality: live.base for modality, live in tuned.items()},
+                adapters=any(".lora_" in name for name in tensors),
+            )
+            self._model.load_state_dict(under("model", tensors))
+        except RuntimeError as fault:
+            raise MerError(
+                export.folder / MODEL, f"its weights do not fit config.json: {' '.join(str(fault).split())[:300]}"
+            ) from fault
+        self._model.to(device).eval()
+        words = tensors.get(WORDS)
+        self._words_CLD = words.to(device) if words is not None else None
+        self._objective: Objective | None = None
+        if config.training.prediction == "nearest_anchor":
+            ones = torch.ones(len(self.class_names), dtype=torch.long)  # class counts matter in training only
+            self._objective = build_objective(config.loss, width=self._model.width, counts_C=ones)
+            self._objective.load_state_dict(under("objective", tensors))
+            self._objective.to(device).eval()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.export.class_names
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the model reads, in the order text, audio, video."""
+        return tuple(self.encoders)
+
+    def logits(self, features_NLD: np.ndarray | Sequences, present_N: np.ndarray | None = None) -> np.ndarray:
+        """Compute class scores (N, C) float32 from features as the cache holds them.
+
+        Args:
+            features_NLD: all hidden states (N, L+1, D), or Sequences.
+            present_N: bool; rows that are not there are read as average ones. None: all are there.
+        Raises: MerError when they come from another backbone.
+        """
+        return self.scores({self.modalities[0]: (features_NLD, present_N)})
+
+    def scores(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+        """Compute class scores (N, C) float32 from the features of every modality.
+
+        Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
+            each row is a dialogue of its own.
+        """
+        return self.outputs(read, dialogue_N)[1]
+
+    def representations(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+        """Compute h (N, H) float32, the classifier's input; arguments are those of `scores`."""
+        return self.outputs(read, dialogue_N)[0]
+
+    def outputs(self, read: Read, dialogue_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Compute `representations` and `scores` in one pass."""
+        rows = self._rows(read, dialogue_N)
+        if not len(rows):
+            nothing = np.empty((0, self._model.width), dtype=np.float32)
+            return nothing, np.empty((0, len(self.class_names)), dtype=np.float32)
+        chunks = rows.chunks(self._layers, self.device)
+        return outputs_of(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+
+    def _rows(self, read: Read, dialogue_N: np.ndarray | None) -> Split:
+        parts: dict[str, Part] = {}
+        for modality, expected in self.export.inputs.items():
+            features_NLD, present_N = read[modality]
+            if isinstance(features_NLD, Sequences):
+                parts[modality] = self._sequence_rows(features_NLD, present_N, modality)
+                continue
+            shape = (expected["hidden_states"], expected["width"])
+            if features_NLD.ndim != 3 or features_NLD.shape[1:] != shape:
+                raise MerError(
+                    self.export.folder,
+                    f"features of shape {features_NLD.shape}",
+                    allowed=f"(utterances, {shape[0]}, {shape[1]}), the hidden states of its backbone",
+                )
+            no_labels = np.zeros(len(features_NLD), dtype=np.int64)  # labels are not read
+            parts[modality] = SplitArrays((), features_NLD, no_labels, present_N)
+        first = next(iter(parts.values()))
+        config = self.export.config
+        if config.fusion is None:
+            return first
+        alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
+        return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
+
+    def _sequence_rows(self, sequences: Sequences, present_N: np.ndarray | None, modality: str) -> SequenceSplit:
+        encoder = self._model.tuned[modality]
+        if sequences.values.shape[1:] != encoder.unit_shape:
+            what = "its input" if encoder.start is None else f"its hidden state {encoder.start}"
+            raise MerError(
+                self.export.folder,
+                f"tokens of shape {sequences.values.shape}",
+                allowed=f"({', '.join(['tokens', *map(str, encoder.unit_shape)])}), {what}",
+            )
+        return SequenceSplit((), sequences, np.zeros(len(sequences), dtype=np.int64), encoder.width, present_N)
