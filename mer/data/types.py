@@ -22,7 +22,7 @@ class Utterance:
         text: as in the file, with C1 control characters repaired, otherwise not normalised.
         sentiment: None if the dataset has no such label.
         start_s, end_s: seconds into the episode; None if the file has no usable time.
-        audio, video: paths of its clips relative to the corpus's root; the files may be absent.
+        audio, video: paths of its clips relative to the corpus's root; the files may be absent, or have other endings.
     """
 
     split: str
@@ -41,6 +41,10 @@ class Utterance:
     def id(self) -> str:
         """Id that is unique in a corpus; it contains the split, since dialogue names restart in every split."""
         return f"{self.split}/{self.dialogue}_utt{self.number}"
+
+    def clip_names(self, modality: str) -> tuple[str | None, ...]:
+        """Return the names under which its clip is looked for, in this order: a video has sound too."""
+        return (self.audio, self.video) if modality == "audio" else (self.video,)
 
 
 def dialogue_of(utterance_id: str) -> str:

@@ -111,12 +111,16 @@ class Reading(Protocol):
 
 @dataclass(frozen=True)
 class ClipRow:
-    """One clip to read. Without a readable file its `sha256` is None, and `fault` says why."""
+    """One clip to read. Without a readable file its `sha256` is None, and `fault` says why.
+
+    Args: note: what is to be said of a clip that is read.
+    """
 
     id: str
     path: Path | None
     sha256: str | None
     fault: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from mer.data.media import MediaAbsent
-from mer.data.media.demux import require_content
+from mer.data.media.files import require_content
 from mer.features.backbone.clip_encoder import LoadedClip
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))

@@ -132,7 +132,7 @@ def test_no_clip_at_all_is_said_before_anything_is_read(
         ensure_features(data, config, ["dev"], cache=tmp_path / "cache", progress=False)
     assert str(caught.value) == (
         f"{own_root}: no {config.modality} clip of split 'dev' is there: looked for "
-        f"{folder}/dev/dia0_utt0.{suffix} and 4 more (no such file)\n"
+        f"{folder}/dev/dia0_utt0.{suffix} (any ending) and 4 more (no such file)\n"
         "  allowed: clips where the reader expects them; `python -m mer.data check ROOT` says what is there\n"
         "  next: MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
         "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample"

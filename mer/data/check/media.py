@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from mer.data.media.faults import MediaAbsent, MediaFault
-from mer.data.media.paths import clip_path
+from mer.data.media.notices import SEPARATOR
+from mer.data.media.paths import ClipFinder, Modality
 from mer.data.prepare.manifest import PreparedUtterance, read_manifest
 from mer.data.types import Corpus, Utterance
 from mer.errors import MerError
 from mer.progress import Step
 
-MODALITIES = ("audio", "video")
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
 LONG_S = 20.0  # by default features are made of the first 20 s (encoders.*.max_seconds)
 _LONGEST_S = 3600.0  # a deep check decodes no more, and no header is believed beyond it
 
@@ -73,13 +74,13 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
     A bad clip never raises.
     """
     entries = _known(corpus.root)
-    probe = functools.partial(_probe, corpus.root, deep)
+    probe = functools.partial(_probe, ClipFinder(corpus.root), deep)
     jobs = [
         (utterance, modality, entries.get(utterance.id))
         for modality in MODALITIES
         for split in corpus.splits
         for utterance in corpus.utterances(split)
-        if getattr(utterance, modality) is not None
+        if any(utterance.clip_names(modality))
     ]
     clips: list[CheckedClip] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
@@ -112,17 +113,19 @@ def _known(root: Path) -> dict[str, PreparedUtterance]:
     return {} if manifest is None else manifest.entries
 
 
-def _probe(root: Path, deep: bool, utterance: Utterance, modality: str, entry: PreparedUtterance | None) -> CheckedClip:
+def _probe(
+    finder: ClipFinder, deep: bool, utterance: Utterance, modality: Modality, entry: PreparedUtterance | None
+) -> CheckedClip:
     clip = functools.partial(CheckedClip, utterance.id, modality)
     try:
-        path = clip_path(root, getattr(utterance, modality))
-        duration_s, words = _decoded(path, modality) if deep else _header(path, modality, entry)
+        found = finder.find(modality, *utterance.clip_names(modality))
+        duration_s, words = _decoded(found.path, modality) if deep else _header(found.path, modality, entry)
     except MediaAbsent as fault:
         known = getattr(entry, f"{modality}_fault", "")
         return clip("absent", None, known or str(fault))
     except (MediaFault, OSError) as fault:
         return clip("unreadable", None, str(fault))
-    return clip("good", duration_s, words)
+    return clip("good", duration_s, SEPARATOR.join(filter(None, (*found.notes, words))))
 
 
 def _header(path: Path, modality: str, entry: PreparedUtterance | None) -> tuple[float | None, str]:

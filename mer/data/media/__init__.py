@@ -1,6 +1,7 @@
 """Sound and pictures: from a path in a data file to samples and frames, with every fault said in words.
 
-    paths    where a clip lies; a path may not leave the data folder
+    paths    where a clip lies, by its id, whatever its ending; a path may not leave the data folder
+    files    a clip's file before it is opened: regular, not empty, no stand-in such as a Git LFS pointer
     audio    any sound file, or a video's sound, as 16 kHz mono samples
     video    any video, or a folder of images, as evenly spaced RGB frames
     demux    containers read by PyAV: sound track, durations, FLAC writing
@@ -11,6 +12,6 @@ Importing this package imports none of the decoding libraries.
 """
 
 from mer.data.media.faults import MediaAbsent, MediaFault
-from mer.data.media.paths import clip_path
+from mer.data.media.paths import ClipFinder, FoundClip, clip_path
 
-__all__ = ["MediaAbsent", "MediaFault", "clip_path"]
+__all__ = ["ClipFinder", "FoundClip", "MediaAbsent", "MediaFault", "clip_path"]

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from mer.data.media.demux import SAMPLE_RATE_HZ, promised_samples, require_content, sound_track
+from mer.data.media.demux import SAMPLE_RATE_HZ, promised_samples, sound_track
 from mer.data.media.faults import MediaFault
+from mer.data.media.files import require_content
 from mer.data.media.notices import Notice, sound_notices
 
 MIN_SAMPLES = 400  # 25 ms: the shortest sound from which speech backbones make a frame

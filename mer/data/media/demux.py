@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.data.media.files import require_content
 from mer.data.media.notices import Notice
 from mer.files import atomic_path
 
@@ -39,20 +39,6 @@ class Track:
     samples: np.ndarray
     duration_s: float
     notes: tuple[str, ...] = ()
-
-
-def require_content(path: Path) -> None:
-    """Raise MediaAbsent if there is no such file, MediaFault if it is empty or not a file."""
-    try:
-        status = path.stat()
-    except FileNotFoundError as fault:
-        raise MediaAbsent("no such file") from fault
-    except OSError as fault:
-        raise MediaFault(f"cannot be opened: {fault.strerror}") from fault
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaFault("not a file")
-    if status.st_size == 0:
-        raise MediaFault("0 bytes")
 
 
 @contextlib.contextmanager

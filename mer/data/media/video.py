@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from mer.data.media.demux import open_container, require_content
+from mer.data.media.demux import open_container
 from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.data.media.files import require_content, require_file
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -220,10 +221,13 @@ def _read_image(path: Path) -> np.ndarray:
     """Read one image as BGR (H, W, 3). Raises: MediaFault naming the image."""
     cv2 = _cv2()
     try:
+        require_file(path)
         data = np.frombuffer(path.read_bytes(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    except FileNotFoundError as fault:
+    except MediaAbsent as fault:
         raise MediaAbsent(f"no such file: {path.name}") from fault
+    except MediaFault as fault:
+        raise MediaFault(f"{path.name}: {fault}") from fault
     except (OSError, cv2.error) as fault:
         raise MediaFault(f"{path.name} cannot be read") from fault
     if image is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from mer.data.media import ClipFinder
 from mer.data.readers.csv_dataset import SPLITS, Dataset
 from mer.data.readers.csv_rows import read_rows
 from mer.data.registry import find_dataset, load_corpus
@@ -61,7 +62,7 @@ def transcribe_corpus(
     media = media_entries(corpus)
     marker = require_ours(out, corpus.root)
     identity = asr.identity()
-    listener = Listener(corpus.root, asr, TranscriptCache(cache, identity), model)
+    listener = Listener(ClipFinder(corpus.root), asr, TranscriptCache(cache, identity), model)
     done, total = itertools.count(1), sum(len(corpus.utterances(split)) for split in corpus.splits)
 
     def step() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mer.data.media import MediaFault, clip_path
+from mer.data.media import ClipFinder, MediaFault
 from mer.data.transcribe.recogniser import Recogniser, SpeechModel, brief, transcript
 from mer.data.transcribe.tally import SplitTally
 from mer.data.transcribe.transcript_cache import TranscriptCache
@@ -24,13 +24,13 @@ class Listener:
     """Transcribes utterances and keeps the transcripts.
 
     Args:
-        root: folder of the data.
+        finder: finds clips in the folder of the data.
         asr: the recogniser, resolved.
         cache: of this recogniser.
         model: the loaded model; None loads it for the first clip that is not in the cache.
     """
 
-    root: Path
+    finder: ClipFinder
     asr: Recogniser
     cache: TranscriptCache
     model: SpeechModel | None
@@ -46,7 +46,7 @@ class Listener:
         faults = []
         for relative in filter(None, (utterance.audio, utterance.video)):
             try:
-                path = clip_path(self.root, relative)
+                path = self.finder.find("audio", relative).path
                 sha256 = _sha256(path)
                 if (known := self.cache.get(sha256)) is not None:
                     tally.from_cache += 1

@@ -124,7 +124,8 @@ def read_shards(
             good = {row: clip for row, clip in clips.items() if isinstance(clip, LoadedClip)}
             pieces.append(encode(batch, good))
             faults |= {rows[row].id: str(fault) for row, fault in clips.items() if isinstance(fault, MediaFault)}
-            notes |= {rows[row].id: SEPARATOR.join(clip.notes) for row, clip in good.items() if clip.notes}
+            said = {rows[row].id: tuple(filter(None, (rows[row].note, *clip.notes))) for row, clip in good.items()}
+            notes |= {name: SEPARATOR.join(words) for name, words in said.items() if words}
         yield number, pieces, faults, notes
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from mer.config import ClipEncoderConfig, DataConfig, VideoEncoderConfig
 from mer.data import Corpus, Utterance
-from mer.data.media import MediaFault, clip_path
+from mer.data.media import ClipFinder, FoundClip, MediaFault
+from mer.data.media.notices import SEPARATOR
+from mer.data.media.paths import Modality
 from mer.errors import MerError
 from mer.features.backbone.clip_encoder import ClipEncoder
 from mer.features.backbone.files import Fingerprint, fingerprint
@@ -76,10 +78,11 @@ class ClipReading:
 
     def _rows(self, corpus: Corpus, utterances: Sequence[Utterance], split: str, cache: Path) -> list[ClipRow]:
         """Locate and hash every clip. Raises: MerError when not a single clip is there."""
-        placed = [self._place(corpus.root, utterance) for utterance in utterances]
-        files = [path for path in placed if isinstance(path, Path)]
+        finder = ClipFinder(corpus.root)
+        placed = [self._place(finder, utterance) for utterance in utterances]
+        files = [place.path for place in placed if isinstance(place, FoundClip)]
         if not files:
-            first = self._relative(next(iter(utterances)))
+            first = next(filter(None, self._names(next(iter(utterances)))), None)
             if not first:
                 raise MerError(
                     f"encoders.{self.modality}",
@@ -88,7 +91,7 @@ class ClipReading:
                 )
             raise MerError(
                 corpus.root,
-                f"no {self.modality} clip of split {split!r} is there: looked for {first} and "
+                f"no {self.modality} clip of split {split!r} is there: looked for {first} (any ending) and "
                 f"{len(utterances) - 1} more ({self._why(placed)})",
                 allowed=_ALLOWED,
                 then="MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
@@ -104,17 +107,19 @@ class ClipReading:
             if isinstance(place, str):
                 rows.append(ClipRow(utterance.id, None, None, place))
             else:
-                sha256 = hashes[place]
-                rows.append(ClipRow(utterance.id, place, sha256, "" if sha256 else "cannot be read"))
+                sha256 = hashes[place.path]
+                fault = "" if sha256 else "cannot be read"
+                rows.append(ClipRow(utterance.id, place.path, sha256, fault, SEPARATOR.join(place.notes)))
         return rows
 
-    def _place(self, root: Path, utterance: Utterance) -> Path | str:
-        """The path of the clip, or the reason why there is none."""
-        relative = self._relative(utterance)
-        if not relative:
+    def _place(self, finder: ClipFinder, utterance: Utterance) -> FoundClip | str:
+        """The clip, or the reason why there is none."""
+        names = self._names(utterance)
+        if not any(names):
             return "the dataset has no such clip"
+        kind: Modality = "video" if isinstance(self.config, VideoEncoderConfig) else "audio"
         try:
-            return _crop(root, relative) if self._reads_crops else clip_path(root, relative)
+            return _crop(finder, names[0]) if self._reads_crops and names[0] else finder.find(kind, *names)
         except MediaFault as fault:
             return str(fault)
 
@@ -122,11 +127,11 @@ class ClipReading:
     def _reads_crops(self) -> bool:
         return isinstance(self.config, VideoEncoderConfig) and self.config.crops is not None
 
-    def _relative(self, utterance: Utterance) -> str | None:
-        relative = utterance.audio if self.modality == "audio" else utterance.video
-        if relative and isinstance(self.config, VideoEncoderConfig) and self.config.crops:
-            return str(PurePosixPath(self.config.crops, *PurePosixPath(relative).parts[1:]))
-        return relative
+    def _names(self, utterance: Utterance) -> tuple[str | None, ...]:
+        names = utterance.clip_names(self.modality)
+        if isinstance(self.config, VideoEncoderConfig) and self.config.crops:
+            return tuple(n and str(PurePosixPath(self.config.crops, *PurePosixPath(n).parts[1:])) for n in names)
+        return names
 
     def _ingredients(
         self, corpus: Corpus, split: str, rows: Sequence[ClipRow], labels: dict[str, np.ndarray]
@@ -143,7 +148,7 @@ class ClipReading:
         )
 
     @staticmethod
-    def _why(placed: Sequence[Path | str]) -> str:
+    def _why(placed: Sequence[FoundClip | str]) -> str:
         return str(next((place for place in placed if isinstance(place, str)), "")) or "unreadable"
 
 
@@ -152,12 +157,12 @@ def clips_hash(rows: Sequence[ClipRow], labels: dict[str, np.ndarray], label_nam
     return rows_hash(([row.id, row.sha256] for row in rows), labels, label_names)
 
 
-def _crop(root: Path, relative: str) -> Path:
+def _crop(finder: ClipFinder, name: str) -> FoundClip:
     """Find a cropped clip: a video of the same name, or a folder of pictures of that name without its suffix."""
     try:
-        return clip_path(root, relative)
+        return finder.find("video", name)
     except MediaFault:
-        folder = root / PurePosixPath(relative).with_suffix("")
-        if ".." not in PurePosixPath(relative).parts and folder.is_dir():
-            return folder
+        folder = finder.root / PurePosixPath(name).with_suffix("")
+        if ".." not in PurePosixPath(name).parts and folder.is_dir():
+            return FoundClip(folder)
         raise

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mer.config import VideoEncoderConfig
-from mer.data.media.demux import require_content
+from mer.data.media.files import require_content
 from mer.data.media.video import read_frames
 from mer.features.video.faces import FaceCropper
 
