@@ -62,7 +62,11 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def rooms(graph: Graph, files: Mapping[str, Path]) -> Iterator[tuple[str, Graph]]:
-    """Each package with the imports between its members; a sub-package is one member, with all that lies in it."""
+    """Each package with the imports between its members; a sub-package is one member, with all that lies in it.
+
+    The `__main__` of a sub-package is a member of its own: a command, which nobody imports, stands above the parts that
+    it joins.
+    """
     for package in (name for name, path in files.items() if path.name == "__init__.py"):
         member = _member_of(package)
         between: Graph = {}
@@ -76,6 +80,8 @@ def rooms(graph: Graph, files: Mapping[str, Path]) -> Iterator[tuple[str, Graph]
 def _member_of(package: str) -> Callable[[str], str | None]:
     def member(name: str) -> str | None:
         inside = name.removeprefix(f"{package}.")
+        if inside != name and inside.endswith(".__main__"):
+            return name
         return None if inside == name else f"{package}.{inside.partition('.')[0]}"
 
     return member

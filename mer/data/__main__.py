@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mer.cli_app import Debug, launch
-from mer.data.check.media import check_media
-from mer.data.check.report import media_lines, media_table, next_step
-from mer.data.check.summary import SplitSummary, check
+from mer.data.check.checked import as_json, check_everything
+from mer.data.check.finding import Tokens
+from mer.data.check.report import next_step, print_page
 from mer.data.fetch import get_meld
 from mer.data.prepare.from_archive import LOG, default_workers, prepare
 from mer.data.prepare.placing import Link
@@ -21,7 +20,11 @@ from mer.data.registry import load_corpus, present_splits
 from mer.data.sample.corpus import default_processes, write_sample
 from mer.data.transcribe.corpus import transcribe_corpus
 from mer.data.transcribe.recogniser import Recogniser
+from mer.data.types import Corpus
+from mer.files import write_json
 from mer.progress import reporting
+
+_MEND = "next: mend what is marked wrong, then run the same command again"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 
@@ -89,21 +92,35 @@ def check_command(
     splits: Annotated[
         str, typer.Option(help="comma-separated, such as train,dev; all that are there if left out")
     ] = "",
-    deep: Annotated[bool, typer.Option("--deep", help="decode every clip instead of reading headers")] = False,
+    deep: Annotated[
+        bool, typer.Option("--clips", "--deep", help="decode every clip instead of reading headers")
+    ] = False,
+    backbone: Annotated[
+        str, typer.Option(help="text backbone for which unknown and cut tokens are counted; none: leave that out")
+    ] = "minilm",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write all of it here too; ROOT/check.json gets onto model cards")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="clips at once; two per processor if left out")] = None,
     debug: Debug = False,
 ) -> None:
-    """Read a dataset and print what is in it: sizes, labels, whether the files are the official ones, and its clips."""
+    """Say on one page what is in a dataset: counts, clips, what splits share.
+
+    Exit code 0: sound; 1: something makes results wrong; 2: refused.
+    """
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(dataset, root)
     corpus = load_corpus(dataset, root, asked or ("train", "dev"))
-    Console().print(_table(f"{corpus.name} in {root}", check(corpus)))
+    tokens = None if backbone == "none" else _tokens(corpus, backbone)
     with reporting(None, "check", "clips", brief=True) as progress:
-        media = check_media(corpus, deep=deep, workers=workers or default_workers(), progress=progress)
-    if media:
-        Console().print(media_table(media))
-    for line in media_lines(media, deep=deep):
-        print(line)
-    print(next_step(dataset, root, media))
+        checked = check_everything(
+            corpus, deep=deep, workers=workers or default_workers(), progress=progress, tokens=tokens
+        )
+    print_page(checked, Console())
+    if json_file is not None:
+        write_json(json_file, as_json(checked))
+        print(f"written: {json_file}")
+    print(next_step(dataset, root, checked.media) if not checked.wrong else _MEND)
+    raise typer.Exit(checked.exit_code)
 
 
 @app.command("transcribe")
@@ -137,32 +154,16 @@ def transcribe_command(
     print(f"wrote {out}\nnext: python -m mer.data check {out}")
 
 
-def _table(title: str, summaries: list[SplitSummary]) -> Table:
-    """Make a table with one column per split and one row per number."""
-    table = Table("", *(summary.split for summary in summaries), title=title, title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for field in ("utterances", "dialogues", "longest_dialogue", "speakers", "gapped_dialogues", "untimed"):
-        table.add_row(_ROW_NAMES.get(field, field), *(str(getattr(summary, field)) for summary in summaries))
-    official = {True: "yes", False: "no", None: "unknown"}
-    table.add_row("official file", *(official[summary.official] for summary in summaries), end_section=True)
-    for task, counts in summaries[0].label_counts.items():
-        for label in counts:
-            table.add_row(f"{task}: {label}", *(_share(summary, task, label) for summary in summaries))
-        table.add_section()
-    return table
+def _tokens(corpus: Corpus, backbone: str) -> Tokens | None:
+    """Count what a text backbone reads of the corpus; None for one that has no text."""
+    from mer.config import TextEncoderConfig
+    from mer.features.text.coverage import corpus_coverage
 
-
-_ROW_NAMES = {
-    "longest_dialogue": "longest dialogue (turns)",
-    "gapped_dialogues": "dialogues with skipped ids",
-    "untimed": "without usable times",
-}
-
-
-def _share(summary: SplitSummary, task: str, label: str) -> str:
-    count = summary.label_counts[task][label]
-    return f"{count} ({count / summary.utterances:6.2%})"
+    dialogues = [dialogue for split in corpus.splits for dialogue in corpus.dialogues(split)]
+    if not any(utterance.text.strip() for dialogue in dialogues for utterance in dialogue.utterances):
+        return None
+    found = corpus_coverage(dialogues, TextEncoderConfig(backbone=backbone))
+    return Tokens(found.backbone, tuple(found.words()), found.unknown_share, found.unread, found.cut)
 
 
 def main() -> None:

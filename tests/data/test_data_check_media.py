@@ -11,7 +11,8 @@ from media_files import truncate, write_flac, write_video
 from meld_files import meld_csv
 
 from mer.data import load_corpus
-from mer.data.check.media import CheckedClip, MediaSummary, check_media, worst
+from mer.data.check.in_clips import clip_findings
+from mer.data.check.media import CheckedClip, MediaSummary, check_media
 from mer.data.check.report import media_lines, next_step
 from mer.data.prepare.from_archive import prepare
 
@@ -70,16 +71,13 @@ def test_deep_finds_what_headers_hide(media):
     assert audio[0].words == video[0].words == "" and audio[1].duration_s == pytest.approx(21)
 
 
-def test_the_worst_come_first_with_their_reasons(media, monkeypatch):
-    clips = worst(list(summaries(media, deep=True).values()))
-    kinds = ["long" if clip.state == "good" and not clip.words else clip.state for clip in clips]
-    assert kinds == ["unreadable"] * 3 + ["absent"] * 3 + ["good"] * 2 + ["long"]
-    lines = media_lines(list(summaries(media, deep=True).values()), deep=True)
-    assert "  train/dia0_utt3 audio unreadable: 0 bytes" in lines
-    assert "  dev/dia0_utt0 audio absent, video absent: no such file" in lines
-    monkeypatch.setattr("mer.data.check.report.SHOWN", len(lines) - 2)
-    assert media_lines(list(summaries(media, deep=True).values()), deep=True) == [*lines[:-2], "  and 2 more"]
-    assert all("headers" not in line for line in lines)
+def test_bad_clips_are_listed_by_kind_with_their_reasons(media):
+    found = [one for one in summaries(media, deep=True).values() if one.modality == "audio"]
+    words = {finding.kind: finding.words for finding in clip_findings("meld", found, False)}
+    assert list(words) == ["many clips", "absent", "unreadable", "other length", "remarks", "over-long"]
+    assert words["unreadable"] == "audio that cannot be used: train 1 (train/dia0_utt3: 0 bytes)"
+    assert words["absent"] == "audio absent: dev 1 (dev/dia0_utt0: no such file)"
+    assert words["over-long"].endswith("only so much is read: train 1 (train/dia0_utt1: 21 s)")
 
 
 def test_the_manifest_gives_reasons_and_spares_the_headers(tmp_path, monkeypatch):
@@ -113,18 +111,18 @@ def test_a_path_that_leaves_the_root_is_not_opened(tmp_path):
     assert "leaves the data folder" in summary.clips[0].words
 
 
-def test_the_page(media, tmp_path, typed):
+def test_the_page(media, typed):
     code, out, err = typed("check", media)
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")  # half of the clips are bad
     lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
-    assert "train audio 6 of 6 0 1 1 5.30 21.0" in lines
-    assert "dev video 0 of 1 1 0 0" in lines
-    assert "train/dia0_utt1 audio: only the first 20 s of 21 s are used" in lines
-    assert "only headers were read; --deep decodes every clip" in lines
-    assert lines[-1] == f"next: python -m mer.tune search_spaces/audio.yaml --set data.root={media}"
-    assert len(lines) < 60
-    code, out, _ = typed("check", media, "--deep", "--splits", "train")
-    assert code == 0 and "ends early" in out and "only headers" not in out
+    assert "train audio 6 of 6 1 0 ? 1 1 5.30 21.0" in lines
+    assert "dev video 0 of 1 0 0 0" in lines
+    assert any(line.startswith("only headers were read; --clips decodes every clip") for line in lines)
+    assert lines[-1] == "next: mend what is marked wrong, then run the same command again"
+    assert len(lines) < 75
+    for option in ("--clips", "--deep"):
+        code, out, _ = typed("check", media, option, "--splits", "train")
+        assert code == 1 and "ends early" in out and "only headers" not in out
 
 
 def test_a_text_only_root_says_so_and_what_would_change_that(tmp_path, typed):
@@ -139,7 +137,7 @@ def test_one_modality_alone_and_the_other_datasets(media, tmp_path, typed):
     shutil.copy(media / "train_sent_emo.csv", tmp_path)
     shutil.copytree(media / "audios", tmp_path / "audios")
     found = list(summaries(tmp_path).values())
-    assert [summary.modality for summary in found] == ["audio"] and media_lines(found, deep=True)[0] == "no video"
+    assert [summary.modality for summary in found] == ["audio"] and media_lines(found, decoded=True)[-1] == "no video"
     assert next_step("ravdess", Path("/a b"), found) == (
         "next: python -m mer.tune search_spaces/audio.yaml --set data.dataset=ravdess --set data.root='/a b'"
     )
@@ -150,5 +148,5 @@ def test_one_modality_alone_and_the_other_datasets(media, tmp_path, typed):
 def test_the_real_ravdess(real_data, typed):
     code, out, _ = typed("check", real_data("ravdess"), "--dataset", "ravdess")
     lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
-    assert code == 0 and any(line.startswith("train audio 959 of 959 0 0 0 3.66") for line in lines)
+    assert code == 0 and any(line.startswith("train audio 959 of 959 0 0 ? 0 0 3.66") for line in lines)
     assert "no video" in lines

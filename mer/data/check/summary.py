@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from mer.data.check.leakage import text_words
 from mer.data.registry import find_dataset
 from mer.data.types import Corpus, Dialogue
 
@@ -17,6 +18,9 @@ class SplitSummary:
         label_counts: task -> label -> utterances, every label named, in label order.
         gapped_dialogues: dialogues with missing utterance numbers, or not starting at the split's lowest number.
         untimed: utterances without a usable start and end.
+        empty: utterances without a word of text.
+        unlabelled: task -> utterances without that label.
+        speaker_counts: speaker -> utterances, the most frequent first.
         official: True if the file equals the published one byte for byte; None if that one's hash is not known.
     """
 
@@ -24,11 +28,17 @@ class SplitSummary:
     utterances: int
     dialogues: int
     longest_dialogue: int
-    speakers: int
+    speaker_counts: dict[str, int]
     gapped_dialogues: int
     untimed: int
+    empty: int
+    unlabelled: dict[str, int]
     label_counts: dict[str, dict[str, int]]
     official: bool | None
+
+    @property
+    def speakers(self) -> int:
+        return len(self.speaker_counts)
 
 
 def check(corpus: Corpus) -> list[SplitSummary]:
@@ -45,9 +55,14 @@ def _summary(corpus: Corpus, split: str) -> SplitSummary:
         utterances=len(utterances),
         dialogues=len(dialogues),
         longest_dialogue=max(len(dialogue.utterances) for dialogue in dialogues),
-        speakers=len({utterance.speaker for utterance in utterances}),
+        speaker_counts=dict(Counter(utterance.speaker for utterance in utterances).most_common()),
         gapped_dialogues=sum(_has_gap(dialogue, first) for dialogue in dialogues),
         untimed=sum(utterance.start_s is None or utterance.end_s is None for utterance in utterances),
+        empty=sum(not text_words(utterance.text) for utterance in utterances),
+        unlabelled={
+            task: len(utterances) - sum(counts[task][name] for name in names)
+            for task, names in corpus.label_names.items()
+        },
         label_counts={task: {name: counts[task][name] for name in names} for task, names in corpus.label_names.items()},
         official=find_dataset(corpus.name).official(corpus.root, split),
     )
