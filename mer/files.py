@@ -23,17 +23,20 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
     """Give a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
 
+    Args: mode: permissions, less the process's umask; a copy passes those of its source, and is private until whole.
     Raises: OSError naming `target` for everything the file system refuses, also when a library (safetensors) wraps
         the system's error number in text.
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if mode != 0o666:
+            temporary.touch(mode=0o600)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
+        temporary.chmod(mode & 0o666 & ~_umask())  # safetensors writes files that only their owner may read
         handle = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(handle)

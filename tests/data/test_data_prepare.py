@@ -262,15 +262,16 @@ def test_auto_copies_where_no_hard_link_can_be(archive, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("inside", ["MELD.Raw/{folder}", "{split}/{folder}", "MELD.Raw/{split}/{folder}"])
-def test_the_folders_are_found_where_unpacking_leaves_them(tmp_path, inside):
+def test_the_folders_are_found_where_unpacking_leaves_them(archive, tmp_path, inside):
     for split, folder in {"train": "train_splits", "dev": "dev_splits_complete", "test": TEST}.items():
         place = tmp_path / "raw" / inside.format(split=split, folder=folder)
         place.mkdir(parents=True)
+        shutil.copy(archive / "dev_splits_complete/dia0_utt0.mp4", place)
         csv = place.parent if split != "dev" else place
         (csv / f"{split}_sent_emo.csv").write_text(meld_csv(row(0, 0)))
     prepared = run(tmp_path / "raw", tmp_path / "out")
     assert list(prepared.asked) == ["train", "dev", "test"]
-    assert all(entry.source is None for entry in prepared.manifest.entries.values())
+    assert all(entry.audio is not None for entry in prepared.manifest.entries.values())
 
 
 def test_csv_files_of_the_output_folder_win_and_missing_splits_are_said(archive, tmp_path):
@@ -330,7 +331,7 @@ def test_two_runs_at_once_do_not_mix(archive, tmp_path):
 def test_a_disk_that_refuses_is_one_message(archive, tmp_path, typed, monkeypatch):
     import mer.data.prepare.from_archive as module
 
-    def refuse(path, samples):
+    def refuse(path, samples, *, mode):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(module, "write_flac", refuse)

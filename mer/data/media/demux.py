@@ -109,13 +109,17 @@ def video_duration_s(path: Path) -> float:
         return float(container.duration or 0) / 1_000_000
 
 
-def write_flac(path: Path, samples_int16: np.ndarray) -> None:
-    """Write int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or not at all. Raises: OSError naming `path`."""
+def write_flac(path: Path, samples_int16: np.ndarray, *, mode: int = 0o666) -> None:
+    """Write int16 (S,) as a 16 kHz mono 16-bit FLAC file, whole or not at all.
+
+    Args: mode: permissions, less the umask.
+    Raises: OSError naming `path`.
+    """
     import soundfile
 
     encoded = io.BytesIO()  # libsndfile does not say why the system refuses to write
     soundfile.write(encoded, samples_int16, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, mode=mode) as temporary:
         temporary.write_bytes(encoded.getbuffer())
 
 

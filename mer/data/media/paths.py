@@ -84,24 +84,24 @@ class ClipFinder:
         return self.root / parts
 
     def _inside(self, path: Path) -> Path:
-        if self.links == "inside" and not path.resolve().is_relative_to(self.root.resolve()):
-            raise MediaFault("a link that leads out of the data folder: not opened")
+        if self.links == "inside":
+            require_inside(path, self.root)
         return path
 
     def _siblings(self, path: Path, modality: Modality) -> list[Path]:
         """List the files of the same name with another ending, the one to take first."""
         endings = ENDINGS[modality]
-        names = self._listing(path.parent).get(_stem(path.name), ())
-        ranked = sorted((endings.index(ending), name) for name in names if (ending := _ending(name)) in endings)
+        names = self._listing(path.parent).get(stem_of(path.name), ())
+        ranked = sorted((endings.index(ending), name) for name in names if (ending := ending_of(name)) in endings)
         return [path.with_name(name) for _, name in ranked if name != path.name]
 
     def _holds_sound(self, folder: Path) -> bool:
-        return any(_ending(name) in SOUND for names in self._listing(folder).values() for name in names)
+        return any(ending_of(name) in SOUND for names in self._listing(folder).values() for name in names)
 
     def _choice(self, found: Path, path: Path, modality: Modality) -> tuple[str, ...]:
         others = [other for other in self._siblings(path, modality) if other != found]
-        if modality == "audio" and _ending(found.name) not in VIDEO:  # a video beside its sound is no second sound
-            others = [other for other in others if _ending(other.name) not in VIDEO]
+        if modality == "audio" and ending_of(found.name) not in VIDEO:  # a video beside its sound is no second sound
+            others = [other for other in others if ending_of(other.name) not in VIDEO]
         if not others:
             return ()
         named = ", ".join([found.name, *(other.name for other in others)])
@@ -114,11 +114,17 @@ class ClipFinder:
             names: dict[str, list[str]] = {}
             try:
                 for name in sorted(path.name for path in folder.iterdir()):
-                    names.setdefault(_stem(name), []).append(name)
+                    names.setdefault(stem_of(name), []).append(name)
             except OSError:
                 pass
             self._listed[folder] = names
         return self._listed[folder]
+
+
+def require_inside(path: Path, root: Path) -> None:
+    """Raise MediaFault if links carry an existing path out of the root."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise MediaFault(f"a link that leads out of {root.name or root}: not opened")
 
 
 def clip_path(root: Path, name: str, modality: Modality | None = None) -> Path:
@@ -127,15 +133,16 @@ def clip_path(root: Path, name: str, modality: Modality | None = None) -> Path:
     Args: modality: None: by the ending in `name`.
     Raises: MediaAbsent, MediaFault.
     """
-    kind: Modality = "video" if _ending(name) in VIDEO else "audio"
+    kind: Modality = "video" if ending_of(name) in VIDEO else "audio"
     return ClipFinder(root).find(modality or kind, name).path
 
 
-def _ending(name: str) -> str:
+def ending_of(name: str) -> str:
     """Return the ending in lower case; "" if the name has none that a clip may have."""
     ending = PurePosixPath(name).suffix.lower()
     return ending if ending in ENDINGS["audio"] else ""
 
 
-def _stem(name: str) -> str:
-    return name[: len(name) - len(_ending(name))]
+def stem_of(name: str) -> str:
+    """Return the name without such an ending: the clip's id."""
+    return name[: len(name) - len(ending_of(name))]

@@ -6,12 +6,10 @@ makes only the rest. Errors that concern every clip (a full disk, a missing fold
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,27 +17,22 @@ from pathlib import Path
 from mer.data.media.demux import Track, sound_track, video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
 from mer.data.media.notices import sound_notices
-from mer.data.prepare.manifest import (
-    MANIFEST,
-    NO_CLIP,
-    Manifest,
-    PlacedVideo,
-    PreparedUtterance,
-    WrittenSound,
-    read_manifest,
-)
-from mer.data.prepare.placing import Link, place
-from mer.data.prepare.raw_clips import RawClip, clip_folders, find_csv, index_clips, rank
+from mer.data.media.paths import VIDEO
+from mer.data.prepare.manifest import NO_CLIP, Manifest, PlacedVideo, PreparedUtterance, WrittenSound
+from mer.data.prepare.out_folder import alone, collect_csv, open_manifest
+from mer.data.prepare.placing import Link, permissions, place
+from mer.data.prepare.raw_clips import RawClip, clip_folders, index_clips, rank
 from mer.data.prepare.report import Preparation, log_lines
 from mer.data.readers.meld import MELD
 from mer.data.registry import load_corpus
 from mer.data.types import Utterance
 from mer.errors import MerError
-from mer.files import atomic_path, sha256_file, write_text
+from mer.files import sha256_file, write_text
 from mer.progress import Step
 
 LOG = "prepare.log"
 SAVE_EVERY_S = 20.0
+UNSEEN = (-1, -1)  # size and time of a raw clip that was not looked at
 LONGEST_S = 1800.0  # s; a sound is decoded as a whole, 58 MB at this length
 
 
@@ -68,9 +61,9 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
     """
     raw, out = raw.expanduser(), out.expanduser()
     folders = clip_folders(raw)
-    with _alone(out):
-        manifest = _open_manifest(raw, out)
-        splits = _collect_csv(raw, out, folders)
+    with alone(out):
+        manifest = open_manifest(raw, out)
+        splits = collect_csv(raw, out, folders)
         corpus = load_corpus("meld", out, splits)
         manifest.raw = str(raw.resolve())
         manifest.write(out)  # now, since it also marks the folder as ours
@@ -87,9 +80,26 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
         finally:
             manifest.write(out)
             write_text(out / LOG, "".join(f"{line}\n" for line in log_lines(manifest)))
+    asked = {split: tuple(u.id for u in corpus.utterances(split)) for split in splits}
+    _require_some(raw, out, manifest, asked)
     left_out = {s: f"no {MELD.path(out, s).name}" for s in folders if s not in splits}
     left_out |= {s: "no folder of clips" for s in MELD.present(out) if s not in folders}
-    return Preparation(manifest, {s: tuple(u.id for u in corpus.utterances(s)) for s in splits}, kept, left_out)
+    return Preparation(manifest, asked, kept, left_out)
+
+
+def _require_some(raw: Path, out: Path, manifest: Manifest, asked: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise MerError if not one utterance got a usable clip, with the reasons by count."""
+    entries = [manifest.entries[name] for names in asked.values() for name in names]
+    if any(entry.audio is not None or (entry.video is not None and not entry.video_fault) for entry in entries):
+        return
+    reasons = Counter(fault for e in entries for fault in {e.audio_fault, e.video_fault} if fault).most_common(3)
+    raise MerError(
+        raw,
+        f"not one of {len(entries)} utterances has a usable clip: "
+        + "; ".join(f"{reason} ({count} times)" for reason, count in reasons),
+        allowed="clips named dia0_utt0.mp4 after dialogue and utterance of the CSV files, with the ending of any video",
+        then=f"read {out / LOG}, mend the clips, then the same command",
+    )
 
 
 def _run(jobs: list[_Job], manifest: Manifest, out: Path, workers: int, progress: Step) -> int:
@@ -120,14 +130,18 @@ def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUttera
     """Make sound and video of one utterance; return `earlier` itself if nothing has changed since."""
     audio_path, video_path = _targets(job)
     expected_s = _expected_s(job.utterance)
-    seen = {path.relative_to(job.raw).as_posix(): _stamp(path) for path in job.clip.files()}
+    clip, refused = job.clip.usable(job.raw)
+    seen = {p.relative_to(job.raw).as_posix(): UNSEEN if p in refused else _stamp(p) for p in job.clip.files()}
     if earlier is not None and _still_there(job, earlier, seen, expected_s):
         return earlier
-    if not seen:
+    if not clip.files():
         for path in (audio_path, video_path):
             path.unlink(missing_ok=True)
-        return PreparedUtterance(None, "none", seen, expected_s, audio_fault=NO_CLIP, video_fault=NO_CLIP)
-    ranked, decision = rank(job.clip, expected_s)
+        name, why = next(zip(seen, refused.values(), strict=True), (None, NO_CLIP))
+        return PreparedUtterance(name, "none", seen, expected_s, audio_fault=why, video_fault=why)
+    ranked, decision = rank(clip, expected_s)
+    decision += "".join(f"; {path.name}: {said}" for path, said in refused.items())
+    decision += "".join(f"; {path.name} left alone: the order is {' '.join(VIDEO)}" for path in clip.spare)
     source, track, audio_fault = _first_with_sound(ranked)
     if source != ranked[0]:
         decision += f"; but {ranked[0].name} gives no sound, so the other one"
@@ -139,7 +153,7 @@ def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUttera
         decision=decision,
         seen=seen,
         expected_s=expected_s,
-        audio=None if track is None else _write_sound(audio_path, track),
+        audio=None if track is None else _write_sound(audio_path, track, permissions(source)),
         video=video,
         audio_fault=audio_fault,
         video_fault=video_fault,
@@ -161,8 +175,8 @@ def _first_with_sound(ranked: list[Path]) -> tuple[Path, Track | None, str]:
     return ranked[0], None, faults[0]
 
 
-def _write_sound(path: Path, track: Track) -> WrittenSound:
-    write_flac(path, track.samples)
+def _write_sound(path: Path, track: Track, mode: int) -> WrittenSound:
+    write_flac(path, track.samples, mode=mode)
     return WrittenSound(path.stat().st_size, sha256_file(path), len(track.samples), track.notes)
 
 
@@ -214,7 +228,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError:  # a link to nowhere, which decoding will report
-        return -1, -1
+        return UNSEEN
     return status.st_size, status.st_mtime_ns
 
 
@@ -223,61 +237,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Lock `out` for this run, and remove half-written files of a killed one. Raises: MerError if it is locked."""
-    if out.exists() and not out.is_dir():
-        raise MerError(out, "this is a file", allowed="a folder", then="choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".prepare.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            found = "another `python -m mer.data prepare` is at work in this folder"
-            raise MerError(out, found, then="wait for it to end, or choose another folder with --out") from fault
-        if (out / MANIFEST).is_file():
-            for kind in ("audios", "videos"):
-                for rest in (out / kind).glob("*/.dia*.tmp"):
-                    rest.unlink(missing_ok=True)
-        yield
-
-
-def _open_manifest(raw: Path, out: Path) -> Manifest:
-    """Open the manifest of earlier runs. Raises: MerError if `out` has clips that no earlier run made."""
-    manifest = read_manifest(out)
-    if manifest is not None:
-        return manifest
-    there = [f"{kind}/" for kind in ("audios", "videos") if (out / kind).exists()]
-    if there:
-        raise MerError(
-            out,
-            f"{' and '.join(there)} here were not made from {raw}; they are not overwritten",
-            allowed="a folder without them, or one that `python -m mer.data prepare` made",
-            then="choose another folder with --out, or move them away",
-        )
-    return Manifest()
-
-
-def _collect_csv(raw: Path, out: Path, folders: Mapping[str, Path]) -> list[str]:
-    """Copy the CSV files that only the archive has. Returns: the splits with clips and a CSV file.
-
-    Raises: MerError if there is none.
-    """
-    for split in folders:
-        target = MELD.path(out, split)
-        source = find_csv(raw, split, target.name)
-        if not target.exists() and source is not None:
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
-    splits = [split for split in folders if MELD.path(out, split).is_file()]
-    if not splits:
-        names = ", ".join(MELD.path(out, split).name for split in folders)
-        raise MerError(
-            out,
-            f"no {names} here, nor in {raw}",
-            allowed="the CSV file of a split beside its clips, or in the folder to write",
-            then=f"`python -m mer.data get meld --root {out}`, then the same command",
-        )
-    return splits

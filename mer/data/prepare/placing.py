@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,19 @@ def place(source: Path, target: Path, link: Link) -> str:
                     allowed="both on one file system, and the source yours",
                     then="--link copy, --link symbolic, or --link auto, which copies where it has to",
                 ) from fault
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
+    copy(source, target)
     return "copy"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all, with no more permissions than it has. Raises: OSError naming `target`."""
+    with atomic_path(target, mode=permissions(source)) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def permissions(source: Path) -> int:
+    """Return who may read and write a file, for what is made of it."""
+    return stat.S_IMODE(source.stat().st_mode) & 0o666
 
 
 def _swap(target: Path, make: Callable[[Path], None]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.data.media.demux import video_duration_s
-from mer.data.media.faults import MediaFault
+from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.data.media.files import require_file
+from mer.data.media.paths import VIDEO, ending_of, require_inside, stem_of
 from mer.data.readers.csv_dataset import require_folder
 from mer.errors import MerError
 
@@ -17,18 +19,28 @@ ARCHIVE = "MELD.Raw"
 
 # 132 test clips exist a second time under this prefix; public projects disagree on which of the two is right
 PREFIX = "final_videos_test"
-_CLIP = re.compile(rf"(?P<prefix>{PREFIX})?dia(?P<dialogue>0|[1-9]\d*)_utt(?P<utterance>0|[1-9]\d*)\.mp4", re.A)
+_CLIP = re.compile(rf"(?P<prefix>{PREFIX})?dia(?P<dialogue>0|[1-9]\d*)_utt(?P<utterance>0|[1-9]\d*)", re.A)
 
 
 @dataclass(slots=True)
 class RawClip:
-    """The files named after one utterance, without and with the prefix."""
+    """The files named after one utterance, without and with the prefix.
+
+    Attributes: spare: files of the same name whose endings come later in the order of VIDEO; they are left alone.
+    """
 
     plain: Path | None = None
     prefixed: Path | None = None
+    spare: list[Path] = field(default_factory=list)
 
     def files(self) -> tuple[Path, ...]:
-        return tuple(path for path in (self.plain, self.prefixed) if path is not None)
+        return tuple(path for path in (self.plain, self.prefixed, *self.spare) if path is not None)
+
+    def usable(self, raw: Path) -> tuple[RawClip, dict[Path, str]]:
+        """Leave out what is not opened: links out of the archive `raw`, and all that is no regular file, with why."""
+        refused = {path: said for path in self.files() if (said := _refusal(path, raw))}
+        plain, prefixed = (None if path in refused else path for path in (self.plain, self.prefixed))
+        return RawClip(plain, prefixed, [path for path in self.spare if path not in refused]), refused
 
 
 def clip_folders(raw: Path) -> dict[str, Path]:
@@ -55,9 +67,15 @@ def clip_folders(raw: Path) -> dict[str, Path]:
 
 
 def find_csv(raw: Path, split: str, name: str) -> Path | None:
-    """Find the split's CSV file in the archive, beside the clips or above them."""
+    """Find the split's CSV file in the archive, beside the clips or above them.
+
+    Raises: MerError for a link that leads out of the archive.
+    """
     places = [place for base in _bases(raw, split) for place in (base / name, base / FOLDERS[split] / name)]
-    return next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if place.is_file()), None)
+    if found is not None and (said := _refusal(found, raw)):
+        raise MerError(found, said, allowed="the file itself", then="put the CSV file there in place of the link")
+    return found
 
 
 def _bases(raw: Path, split: str) -> Iterator[Path]:
@@ -66,16 +84,31 @@ def _bases(raw: Path, split: str) -> Iterator[Path]:
 
 
 def index_clips(folder: Path) -> dict[str, RawClip]:
-    """List clips by name ("dia0_utt3" -> its files), sorted. Other files are ignored."""
+    """List clips by name ("dia0_utt3" -> its files), videos of any ending, sorted. Other files are ignored."""
     clips: dict[str, RawClip] = {}
-    for path in sorted(folder.iterdir()):
-        if match := _CLIP.fullmatch(path.name):
+    videos = (path for path in folder.iterdir() if ending_of(path.name) in VIDEO)
+    for path in sorted(videos, key=lambda path: (stem_of(path.name), VIDEO.index(ending_of(path.name)), path.name)):
+        if match := _CLIP.fullmatch(stem_of(path.name)):
             clip = clips.setdefault(f"dia{match['dialogue']}_utt{match['utterance']}", RawClip())
             if match["prefix"]:
-                clip.prefixed = path
+                clip.prefixed, other = clip.prefixed or path, clip.prefixed
             else:
-                clip.plain = path
+                clip.plain, other = clip.plain or path, clip.plain
+            if other is not None:
+                clip.spare.append(path)
     return clips
+
+
+def _refusal(path: Path, raw: Path) -> str:
+    """Say why a file is not opened; "" if it may be, or is a link to nowhere, which decoding will report."""
+    try:
+        require_file(path)
+        require_inside(path, raw)
+    except MediaAbsent:
+        return ""
+    except MediaFault as fault:
+        return str(fault)
+    return ""
 
 
 def rank(clip: RawClip, expected_s: float | None) -> tuple[list[Path], str]:
@@ -85,7 +118,8 @@ def rank(clip: RawClip, expected_s: float | None) -> tuple[list[Path], str]:
     minus start by the CSV file) comes first; if lengths do not decide, the one without the prefix.
     """
     if clip.plain is None or clip.prefixed is None:
-        return list(clip.files()), "only one" if clip.prefixed is None else "only one, and it has the prefix"
+        only = [path for path in (clip.plain, clip.prefixed) if path is not None] or clip.spare[:1]
+        return only, "only one" if clip.prefixed is None else "only one, and it has the prefix"
     plain_first, prefixed_first = [clip.plain, clip.prefixed], [clip.prefixed, clip.plain]
     (plain_s, plain_fault), (prefixed_s, prefixed_fault) = _length(clip.plain), _length(clip.prefixed)
     if prefixed_fault:
