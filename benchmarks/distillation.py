@@ -53,7 +53,7 @@ class LiveTeacher(DistillationRun):
         read = {"text": (live.features_NLD, None)}
         logits, h = (torch.from_numpy(said(read)) for said in (self.predictor.scores, self.predictor.representations))
         self.seconds += time.perf_counter() - started
-        return Lesson(logits, h, self._share())
+        return Lesson(logits, h, self.share(self.step_count))
 
 
 def single_utterances(root: str) -> list[Dialogue]:

@@ -1,6 +1,6 @@
 """The members of a worker: built, trained together, reported; each ends alone.
 
-One Pack holds all members that can share a program. A member that cannot be packed trains by its own TrainingRun.
+One pack holds all members that can share a program. A member that cannot be packed trains by its own TrainingRun.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import torch
 from mer.errors import TrialFailed
 from mer.training import TrainingRun
 from mer.training.memory import is_out_of_memory
-from mer.training.packed import Pack
-from mer.training.packed.run import Ending
+from mer.training.packed import Ending, build_pack
 from trainables.hosted import Hosted
 from trainables.saving import Saver
 from trainables.wire import MemberTask, Report
@@ -142,7 +141,7 @@ class Members:
                 for old, program in self._programs.items()
                 if live.issuperset(old) and set(old).isdisjoint(key)  # the others' memory is not the members' any more
             }
-            self._programs[key] = _AloneEpoch(runs[0]) if alone else Pack(runs).train_epoch
+            self._programs[key] = _AloneEpoch(runs[0]) if alone else build_pack(runs).train_epoch
         return self._programs[key]
 
     def _split(self, group: list[Hosted], *, by_memory: bool) -> None:

@@ -17,7 +17,7 @@ def measure(options: Options) -> list[Table]:
     import torch
 
     from benchmarks.suites.packs import LOSSES, member
-    from mer.training.packed.run import pack_epochs
+    from mer.training.packed import pack_epochs
 
     torch.set_num_threads(1)
     data = training_data(options)

@@ -48,7 +48,7 @@ def response_kl(
     """
     with full_precision(student_NC):
         said = (at_least_single(student_NC) / temperature).log_softmax(dim=-1)
-        taught = (at_least_single(teacher_NC.detach()) / temperature).log_softmax(dim=-1)
+        taught = (at_least_single(teacher_NC.detach()).to(said) / temperature).log_softmax(dim=-1)
         return _by_member(temperature) ** 2 * _mean_kl(said, taught, there_N)
 
 
@@ -73,7 +73,7 @@ def dist(
     """
     with full_precision(student_NC):
         said = (at_least_single(student_NC) / temperature).softmax(dim=-1)
-        taught = (at_least_single(teacher_NC.detach()) / temperature).softmax(dim=-1)
+        taught = (at_least_single(teacher_NC.detach()).to(said) / temperature).softmax(dim=-1)
         by_row_N = _correlation(said, taught, dim=-1)
         loss = inter * (1 - (by_row_N.mean(dim=-1) if there_N is None else masked_mean(by_row_N, there_N)))
         if there_N is None and said.shape[-2] < FEWEST_ROWS:
@@ -98,7 +98,8 @@ def similarity_kl(
     Returns: scalar or (P,), nats.
     """
     with full_precision(student_ND):
-        t, s = unit(teacher_ND.detach()), unit(student_ND)
+        s = unit(student_ND)
+        t = unit(at_least_single(teacher_ND.detach()).to(s))
         taught, said = t @ t.mT / temperature, t @ s.mT / temperature
         if there_N is None:
             return _mean_kl(said.log_softmax(dim=-1), taught.log_softmax(dim=-1))

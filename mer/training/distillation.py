@@ -62,7 +62,7 @@ class DistillationRun(TrainingRun):
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         split = self.data.train
-        there_NM = np.stack([_present(part, rows_B) for part in self._parts(split).values()], axis=1)
+        there_NM = np.stack([_present(part, rows_B) for part in self.parts_of(split).values()], axis=1)
         rows_B, there_NM = rows_B[there_NM.any(axis=1)], there_NM[there_NM.any(axis=1)]
         labels_B = torch.from_numpy(split.labels_N[rows_B]).to(self.device)
         if not len(rows_B):
@@ -72,7 +72,7 @@ class DistillationRun(TrainingRun):
             for i, modality in enumerate(self.modalities)
             if there_NM[:, i].any()
         }
-        if not self._merged:
+        if not self.is_merged:
             return students[self.modalities[0]], labels_B
         present_BM = torch.from_numpy(there_NM).to(self.device)
         fused = self._fused_answer(students, present_BM)
@@ -85,10 +85,10 @@ class DistillationRun(TrainingRun):
 
     def _student_answer(self, modality: str, rows_B: np.ndarray) -> Outputs:
         """Compute one student's outputs for rows that have its modality, with the teacher's outputs for them."""
-        part = self._parts(self.data.train)[modality]
-        x, _ = part.batch(rows_B, self._layers_of(modality), self.device)
+        part = self.parts_of(self.data.train)[modality]
+        x, _ = part.batch(rows_B, self.layers_of(modality), self.device)
         with self.streams.use(modality):
-            h_BH, logits_BC = self._student(modality)(x)
+            h_BH, logits_BC = self.student(modality)(x)
         return Outputs(h_BH, logits_BC, lesson=self._lesson(rows_B))
 
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
@@ -97,7 +97,7 @@ class DistillationRun(TrainingRun):
         apart = self.distill.mode == "parallel" or self.epoch < self.distill.warm_epochs
         parts = {}
         for i, modality in enumerate(self.modalities):
-            parts[modality] = torch.zeros(len(present_BM), self._student(modality).width, device=self.device)
+            parts[modality] = torch.zeros(len(present_BM), self.student(modality).width, device=self.device)
             if modality in students:
                 h_BH = students[modality].h_ND
                 parts[modality] = parts[modality].masked_scatter(
@@ -113,17 +113,17 @@ class DistillationRun(TrainingRun):
         told = self.data.teacher["train"]
         copy = lambda array: torch.from_numpy(array[rows_B]).to(self.device)  # noqa: E731
         there_B = None if told.present_N is None else copy(told.present_N)
-        return Lesson(copy(told.logits_NC), copy(told.h_NK), there_B, self._share())
+        return Lesson(copy(told.logits_NC), copy(told.h_NK), there_B, self.share(self.step_count))
 
     def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
         """Add the fused head's outputs as the lesson in self-distillation; otherwise return the student's unchanged."""
         if self.distill.source == "teacher":
             return student
-        return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], share=self._share()))
+        return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], share=self.share(self.step_count)))
 
-    def _share(self) -> float:
-        """Warm-up factor in (0, 1] of the distillation losses: rises to 1 over `warmup_steps`."""
-        return min(1.0, (self.step_count + 1) / max(1, self.distill.warmup_steps))
+    def share(self, step_count: int) -> float:
+        """Return the warm-up factor in (0, 1] of the distillation losses: it rises to 1 over `warmup_steps`."""
+        return min(1.0, (step_count + 1) / max(1, self.distill.warmup_steps))
 
     # -- parts -------------------------------------------------------------------------------------------------
 
@@ -132,23 +132,26 @@ class DistillationRun(TrainingRun):
         draws = super()._connect_draws()
         for modality in self.modalities:
             draws[modality] = Draws(device=self.device)
-            draw_masks_from(self._student(modality), draws[modality])
+            draw_masks_from(self.student(modality), draws[modality])
         return draws
 
     @property
-    def _merged(self) -> bool:
+    def is_merged(self) -> bool:
         return len(self.modalities) > 1
 
-    def _student(self, modality: str) -> UtteranceClassifier:
-        return self.model.student(modality) if self._merged else self.model
+    def student(self, modality: str) -> UtteranceClassifier:
+        return self.model.student(modality) if self.is_merged else self.model
 
-    def _objective_of(self, modality: str) -> Objective:
-        return self.objective.student(modality) if isinstance(self.objective, StudentsObjective) else self.objective
+    def student_objective(self, modality: str) -> StudentObjective:
+        whole = self.objective
+        found = whole.student(modality) if isinstance(whole, StudentsObjective) else whole
+        assert isinstance(found, StudentObjective)
+        return found
 
-    def _layers_of(self, modality: str) -> list[int]:
-        return self.layers[modality] if self._merged else self.layers
+    def layers_of(self, modality: str) -> list[int]:
+        return self.layers[modality] if self.is_merged else self.layers
 
-    def _parts(self, split: Split) -> Mapping[str, Part]:
+    def parts_of(self, split: Split) -> Mapping[str, Part]:
         return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
 
     def _trainable_rows(self) -> np.ndarray:
@@ -156,14 +159,14 @@ class DistillationRun(TrainingRun):
         return np.arange(len(self.data.train))
 
     def _build_objective(self) -> Objective:
-        students = {modality: self._student_objective(modality) for modality in self.modalities}
-        if not self._merged:
+        students = {modality: self._build_student_objective(modality) for modality in self.modalities}
+        if not self.is_merged:
             return students[self.modalities[0]]
         fused = Objective(self.config.loss, self._class_counts())
         return StudentsObjective(self.distill, fused, students)
 
-    def _student_objective(self, modality: str) -> StudentObjective:
-        part, student = self._parts(self.data.train)[modality], self._student(modality)
+    def _build_student_objective(self, modality: str) -> StudentObjective:
+        part, student = self.parts_of(self.data.train)[modality], self.student(modality)
         classes = len(self.data.class_names)
         counts_C = torch.from_numpy(np.bincount(part.labels_N[part.present_rows], minlength=classes))
         teacher_width = self.data.teacher["train"].h_NK.shape[1] if self.data.teacher else None
@@ -177,10 +180,10 @@ class DistillationRun(TrainingRun):
         groups: dict[str, tuple[float, Iterable[nn.Parameter]]] = {}
         for modality in self.modalities:
             rate = self.distill.student(modality).head_lr or usual
-            objective = self._objective_of(modality)
-            groups[modality] = (rate, self._student(modality).head_parameters())
+            objective = self.student_objective(modality)
+            groups[modality] = (rate, self.student(modality).head_parameters())
             groups |= {f"{modality}_{name}": (rate, own) for name, own in objective.parameter_groups().items()}
-        if self._merged:
+        if self.is_merged:
             rest = [p for name, p in self.model.named_parameters() if not name.startswith("students.")]
             groups["fusion"] = (usual, rest)
         return groups
@@ -191,29 +194,30 @@ class DistillationRun(TrainingRun):
         for group in self.optimizer.param_groups:
             owner = group["name"].split("_")[0]
             learns = [p for p in group["params"] if p.grad is not None]  # none if the batch had no row for this owner
-            owners.setdefault(f"grad_norm_{owner}" if self._merged else "grad_norm", []).extend(learns)
+            owners.setdefault(f"grad_norm_{owner}" if self.is_merged else "grad_norm", []).extend(learns)
         return {name: parameters for name, parameters in owners.items() if parameters}
 
     # -- scores ------------------------------------------------------------------------------------------------
 
     def _further_scores(self, scores: Scores) -> Row:
         """Add each student's dev scores, and how often it predicts the teacher's class."""
-        if not self._merged:
-            return self._agreement("", scores)
+        if not self.is_merged:
+            return self.agreement("", scores)
         row = super()._further_scores(scores)
         for modality in self.modalities:
             own = self._student_scores(modality)
-            row |= {f"dev_weighted_f1_{modality}": own.weighted_f1, **self._agreement(f"_{modality}", own)}
+            row |= {f"dev_weighted_f1_{modality}": own.weighted_f1, **self.agreement(f"_{modality}", own)}
             self._keep_student_if_best(modality, own)
         return row
 
     def _student_scores(self, modality: str) -> Scores:
-        part = self._parts(self.data.dev)[modality]
-        chunks = part.chunks(self._layers_of(modality), self.device)
-        logits_NC = class_scores(self.config, self._student(modality), None, None, chunks)
+        part = self.parts_of(self.data.dev)[modality]
+        chunks = part.chunks(self.layers_of(modality), self.device)
+        logits_NC = class_scores(self.config, self.student(modality), None, None, chunks)
         return Scores(logits_NC, part.labels_N, self.data.class_names)
 
-    def _agreement(self, suffix: str, scores: Scores) -> Row:
+    def agreement(self, suffix: str, scores: Scores) -> Row:
+        """Say how often these dev scores predict the teacher's class; {} without a teacher."""
         if not self.data.teacher:
             return {}
         says = self.data.teacher["dev"].logits_NC.argmax(axis=1)
@@ -223,8 +227,8 @@ class DistillationRun(TrainingRun):
         """Keep the student at its own best epoch, as a run of its own would."""
         row = {"epoch": float(self.epoch + 1), **scores.as_metrics("dev")}
         if self.member.improves(row, modality):
-            weights = prefixed("model", self._student(modality).state_dict())
-            weights |= prefixed("objective", self._objective_of(modality).state_dict())
+            weights = prefixed("model", self.student(modality).state_dict())
+            weights |= prefixed("objective", self.student_objective(modality).state_dict())
             self.member.keep(row, weights, scores.logits_NC, modality)
 
 

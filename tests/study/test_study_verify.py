@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from mer.errors import MerError
 from mer.study.evaluate import verify_trial as verifying
 from mer.study.evaluate.verify_trial import recorded_trials, verify_trials
 from mer.study.paths import ARTIFACTS, HISTORY, trial_folder
-from mer.training.packed import Pack
+from mer.training import TrainingRun
+from mer.training.packed import Pack, build_pack
 from mer.verify import parse_numbers
 
 SPACE = """study: small
@@ -65,12 +67,11 @@ def command(study: OpenStudy, *words: str) -> tuple[int, str]:
 def test_trials_of_one_shape_are_trained_as_one_pack(study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     packs: list[int] = []
 
-    class Counted(Pack):
-        def __init__(self, runs):  # type: ignore[no-untyped-def]
-            packs.append(len(runs))
-            super().__init__(runs)
+    def counted(runs: Sequence[TrainingRun]) -> Pack:
+        packs.append(len(runs))
+        return build_pack(runs)
 
-    monkeypatch.setattr(verifying, "Pack", Counted)
+    monkeypatch.setattr(verifying, "build_pack", counted)
     found = list(verify_trials(study.folder, range(5), study.cache))
     assert {one.number: one.epochs for one in found} == {0: 3, 1: 3, 2: 2, 3: 3, 4: 3}
     assert all(one.same for one in found), [one.differing for one in found]

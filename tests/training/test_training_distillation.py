@@ -89,11 +89,7 @@ def test_resuming_is_exact_and_the_loss_falls(variant: dict[str, Any]):
 
 def test_the_teacher_fades_in_and_its_terms_are_masked_with_their_modality():
     run = merged(distill__warmup_steps=4)
-    shares = []
-    for step in range(5):
-        run.member.step_count = step
-        shares.append(run._share())
-    assert shares == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [run.share(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
     audio = run.data.train.parts["audio"]
     absent = np.flatnonzero(~audio.present_N & run.data.train.parts["video"].present_N)
     run.model.train()
@@ -137,7 +133,7 @@ def test_a_training_step_says_of_a_row_what_evaluation_says(kind: str):
     torch.testing.assert_close(outputs.logits_NC, logits[some])
     torch.testing.assert_close(outputs.h_ND, h[some])
     for modality, (there, own) in outputs.students.items():
-        expected = run._student(modality)(batch.parts[modality][some][there])[1]
+        expected = run.student(modality)(batch.parts[modality][some][there])[1]
         torch.testing.assert_close(own.logits_NC, expected)
         np.testing.assert_array_equal(
             own.lesson.logits_NC.numpy(), run.data.teacher["train"].logits_NC[rows[some.numpy()][there.numpy()]]

@@ -15,9 +15,8 @@ from toy_data import LAYERS, VARIANTS, toy_config, toy_data
 
 from mer.errors import TrialFailed
 from mer.training import SplitArrays, TrainingData, TrainingRun
-from mer.training.packed import Pack, shape_of
+from mer.training.packed import Pack, pack_epochs, shape_of
 from mer.training.packed.optimizer import PackedAdamW
-from mer.training.packed.run import pack_epochs
 
 ALONE = {"spcl-curriculum", "spcl-nearest-center", "eacl-two-stages", "averaged-eacl-two-stages"}
 PACKED = [name for name in VARIANTS if name not in ALONE]

@@ -9,7 +9,7 @@ from toy_data import toy_config
 
 from mer.training import TrainingData, TrainingRun
 from mer.training.draws import Draws
-from mer.training.packed.run import pack_epochs
+from mer.training.packed import pack_epochs
 
 pytestmark = pytest.mark.gpu
 KINDS = ("none", "supcon", "spcl", "apcl-polar", "eacl", "averaged")

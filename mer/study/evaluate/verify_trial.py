@@ -22,7 +22,7 @@ from mer.study.folder.environment import describe_environment
 from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, trial_folder, trial_numbers
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import Row, TrainingRun, build_run
-from mer.training.packed import Pack, shape_of
+from mer.training.packed import build_pack, shape_of
 from trainables.shared_features import as_training_data, read_table
 
 _TIMES = ("seconds", "timestamp_ms")
@@ -153,7 +153,7 @@ def _train_together(runs: Sequence[TrainingRun], epochs: Sequence[int]) -> None:
                     run.train_epoch()
         return
     while live:
-        pack = Pack([run for run, _ in live])
+        pack = build_pack([run for run, _ in live])
         while all(run.epoch < wanted for run, wanted in live):
             failed = [isinstance(ending, TrialFailed) for ending in pack.train_epoch()]
             if any(failed):

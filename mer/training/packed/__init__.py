@@ -1,18 +1,25 @@
 """Many trials trained as one batched program.
 
-shape       what trials must have in common to share a program, and why one cannot
-size        how many trials a worker takes, by shape and memory
-stacked     tensors of several modules as one, with a member axis in front
-model       the forward pass of stacked classifiers
-objective   the losses of stacked objectives
-optimizer   AdamW and gradient clipping over stacked tensors, a rate for each member
-rows        training and dev rows for all members at once
-run         the epoch of a pack
+shape              what trials must have in common to share a program, and why one cannot
+size               how many trials a worker takes, by shape and memory
+stacked            tensors of several modules as one, with a member axis in front
+model              the forward pass of stacked classifiers
+objective          the losses of stacked objectives
+optimizer          AdamW and gradient clipping over stacked tensors, a rate for each member
+rows               training and dev rows for all members at once
+placing            the rows of each step, those that can be read first
+teacher            a teacher's outputs for the rows of all members
+student_objective  the losses of a student, its labels' and its teacher's
+student            one student of all members: model, losses, rows, optimiser
+run                the epoch of a pack
+distillation       the epoch of a pack of distillations
+build              the pack that runs of one shape need
 """
 
 from __future__ import annotations
 
-from mer.training.packed.run import Pack
+from mer.training.packed.build import build_pack, pack_epochs
+from mer.training.packed.run import Ending, Pack
 from mer.training.packed.shape import Shape, shape_of
 
-__all__ = ["Pack", "Shape", "shape_of"]
+__all__ = ["Ending", "Pack", "Shape", "build_pack", "pack_epochs", "shape_of"]

@@ -7,12 +7,33 @@ loaded and read as that of a trial that trained alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
 BETAS, EPS = (0.9, 0.999), 1e-8
+
+
+class Learning(NamedTuple):
+    """Say which weights (W) of which members (P) a step changes; the others keep their moments and step counts.
+
+    Args:
+        host_PW: nested lists of bool.
+        device_WP: the same as a float64 tensor of ones and zeros on the device.
+    """
+
+    host_PW: list[list[bool]]
+    device_WP: Tensor
+
+    @classmethod
+    def of(cls, learns_WP: np.ndarray, device: str) -> Learning | None:
+        """Build it of an array of bool; None when all weights learn."""
+        if learns_WP.all():
+            return None
+        return cls(learns_WP.T.tolist(), torch.from_numpy(learns_WP.astype(np.float64)).to(device))
 
 
 class PackedAdamW:
@@ -22,20 +43,23 @@ class PackedAdamW:
         weights: stacked leaves (P, ...), in the order in which the members' optimisers hold theirs.
         optimizers: the members' own, over views of `weights`.
         clip_norms: largest norm of each member's gradient.
+        owner: only the weights of this owner of optimiser groups are stepped; "": all.
     """
 
     def __init__(
-        self, weights: Sequence[Tensor], optimizers: Sequence[torch.optim.AdamW], clip_norms: Sequence[float]
+        self,
+        weights: Sequence[Tensor],
+        optimizers: Sequence[torch.optim.AdamW],
+        clip_norms: Sequence[float],
+        owner: str = "",
     ) -> None:
         self.weights = list(weights)
         self.optimizers = list(optimizers)
         device = self.weights[0].device
         self.clip_P = torch.tensor(clip_norms, dtype=torch.float64, device=device)
-        self.decays = [
-            [group["weight_decay"] for group in optimizer.param_groups for _ in group["params"]]
-            for optimizer in optimizers
-        ]
-        members = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+        owned = [groups_of(optimizer, owner) for optimizer in optimizers]
+        self.decays = [[group["weight_decay"] for group in groups for _ in group["params"]] for groups in owned]
+        members = [[p for group in groups for p in group["params"]] for groups in owned]
         states = [[_state_of(optimizer, p) for p in own] for optimizer, own in zip(optimizers, members, strict=True)]
         self.moments = [
             [_stack_views([state[i][name] for state in states], states, i, name) for i in range(len(self.weights))]
@@ -48,15 +72,18 @@ class PackedAdamW:
 
     def place_on(self, device: torch.device) -> None:
         """Hold step counts and weight decays as tensors, for steps that never ask the device for a number."""
-        self.step_P = torch.stack([state[0]["step"].to(device) for state in self.states])
+        self.step_WP = torch.stack([torch.stack([entry["step"] for entry in state]) for state in self.states], dim=1)
+        self.step_WP = self.step_WP.to(device)
         columns = zip(*self.decays, strict=True)
         self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in columns]
 
     @torch.no_grad()
-    def step(self, rates_P: Tensor) -> Tensor:
+    def step(self, rates_P: Tensor, learning: Learning | None = None) -> Tensor:
         """Clip and apply the gradients, then forget them.
 
-        Args: rates_P: learning rate of each member for this step, float64 on the device.
+        Args:
+            rates_P: learning rate of each member for this step, float64 on the device.
+            learning: the weights that learn in this step; None: all that have a gradient.
         Returns: gradient norms before clipping, (P,).
         """
         grads = [weight.grad for weight in self.weights]
@@ -66,21 +93,25 @@ class PackedAdamW:
         )  # a row for each member: adds up alike in any pack
         clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
         if self.is_cpu:
-            self._step_on_cpu(grads, clip_P.tolist(), rates_P.tolist())
+            self._step_on_cpu(grads, clip_P.tolist(), rates_P.tolist(), learning)
         else:
-            self._step_on_device(grads, clip_P, rates_P)
+            self._step_on_device(grads, clip_P, rates_P, learning)
         for weight in self.weights:
             weight.grad = None
         return norm_P
 
-    def _step_on_cpu(self, grads: Sequence[Tensor | None], clips: list[float], rates: list[float]) -> None:
+    def _step_on_cpu(
+        self, grads: Sequence[Tensor | None], clips: list[float], rates: list[float], learning: Learning | None
+    ) -> None:
         """Make one fused call for each member and weight decay: a CPU reads every tensor once."""
         unbound = [None if grad is None else grad.unbind(0) for grad in grads]
         for k, (own, state, decays) in enumerate(zip(self.members, self.states, self.decays, strict=True)):
             chosen = [i for i, grad in enumerate(unbound) if grad is not None]
+            if learning is not None:
+                chosen = [i for i in chosen if learning.host_PW[k][i]]
             if clips[k] < 1.0:
                 torch._foreach_mul_([unbound[i][k] for i in chosen], clips[k])  # type: ignore[index]
-            for decay in dict.fromkeys(decays):
+            for decay in dict.fromkeys(decays[i] for i in chosen):
                 some = [i for i in chosen if decays[i] == decay]
                 adamw(
                     [own[i] for i in some],
@@ -94,27 +125,43 @@ class PackedAdamW:
                     beta1=BETAS[0], beta2=BETAS[1], lr=rates[k], weight_decay=decay, eps=EPS,
                 )  # fmt: skip
 
-    def _step_on_device(self, grads: Sequence[Tensor | None], clip_P: Tensor, rates_P: Tensor) -> None:
+    def _step_on_device(
+        self, grads: Sequence[Tensor | None], clip_P: Tensor, rates_P: Tensor, learning: Learning | None
+    ) -> None:
         """Do the same arithmetic on stacked tensors: a GPU is asked a few times, however many members there are."""
-        self.step_P += 1
+        self.step_WP += 1 if learning is None else learning.device_WP.to(self.step_WP)
         for i, (weight, grad) in enumerate(zip(self.weights, grads, strict=True)):
             if grad is None:
+                self.step_WP[i] -= 1 if learning is None else learning.device_WP[i].to(self.step_WP)
                 continue
-            mean, square = self.moments[0][i], self.moments[1][i]
+            mean, square, steps_P = self.moments[0][i], self.moments[1][i], self.step_WP[i].double()
             grad.mul_(_wide(clip_P, weight))
-            weight.mul_(1 - _wide(rates_P * self.decay_P[i], weight))
-            mean.lerp_(grad, 1 - BETAS[0])
-            square.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-            root = _wide((1 - BETAS[1] ** self.step_P.double()).sqrt(), weight)
-            rate = _wide(rates_P / (1 - BETAS[0] ** self.step_P.double()), weight)
+            if learning is not None:  # a rate of 0 and moments that stay as they are
+                learns_P = learning.device_WP[i]
+                weight.mul_(1 - _wide(rates_P * learns_P * self.decay_P[i], weight))
+                mean.lerp_(grad, _wide(learns_P * (1 - BETAS[0]), weight).expand_as(grad))
+                square.lerp_(grad * grad, _wide(learns_P * (1 - BETAS[1]), weight).expand_as(grad))
+                rates_now_P, steps_P = rates_P * learns_P, steps_P.clamp(min=1)
+            else:
+                weight.mul_(1 - _wide(rates_P * self.decay_P[i], weight))
+                mean.lerp_(grad, 1 - BETAS[0])
+                square.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+                rates_now_P = rates_P
+            root = _wide((1 - BETAS[1] ** steps_P).sqrt(), weight)
+            rate = _wide(rates_now_P / (1 - BETAS[0] ** steps_P), weight)
             weight.sub_(rate * mean / (square.sqrt().div_(root).add_(EPS)))
 
     def settle(self) -> None:
         """Bring step counts into the members' own states; the moments are there already."""
         if not self.is_cpu:
-            for state, steps in zip(self.states, self.step_P.tolist(), strict=True):
-                for entry in state:
+            for state, steps_W in zip(self.states, self.step_WP.T.tolist(), strict=True):
+                for entry, steps in zip(state, steps_W, strict=True):
                     entry["step"].fill_(steps)
+
+
+def groups_of(optimizer: torch.optim.Optimizer, owner: str = "") -> list[dict[str, Any]]:
+    """Return the groups of an owner, whose name begins theirs; "": all."""
+    return [group for group in optimizer.param_groups if not owner or group["name"].split("_")[0] == owner]
 
 
 def _wide(values_P: Tensor, like: Tensor) -> Tensor:

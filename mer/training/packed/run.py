@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mer.errors import TrialFailed
 from mer.losses.geometry import class_means
@@ -31,7 +31,7 @@ from mer.training.packed.objective import Answers, pack_objectives
 from mer.training.packed.optimizer import PackedAdamW
 from mer.training.packed.rows import PackedRows, filled
 from mer.training.packed.shape import shape_of
-from mer.training.packed.stacked import Stacked
+from mer.training.packed.stacked import weights_in_order
 from mer.training.run import TrainingRun, non_finite, non_finite_scores, stretch_of
 from mer.training.scoring import CENTER_TEMPERATURE
 from mer.training.seeding import seeded
@@ -241,31 +241,3 @@ class Pack:
             return None
         scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
         return torch.stack(scaled)
-
-
-def weights_in_order(groups: Sequence[dict[str, Any]], *stacks: tuple[nn.Module, Stacked]) -> list[Tensor]:
-    """Return stacked weights in the order of an optimiser's groups.
-
-    Args: stacks: modules of the first member, with the stack that each is in.
-    """
-    by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
-    return [by_id[id(p)] for group in groups for p in group["params"]]
-
-
-def pack_epochs(runs: Sequence[TrainingRun]) -> list[Ending]:
-    """Train all runs to their ends as one pack, compacting it as members end. Returns each run's last ending."""
-    endings: dict[int, Ending] = {}
-    live = [run for run in runs if not run.finished]
-    while live:
-        pack = Pack(live)
-        while True:
-            told = pack.train_epoch()
-            endings |= {id(run): ending for run, ending in zip(live, told, strict=True)}
-            still = [
-                run for run, ending in zip(live, told, strict=True)
-                if not isinstance(ending, TrialFailed) and not run.finished
-            ]  # fmt: skip
-            if len(still) != len(live):
-                break
-        live = still
-    return [endings[id(run)] for run in runs]

@@ -33,8 +33,8 @@ def shape_of(config: TrialConfig) -> Shape:
 
     Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss weights,
     label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains, averaging,
-    epochs, patience, in which hidden states they read, as long as these are equally many, and in how their text encoder
-    reads an utterance (context, pooler, speaker).
+    epochs, patience, in how a teacher's outputs are weighed and filtered, in which hidden states they read, as long as
+    these are equally many, and in how their text encoder reads an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
         return Shape(sha256_json(config.model_dump(mode="json")), reason)
@@ -46,8 +46,8 @@ def _alone(config: TrialConfig) -> str:
     contrastive = config.loss.contrastive
     if config.tuned:
         return "it trains an encoder"
-    if config.distill is not None:
-        return "it has students"
+    if config.distill is not None and config.fusion is not None:
+        return "it fuses its students"
     if config.fusion is not None:
         return "it fuses modalities"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
@@ -67,7 +67,9 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
             dumped = {"backbone": dumped["backbone"]}
         encoders[modality] = dumped | {"layers": len(layers) if isinstance(layers, list) else _layer_words(layers)}
     loss, head = config.loss, config.head
+    distill = config.distill
     return {
+        "distill": distill and [distill.teacher, distill.source, distill.mode, distill.response, distill.feature],
         "data": config.data.model_dump(mode="json"),
         "encoders": encoders,
         "head": [head.hidden, head.depth if head.hidden else 0, head.layer_mix, head.input_norm],

@@ -6,6 +6,7 @@ Shape suffix: P members.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,15 @@ class Stacked:
         for tensor, view in zip(tensors, stacked.unbind(0), strict=True):
             tensor.data = view
         return stacked
+
+
+def weights_in_order(groups: Sequence[dict[str, Any]], *stacks: tuple[nn.Module, Stacked]) -> list[Tensor]:
+    """Return stacked weights in the order of an optimiser's groups.
+
+    Args: stacks: modules of the first member, with the stack that each is in.
+    """
+    by_id = {id(p): stack[name] for module, stack in stacks for name, p in module.named_parameters()}
+    return [by_id[id(p)] for group in groups for p in group["params"]]
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
