@@ -46,9 +46,9 @@ def test_the_hubs_library_reads_the_dev_metrics(exported: Export, small_study: M
     data = metadata_load(exported.folder / "README.md")
     assert data["datasets"] == ["sample"] and data["pipeline_tag"] == "text-classification"
     assert data["license"] == "apache-2.0" and data["base_model"] == ["sentence-transformers/all-MiniLM-L6-v2"]
-    assert data["metrics"] == ["f1", "accuracy"] and data["library_name"] == "mer" and "eacl" in data["tags"]
+    assert data["metrics"] == ["f1", "accuracy", "recall"] and data["library_name"] == "mer" and "eacl" in data["tags"]
     name, results = model_index_to_eval_results(data["model-index"])
-    assert name == "small-00000" and len(results) == 3
+    assert name == "small-00000" and len(results) == 4
 
 
 def test_the_body_follows_the_front_matter(exported: Export) -> None:

@@ -19,7 +19,7 @@ from mer.data.types import Corpus
 from mer.files import sha256_json
 from mer.progress import Step
 
-FORMAT = 1
+FORMAT, MADE_BY = 1, "python -m mer.data check"
 MOST_UNKNOWN = 0.5  # of all tokens; above it the backbone reads another language
 EXIT_SOUND, EXIT_WRONG = 0, 1
 _CLIPS_SEEN = {None: "not looked at", False: "headers read", True: "decoded"}
@@ -80,7 +80,7 @@ def as_json(checked: Checked) -> dict[str, Any]:
     """Describe a check for programs, and for `mer.export`, which stamps it on model cards."""
     return {
         "format": FORMAT,
-        "made_by": "python -m mer.data check",
+        "made_by": MADE_BY,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "dataset": checked.dataset,
         "root": str(checked.root),

@@ -5,6 +5,7 @@
     dev_features      features on which export and trial are compared
     contents          weights, preprocessing, provenance and backbone files of an export
     merge_adapters    adapters added into the weights that they change
+    data_check        what a check says of the data, for provenance and card
     card_facts        statements of the model card about trial, dataset and backbone
     card_metadata     the card's YAML front matter, read by the Hugging Face hub
     peft_snippet      the card's code that runs a text adapter without mer

@@ -10,6 +10,7 @@ from mer.config import TextEncoderConfig, TrialConfig, flatten
 from mer.naming import label_of, method_name
 from mer.study.export.card_facts import CardFacts, backbone_terms
 from mer.study.export.card_metadata import card_metadata
+from mer.study.export.data_check import data_lines
 from mer.study.export.peft_snippet import peft_snippet
 from mer.study.show.words import show
 
@@ -67,6 +68,8 @@ def model_card(facts: CardFacts) -> str:
         "## Configuration",
         "What the search drew is marked with *; `config.json` has the same.",
         _table(("key", "value"), _settings(config, facts.sampled)),
+        "## Data",
+        "\n".join(data_lines(facts.provenance["data_check"])),
         "## Provenance",
         _table(("", ""), _origin(facts)),
         "`provenance.json` has all of it, with package versions and machine.",

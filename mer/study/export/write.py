@@ -21,6 +21,7 @@ from mer.study.export.contents import (
     read_json_or_nothing,
     split_adapters,
 )
+from mer.study.export.data_check import data_check
 from mer.study.export.dev_features import dev_features
 from mer.study.export.merge_adapters import merged
 from mer.study.export.model_card import model_card
@@ -88,6 +89,7 @@ def _export(
     provenance = provenance_of(record, standing, trained, tables, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
+    provenance |= {"data_check": data_check(trained.config.data.model_copy(update={"root": root}))}
     layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
     facts = CardFacts(
         folder_name=str(folder),
