@@ -89,7 +89,8 @@ def main(words: list[str] | None = None) -> None:
 
     import trainables
     from mer.console import quiet_libraries
-    from mer.study.runner import RunOptions, run_study
+    from mer.study.preflight.run_options import RunOptions
+    from mer.study.runner import run_study
     from mer.study.space.load import load_spec
 
     quiet_libraries()

@@ -36,7 +36,7 @@ def evaluate(
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
     from rich.console import Console
 
-    from mer.study.runner import RunOptions
+    from mer.study.preflight.run_options import RunOptions
     from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)

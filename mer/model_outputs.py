@@ -24,6 +24,7 @@ from mer.features.cache.feature_file import check_header, place_of
 from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
 from mer.features.reading import Extracted, PreparedSplit, Spread
+from mer.features.rehearse import rehearse
 from mer.files import sha256_file, sha256_json
 from mer.predictor.opening import open_predictor
 from mer.progress import Progress, Step
@@ -45,6 +46,16 @@ def ensure_encoder(
         return ensure_features(data, encoder, splits, cache=cache, progress=progress, spread=spread)
     describe_encoder(encoder)
     return ensure_outputs(encoder.backbone, data, splits, cache=cache, progress=progress, spread=spread)
+
+
+def rehearse_encoder(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str]) -> None:
+    """`rehearse`, also for an encoder whose backbone is an export. Raises: MerError."""
+    if not is_export(encoder.backbone):
+        rehearse(encoder, corpus, splits)
+        return
+    describe_encoder(encoder)
+    for inner in read_export(encoder.backbone).config.encoders.present.values():
+        rehearse_encoder(inner, corpus, splits)
 
 
 def ensure_outputs(

@@ -57,19 +57,23 @@ def tune(
 
     parts = {"budget.trials": trials, "budget.hours": hours, "resources.workers": workers}
     spec = load_spec(space, overrides or (), parts)
-    if dry_run:
-        from mer.study.preflight.dry_run import dry_run as rehearse
-
-        rehearse(spec, cache, console)
-        return
-    from mer.study.runner import RunOptions, run_study
+    from mer.study.preflight.run_options import RunOptions
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
     said = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in places.items() if value != default]
     said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
     said += [f"--address {address}"] if address else []
     command = " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said])
-    run_study(spec, RunOptions(studies, cache, resume, fresh, address, command), console)
+    options = RunOptions(studies, cache, resume, fresh, address, command)
+    if dry_run:
+        from mer.study.cluster.connect import machine_at
+        from mer.study.preflight.dry_run import dry_run as rehearse
+
+        rehearse(spec, options, console, machine_at(address))
+        return
+    from mer.study.runner import run_study
+
+    run_study(spec, options, console)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Features of pretrained encoders: extracted once, kept in one content-addressed safetensors file per split.
 
     ensure      make sure that the feature files of a configuration are there
+    rehearse    what extraction would refuse, found out without extracting
     disk_space  refuse sequences that fit neither the disk nor shared memory
     from_text   texts to the rows of a feature file, or to live input
     from_clips  clips to the rows of a feature file, or to live input

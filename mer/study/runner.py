@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,17 @@ from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
-from mer.study.cluster.connect import refuse_silent
+from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, forget_empty_folder
 from mer.study.folder.environment import code_diff, describe_environment
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
-from mer.study.preflight.check_plan import check_plan
+from mer.study.preflight.check_study import check_study
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
 from mer.study.preflight.objective_classes import refuse_unscored_classes
+from mer.study.preflight.run_options import RunOptions
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
@@ -41,58 +41,17 @@ from mer.study.tracking.tracker import DevSplit, Tracker
 from mer.training.metrics import macro_words, majority_scores
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of the command that runs a study.
-
-    Args:
-        studies: folder of all studies.
-        cache: folder of all feature files.
-        resume: go on with an existing study.
-        fresh: put an existing study aside.
-        address: Ray cluster, or None for this machine.
-        command: what to type again, without --resume, --fresh and --trials.
-        quiet: no leaderboard and no advice at the end.
-    """
-
-    studies: Path
-    cache: Path
-    resume: bool = False
-    fresh: bool = False
-    address: str | None = None
-    command: str = "python -m mer.tune"
-    quiet: bool = False
-
-    def go_on(self, trials: int) -> str:
-        """Return the command that goes on with the study; that of an evaluation needs no --resume."""
-        return self.command if self.quiet else f"{self.command} --trials {trials} --resume"
-
-    @property
-    def start_over(self) -> str:
-        """The command that begins the study again."""
-        return self.command if self.quiet else f"{self.command} --fresh"
-
-    @property
-    def places(self) -> str:
-        """Options that other commands need to find this study and its features."""
-        said = {"--studies": (self.studies, "studies"), "--cache": (self.cache, "features")}
-        return "".join(
-            f" {name} {shlex.quote(str(path))}" for name, (path, usual) in said.items() if str(path) != usual
-        )
-
-
 def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
     """Run one study, or go on with it. Returns the content of `summary.json`.
 
     Raises: MerError for every fault that a user can mend; KeyboardInterrupt after an orderly stop.
     """
     started = time.monotonic()
-    refuse_silent(options.address)
-    checked = check_plan(spec)  # before --fresh puts anything aside
+    checked = check_study(spec, options, machine_at(options.address))  # before --fresh puts anything aside
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
         try:
-            plan = ensure_plan(checked, options.cache)
+            plan = ensure_plan(checked.plan, options.cache)
         except BaseException:
             forget_empty_folder(folder)
             raise

@@ -26,6 +26,7 @@ from mer.study.folder.artifacts import (
 )
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.preflight.dry_run import dry_run
+from mer.study.preflight.run_options import RunOptions
 from mer.training.metrics import Scores
 
 NAMES = ("joy", 'a<b> & "c"', "never")
@@ -160,7 +161,7 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(place)
     before = sorted(tmp_path.rglob("*"))
     out = io.StringIO()
-    dry_run(spec, place / "features", Console(file=out, width=200))
+    dry_run(spec, RunOptions(place / "studies", place / "features"), Console(file=out, width=200))
     text = out.getvalue()
     assert f"data:      {count['train']} train and {count['dev']} dev utterances in {root}" in text
     assert "20 configurations of small" in text and "head_lr=0.001  hidden=32" in text
@@ -172,4 +173,4 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
 def test_dry_run_trips_over_missing_data(tmp_path):
     spec = make_spec(tmp_path, overrides=(f"data.root={tmp_path / 'no'}",))
     with pytest.raises(MerError, match="there is no such folder"):
-        dry_run(spec, tmp_path / "features", Console(file=io.StringIO()))
+        dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=io.StringIO()))

@@ -13,7 +13,7 @@ from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.study.evaluate import candidate_study
 from mer.study.evaluate.candidate_study import CandidateStudy, alike
-from mer.study.runner import RunOptions
+from mer.study.preflight.run_options import RunOptions
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.pack_sizes import PackSizes

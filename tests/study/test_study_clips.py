@@ -28,7 +28,8 @@ from mer.study.preflight import check_plan as check_plan_module
 from mer.study.preflight.check_plan import check_plan, reachable_configs
 from mer.study.preflight.dry_run import dry_run
 from mer.study.preflight.feature_plan import ensure_plan
-from mer.study.runner import RunOptions, run_study
+from mer.study.preflight.run_options import RunOptions
+from mer.study.runner import run_study
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
 from mer.training import Scores
@@ -194,7 +195,7 @@ def test_dry_run_of_sound_and_video(text: str, width: int, tmp_path: Path, monke
     spec = audio_spec(tmp_path, overrides=(f"data.root={root}",), text=text)
     monkeypatch.chdir(tmp_path)
     before, out = sorted(tmp_path.rglob("*")), io.StringIO()
-    dry_run(spec, tmp_path / "features", Console(file=out, width=200))
+    dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=out, width=200))
     told = out.getvalue()
     assert "60 train and 2 dev utterances" in told and "1 encoder settings" in told and "refused" not in told
     assert "packs:     a worker trains about " in told

@@ -19,6 +19,7 @@ from mer.study.evaluate.report_on_test import Evaluated, print_results, results_
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.preflight.dry_run import dry_run
 from mer.study.preflight.objective_classes import refuse_unscored_classes
+from mer.study.preflight.run_options import RunOptions
 from mer.training import Scores, SplitArrays
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))
@@ -118,4 +119,4 @@ def test_test_scores_stay_refused_as_objectives(tmp_path, metric):
 def test_a_dry_run_refuses_what_the_study_would(tmp_path, two_classes):
     spec = make_spec(tmp_path, overrides=(f"data.root={two_classes}", "objective.metric=dev_recall_joy"))
     with pytest.raises(MerError, match="no utterance of dev is 'joy'"):
-        dry_run(spec, tmp_path / "features", Console(file=io.StringIO()))
+        dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=io.StringIO()))

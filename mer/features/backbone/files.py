@@ -11,6 +11,7 @@ from typing import Any
 from mer.config import EncoderConfig, Modality
 from mer.errors import MerError
 from mer.features.backbone import hub
+from mer.features.backbone.conversion import conversion
 from mer.features.backbone.hash_memo import HashMemo
 from mer.files import sha256_file, sha256_json
 
@@ -101,7 +102,12 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
     folder = Path(name).expanduser()
     if name != "minilm" and not folder.is_dir() and not _is_a_path(name):
         snapshot = hub.find_or_download(
-            name, encoder.revision, weights=weights, complete=lambda at: bool(completes(at)), offline=offline
+            name,
+            encoder.revision,
+            weights=weights,
+            complete=lambda at: bool(completes(at)),
+            offline=offline,
+            convert=conversion(name, modality),
         )
         found = BackboneFolder(name, snapshot, revision=snapshot.name)
     else:
@@ -113,11 +119,32 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
             )
         found = _minilm() if name == "minilm" else _local(folder, offline)
     if weights:
-        weight_files(found.folder)
+        weight_files(found.folder, convert=conversion(found.folder, modality, reader=bool(reads(found.folder))))
         if not reads(found.folder):
             what, names = ("tokenizer", TOKENIZER_FILES) if modality == "text" else ("preprocessor", PROCESSOR_FILES)
             raise MerError(found.folder, f"no {what} in this backbone", allowed="one of " + ", ".join(names))
     return found
+
+
+def is_here(encoder: EncoderConfig) -> bool:
+    """True when a backbone needs no download: it is a folder, a package, or whole in the hub's cache."""
+    name = encoder.backbone
+    if name in _OFFLINE.values() or Path(name).expanduser().is_dir() or _is_a_path(name):
+        return True
+    completes = has_vocabulary if encoder.modality == "text" else processor_files
+    return hub.is_cached(name, encoder.revision, complete=lambda at: bool(completes(at)))
+
+
+def require_weights(encoder: EncoderConfig) -> None:
+    """Refuse weights that could not be loaded without a download; `locate` with weights refuses them in these words.
+
+    Raises: MerError.
+    """
+    if is_here(encoder):
+        locate(encoder, weights=True)
+        return
+    name, modality = encoder.backbone, encoder.modality
+    hub.require_safetensors(name, encoder.revision, offline=_OFFLINE[modality], convert=conversion(name, modality))
 
 
 def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
@@ -134,9 +161,10 @@ def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str
     return config
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, convert: str = "") -> list[Path]:
     """List the safetensors files of a backbone.
 
+    Args: convert: how to make them of pickled weights, for the message.
     Raises: MerError when there are none. Pickled weights are refused, since they run code when they are read.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
@@ -149,14 +177,7 @@ def weight_files(folder: Path) -> list[Path]:
         if absent := [file.name for file in files if not file.is_file()]:
             raise MerError(folder, f"weights are missing: {', '.join(absent)}", then="fetch the backbone again")
         return files
-    pickled = " (pickled weights are there, which can run code when read)" if [*folder.glob("*.bin")] else ""
-    raise MerError(
-        folder,
-        f"no model.safetensors{pickled}",
-        allowed="safetensors weights",
-        then="convert once, where you trust the file: AutoModel.from_pretrained(ID).save_pretrained(FOLDER), "
-        "AutoTokenizer.from_pretrained(ID).save_pretrained(FOLDER); then backbone: FOLDER",
-    )
+    raise hub.no_safetensors(folder, pickled=bool([*folder.glob("*.bin")]), convert=convert)
 
 
 def tokenizer_files(folder: Path) -> list[Path]:

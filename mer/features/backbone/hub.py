@@ -24,7 +24,7 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def find_or_download(
-    name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool], offline: str
+    name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool], offline: str, convert: str
 ) -> Path:
     """Find the snapshot folder of a hub id, whose name is the commit, or download it.
 
@@ -33,6 +33,7 @@ def find_or_download(
     Args:
         complete: says whether a folder has the files besides weights that its modality reads (tokenizer, preprocessor).
         offline: the backbone of this modality that needs no hub, for messages.
+        convert: how to make safetensors of pickled weights, for messages.
     Raises: MerError that lists the places that were tried and the alternatives.
     """
     from huggingface_hub import constants, hf_hub_download, snapshot_download
@@ -43,14 +44,9 @@ def find_or_download(
             return folder
     except ValueError as fault:
         raise _unavailable(name, revision, offline, ["not a valid Hugging Face id"], answered=True) from fault
-    tried = [
-        f"not a folder here ({Path(name).absolute()})",
-        f"not complete in the hub's cache ({constants.HF_HUB_CACHE})",
-    ]
-    if constants.HF_HUB_OFFLINE:
-        raise _unavailable(name, revision, offline, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
-    if reason := _unreachable(constants.ENDPOINT):
-        raise _unavailable(name, revision, offline, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
+    tried = _require_hub(name, revision, offline)
+    if weights:
+        require_safetensors(name, revision, offline=offline, convert=convert)
     try:
         if weights:
             return Path(snapshot_download(name, revision=revision, allow_patterns=FILES, ignore_patterns=NOT_FILES))
@@ -60,6 +56,58 @@ def find_or_download(
             raise
         answer = f"{constants.ENDPOINT} answered {type(fault).__name__}: {str(fault).strip().splitlines()[-1]}"
         raise _unavailable(name, revision, offline, [*tried, answer], answered=True) from fault
+
+
+def is_cached(name: str, revision: str | None, *, complete: Callable[[Path], bool]) -> bool:
+    """True when a snapshot with weights, and with what `complete` asks for, needs no download."""
+    try:
+        return _cached(name, revision, weights=True, complete=complete) is not None
+    except ValueError:  # no Hugging Face id at all: asking for it says so
+        return False
+
+
+def require_safetensors(name: str, revision: str | None, *, offline: str, convert: str) -> None:
+    """Refuse a repository without safetensors before anything is downloaded; arguments are those of `find_or_download`.
+
+    Raises: MerError.
+    """
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HfHubHTTPError
+
+    _require_hub(name, revision, offline)
+    try:
+        files = list_repo_files(name, revision=revision)
+    except (OSError, HfHubHTTPError):  # the download that follows says why
+        return
+    if not any(file.endswith(".safetensors") and "/" not in file for file in files):
+        pickled = any(file.endswith(".bin") for file in files)
+        raise no_safetensors(f"backbone {name!r}", pickled=pickled, convert=convert)
+
+
+def no_safetensors(where: object, *, pickled: bool, convert: str) -> MerError:
+    """Word the refusal of a backbone without safetensors. Args: convert: how to make them of pickled weights."""
+    found = " (pickled weights are there, which can run code when read)" if pickled else ""
+    return MerError(
+        where,
+        f"no model.safetensors{found}",
+        allowed="safetensors weights",
+        then=f"convert once, where you trust the file: {convert}" if pickled else "fetch the backbone again, whole",
+    )
+
+
+def _require_hub(name: str, revision: str | None, offline: str) -> list[str]:
+    """Return the places that were tried in vain before the hub. Raises: MerError when the hub cannot be asked."""
+    from huggingface_hub import constants
+
+    tried = [
+        f"not a folder here ({Path(name).absolute()})",
+        f"not complete in the hub's cache ({constants.HF_HUB_CACHE})",
+    ]
+    if constants.HF_HUB_OFFLINE:
+        raise _unavailable(name, revision, offline, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
+    if reason := _unreachable(constants.ENDPOINT):
+        raise _unavailable(name, revision, offline, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
+    return tried
 
 
 def _cached(name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool]) -> Path | None:

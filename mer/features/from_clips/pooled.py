@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +18,7 @@ from mer.data.media.notices import SEPARATOR
 from mer.data.media.paths import Modality
 from mer.errors import MerError
 from mer.features.backbone.clip_encoder import ClipEncoder
-from mer.features.backbone.files import Fingerprint, fingerprint
+from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint
 from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
@@ -33,7 +34,7 @@ _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT`
 class ClipReading:
     """Reads clips with a frozen backbone; a `mer.features.reading.Reading`.
 
-    Raises: MerError when the backbone is not to be had.
+    Raises: MerError when there is no such backbone; when its weights are not to be had, as soon as they are asked for.
     """
 
     def __init__(
@@ -42,16 +43,24 @@ class ClipReading:
         self.config, self.progress, self.spread = config, progress, spread
         self.modality = config.modality
         self.card = describe_backbone(config)
-        self.found = locate_clip_backbone(config)
-        self.hashes = fingerprint(self.found, cache) if self.found else NO_WEIGHTS
+        self.cache = cache
         self.name = self.card.name
         self.slug, self.device = self.name.replace("/", "--"), ""
         self.unit = "clips"
         self._encoder: ClipEncoder | None = None
 
+    @cached_property
+    def found(self) -> BackboneFolder | None:
+        """The backbone's folder; None for signal statistics. Raises: MerError."""
+        return locate_clip_backbone(self.config)
+
+    @cached_property
+    def hashes(self) -> Fingerprint:
+        """Hashes of the backbone's files."""
+        return fingerprint(self.found, self.cache) if self.found else NO_WEIGHTS
+
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
-        utterances = corpus.utterances(split)
-        rows = self._rows(corpus, utterances, split, cache)
+        rows = self._rows(corpus, split, cache)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, rows, labels)
         path = place_of(ingredients, cache=cache, slug=self.slug)
@@ -76,12 +85,14 @@ class ClipReading:
         content = clips_hash(read, prepared.labels, prepared.label_names)
         return replace(done, ingredients={**prepared.ingredients, "content_sha256": content})
 
-    def _rows(self, corpus: Corpus, utterances: Sequence[Utterance], split: str, cache: Path) -> list[ClipRow]:
-        """Locate and hash every clip. Raises: MerError when not a single clip is there."""
-        finder = ClipFinder(corpus.root)
+    def placed(self, corpus: Corpus, split: str) -> list[FoundClip | str]:
+        """Find the clip of each utterance, or the reason why there is none; reads nothing.
+
+        Raises: MerError when not a single clip is there.
+        """
+        utterances, finder = corpus.utterances(split), ClipFinder(corpus.root)
         placed = [self._place(finder, utterance) for utterance in utterances]
-        files = [place.path for place in placed if isinstance(place, FoundClip)]
-        if not files:
+        if not any(isinstance(place, FoundClip) for place in placed):
             first = next(filter(None, self._names(next(iter(utterances)))), None)
             if not first:
                 raise MerError(
@@ -97,6 +108,12 @@ class ClipReading:
                 then="MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
                 "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample",
             )
+        return placed
+
+    def _rows(self, corpus: Corpus, split: str, cache: Path) -> list[ClipRow]:
+        """Locate and hash every clip. Raises: MerError when not a single clip is there."""
+        utterances, placed = corpus.utterances(split), self.placed(corpus, split)
+        files = [place.path for place in placed if isinstance(place, FoundClip)]
         memo = HashMemo(cache / "clips.json")
         told = self.progress if memo.is_new(files) else False
         with reporting(told, f"hashing {self.modality} clips of {split}", unit="clips") as step:

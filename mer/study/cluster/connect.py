@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
 from typing import Any
 
 from mer.console import QUIET_ENVIRONMENT
 from mer.errors import MerError
+from mer.study.preflight.machine import Machine, this_machine
 
 _STORE_HEADROOM_BYTES = 128 * 2**20
 _REACH_S = 5.0
@@ -25,12 +28,34 @@ def start_ray(address: str | None, feature_bytes: int = 0) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
         store_bytes = int(1.2 * feature_bytes) + _STORE_HEADROOM_BYTES
-        ray.init(address="local", object_store_memory=store_bytes, include_dashboard=False, **quiet)
+        cpus = int(this_machine().cpus)  # Ray counts processors that this process may not use
+        ray.init(address="local", num_cpus=cpus, object_store_memory=store_bytes, include_dashboard=False, **quiet)
         return
     try:
         ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise _no_cluster(address, str(fault)) from fault
+
+
+def machine_at(address: str | None) -> Machine:
+    """Count what trials may take: of this machine, or of the cluster at `address`, which is joined and left again.
+
+    Raises: MerError when nobody answers there.
+    """
+    if address is None:
+        return this_machine()
+    refuse_silent(address)
+    import ray
+
+    before = signal.getsignal(signal.SIGTERM)  # ray.init puts its own in place of it
+    start_ray(address)
+    try:
+        have = ray.cluster_resources()
+    finally:
+        ray.shutdown()
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, before)
+    return Machine(have.get("CPU", 0), have.get("GPU", 0))
 
 
 def refuse_silent(address: str | None) -> None:

@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mer.errors import MerError
 from mer.study.cluster.connect import start_ray
 from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
+from mer.study.preflight.machine import Machine, most_trials
 from mer.study.search.engine import StudyEngine
 from mer.study.search.pack_sizes import PackSizes, queue_room
 from mer.study.search.slots import Slots
@@ -89,19 +89,8 @@ def run_trials(
 
 
 def _workers(spec: StudySpec) -> int:
-    """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits."""
+    """Return how many trials run at once. Raises: MerError when none fits."""
     import ray
 
     have = ray.cluster_resources()
-    fits = [have.get("CPU", 0) / spec.resources.cpu]
-    if spec.resources.gpu:
-        fits.append(have.get("GPU", 0) / spec.resources.gpu)
-    most = int(min(fits) + 1e-9)
-    if most < 1:
-        raise MerError(
-            "resources",
-            f"a trial asks for cpu {spec.resources.cpu:g} and gpu {spec.resources.gpu:g}",
-            allowed=f"at most cpu {have.get('CPU', 0):g} and gpu {have.get('GPU', 0):g} here",
-            then="set resources.cpu / resources.gpu lower, or name a cluster with --address",
-        )
-    return min(most, spec.resources.workers or most)
+    return most_trials(spec.resources, Machine(have.get("CPU", 0), have.get("GPU", 0)))

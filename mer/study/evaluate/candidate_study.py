@@ -17,7 +17,7 @@ from mer.files import sha256_json
 from mer.study.evaluate.seeds import SEED_PARAM, run_quietly
 from mer.study.paths import is_study
 from mer.study.preflight.feature_plan import trainable_of
-from mer.study.runner import RunOptions
+from mer.study.preflight.run_options import RunOptions
 from mer.study.search.ledger import readable_journal
 from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED

@@ -21,7 +21,7 @@ from mer.study.evaluate.report_on_dev import report_dev, scored_on_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
-from mer.study.runner import RunOptions
+from mer.study.preflight.run_options import RunOptions
 from mer.study.space.spec import Resources
 
 

@@ -21,7 +21,7 @@ from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_
 from mer.study.folder.read_study import find_study, read_record
 from mer.study.folder.standings import rank_key
 from mer.study.paths import CONFIG, artifacts_folder, trial_folder
-from mer.study.runner import RunOptions
+from mer.study.preflight.run_options import RunOptions
 from mer.study.show.words import show
 from mer.study.space.spec import Resources
 from trainables.trial_files import BEST

@@ -24,7 +24,8 @@ from mer.naming import method_name
 from mer.study.folder.artifacts import predictions_csv, read_scores
 from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
-from mer.study.runner import RunOptions, run_study
+from mer.study.preflight.run_options import RunOptions
+from mer.study.runner import run_study
 from mer.study.search.ledger import readable_journal
 from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED

@@ -9,7 +9,7 @@ from pathlib import Path
 from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.files import fsync_folder
-from mer.study.paths import JOURNAL, REPLACED
+from mer.study.paths import JOURNAL, REPLACED, is_study
 
 
 def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh: bool) -> Path:
@@ -22,32 +22,37 @@ def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh
     Raises: MerError when the folder exists and neither is given, or holds something else.
     """
     folder = studies / study
-    if resume and fresh:
-        raise MerError("--resume --fresh", "they exclude each other", then="give one of the two")
-    has_journal = (folder / JOURNAL).exists()
-    if folder.exists() and not folder.is_dir():
-        raise MerError(folder, "is a file", then="move it away, or give the study another name with --set study=NAME")
-    if folder.exists() and not has_journal and any(folder.iterdir()):
-        raise MerError(
-            folder,
-            f"exists and is not a study (no {JOURNAL} in it)",
-            then="move it away, or give the study another name with --set study=NAME",
-        )
-    if has_journal and fresh:
+    refuse_taken(folder, command, resume=resume, fresh=fresh)
+    if fresh and is_study(folder):
         aside = _free_place(studies / REPLACED / f"{study}-{time.strftime('%Y%m%d-%H%M%S')}")
         aside.parent.mkdir(exist_ok=True)
         with Store(studies).moving(aside.parent):
             folder.rename(aside)
         fsync_folder(studies)
         print(f"the earlier study was put aside: {aside} (delete it when you are sure)", flush=True)
-    elif has_journal and not resume:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def refuse_taken(folder: Path, command: str, *, resume: bool, fresh: bool) -> None:
+    """Refuse a study's folder that `claim_folder` would not give; its arguments. Writes nothing. Raises: MerError."""
+    if resume and fresh:
+        raise MerError("--resume --fresh", "they exclude each other", then="give one of the two")
+    if folder.exists() and not folder.is_dir():
+        raise MerError(folder, "is a file", then="move it away, or give the study another name with --set study=NAME")
+    begun = is_study(folder)
+    if folder.exists() and not begun and any(folder.iterdir()):
+        raise MerError(
+            folder,
+            f"exists and is not a study (no {JOURNAL} in it)",
+            then="move it away, or give the study another name with --set study=NAME",
+        )
+    if begun and not resume and not fresh:
         raise MerError(
             folder,
             "this study exists already",
             then=f"go on with it:  {command} --resume\n        start over:     {command} --fresh",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _free_place(folder: Path) -> Path:

@@ -21,25 +21,41 @@ from mer.study.paths import lock_file, owner_file
 @contextlib.contextmanager
 def study_lock(studies: Path, study: str) -> Iterator[None]:
     """Hold the lock of one study. Raises MerError naming the owner when a live driver has it."""
+    is_new = not studies.exists()
     studies.mkdir(parents=True, exist_ok=True)
     lock, owner = lock_file(studies, study), owner_file(studies, study)
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
     except Timeout:
-        raise MerError(
-            studies / study,
-            f"a live driver works on this study{_owner_words(owner)}",
-            allowed="one driver per study",
-            then="wait for it, or stop it (Ctrl-C there), then run again with --resume",
-        ) from None
+        raise _locked(studies, study) from None
     try:
         me = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv), "since": time.ctime()}
         write_json(owner, me)
         yield
     finally:
         owner.unlink(missing_ok=True)
+        if not (studies / study).exists():  # it was refused: nothing is left behind
+            lock.unlink(missing_ok=True)
         held.release()
+        if is_new:
+            with contextlib.suppress(OSError):  # not empty
+                studies.rmdir()
+
+
+def refuse_locked(studies: Path, study: str) -> None:
+    """Refuse a study that a live driver works on. Writes nothing. Raises: MerError naming the owner."""
+    if live_owner(studies, study) is not None:
+        raise _locked(studies, study)
+
+
+def _locked(studies: Path, study: str) -> MerError:
+    return MerError(
+        studies / study,
+        f"a live driver works on this study{_owner_words(owner_file(studies, study))}",
+        allowed="one driver per study",
+        then="wait for it, or stop it (Ctrl-C there), then run again with --resume",
+    )
 
 
 def live_owner(studies: Path, study: str) -> str | None:

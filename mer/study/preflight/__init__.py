@@ -1,8 +1,11 @@
 """Refuse what cannot work, and make sure of all features, before the first trial starts.
 
-check_plan         one check of a study, whose result is passed on
+check_study        whatever is refused before the first trial, as one list for the study and its dry run
+check_plan         one check of a search space, whose result is passed on
 objective_classes  objectives of a class that dev cannot score
 teacher            whether a teacher may teach these students
+machine            what a study may use of this machine, and whether its trials fit
+run_options        how the command that runs a study was called
 feature_plan       feature files of a study and of one configuration, extracted where missing
 pack_plan          which trials will share a worker, and why others cannot
 dry_run            `--dry-run`: models are built and costs estimated

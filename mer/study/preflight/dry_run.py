@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 import time
@@ -15,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mer.checkpoints.export_folder import read_export
+from mer.checkpoints.export_folder import is_export, read_export
 from mer.config import (
     TEACHER,
     DataConfig,
@@ -25,19 +24,23 @@ from mer.config import (
     TrialConfig,
     settings_of,
 )
-from mer.data import Corpus, load_corpus
+from mer.data import Corpus
 from mer.errors import MerError
-from mer.features.backbone.files import locate
+from mer.features.backbone.files import backbone_key, is_here, locate
 from mer.features.cache.sequences import Sequences
 from mer.features.disk_space import refuse_no_room
 from mer.features.from_clips.live import LiveClipSequences
+from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.from_text.live import LiveTextSequences
+from mer.features.rehearse import rehearse_one
+from mer.features.text.coverage import corpus_coverage
 from mer.model_outputs import describe_encoder, width_of
-from mer.study.preflight.check_plan import check_plan
+from mer.study.preflight.check_study import CheckedStudy, check_study
 from mer.study.preflight.feature_plan import SPLITS
-from mer.study.preflight.objective_classes import refuse_unscored_classes
+from mer.study.preflight.machine import Machine, this_machine
 from mer.study.preflight.pack_plan import pack_words
+from mer.study.preflight.run_options import RunOptions
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
@@ -52,24 +55,20 @@ _DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
 
-def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
+def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machine | None = None) -> None:
     """Print what the study would do. Writes nothing but, where encoders are tuned, hashes of files.
 
+    Args: have: what trials may take; None: of this machine.
     Raises: MerError for all that would stop the study before its first trial.
     """
-    checked = check_plan(spec)
-    data = checked.configs[0].data
-    settings = {
-        settings_of(config)[modality]: encoder
-        for config in checked.configs
-        for modality, encoder in config.encoders.present.items()
-    }
-    corpus = load_corpus(data.dataset, data.root, splits=SPLITS)
-    refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
+    checked = check_study(spec, options, have or this_machine())
+    corpus, cache, settings = checked.corpus, options.cache, checked.settings
+    data = checked.plan.configs[0].data
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
-    tuned = checked.tuned
+    tuned = checked.plan.tuned
     refuse_no_room(list(tuned.values()), SPLITS, cache)
     examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
+    _read_one_of_each(checked)
     feature_bytes = sum(
         _bytes_per_row(encoder, examples.get(setting)) * sum(rows.values()) for setting, encoder in settings.items()
     )
@@ -98,11 +97,13 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
     console.print(table)
 
-    workers = spec.resources.workers or max(1, int((os.cpu_count() or 1) / spec.resources.cpu))
+    workers = checked.workers
     most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
     for index, line in enumerate(pack_words(spec, workers)):
         console.print(f"{'' if index else 'packs:':<11}{line}", soft_wrap=True)
     console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}")
+    for line in _gaps(checked):
+        console.print(f"           {line}", soft_wrap=True, highlight=False)
     console.print(
         f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"
     )
@@ -114,6 +115,30 @@ def dry_run(spec: StudySpec, cache: Path, console: Console) -> None:
         f"({spec.scheduler.kind} stops some early); encoding missing features comes on top"
     )
     console.print("dry run: nothing was encoded, trained or recorded")
+
+
+def _read_one_of_each(checked: CheckedStudy) -> None:
+    """Load every backbone once and read one dialogue or clip with it. Raises: MerError."""
+    frozen = [encoder for encoder in checked.settings.values() if encoder.mode == "frozen"]
+    for encoder in {backbone_key(encoder): encoder for encoder in frozen}.values():
+        rehearse_one(encoder, checked.corpus, "dev")
+
+
+def _gaps(checked: CheckedStudy) -> list[str]:
+    """Say what the encoders cannot read of the data: unknown tokens, over-long and empty texts, absent clips."""
+    lines: list[str] = []
+    for encoder in checked.settings.values():
+        if is_export(encoder.backbone) or not is_here(encoder):
+            continue
+        if isinstance(encoder, TextEncoderConfig):
+            dialogues = [dialogue for split in SPLITS for dialogue in checked.corpus.dialogues(split)]
+            lines += corpus_coverage(dialogues, encoder).words()
+        else:
+            reading = ClipReading(encoder, Path())
+            placed = [place for split in SPLITS for place in reading.placed(checked.corpus, split)]
+            if absent := sum(isinstance(place, str) for place in placed):
+                lines.append(f"{absent} of {len(placed)} {encoder.modality} clips are not there: such rows are masked")
+    return list(dict.fromkeys(lines))
 
 
 def _bytes_per_row(encoder: EncoderConfig, example: Sequences | None) -> int:

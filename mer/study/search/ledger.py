@@ -210,14 +210,7 @@ class Ledger:
             self.study.set_user_attr("generation", uuid.uuid4().hex[:12])
             self.study.set_user_attr("identity", self.spec.identity())
             return
-        changes = list(_differences(known, self.spec.identity(), ""))
-        if changes:
-            raise MerError(
-                folder,
-                "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
-                allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
-                then=f"give the new search another name (--set study={self.spec.study}-2), or start over with --fresh",
-            )
+        _refuse_other_search(folder, known, self.spec)
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
@@ -267,6 +260,25 @@ def _refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) 
             f"holds the study {names[0]!r}, not {spec.study!r}: was the folder renamed?",
             then="rename it back, or start over with --fresh, or name it anew with --set study=NAME",
         )
+
+
+def _refuse_other_search(folder: Path, known: dict[str, Any], spec: StudySpec) -> None:
+    """Raise MerError when a study that began as `known` may not go on with this search space."""
+    if changes := list(_differences(known, spec.identity(), "")):
+        raise MerError(
+            folder,
+            "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
+            allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
+            then=f"give the new search another name (--set study={spec.study}-2), or start over with --fresh",
+        )
+
+
+def check_journal(folder: Path, spec: StudySpec) -> None:
+    """Refuse the journal of another search, as `Ledger` does; reads only. Raises: MerError."""
+    _refuse_other_study(folder, JournalStorage(WholeLines(folder / JOURNAL)), spec)
+    with contextlib.suppress(KeyError), readable_journal(folder, spec.study) as found:  # KeyError: nothing in it yet
+        if known := found.user_attrs.get("identity"):
+            _refuse_other_search(folder, known, spec)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,43 @@
+"""What extraction would refuse, found out without extracting: the backbone is whole, the clips are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mer.config import EncoderConfig, TextEncoderConfig, is_signal
+from mer.data import Corpus
+from mer.data.media import FoundClip
+from mer.features.backbone.files import is_here, locate, require_weights
+from mer.features.from_clips.live import LiveClips
+from mer.features.from_clips.pooled import ClipReading
+from mer.features.from_text.live import LiveTexts
+
+
+def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str]) -> None:
+    """Refuse what `ensure_features` would refuse of a backbone's files and of the places of clips. Writes nothing.
+
+    Raises: MerError.
+    """
+    if not is_signal(encoder):
+        require_weights(encoder)
+    if not isinstance(encoder, TextEncoderConfig):
+        reading = ClipReading(encoder, Path())
+        for split in splits:
+            reading.placed(corpus, split)
+
+
+def rehearse_one(encoder: EncoderConfig, corpus: Corpus, split: str) -> None:
+    """Load the backbone and read one dialogue, or one clip, with it: a folder may be whole and yet not load.
+
+    A backbone that would have to be downloaded first is passed over. Raises: MerError.
+    """
+    if is_signal(encoder) or not is_here(encoder):
+        return
+    found = locate(encoder, weights=True)
+    if isinstance(encoder, TextEncoderConfig):
+        LiveTexts(encoder, found).encode(corpus.dialogues(split)[:1])
+        return
+    placed = ClipReading(encoder, Path()).placed(corpus, split)
+    clips = [place.path for place in placed if isinstance(place, FoundClip)]
+    LiveClips(encoder, found).encode(clips[:1])

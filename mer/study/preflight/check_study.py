@@ -1,0 +1,77 @@
+"""Whatever a study refuses before its first trial, as one list that the study and its dry run both go through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mer.config import EncoderConfig, FeatureSetting, settings_of
+from mer.data import Corpus, load_corpus
+from mer.errors import MerError
+from mer.model_outputs import rehearse_encoder
+from mer.study.folder.claim import refuse_taken
+from mer.study.folder.lock import refuse_locked
+from mer.study.paths import is_study
+from mer.study.preflight.check_plan import CheckedPlan, check_plan
+from mer.study.preflight.feature_plan import SPLITS
+from mer.study.preflight.machine import Machine, most_trials
+from mer.study.preflight.objective_classes import refuse_unscored_classes
+from mer.study.preflight.run_options import RunOptions
+from mer.study.search.ledger import check_journal
+from mer.study.space.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class CheckedStudy:
+    """A study that may begin.
+
+    Args:
+        plan: the configurations that it may ask for.
+        corpus: train and dev.
+        workers: trials that run at once.
+    """
+
+    plan: CheckedPlan
+    corpus: Corpus
+    workers: int
+
+    @property
+    def settings(self) -> dict[FeatureSetting, EncoderConfig]:
+        """The encoders whose features the study reads, one for each feature file."""
+        return {
+            settings_of(config)[modality]: encoder
+            for config in self.plan.configs
+            for modality, encoder in config.encoders.present.items()
+        }
+
+
+def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedStudy:
+    """Go through the list; writes nothing.
+
+    The rest of what may be refused needs weights and room on the disk: the study reads every text and clip right after
+    this, its dry run one of each.
+
+    Args: have: what the trials may take.
+    Raises: MerError with the first thing that is refused.
+    """
+    workers = most_trials(spec.resources, have)
+    plan = check_plan(spec)
+    _refuse_place(spec, options)
+    data = plan.configs[0].data
+    corpus = load_corpus(data.dataset, data.root, splits=SPLITS)
+    if data.label not in corpus.label_names:
+        allowed = ", ".join(corpus.label_names)
+        raise MerError("data.label", f"this dataset has no {data.label} labels", allowed=allowed)
+    refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
+    checked = CheckedStudy(plan, corpus, workers)
+    for encoder in checked.settings.values():
+        rehearse_encoder(encoder, corpus, SPLITS)
+    return checked
+
+
+def _refuse_place(spec: StudySpec, options: RunOptions) -> None:
+    """Refuse a folder that is taken, or holds another search than the one to go on with."""
+    folder = options.studies / spec.study
+    refuse_locked(options.studies, spec.study)
+    refuse_taken(folder, options.command, resume=options.resume, fresh=options.fresh)
+    if options.resume and is_study(folder):
+        check_journal(folder, spec)

@@ -1,0 +1,104 @@
+"""What a study may use of this machine, and whether its trials fit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mer.errors import MerError
+from mer.study.space.spec import Resources
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_SLURM = "SLURM_CPUS_PER_TASK"
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Processors and GPUs that trials may take.
+
+    Args: limit: what keeps the CPUs below those that are there, for messages; '' if nothing does.
+    """
+
+    cpus: float
+    gpus: float
+    limit: str = ""
+
+
+def this_machine() -> Machine:
+    """Count the CPUs and GPUs of this machine that this process may use."""
+    limits = {
+        "": float(os.cpu_count() or 1),
+        "the CPU affinity of this process": float(len(os.sched_getaffinity(0))),
+        "the CPU quota of its control group": _quota(),
+        _SLURM: _slurm(),
+    }
+    limit, cpus = min(limits.items(), key=lambda item: item[1])
+    return Machine(cpus, _gpus(), limit)
+
+
+def most_trials(resources: Resources, have: Machine) -> int:
+    """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits."""
+    fits = [have.cpus / resources.cpu] + ([have.gpus / resources.gpu] if resources.gpu else [])
+    most = int(min(fits) + _EPSILON)
+    if most < 1:
+        limit = f" ({have.limit})" if have.limit else ""
+        raise MerError(
+            "resources",
+            f"a trial asks for cpu {resources.cpu:g} and gpu {resources.gpu:g}",
+            allowed=f"at most cpu {have.cpus:g}{limit} and gpu {have.gpus:g} here",
+            then="set resources.cpu / resources.gpu lower, or name a cluster with --address",
+        )
+    return min(most, resources.workers or most)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _slurm() -> float:
+    """Return the CPUs of this task of a Slurm job; infinity outside one."""
+    said = os.environ.get(_SLURM, "")
+    return float(said) if said.isdecimal() and int(said) > 0 else math.inf
+
+
+def _quota() -> float:
+    """Return the whole CPUs, at least one, that the control groups of this process allow; infinity without a quota."""
+    least = min(_quotas(), default=math.inf)
+    return least if least == math.inf else max(1.0, math.floor(least + _EPSILON))
+
+
+def _quotas() -> Iterator[float]:
+    try:
+        lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, own = rest.partition(":")
+        unified = number == "0" and not controllers
+        if not unified and "cpu" not in controllers.split(","):
+            continue
+        top = _CGROUPS if unified else _CGROUPS / controllers
+        group = top / own.lstrip("/")
+        for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(top))):
+            yield _quota_of(folder, unified=unified)
+
+
+def _quota_of(folder: Path, *, unified: bool) -> float:
+    try:
+        if unified:
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        else:
+            quota, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
+            )
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # no such control group here, or "max"
+        return math.inf

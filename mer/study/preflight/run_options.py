@@ -1,0 +1,47 @@
+"""How the command that runs a study was called."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of the command that runs a study.
+
+    Args:
+        studies: folder of all studies.
+        cache: folder of all feature files.
+        resume: go on with an existing study.
+        fresh: put an existing study aside.
+        address: Ray cluster, or None for this machine.
+        command: what to type again, without --resume, --fresh and --trials.
+        quiet: no leaderboard and no advice at the end.
+    """
+
+    studies: Path
+    cache: Path
+    resume: bool = False
+    fresh: bool = False
+    address: str | None = None
+    command: str = "python -m mer.tune"
+    quiet: bool = False
+
+    def go_on(self, trials: int) -> str:
+        """Return the command that goes on with the study; that of an evaluation needs no --resume."""
+        return self.command if self.quiet else f"{self.command} --trials {trials} --resume"
+
+    @property
+    def start_over(self) -> str:
+        """The command that begins the study again."""
+        return self.command if self.quiet else f"{self.command} --fresh"
+
+    @property
+    def places(self) -> str:
+        """Options that other commands need to find this study and its features."""
+        said = {"--studies": (self.studies, "studies"), "--cache": (self.cache, "features")}
+        return "".join(
+            f" {name} {shlex.quote(str(path))}" for name, (path, usual) in said.items() if str(path) != usual
+        )
