@@ -36,7 +36,7 @@ from mer.training import Scores
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
-from clip_corpus import write_csv, write_meld
+from clip_corpus import clip, write_csv, write_meld
 
 AUDIO, VIDEO = "audio: {backbone: melstats}", "video: {backbone: framestats}"
 HEARD = SMALL.replace("trainable: text", "trainable: audio").replace("text: {backbone: minilm}", AUDIO)
@@ -192,12 +192,16 @@ def test_dry_run_of_sound_and_video(text: str, width: int, tmp_path: Path, monke
     root = tmp_path / "corpus"
     write_csv(root, "train", ["joy", "anger", "neutral"] * 20)
     write_csv(root, "dev", ["joy", "anger"])
+    for path in (clip(root, "audio" if width == 155 else "video", split, 0) for split in ("train", "dev")):
+        path.parent.mkdir(parents=True)
+        path.touch()
     spec = audio_spec(tmp_path, overrides=(f"data.root={root}",), text=text)
     monkeypatch.chdir(tmp_path)
     before, out = sorted(tmp_path.rglob("*")), io.StringIO()
     dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=out, width=200))
     told = out.getvalue()
-    assert "60 train and 2 dev utterances" in told and "1 encoder settings" in told and "refused" not in told
+    assert "60 train and 2 dev utterances" in told and "60 of 62" in told and "clips are not there" in told
+    assert "1 encoder settings" in told and "refused" not in told
     assert "packs:     a worker trains about " in told
     hidden, classes = 32, 7  # the point of the small study: norm and centres are no trained weights
     assert f"{hidden * (width + 1) + classes * (hidden + 1):,}" in told

@@ -124,7 +124,7 @@ def test_live_rows_are_the_cached_ones(lab, family, frozen, root, tmp_path):
     for name, array in table.sequences.arrays().items():
         np.testing.assert_array_equal(array, done.features_NLD.arrays()[name])
     assert np.array_equal(done.present_N, table.present) and not done.truncated_N.any()
-    assert set(done.faults) == {str(clip(root, modality, "train", row)) for row in (2, 4)}
+    assert [row for row, fault in enumerate(done.faults_N) if fault] == [2, 4]
     assert live.base.keys() == lab.base(family).keys()
     nothing = live.encode([MediaFault("never recorded")])
     assert len(nothing.features_NLD) == 1 and nothing.features_NLD.fault(nothing.present_N) == ""

@@ -47,11 +47,13 @@ def most_trials(resources: Resources, have: Machine) -> int:
     most = int(min(fits) + _EPSILON)
     if most < 1:
         limit = f" ({have.limit})" if have.limit else ""
+        fitting = {"cpu": min(resources.cpu, have.cpus), "gpu": min(resources.gpu, have.gpus)}
+        lower = [name for name, value in fitting.items() if value < getattr(resources, name)]
         raise MerError(
             "resources",
             f"a trial asks for cpu {resources.cpu:g} and gpu {resources.gpu:g}",
             allowed=f"at most cpu {have.cpus:g}{limit} and gpu {have.gpus:g} here",
-            then="set resources.cpu / resources.gpu lower, or name a cluster with --address",
+            then=f"{' '.join(f'--set resources.{name}={fitting[name]:g}' for name in lower)}, or a cluster: --address",
         )
     return min(most, resources.workers or most)
 
