@@ -31,6 +31,7 @@ Parts, from the top down: each imports from those below it only.
     files             files that are whole or absent
     folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
+    tensor_math       arithmetic of tensors that models and losses share
     torchaudio_guard  torchaudio beside a CPU-only torch
     errors            faults that a user can mend
 """

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import ClassificationLossConfig
-from mer.losses.geometry import Scalar, at_least_single, full_precision, masked_mean
+from mer.losses.geometry import Scalar, full_precision
+from mer.tensor_math import at_least_single, masked_mean
 
 _EFFECTIVE_BETA = 0.999
 

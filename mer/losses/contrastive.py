@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer.losses.geometry import LANES, Scalar, at_least_single, cosine, masked_logsumexp, masked_mean, similarity
+from mer.losses.geometry import LANES, Scalar, cosine, masked_logsumexp, similarity
+from mer.tensor_math import at_least_single, masked_mean
 
 Anchors = Literal["batch", "all"]
 Form = Literal["spcl", "spdcl"]

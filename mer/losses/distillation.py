@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mer.config import DistillConfig
-from mer.losses.geometry import Scalar, at_least_single, full_precision, masked_mean, unit
+from mer.losses.geometry import Scalar, full_precision, unit
+from mer.tensor_math import at_least_single, masked_mean
 
 FEWEST_ROWS = 4  # losses that compare the rows of a batch are left out below this
 _SHORTEST = 1e-6  # smallest length in a correlation: a constant row has none; more would distort near-even scores

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from mer.config import EACLConfig
 from mer.losses.contrastive import angle_loss, prototype_contrastive_loss
-from mer.losses.geometry import at_least_single, full_precision, similarity
+from mer.losses.geometry import full_precision, similarity
+from mer.tensor_math import at_least_single
 
 
 class EACL(nn.Module):

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mer.tensor_math import at_least_single
+
 _SHORTEST = 1e-8
 LANES = 32  # numbers that a CPU computes at once, at most: a rest is computed one by one, with other last digits
 Scalar = float | Tensor  # a number, or one for each member of a pack, shaped to broadcast: (P, 1, 1)
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """Widen half precision to fp32; leave float32 and float64 as they are."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def full_precision(like: Tensor) -> torch.autocast:
@@ -55,8 +52,3 @@ def class_means(x_ND: Tensor, y_N: Tensor, num_classes: int, there_N: Tensor | N
 def masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
     """Compute each row's log-sum-exp where the mask is True, (N,); -inf without gradient for an empty mask."""
     return scores_NM.masked_fill(~mask_NM, -torch.inf).logsumexp(dim=-1)
-
-
-def masked_mean(values_N: Tensor, mask_N: Tensor) -> Tensor:
-    """Average the values where the mask is True; for an empty mask an exact zero that still allows `backward`."""
-    return values_N.where(mask_N, 0.0).sum(-1) / mask_N.sum(-1).clamp(min=1)

@@ -5,7 +5,8 @@
     students        a classifier per modality, and a fused head on their h (distillation)
     fusion          how modalities meet: one module per kind
     dialogue        layers in which the fused utterances of a dialogue read each other
-    dropout         masks drawn from the numbers of the trial, whoever trains beside it
+    layers          linear layers and norms of one model, or of several at once
+    dropout         masks and noise drawn from the numbers of the trial, whoever trains beside it
     tuned           a pretrained encoder whose upper layers are trained with the head
     adapters        LoRA by peft: which layers get adapters, and peft's names of their weights
     sequence_batch  the ragged rows that a tuned encoder reads, and how they are grouped

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mer.config import HeadConfig
 from mer.models.dropout import Dropout
+from mer.models.layers import LayerNorm, Linear
 from mer.models.weight_names import ENCODERS
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ _SMALLEST_SD = 1e-3  # relative to max(|mean|, 1): features are half precision, 
 
 
 class InputNorm(nn.Module):
-    """Scale features by mean and sd of the training split, by LayerNorm, or not at all."""
+    """Scale features by mean and sd of the training split, by LayerNorm, or not at all.
+
+    Attributes: is_given_scaled: features come by mean and sd already, so nothing is left to do.
+    """
+
+    is_given_scaled = False
 
     def __init__(self, kind: str, layers: int, width: int) -> None:
         super().__init__()
@@ -35,7 +41,7 @@ class InputNorm(nn.Module):
             self.register_buffer("mean_LD", torch.zeros(layers, width))
             self.register_buffer("scale_LD", torch.ones(layers, width))
         elif kind == "layernorm":
-            self.norm = nn.LayerNorm(width)
+            self.norm = LayerNorm(width)
 
     def fit(self, features_NLD: np.ndarray, layers: list[int], rows_N: np.ndarray | None = None) -> None:
         """Compute mean and sd of training features, in chunks, since the array is shared and must not be copied whole.
@@ -59,7 +65,7 @@ class InputNorm(nn.Module):
         self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, smallest), dtype=torch.float32)
 
     def forward(self, x_NLD: Tensor) -> Tensor:
-        if self.kind == "standardize":
+        if self.kind == "standardize" and not self.is_given_scaled:
             return (x_NLD - self.mean_LD) * self.scale_LD
         return self.norm(x_NLD) if self.kind == "layernorm" else x_NLD
 
@@ -78,10 +84,14 @@ class LayerMix(nn.Module):
 
     def forward(self, x_NLD: Tensor) -> Tensor:
         if self.kind == "concat":
-            return x_NLD.flatten(1)
+            return x_NLD.flatten(-2)
         if self.kind == "mean":
-            return x_NLD.mean(dim=1)
-        return torch.einsum("nld,l->nd", x_NLD, self.layer_logits.softmax(dim=0))
+            return x_NLD.mean(dim=-2)
+        weights_L = self.layer_logits.softmax(dim=-1)
+        if weights_L.ndim == 1:
+            return torch.einsum("nld,l->nd", x_NLD, weights_L)
+        # several models one by one: sums over rows add up alike in any pack
+        return torch.stack([torch.einsum("nld,l->nd", *own) for own in zip(x_NLD, weights_L, strict=True)])
 
 
 class Classifier(nn.Module):
@@ -123,11 +133,11 @@ class Classifier(nn.Module):
         blocks: list[nn.Module] = []
         for block in range(config.depth if config.hidden else 0):
             blocks += [Dropout(config.dropout, _FIRST_BLOCK + block)] if block else []
-            blocks += [nn.Linear(mixed if block == 0 else config.hidden, config.hidden), nn.GELU()]
+            blocks += [Linear(mixed if block == 0 else config.hidden, config.hidden), nn.GELU()]
         self.blocks = nn.Sequential(*blocks)
         self.width = config.hidden or mixed
         self.dropout = Dropout(config.dropout, _HEAD)
-        self.classifier = nn.Linear(self.width, classes)
+        self.classifier = Linear(self.width, classes)
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
@@ -144,7 +154,10 @@ class Classifier(nn.Module):
         return h_NH, self.classify(h_NH)
 
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return further losses of the last training batch, already weighted, and numbers to log."""
+        """Return further losses of the last training batch, already weighted, and numbers to log, those included.
+
+        A number is NaN where the batch has nothing to take it of.
+        """
         return {}, {}
 
     def center_scores(self, h_NH: Tensor, temperature: float) -> Tensor:
@@ -197,7 +210,7 @@ class UtteranceClassifier(Classifier):
         """
         mixed = self.layer_mix(self.input_norm(self.encoded(self.modality, x)))
         if present_N is not None:
-            mixed = mixed.masked_fill(~present_N[:, None], 0.0)
+            mixed = mixed.masked_fill(~present_N.unsqueeze(-1), 0.0)
         return self.blocks(self.input_dropout(mixed))
 
 

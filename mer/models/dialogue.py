@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from mer.config import AttentionDialogue, GRUDialogue
+from mer.models.dropout import Dropout
 from mer.models.fusion.attention import FeedForward
 
 FAR = 16  # utterances; attention treats all larger distances alike
@@ -70,7 +71,7 @@ class GRULayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.gru = nn.GRU(width, width, batch_first=True, bidirectional=not online)
         self.out = nn.Linear(width if online else 2 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x_DUW: Tensor, there_DU: Tensor) -> Tensor:
         lengths_D = there_DU.sum(dim=1).cpu()
@@ -90,10 +91,10 @@ class AttentionLayer(nn.Module):
         self.distance_bias = nn.Embedding.from_pretrained(neighbour_bias(heads, online=online), freeze=False)
         self.out = nn.Linear(width, width)
         self.feed_forward = FeedForward(width, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.taken_dropout, self.dropout = Dropout(dropout), Dropout(dropout)
 
     def forward(self, x_DUW: Tensor, there_DU: Tensor) -> Tensor:
-        x_DUW = x_DUW + self.dropout(self.out(self._attend(self.norm(x_DUW), there_DU)))
+        x_DUW = x_DUW + self.taken_dropout(self.out(self._attend(self.norm(x_DUW), there_DU)))
         return x_DUW + self.dropout(self.feed_forward(x_DUW))
 
     def _attend(self, x_DUW: Tensor, there_DU: Tensor) -> Tensor:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
 from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
 from mer.models.dialogue import DialogueEncoder
-from mer.models.dropout import Dropout
+from mer.models.dropout import Dropout, number_places
 from mer.models.fusion import Fused, build_fusion
+from mer.models.layers import Number
+from mer.tensor_math import masked_mean
+
+_FUSION, _DIALOGUE = 64, 192  # first places of their random layers
 
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 class Joined(Classifier):
     """A fusion of one vector per modality, and the head on its output. Subclasses say how the vectors are made.
+
+    As in a fusion, axes are counted from the last one: several models can be stacked.
 
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
@@ -34,6 +39,8 @@ class Joined(Classifier):
         classes: C.
         probe, encoders: as for Classifier.
     """
+
+    varies = ("own_loss",)  # numbers that may differ between the members of a pack
 
     def __init__(
         self,
@@ -47,28 +54,42 @@ class Joined(Classifier):
         encoders: Mapping[str, TunedEncoder] | None = None,
     ) -> None:
         super().__init__(probe=probe, encoders=encoders)
-        self.own_loss = getattr(fusion, "own_loss", 0.0)
+        self.own_loss: Number = getattr(fusion, "own_loss", 0.0)
+        self.adds_own_losses = bool(self.own_loss)
         self.fusion = build_fusion(fusion, widths, classes)
+        number_places(self.fusion, _FUSION)
         self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
+        if self.dialogue is not None:
+            number_places(self.dialogue, _DIALOGUE)
         self.build_head(config, fusion.width, classes)
         self._last: Fused | None = None  # of the last batch, for `auxiliary`, which is called after the forward
+        self._counted_B: Tensor | None = None  # likewise
 
     def read(self, x: Any) -> dict[str, Tensor]:
         """Compute one vector (N, D_m) per modality of a FusedBatch."""
         raise NotImplementedError
 
-    def join(self, parts: Mapping[str, Tensor], present_BM: Tensor, dialogue_B: Tensor | None = None) -> Tensor:
-        """Compute h (N, H) of one vector per modality. A row without any modality counts as having its first one."""
-        nothing_B = ~present_BM.any(dim=1)  # such rows are scored, and are never part of a loss
-        present_BM = torch.cat([present_BM[:, :1] | nothing_B[:, None], present_BM[:, 1:]], dim=1)
-        self._last = self.fusion(parts, present_BM)
+    def join(
+        self,
+        parts: Mapping[str, Tensor],
+        present_BM: Tensor,
+        dialogue_B: Tensor | None = None,
+        counted_B: Tensor | None = None,
+    ) -> Tensor:
+        """Compute h (N, H) of one vector per modality. A row without any modality counts as having its first one.
+
+        Args: dialogue_B, counted_B: as in a FusedBatch.
+        """
+        nothing_B1 = ~present_BM.any(dim=-1, keepdim=True)  # such rows are scored, and are never part of a loss
+        present_BM = torch.cat([present_BM[..., :1] | nothing_B1, present_BM[..., 1:]], dim=-1)
+        self._last, self._counted_B = self.fusion(parts, present_BM, counted_B), counted_B
         if self.dialogue is None:
             return self.blocks(self._last.h_BD)
         return self.blocks(self.dialogue(self._last.h_BD, dialogue_B))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """Compute h (N, H) of a FusedBatch."""
-        return self.join(self.read(x), x.present_BM, x.dialogue_B)
+        return self.join(self.read(x), x.present_BM, x.dialogue_B, x.counted_B)
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute h (N, H) and class scores (N, C) of a FusedBatch."""
@@ -83,11 +104,14 @@ class Joined(Classifier):
         last, self._last = self._last, None  # lets go of the batch's graph, so that its memory can be freed
         if last is None:
             return {}, {}
-        losses = dict(last.losses)
-        for modality, (logits_NC, there_N) in last.own_logits.items():
-            if self.own_loss and bool(there_N.any()):
-                losses[f"own_{modality}"] = self.own_loss * F.cross_entropy(logits_NC[there_N], labels_N[there_N])
-        return losses, dict(last.monitors)
+        losses, shown = dict(last.losses), {f"loss_{name}": loss.detach() for name, loss in last.losses.items()}
+        for modality, (logits_NC, there_N) in last.own_logits.items() if self.adds_own_losses else ():
+            there_N = there_N if self._counted_B is None else there_N & self._counted_B
+            loss_N = -logits_NC.log_softmax(dim=-1).gather(-1, labels_N.unsqueeze(-1)).squeeze(-1)
+            own = self.own_loss * masked_mean(loss_N, there_N)
+            losses[f"own_{modality}"] = own
+            shown[f"loss_own_{modality}"] = own.detach().where(there_N.any(dim=-1), torch.nan)
+        return losses, shown | last.monitors
 
 
 class FusedClassifier(Joined):
@@ -133,5 +157,5 @@ class FusedClassifier(Joined):
             )
             for modality, given in x.parts.items()
         }
-        first, nothing_B = next(iter(parts)), ~x.present_BM.any(dim=1)
-        return parts | {first: parts[first].masked_fill(nothing_B[:, None], 0.0)}
+        first, nothing_B1 = next(iter(parts)), ~x.present_BM.any(dim=-1, keepdim=True)
+        return parts | {first: parts[first].masked_fill(nothing_B1, 0.0)}

@@ -59,6 +59,6 @@ class StudentsClassifier(Joined):
     def read(self, x: Any) -> dict[str, Tensor]:
         """Compute h (B, H) of every student; an absent row is read as the average of its features."""
         return {
-            modality: self.student(modality).represent(features, x.present_BM[:, i])
+            modality: self.student(modality).represent(features, x.present_BM[..., i])
             for i, (modality, features) in enumerate(x.parts.items())
         }

@@ -110,12 +110,14 @@ class FusedBatch(NamedTuple):
 
     For the modality of a tuned encoder, a SequenceBatch.
 
-    `dialogue_B` numbers their dialogues (int64); None where the split does not tell.
+    `dialogue_B` numbers their dialogues (int64); None where the split does not tell. `counted_B` is False for rows that
+    only fill the batch; None: all count.
     """
 
     parts: dict[str, Any]
     present_BM: Tensor
     dialogue_B: Tensor | None = None
+    counted_B: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class FusedSplit:
     @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows of which at least one modality is there."""
-        return np.flatnonzero(self._present(np.arange(len(self))).any(axis=1))
+        return np.flatnonzero(self.present(np.arange(len(self))).any(axis=1))
 
     def batch(self, rows: np.ndarray, layers: dict[str, list[int]], device: str = "cpu") -> tuple[FusedBatch, Tensor]:
         """Copy the given rows and their labels (B,)."""
@@ -175,7 +177,7 @@ class FusedSplit:
         given |= {
             name: x.emptied() for name, x in given.items() if name in self.dropped and isinstance(x, SequenceBatch)
         }
-        present = torch.from_numpy(self._present(rows)).to(device)
+        present = torch.from_numpy(self.present(rows)).to(device)
         dialogue = None if self.dialogue_N is None else torch.from_numpy(self.dialogue_N[rows]).to(device)
         return FusedBatch(given, present, dialogue), labels
 
@@ -187,8 +189,8 @@ class FusedSplit:
         for rows in np.split(rows_N, starts[1:]):
             yield self.batch(rows, layers, device)[0], None
 
-    def _present(self, rows: np.ndarray) -> np.ndarray:
-        """(B, M) bool."""
+    def present(self, rows: np.ndarray) -> np.ndarray:
+        """Say which modalities of the given rows are there, and not dropped: bool (B, M)."""
         columns = [
             np.zeros(len(rows), dtype=bool)
             if name in self.dropped

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mer.training.seeding import derive_seed
 
-PLACES = 64  # places of a step that draw: dropout layers, pools
+PLACES = 64  # places of a step that draw (dropout layers, pools) for which keys are made at once
 WORDS = 34  # added to the places of dropout layers while label words pass through them
 _FIRST, _SECOND = 0x7FEB352D, 0x846CA68B - 2**32  # multipliers of lowbias32, as signed 32-bit numbers
 _ROW = np.uint32(2**20)  # distance of two rows of a table: so many columns it may have
@@ -45,7 +45,9 @@ class Draws:
         self.members, self.device = members, torch.device(device)
         self.step = 0
         self._shift = 0
-        self._keys: Tensor | None = None  # (2, steps, PLACES, P) int32
+        self._keys: list[Tensor] = []  # for each PLACES places (2, steps, PLACES, P) int32
+        self._stretches: list[tuple[object, ...]] = []
+        self._steps = 0
         self._indices: dict[tuple[int, int], Tensor] = {}
 
     def begin(self, stretches: Sequence[Sequence[object]], steps: int) -> None:
@@ -53,9 +55,15 @@ class Draws:
 
         Args: stretches: names of every member's stretch, e.g. (seed, "epoch", 3).
         """
-        keys = np.stack([_keys_of(derive_seed(*names), steps) for names in stretches], axis=-1)
-        self._keys = torch.from_numpy(keys).to(self.device)
+        self._stretches, self._steps = [tuple(names) for names in stretches], steps
+        self._keys = [self._keys_from(0)]
         self.step = 0
+
+    def _keys_from(self, first: int) -> Tensor:
+        """Make the keys of PLACES places from `first` on; models of several modalities have more places than that."""
+        further = ("places", first) if first else ()
+        keys = [_keys_of(derive_seed(*names, *further), self._steps) for names in self._stretches]
+        return torch.from_numpy(np.stack(keys, axis=-1)).to(self.device)
 
     @contextlib.contextmanager
     def beside(self, shift: int) -> Iterator[None]:
@@ -79,8 +87,11 @@ class Draws:
 
     def _hashed(self, place: int, index: Tensor) -> Tensor:
         """Hash scrambled indices (1, size) with the keys of the present step and the place: int32 (P, size)."""
-        assert self._keys is not None, "begin() names the stretch first"
-        first, second = self._keys[:, self.step, place + self._shift]
+        assert self._keys, "begin() names the stretch first"
+        table, place = divmod(place + self._shift, PLACES)
+        while len(self._keys) <= table:
+            self._keys.append(self._keys_from(len(self._keys) * PLACES))
+        first, second = self._keys[table][:, self.step, place]
         hashed = index ^ first.unsqueeze(1)
         hashed.mul_(_FIRST)
         hashed.bitwise_xor_((hashed >> 15).bitwise_and_(0x1FFFF))  # >> keeps the sign: mask it away
@@ -90,6 +101,11 @@ class Draws:
     def uniform(self, place: int, *shape: int) -> Tensor:
         """Draw uniform numbers in [0, 1), float32 with 24 random bits, (P, *shape)."""
         return (self.bits(place, *shape) >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
+
+    def normal(self, place: int, *shape: int) -> Tensor:
+        """Draw standard normal numbers, float64 of 23 random bits, (P, *shape)."""
+        bits = (self.bits(place, *shape) >> 9).bitwise_and_(0x7FFFFF)
+        return torch.special.ndtri((bits.double() + 0.5) * 2.0**-23)
 
     def keep(self, place: int, rates: Any, *shape: int) -> Tensor:
         """Draw bool (P, *shape), False with probability `rates`.

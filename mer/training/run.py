@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -122,8 +122,8 @@ class TrainingRun:
             self.count_step()
             return {}
         loss, parts = self.objective(outputs, y_B)
-        further, monitors = self.model.auxiliary(y_B)
-        loss, parts = sum(further.values(), loss), parts | further
+        further, shown = self.model.auxiliary(y_B)
+        loss = sum(further.values(), loss)
         values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -134,7 +134,7 @@ class TrainingRun:
         self.objective.after_step(outputs, y_B)
         self.count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
-        return values | {name: value.item() for name, value in monitors.items()}
+        return values | {name: value.item() for name, value in shown.items()}
 
     def count_step(self) -> None:
         self.member.step_count += 1
@@ -289,12 +289,8 @@ class TrainingRun:
         dev = self.data.dev
         if not isinstance(dev, FusedSplit):
             return {}
-        row = {}
-        for modality in dev.parts:
-            rest = replace(dev, dropped=frozenset({modality}))
-            without = Scores(self.predict(rest), dev.labels_N, self.data.class_names)
-            row[f"dev_weighted_f1_without_{modality}"] = without.weighted_f1
-        return row
+        without = {modality: self.predict(replace(dev, dropped=frozenset({modality}))) for modality in dev.parts}
+        return scores_without(without, dev.labels_N, self.data.class_names)
 
     def _trainable_rows(self) -> np.ndarray:
         rows_N = self.data.train.present_rows
@@ -380,6 +376,15 @@ def non_finite_scores(*, step: int, epoch: int) -> TrialFailed:
     return TrialFailed(f"class scores of the dev split are not finite after step {step} (epoch {epoch})")
 
 
+def scores_without(logits: Mapping[str, np.ndarray], labels_N: np.ndarray, class_names: tuple[str, ...]) -> Row:
+    """Score dev with each modality left out.
+
+    Args: logits: modality -> class scores (N, C) without it.
+    """
+    scores = {modality: Scores(logits_NC, labels_N, class_names) for modality, logits_NC in logits.items()}
+    return {f"dev_weighted_f1_without_{modality}": of.weighted_f1 for modality, of in scores.items()}
+
+
 def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
     """The name of the random stretch of an epoch, counted from 0; a student of several has one of its own."""
     return (seed, "epoch", epoch, owner) if owner else (seed, "epoch", epoch)
@@ -388,4 +393,14 @@ def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
 def _means(losses: list[dict[str, float]]) -> Row:
     """Average over an epoch's steps; a step without a term (a modality absent from its batch) is left out of that."""
     names = dict.fromkeys(name for loss in losses for name in loss)
-    return {f"train_{name}": float(np.mean([loss[name] for loss in losses if name in loss])) for name in names}
+    told = {name: np.array([loss[name] for loss in losses if name in loss]) for name in names}
+    return mean_of_steps(told)
+
+
+def mean_of_steps(told: Mapping[str, np.ndarray]) -> Row:
+    """Average each number over the steps that have it: the others hold NaN. A number that no step has is left out.
+
+    Args: told: name -> numbers of the steps of an epoch.
+    """
+    present = {name: values[~np.isnan(values)] for name, values in told.items()}
+    return {f"train_{name}": float(values.mean()) for name, values in present.items() if len(values)}

@@ -8,7 +8,9 @@ import pytest
 import torch
 from fusion_cases import WIDTH, batch, build, every_kind, every_subset, outputs, same, take
 
-from mer.models.fusion import MODALITIES, drop_modalities
+from mer.models.fusion import MODALITIES, keep_modalities
+from mer.models.fusion.contract import ModalityDropout
+from mer.training.draws import Draws
 
 EVERY_PATTERN = [p for p in itertools.product((True, False), repeat=3) if any(p)]
 
@@ -150,11 +152,18 @@ def test_refuses_what_is_no_modality():
         build("concat", ())
 
 
+def kept(present_BM: torch.Tensor, rate: float) -> torch.Tensor:
+    layer = ModalityDropout(rate, MODALITIES[: present_BM.shape[1]])
+    layer.draws = Draws()
+    layer.draws.begin([(0, "epoch", 0)], 1)
+    return layer.kept(present_BM)
+
+
 class TestDropModalities:
     whole_BM = torch.ones(20_000, 3, dtype=torch.bool)
 
     def test_rate_and_independence(self):
-        left_BM = drop_modalities(self.whole_BM, 0.3, MODALITIES, torch.Generator().manual_seed(0))
+        left_BM = keep_modalities(self.whole_BM, kept(self.whole_BM, 0.3), MODALITIES)
         assert left_BM[:, 0].all()
         audio_B, video_B = ~left_BM[:, 1], ~left_BM[:, 2]
         assert abs(audio_B.float().mean() - 0.3) < 0.015 and abs(video_B.float().mean() - 0.3) < 0.015
@@ -163,13 +172,13 @@ class TestDropModalities:
     def test_never_all_of_a_row(self):
         """Two that can both go: a row that would lose both keeps both, so each goes at p - p^2."""
         pair_BM = self.whole_BM[:, :2]
-        left_BM = drop_modalities(pair_BM, 0.5, ("audio", "video"), torch.Generator().manual_seed(0))
+        left_BM = keep_modalities(pair_BM, kept(pair_BM, 0.5), ("audio", "video"))
         assert left_BM.any(dim=1).all()
         assert torch.allclose((~left_BM).float().mean(dim=0), torch.tensor(0.25), atol=0.015)
 
     def test_adds_nothing_and_keeps_lone_ones(self):
         present_BM = torch.tensor(EVERY_PATTERN).repeat(500, 1)
-        left_BM = drop_modalities(present_BM, 0.6, MODALITIES, torch.Generator().manual_seed(0))
+        left_BM = keep_modalities(present_BM, kept(present_BM, 0.6), MODALITIES)
         assert not (left_BM & ~present_BM).any() and left_BM.any(dim=1).all()
         lone_B = present_BM.sum(dim=1) == 1
         assert torch.equal(left_BM[lone_B], present_BM[lone_B])
@@ -177,5 +186,5 @@ class TestDropModalities:
 
     def test_zero_draws_nothing(self):
         before = torch.get_rng_state()
-        assert drop_modalities(self.whole_BM, 0.0, MODALITIES) is self.whole_BM
+        assert ModalityDropout(0.0, MODALITIES)(self.whole_BM) is self.whole_BM
         assert torch.equal(torch.get_rng_state(), before)

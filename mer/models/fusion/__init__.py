@@ -20,13 +20,13 @@ from collections.abc import Mapping
 from mer import config as configs
 from mer.models.fusion.attention import CrossAttention, SelfAttention
 from mer.models.fusion.concat import Concat
-from mer.models.fusion.contract import MODALITIES, Fused, Fusion, drop_modalities
+from mer.models.fusion.contract import MODALITIES, Fused, Fusion, keep_modalities
 from mer.models.fusion.experts import GuidedExperts
 from mer.models.fusion.late import Late
 from mer.models.fusion.low_rank import LowRank
 from mer.models.fusion.shifting import Shifting
 
-__all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "drop_modalities"]
+__all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "keep_modalities"]
 
 
 def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int) -> Fusion:

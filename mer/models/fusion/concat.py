@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import ConcatFusion
+from mer.models.dropout import Dropout
 from mer.models.fusion.contract import Fused, Fusion
 from mer.models.fusion.inputs import ModalityInput
+from mer.models.layers import LayerNorm, Linear
 
 
 class Concat(Fusion):
@@ -24,15 +26,15 @@ class Concat(Fusion):
         super().__init__(config, widths)
         alone = len(self.modalities) == 1
         self.inputs = nn.ModuleDict(
-            {m: ModalityInput(nn.LayerNorm(widths[m]), widths[m], placeholder=not alone) for m in self.modalities}
+            {m: ModalityInput(LayerNorm(widths[m]), widths[m], placeholder=not alone) for m in self.modalities}
         )
         blocks: list[nn.Module] = []
         for block in range(config.depth):
             wide = self.width if block else sum(widths.values())
-            blocks += [nn.Dropout(config.dropout), nn.Linear(wide, self.width)]
-            blocks += [nn.LayerNorm(self.width), nn.GELU()] if config.depth > 1 else []
+            blocks += [Dropout(config.dropout), Linear(wide, self.width)]
+            blocks += [LayerNorm(self.width), nn.GELU()] if config.depth > 1 else []
         self.blocks = nn.Sequential(*blocks)
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
-        read = [self.inputs[m](parts[m], present_BM[:, i]) for i, m in enumerate(self.modalities)]
-        return Fused(self.blocks(torch.cat(read, dim=1)))
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
+        read = [self.inputs[m](parts[m], present_BM[..., i]) for i, m in enumerate(self.modalities)]
+        return Fused(self.blocks(torch.cat(read, dim=-1)))

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import TGMoEFusion
+from mer.models.dropout import Dropout
 from mer.models.fusion.attention import Attention
-from mer.models.fusion.contract import Fused, Fusion
+from mer.models.fusion.contract import Fused, Fusion, mean_of_rows
 from mer.models.fusion.inputs import PLACEHOLDER_SD, Tokens, mean_of_present
 from mer.models.fusion.router import Router, Routing, cv2_balance, expert_load, switch_balance, z_loss
+from mer.models.layers import Linear, Number
 
 
 class GuidedExperts(Fusion):
@@ -24,6 +26,8 @@ class GuidedExperts(Fusion):
     the router reads the mean of the others plus a learned vector. Every expert computes every row: with rows sorted by
     expert, a row's last digits would depend on how many others chose the same one (D6), and experts are small.
     """
+
+    varies = ("balance_weight", "z_weight")
 
     def __init__(self, config: TGMoEFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
@@ -41,50 +45,55 @@ class GuidedExperts(Fusion):
         self.router = Router(self.width, config.experts, top_k=config.top_k, noise=config.noise)
         wide = len(self.modalities) * self.width
         self.experts = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(wide, self.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(self.width, self.width)
-            )
+            nn.Sequential(Linear(wide, self.width), nn.GELU(), Dropout(config.dropout), Linear(self.width, self.width))
             for _ in range(config.experts)
         )
-        self.balance, self.balance_weight, self.z_weight = config.balance, config.balance_weight, config.z_weight
+        self.balance = config.balance if config.balance_weight else "none"
+        self.keeps_small = config.z_weight > 0
+        self.balance_weight: Number = config.balance_weight
+        self.z_weight: Number = config.z_weight
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         tokens_BMD = self.tokens(parts, present_BM)
         x_BD = self._streams(tokens_BMD)
         routing = self.router(self._gate_input(tokens_BMD, present_BM))
-        answers_BED = torch.stack([expert(x_BD) for expert in self.experts], dim=1)
-        h_BD = (routing.gates_BE[:, :, None] * answers_BED).sum(dim=1)
-        return Fused(h_BD, losses=self._losses(routing) if self.training else {}, monitors=_monitors(routing))
+        answers_BED = torch.stack([expert(x_BD) for expert in self.experts], dim=-2)
+        h_BD = (routing.gates_BE.unsqueeze(-1) * answers_BED).sum(dim=-2)
+        losses = self._losses(routing, counted_B) if self.training else {}
+        return Fused(h_BD, losses=losses, monitors=_monitors(routing, counted_B))
 
     def _streams(self, tokens_BMD: Tensor) -> Tensor:
-        guide_B1D = tokens_BMD[:, :1]
-        there_B1 = torch.ones_like(guide_B1D[:, :, 0], dtype=torch.bool)  # an absent modality's key is its placeholder
+        guide_B1D = tokens_BMD[..., :1, :]
+        there_B1 = torch.ones_like(guide_B1D[..., 0], dtype=torch.bool)  # an absent modality's key is its placeholder
         streams = [
-            attention(guide_B1D, tokens_BMD[:, [i]], there_B1) for i, attention in enumerate(self.streams.values(), 1)
+            attention(guide_B1D, tokens_BMD[..., i : i + 1, :], there_B1)
+            for i, attention in enumerate(self.streams.values(), 1)
         ]
-        return torch.cat([guide_B1D, *streams], dim=1).flatten(1)
+        return torch.cat([guide_B1D, *streams], dim=-2).flatten(-2)
 
     def _gate_input(self, tokens_BMD: Tensor, present_BM: Tensor) -> Tensor:
         if self.no_guide_D is None:
-            return tokens_BMD[:, 0]
-        instead_BD = mean_of_present(tokens_BMD[:, 1:], present_BM[:, 1:]) + self.no_guide_D
-        return torch.where(present_BM[:, :1], tokens_BMD[:, 0], instead_BD)
+            return tokens_BMD[..., 0, :]
+        instead_BD = mean_of_present(tokens_BMD[..., 1:, :], present_BM[..., 1:]) + self.no_guide_D.unsqueeze(-2)
+        return torch.where(present_BM[..., :1], tokens_BMD[..., 0, :], instead_BD)
 
-    def _losses(self, routing: Routing) -> dict[str, Tensor]:
+    def _losses(self, routing: Routing, counted_B: Tensor | None) -> dict[str, Tensor]:
         losses = {}
-        if self.balance == "switch" and self.balance_weight:
-            probability_BE = routing.logits_BE.softmax(dim=1)
-            losses["expert_balance"] = self.balance_weight * switch_balance(routing.chosen_BE, probability_BE)
-        elif self.balance == "cv2" and self.balance_weight:
-            losses["expert_balance"] = self.balance_weight * cv2_balance(routing)
-        if self.z_weight:
-            losses["router_z"] = self.z_weight * z_loss(routing.logits_BE)
+        if self.balance == "switch":
+            probability_BE = routing.logits_BE.softmax(dim=-1)
+            balance = switch_balance(routing.chosen_BE, probability_BE, counted_B)
+            losses["expert_balance"] = self.balance_weight * balance
+        elif self.balance == "cv2":
+            losses["expert_balance"] = self.balance_weight * cv2_balance(routing, counted_B)
+        if self.keeps_small:
+            losses["router_z"] = self.z_weight * z_loss(routing.logits_BE, counted_B)
         return losses
 
 
-def _monitors(routing: Routing) -> dict[str, Tensor]:
+def _monitors(routing: Routing, counted_B: Tensor | None) -> dict[str, Tensor]:
     """Compute each expert's share of the choices, and the mean entropy (nats) of the router's probabilities."""
-    log_probability_BE = routing.logits_BE.detach().log_softmax(dim=1)
-    entropy = -(log_probability_BE.exp() * log_probability_BE).sum(dim=1).mean()
-    load = {f"expert_load_{e}": share for e, share in enumerate(expert_load(routing.chosen_BE))}
+    log_probability_BE = routing.logits_BE.detach().log_softmax(dim=-1)
+    entropy = mean_of_rows(-(log_probability_BE.exp() * log_probability_BE).sum(dim=-1), counted_B)
+    load_E = expert_load(routing.chosen_BE, counted_B, entropy.dtype)
+    load = {f"expert_load_{e}": share for e, share in enumerate(load_E.unbind(-1))}
     return {**load, "gate_entropy": entropy}

@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor, nn
 
+from mer.models.dropout import Dropout
+from mer.models.layers import LayerNorm, Linear
+
 PLACEHOLDER_SD = 0.02
 
 
@@ -25,10 +28,10 @@ class ModalityInput(nn.Module):
         self.placeholder_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(width)) if placeholder else None
 
     def forward(self, x_BD: Tensor, present_B: Tensor) -> Tensor:
-        there_B1 = present_B[:, None]
+        there_B1 = present_B.unsqueeze(-1)
         # `where` before the path too: with the second one alone, a NaN input would give a NaN gradient
         out_BD = self.path(torch.where(there_B1, x_BD, 0.0))
-        return torch.where(there_B1, out_BD, 0.0 if self.placeholder_D is None else self.placeholder_D)
+        return torch.where(there_B1, out_BD, 0.0 if self.placeholder_D is None else self.placeholder_D.unsqueeze(-2))
 
 
 class Tokens(nn.Module):
@@ -55,7 +58,7 @@ class Tokens(nn.Module):
         self.inputs = nn.ModuleDict(
             {
                 modality: ModalityInput(
-                    nn.Sequential(nn.LayerNorm(wide), nn.Dropout(dropout), nn.Linear(wide, width), after()),
+                    nn.Sequential(LayerNorm(wide), Dropout(dropout), Linear(wide, width), after()),
                     width,
                     placeholder=modality in placeholders,
                 )
@@ -65,11 +68,11 @@ class Tokens(nn.Module):
 
     def forward(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Tensor:
         """Make the tokens, (B, M, width)."""
-        read = [module(parts[modality], present_BM[:, i]) for i, (modality, module) in enumerate(self.inputs.items())]
-        return torch.stack(read, dim=1)
+        read = [module(parts[modality], present_BM[..., i]) for i, (modality, module) in enumerate(self.inputs.items())]
+        return torch.stack(read, dim=-2)
 
 
 def mean_of_present(tokens_BMD: Tensor, present_BM: Tensor) -> Tensor:
     """Average the tokens that are present, (B, D); zeros for a row without any."""
-    there_BM1 = present_BM[:, :, None]
-    return torch.where(there_BM1, tokens_BMD, 0.0).sum(dim=1) / there_BM1.sum(dim=1).clamp(min=1)
+    there_BM1 = present_BM.unsqueeze(-1)
+    return torch.where(there_BM1, tokens_BMD, 0.0).sum(dim=-2) / there_BM1.sum(dim=-2).clamp(min=1)

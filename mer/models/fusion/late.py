@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import LateFusion
+from mer.models.dropout import Dropout
 from mer.models.fusion.contract import Fused, Fusion
 from mer.models.fusion.inputs import Tokens, mean_of_present
+from mer.models.layers import Linear
+from mer.tensor_math import at_least_single
 
 
 class Late(Fusion):
@@ -23,23 +26,23 @@ class Late(Fusion):
     def __init__(self, config: LateFusion, widths: Mapping[str, int], classes: int) -> None:
         super().__init__(config, widths)
         self.tokens = Tokens({m: widths[m] for m in self.modalities}, self.width, config.dropout, after=nn.GELU)
-        self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict({m: nn.Linear(self.width, classes) for m in self.modalities})
+        self.dropouts = nn.ModuleDict({m: Dropout(config.dropout) for m in self.modalities})
+        self.heads = nn.ModuleDict({m: Linear(self.width, classes) for m in self.modalities})
         # a single modality has weight 1, so there is nothing to learn
         self.weight_logits_M = nn.Parameter(torch.zeros(len(self.modalities))) if len(self.modalities) > 1 else None
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         tokens_BMD = self.tokens(parts, present_BM)
-        own_BMC = torch.stack(
-            [head(self.dropout(tokens_BMD[:, i])) for i, head in enumerate(self.heads.values())], dim=1
-        ).float()
-        log_probability_BMC = torch.where(present_BM[:, :, None], own_BMC.log_softmax(dim=2), 0.0)
-        learned_M = own_BMC.new_zeros(1) if self.weight_logits_M is None else self.weight_logits_M
-        weights_BM = torch.where(present_BM, learned_M, torch.finfo(torch.float32).min).softmax(dim=1)
-        everywhere_M = learned_M.detach().softmax(dim=0)
+        own = [self.heads[m](self.dropouts[m](tokens_BMD[..., i, :])) for i, m in enumerate(self.modalities)]
+        own_BMC = at_least_single(torch.stack(own, dim=-2))
+        log_probability_BMC = torch.where(present_BM.unsqueeze(-1), own_BMC.log_softmax(dim=-1), 0.0)
+        none_M = own_BMC.new_zeros(*own_BMC.shape[:-3], 1)
+        learned_M = none_M if self.weight_logits_M is None else self.weight_logits_M
+        weights_BM = torch.where(present_BM, learned_M.unsqueeze(-2), torch.finfo(own_BMC.dtype).min).softmax(dim=-1)
+        everywhere_M = learned_M.detach().softmax(dim=-1)
         return Fused(
             mean_of_present(tokens_BMD, present_BM),
-            monitors={f"late_weight_{m}": weight for m, weight in zip(self.modalities, everywhere_M, strict=True)},
-            logits_BC=(weights_BM[:, :, None] * log_probability_BMC).sum(dim=1),
-            own_logits={m: (own_BMC[:, i], present_BM[:, i]) for i, m in enumerate(self.modalities)},
+            monitors={f"late_weight_{m}": everywhere_M[..., i] for i, m in enumerate(self.modalities)},
+            logits_BC=(weights_BM.unsqueeze(-1) * log_probability_BMC).sum(dim=-2),
+            own_logits={m: (own_BMC[..., i, :], present_BM[..., i]) for i, m in enumerate(self.modalities)},
         )

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from mer.config import LMFFusion
 from mer.models.fusion.contract import Fused, Fusion
 from mer.models.fusion.inputs import Tokens
+from mer.models.layers import LayerNorm
+from mer.tensor_math import at_least_single
 
 
 class LowRank(Fusion):
@@ -27,7 +29,7 @@ class LowRank(Fusion):
             {m: widths[m] for m in self.modalities},
             config.factor_width,
             config.dropout,
-            after=partial(nn.LayerNorm, config.factor_width),
+            after=partial(LayerNorm, config.factor_width),
         )
         shape = (config.rank, config.factor_width + 1, self.width)
         self.factors = nn.ParameterDict({m: nn.Parameter(torch.empty(shape)) for m in self.modalities})
@@ -37,12 +39,12 @@ class LowRank(Fusion):
         self.rank_weights_1R = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, config.rank)))
         self.bias_D = nn.Parameter(torch.zeros(self.width))
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         reduced_BMD = self.reduce(parts, present_BM)
         with torch.autocast(reduced_BMD.device.type, enabled=False):
-            x_MBD = F.pad(reduced_BMD.float(), (1, 0), value=1.0).transpose(0, 1)
-            product_RBD = torch.ones((), device=x_MBD.device)
-            for x_BD, modality in zip(x_MBD, self.modalities, strict=True):
-                product_RBD = product_RBD * (x_BD @ self.factors[modality])
-            weights_R11 = self.rank_weights_1R.T[:, :, None]
-            return Fused((weights_R11 * product_RBD).sum(dim=0) + self.bias_D)
+            x_BMD = F.pad(at_least_single(reduced_BMD), (1, 0), value=1.0)
+            product_RBD = torch.ones((), device=x_BMD.device)
+            for x_BD, modality in zip(x_BMD.unbind(-2), self.modalities, strict=True):
+                product_RBD = product_RBD * (x_BD.unsqueeze(-3) @ self.factors[modality])
+            weights_R11 = self.rank_weights_1R.mT.unsqueeze(-1)
+            return Fused((weights_R11 * product_RBD).sum(dim=-3) + self.bias_D.unsqueeze(-2))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mer.config import ShiftingFusion
+from mer.models.dropout import Dropout
 from mer.models.fusion.attention import Attention
-from mer.models.fusion.contract import Fused, Fusion
+from mer.models.fusion.contract import Fused, Fusion, mean_of_rows
 from mer.models.fusion.inputs import Tokens
+from mer.models.layers import LayerNorm, Linear, each
+from mer.tensor_math import at_least_single, masked_mean
 
 _NO_ZERO_DIVISION = 1e-6
 
@@ -26,6 +29,8 @@ class Shifting(Fusion):
     placeholder takes its place in x, from where it reads the present one. If all others are absent there is no shift.
     """
 
+    varies = ("threshold",)
+
     def __init__(self, config: ShiftingFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
         others = len(self.modalities) - 1
@@ -33,32 +38,34 @@ class Shifting(Fusion):
         replaced = self.modalities if others > 1 else self.modalities[:others]
         self.tokens = Tokens({m: widths[m] for m in self.modalities}, self.width, config.dropout, placeholders=replaced)
         self.threshold = config.threshold
-        self.norm = nn.LayerNorm(self.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm = LayerNorm(self.width)
+        self.dropout = Dropout(config.dropout)
         if others:
             self.attention = Attention(self.width, config.heads)
-            self.attended_norm = nn.LayerNorm(self.width)
-            self.gate = nn.Linear((others + 1) * self.width, self.width)
-            self.shift = nn.Linear(others * self.width, self.width)
+            self.attended_norm = LayerNorm(self.width)
+            self.attended_dropout = Dropout(config.dropout)
+            self.gate = Linear((others + 1) * self.width, self.width)
+            self.shift = Linear(others * self.width, self.width)
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor) -> Fused:
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         tokens_BMD = self.tokens(parts, present_BM)
-        guide_BD, others_BKD = tokens_BMD[:, 0], tokens_BMD[:, 1:]
-        if not others_BKD.shape[1]:
+        guide_BD, others_BKD = tokens_BMD[..., 0, :], tokens_BMD[..., 1:, :]
+        if not others_BKD.shape[-2]:
             return Fused(self.dropout(self.norm(guide_BD)))
-        attended_BKD = self.attention(others_BKD, others_BKD, present_BM[:, 1:]) + others_BKD
-        attended_BD = self.dropout(self.attended_norm(attended_BKD)).flatten(1)
-        gate_BD = self.gate(torch.cat([attended_BD, guide_BD], dim=1)).relu()
-        shift_BD = (gate_BD * self.shift(attended_BD)).float()
-        shift_B1, guide_B1 = _norm(shift_BD), _norm(guide_BD.float())
+        attended_BKD = self.attention(others_BKD, others_BKD, present_BM[..., 1:]) + others_BKD
+        attended_BD = self.attended_dropout(self.attended_norm(attended_BKD)).flatten(-2)
+        gate_BD = self.gate(torch.cat([attended_BD, guide_BD], dim=-1)).relu()
+        shift_BD = at_least_single(gate_BD * self.shift(attended_BD))
+        shift_B1, guide_B1 = _norm(shift_BD), _norm(at_least_single(guide_BD))
         # for a shift of zero length the quotient is huge, so the scale is 1 and nothing moves
-        scale_B1 = (self.threshold * guide_B1 / (shift_B1 + _NO_ZERO_DIVISION)).clamp(max=1.0)
-        shifted_B1 = present_BM[:, 1:].any(dim=1, keepdim=True)
+        scale_B1 = (each(self.threshold, guide_B1) * guide_B1 / (shift_B1 + _NO_ZERO_DIVISION)).clamp(max=1.0)
+        shifted_B1 = present_BM[..., 1:].any(dim=-1, keepdim=True)
+        shifted_B = shifted_B1.squeeze(-1)
         moved_BD = torch.where(shifted_B1, scale_B1 * shift_BD, 0.0)
         monitors = {
-            "gate_open": (gate_BD > 0).float().mean(),
-            "shift_scale": torch.where(shifted_B1, scale_B1, 0.0).sum() / shifted_B1.sum().clamp(min=1),
-            "shift_length": _norm(moved_BD).mean(),
+            "gate_open": mean_of_rows((gate_BD > 0).to(scale_B1.dtype).mean(dim=-1), counted_B),
+            "shift_scale": masked_mean(scale_B1.squeeze(-1), shifted_B if counted_B is None else shifted_B & counted_B),
+            "shift_length": mean_of_rows(_norm(moved_BD).squeeze(-1), counted_B),
         }
         return Fused(
             self.dropout(self.norm(guide_BD + moved_BD)),
@@ -67,4 +74,4 @@ class Shifting(Fusion):
 
 
 def _norm(x_BD: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x_BD, dim=1, keepdim=True)
+    return torch.linalg.vector_norm(x_BD, dim=-1, keepdim=True)

@@ -3,10 +3,12 @@
 shape              what trials must have in common to share a program, and why one cannot
 size               how many trials a worker takes, by shape and memory
 stacked            tensors of several modules as one, with a member axis in front
-model              the forward pass of stacked classifiers
+joined             several models of one structure as one module, whose weights have a member axis in front
+model              the forward pass of several classifiers
 objective          the losses of stacked objectives
 optimizer          AdamW and gradient clipping over stacked tensors, a rate for each member
 rows               training and dev rows for all members at once
+fused_rows         the same for rows of several modalities
 placing            the rows of each step, those that can be read first
 teacher            a teacher's outputs for the rows of all members
 student_objective  the losses of a student, its labels' and its teacher's

@@ -20,8 +20,8 @@ from mer.losses.contrastive import angle_loss, decoupled_loss, prototype_contras
 from mer.losses.geometry import similarity
 from mer.losses.objective import POOL_ENTRY, POOL_SUPPORT, APCLObjective, EACLObjective, SPCLObjective, SupConObjective
 from mer.losses.prototypes import move_prototypes, push_members, support_means
+from mer.models.layers import linear
 from mer.training.draws import Draws
-from mer.training.packed.model import linear
 from mer.training.packed.stacked import Stacked
 
 

@@ -22,17 +22,19 @@ from torch import Tensor
 from mer.errors import TrialFailed
 from mer.losses.geometry import class_means
 from mer.training.batches import batches_of_rows
+from mer.training.data import FusedBatch, FusedSplit
 from mer.training.draws import WORDS, Draws
 from mer.training.member import Row
 from mer.training.metrics import Scores
 from mer.training.optimizer import rate_multiplier
+from mer.training.packed.fused_rows import FusedRows
 from mer.training.packed.model import PackedClassifier
 from mer.training.packed.objective import Answers, pack_objectives
 from mer.training.packed.optimizer import PackedAdamW
 from mer.training.packed.rows import PackedRows, filled
 from mer.training.packed.shape import shape_of
 from mer.training.packed.stacked import weights_in_order
-from mer.training.run import TrainingRun, non_finite, non_finite_scores, stretch_of
+from mer.training.run import TrainingRun, non_finite, non_finite_scores, scores_without, stretch_of
 from mer.training.scoring import CENTER_TEMPERATURE
 from mer.training.seeding import seeded
 
@@ -66,12 +68,9 @@ class Pack:
             [run.optimizer for run in runs],
             [run.config.optim.clip_norm for run in runs],
         )
-        norms = [run.model.input_norm for run in runs]
-        layers = [run.layers for run in runs]
-        splits: list[tuple[Any, Any]] = [(run.data.train, run.data.dev) for run in runs]
-        self.train = PackedRows([train for train, _ in splits], layers, norms, self.device)
-        self.dev = PackedRows([dev for _, dev in splits], layers, norms, self.device)
-        self.words_PCLD = self._label_words(norms)
+        self.train: Any = packed_rows(runs, [run.data.train for run in runs], self.device)
+        self.dev: Any = packed_rows(runs, [run.data.dev for run in runs], self.device)
+        self.words_PCLD = self._label_words()
         self.draws = Draws(len(runs), self.device)
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -125,17 +124,21 @@ class Pack:
         """Update every member's weights once; return loss, gradient norm and loss parts (P,), still on the device."""
         self.draws.step = step
         rows_PB, there_PB = filled(rows_PB)
-        x_PBLD, y_PB = self.train.batch(rows_PB)
-        h_PBH = self.model.represent(x_PBLD, self.draws)
-        logits_PBC = self.model.classify(h_PBH, self.draws)
+        x, y_PB = self.train.batch(rows_PB)
+        if isinstance(x, FusedBatch):
+            x = x._replace(counted_B=there_PB)
+        h_PBH, logits_PBC = self.model(x, self.draws)
         answers = Answers(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, there_PB)
         loss_P, parts = self.objective(answers, self.draws)
+        further, shown = self.model.auxiliary(y_PB)
+        loss_P = sum(further.values(), loss_P)
         loss_P.sum().backward()
         norm_P = self.optimizer.step(rates_P)
         self.objective.after_step(answers, self.draws)
         for run in self.runs:
             run.count_step()
-        return {"loss": loss_P.detach(), "grad_norm": norm_P} | {f"loss_{name}": part for name, part in parts.items()}
+        shown = {f"loss_{name}": part for name, part in parts.items()} | shown
+        return {"loss": loss_P.detach(), "grad_norm": norm_P} | shown
 
     def _end_epoch(
         self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rate: float, started: float
@@ -168,7 +171,8 @@ class Pack:
 
     def _happened(self, name: str, values_S: np.ndarray, k: int) -> np.ndarray:
         """Say in which of an epoch's steps member k had a loss part or a gradient norm of that name, bool (steps,)."""
-        return np.ones(len(values_S), dtype=bool)
+        watched = name == "loss" or name.startswith("grad_norm")  # there, NaN is a failure
+        return np.ones(len(values_S), dtype=bool) if watched else ~np.isnan(values_S)
 
     def _failure(
         self, run: TrainingRun, told: dict[str, np.ndarray], there: dict[str, np.ndarray]
@@ -184,30 +188,39 @@ class Pack:
 
     # -- scores ------------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def _dev_scores(self) -> np.ndarray:
-        """Compute class scores of dev for every member, (P, N, C) float32."""
+        """Compute class scores of dev for every member, (P, N, C) float32; and those without each modality."""
+        logits_PNC = self._scores_of_dev()
+        self.without = {modality: self._scores_of_dev(modality) for modality in self._left_out()}
+        return logits_PNC
+
+    def _left_out(self) -> Sequence[str]:
+        """Return the modalities that are left out in turn to see how much the others carry; none where one is read."""
+        return list(self.dev.parts) if isinstance(self.dev, FusedRows) else []
+
+    @torch.no_grad()
+    def _scores_of_dev(self, dropped: str = "") -> np.ndarray:
+        """Args: dropped: modality that is read as absent."""
         kind = self.runs[0].config.training.prediction
-        if kind == "nearest_center":
+        if kind == "nearest_center" and not dropped:
             self.model.stack["class_centers_CH"].copy_(self._centers())
         anchors_PCH = self._anchors(None) if kind == "nearest_anchor" else None
         parts = []
-        for x_PNLD, rows_N, _ in self.dev.chunks():
+        for x, rows_N, _ in self.dev.chunks(dropped) if dropped else self.dev.chunks():
             present_N = None if self.dev.present_N is None else self.dev.present_N[rows_N]
-            h_PNH = self.model.represent(x_PNLD, None, present_N)
+            h_PNH, scores = self.model(x, None, present_N)
             if kind == "nearest_center":
                 scores = self.model.center_scores(h_PNH, CENTER_TEMPERATURE)
             elif kind == "nearest_anchor":
                 assert anchors_PCH is not None
                 scores = self.objective.anchor_scores(h_PNH, anchors_PCH)
-            else:
-                scores = self.model.classify(h_PNH, None)
             parts.append(scores.float().cpu())
         return torch.cat(parts, dim=1)[:, : self.dev.size].numpy()
 
     def _further_scores(self, k: int, scores: Scores) -> Row:
         """Return what else the row of member k says of the dev split, whose class scores were just computed."""
-        return {}
+        without = {modality: logits_PNC[k] for modality, logits_PNC in self.without.items()}
+        return scores_without(without, scores.labels_N, self.names)
 
     @torch.no_grad()
     def _centers(self) -> Tensor:
@@ -216,8 +229,8 @@ class Pack:
         trained_N = torch.zeros(self.train.size, dtype=torch.bool, device=self.device)
         trained_N[torch.from_numpy(self.trained_N).to(self.device)] = True
         count_C = torch.bincount(self.train.labels_N[trained_N], minlength=len(self.names))
-        for x_PNLD, rows_N, is_new_N in self.train.chunks():
-            h_PNH = self.model.represent(x_PNLD, None)
+        for x, rows_N, is_new_N in self.train.chunks():
+            h_PNH = self.model.represent(x, None)
             labels_PN, there_PN = (of[rows_N].expand(len(self.runs), -1) for of in (self.train.labels_N, trained_N))
             mean_PCH, rows_PC = class_means(h_PNH, labels_PN, len(self.names), there_PN & is_new_N)
             sums = sums + mean_PCH * rows_PC.unsqueeze(-1)
@@ -234,10 +247,22 @@ class Pack:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _label_words(self, norms: Sequence[Any]) -> Any:
+    def _label_words(self) -> Any:
         """Return features of the label words as each member reads them (P, C, L, D), at its scale."""
         words: list[Any] = [run.words_CLD for run in self.runs]
         if words[0] is None:
             return None
+        norms = [run.model.input_norm for run in self.runs]
         scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
         return torch.stack(scaled)
+
+
+def packed_rows(runs: Sequence[TrainingRun], splits: Sequence[Any], device: str) -> PackedRows | FusedRows:
+    """Hold a split as all runs read it.
+
+    Args: splits: each run's own, of one modality or of several.
+    """
+    layers = [run.layers for run in runs]
+    if isinstance(splits[0], FusedSplit):
+        return FusedRows(splits, layers, [run.model.input_norms for run in runs], device)
+    return PackedRows(splits, layers, [run.model.input_norm for run in runs], device)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mer.config import EACLConfig, SPCLConfig, TrialConfig
+from mer.config import EACLConfig, Fusion, SPCLConfig, TrialConfig
 from mer.files import sha256_json
 
+_FUSION_RATES = ("dropout", "modality_dropout", "threshold")
+_FUSION_WEIGHTS = ("own_loss", "balance_weight", "z_weight")
 _LOSS_SWITCHES = ("kind", "form", "small_pool", "orthogonalize", "anchors", "proto_init")
 
 
@@ -31,10 +33,11 @@ class Shape:
 def shape_of(config: TrialConfig) -> Shape:
     """Read a configuration's shape.
 
-    Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss weights,
-    label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains, averaging,
-    epochs, patience, in how a teacher's outputs are weighed and filtered, in which hidden states they read, as long as
-    these are equally many, and in how their text encoder reads an utterance (context, pooler, speaker).
+    Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss
+    weights, label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains,
+    averaging, epochs, patience, how a teacher's outputs are weighed and filtered, dropout of modalities, the
+    threshold of shifting, weights of a fusion's own losses, in which hidden states they read, as long as these are
+    equally many, and in how their text encoder reads an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
         return Shape(sha256_json(config.model_dump(mode="json")), reason)
@@ -48,8 +51,8 @@ def _alone(config: TrialConfig) -> str:
         return "it trains an encoder"
     if config.distill is not None and config.fusion is not None:
         return "it fuses its students"
-    if config.fusion is not None:
-        return "it fuses modalities"
+    if config.dialogue.kind != "none":
+        return "it reads whole dialogues"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
         return "its curriculum chooses the rows of each epoch"
     if isinstance(contrastive, EACLConfig) and contrastive.stage_two_epochs:
@@ -77,7 +80,15 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
         "contrastive": {name: getattr(loss.contrastive, name, None) for name in _LOSS_SWITCHES},
         "batch_size": config.optim.batch_size,
         "prediction": config.training.prediction,
+        "fusion": None if config.fusion is None else _fusion(config.fusion),
     }
+
+
+def _fusion(fusion: Fusion) -> dict[str, Any]:
+    """Return a fusion's structure. Of a weight only whether there is such a loss."""
+    dumped = fusion.model_dump(mode="json")
+    kept = {name: value for name, value in dumped.items() if name not in _FUSION_RATES}
+    return kept | {name: dumped[name] > 0 for name in _FUSION_WEIGHTS if name in dumped}
 
 
 def _layer_words(layers: str) -> int | str:
