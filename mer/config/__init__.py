@@ -1,7 +1,7 @@
 """The configuration of one trial: frozen Pydantic models, the only thing a TrainingRun is built from.
 
     trial            TrialConfig, and which of its parts go together
-    data             dataset, folder and label
+    data             where utterances come from, how their file is read, which label
     encoders         text, audio and video encoders, frozen or tuned
     feature_setting  what in a configuration decides the content of a feature file
     fusion           how modalities meet, and how utterances of a dialogue read each other
@@ -16,7 +16,7 @@ are what `--keys` prints; "methods 2.3" in them names a section of methods.md.
 """
 
 from mer.config.base import Frozen, Probability, Speaker, Task
-from mer.config.data import DataConfig
+from mer.config.data import CORPUS_FILES, Columns, DataConfig, SplitFiles, SplitRule
 from mer.config.distill import DistillConfig, StudentConfig
 from mer.config.encoders import (
     TUNING_KEYS,
@@ -63,6 +63,7 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
+    "CORPUS_FILES",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",
@@ -70,6 +71,7 @@ __all__ = [
     "AudioEncoderConfig",
     "ClassificationLossConfig",
     "ClipEncoderConfig",
+    "Columns",
     "ConcatFusion",
     "ContextConfig",
     "Contrastive",
@@ -99,6 +101,8 @@ __all__ = [
     "SelfAttentionFusion",
     "ShiftingFusion",
     "Speaker",
+    "SplitFiles",
+    "SplitRule",
     "StudentConfig",
     "SupConConfig",
     "TGMoEFusion",

@@ -1,23 +1,172 @@
-"""Dataset, folder and label of a trial."""
+"""Where a trial's utterances come from, how their file is read, and the label that is predicted.
+
+A corpus described in a YAML file of its own (`data.dataset: ./mycorpus.yaml`) has the same keys, without `data.`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from mer.config.base import Frozen, Task
+from mer.errors import did_you_mean
+
+DATASETS = ("csv", "meld", "emorynlp", "ravdess")
+CORPUS_FILES = (".yaml", ".yml")
+
+
+class Sparse(Frozen):
+    """A part whose keys at their defaults are left out of its dump, so that a configuration keeps its hash."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {name: value for name, value in dump(self).items() if getattr(self, name) != fields[name].default}
+
+
+def _label(value: Any) -> str:
+    """Read a label as text. YAML reads yes and no as true and false, whose words are lost."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"got {value!r}, not the name of a label: put it in quotes")
+    return str(value).strip()
+
+
+Label = Annotated[str, BeforeValidator(_label), Field(min_length=1, max_length=200)]
+
+
+def _pairs(value: Any) -> Any:
+    """Take {new: [old, ...]} or {new: old} as pairs, which a frozen configuration can hash."""
+    if not isinstance(value, dict):
+        return value
+    return tuple((new, old if isinstance(old, list | tuple) else (old,)) for new, old in value.items())
+
+
+Merged = Annotated[
+    tuple[tuple[Label, tuple[Label, ...]], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(lambda pairs: {new: list(old) for new, old in pairs}),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}),
+]
+
+
+class Columns(Sparse):
+    """Which column of the user's file says what. What is not named is guessed from usual names."""
+
+    text: str | None = Field(None, description="what was said")
+    label: str | None = Field(None, description="the label that data.label predicts")
+    speaker: str | None = Field(None, description="who said it")
+    dialogue: str | None = Field(
+        None, description="dialogue of the utterance: a column, or several as in 's{Season}e{Episode}'"
+    )
+    turn: str | None = Field(None, description="place of the utterance in its dialogue; else the order of the file")
+    split: str | None = Field(None, description="train, dev (valid) or test")
+    start: str | None = Field(None, description="start in the recording: seconds, or 0:01:02.5")
+    end: str | None = Field(None, description="end in the recording")
+    audio: str | None = Field(None, description="path of its sound, from the data folder")
+    video: str | None = Field(None, description="path of its video, from the data folder")
+    id: str | None = Field(None, description="name of the utterance")
+
+
+class SplitFiles(Sparse):
+    """The file of each split, where names do not tell."""
+
+    train: str | None = Field(None, description="file of train, from the data folder; {split} stands for its name")
+    dev: str | None = Field(None, description="file of dev")
+    test: str | None = Field(None, description="file of test")
+
+
+class SplitRule(Frozen):
+    """How splits are made that the data do not have. They are made once, written down, and kept."""
+
+    dev: float = Field(0.1, ge=0.0, lt=1.0, description="share of the training rows that becomes dev")
+    test: float = Field(0.1, ge=0.0, lt=1.0, description="share of the training rows that becomes test")
+    by: Literal["speaker", "dialogue", "row"] | None = Field(
+        None, description="what is never cut: default dialogue where the data have dialogues, else speaker, else row"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="another seed, other splits")
+    file: str | None = Field(None, description="where the splits are written; default beside the data")
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> SplitRule:
+        if self.dev + self.test >= 1.0:
+            raise ValueError(f"data.split: dev {self.dev:g} and test {self.test:g} leave nothing for train")
+        return self
+
+
+_ADDED = ("name", "columns", "files", "encoding", "labels", "merge_labels", "split")
 
 
 class DataConfig(Frozen):
     """The utterances that a trial reads, and the label that it predicts."""
 
-    dataset: Literal["meld", "emorynlp", "ravdess"] = Field(
-        "meld", description="which reader reads the folder; the sample corpus is read as meld"
+    dataset: str = Field(
+        "meld",
+        description="how the data are read: csv (any CSV, TSV or JSON lines), meld (also the sample corpus), emorynlp, "
+        "ravdess, or a YAML file that describes a corpus; a search space without it: whatever the folder looks like",
     )
     root: str = Field(
-        "datasets/MELD", description="folder of the data; a relative path starts where the command is typed"
+        "datasets/MELD",
+        description="folder of the data, or of csv also one file; a relative path starts where the command is typed",
     )
     label: Task = Field(
         "emotion", description="label to predict: MELD has 7 emotions and 3 sentiments, other datasets emotions only"
     )
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="name of a user's corpus in folders and on cards"
+    )
+    columns: Columns = Columns()
+    files: SplitFiles = SplitFiles()
+    encoding: str | None = Field(
+        None, description="of a text file that is neither UTF-8, UTF-16 nor cp1252, e.g. gb18030, cp1251, shift_jis"
+    )
+    labels: tuple[Label, ...] = Field(
+        (), description="class names in this order; other labels are context. Default: those of train by frequency"
+    )
+    merge_labels: Merged = Field((), description="one class of several labels: {happy: [joy, excited]}")
+    split: SplitRule | None = Field(None, description="how to make splits that the data do not have")
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys that came later and are not used, so that older configurations keep their hashes."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in _ADDED or getattr(self, name) != fields[name].default
+        }
+
+    @field_validator("dataset")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value in DATASETS or value.lower().endswith(CORPUS_FILES):
+            return value
+        allowed = f"{', '.join(DATASETS)}, or a YAML file that describes a corpus"
+        raise ValueError(f"got {value!r}.{did_you_mean(value, DATASETS)} Allowed: {allowed}")
+
+    @model_validator(mode="after")
+    def _labels_once(self) -> DataConfig:
+        """Refuse labels that are named twice, and one label."""
+        folded = [label.casefold() for label in self.labels]
+        if repeated := next((label for label in self.labels if folded.count(label.casefold()) > 1), None):
+            raise ValueError(f"data.labels: {repeated!r} is there twice")
+        if len(self.labels) == 1:
+            raise ValueError(f"data.labels: {self.labels[0]!r} alone leaves nothing to tell apart")
+        merged = [old.casefold() for _, olds in self.merge_labels for old in olds]
+        if twice := next((old for old in merged if merged.count(old) > 1), None):
+            raise ValueError(f"data.merge_labels: {twice!r} is merged twice")
+        return self
+
+    @property
+    def corpus_name(self) -> str:
+        """The name in folders of features and studies: that of a user's corpus, or its reader's."""
+        return self.name or self.dataset

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+MAPPINGS = frozenset({"data.merge_labels"})  # values that are mappings: their keys are no keys of a configuration
+
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{'a': {'b': 1}} -> {'a.b': 1}; keys may be dotted already. Empty mappings vanish."""
+    """{'a': {'b': 1}} -> {'a.b': 1}; keys may be dotted already. Empty mappings vanish; MAPPINGS stay whole."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         path = f"{prefix}{key}"
-        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+        is_part = isinstance(value, dict) and path not in MAPPINGS
+        flat.update(flatten(value, f"{path}.") if is_part else {path: value})
     return flat
 
 

@@ -2,9 +2,11 @@
 
     types       Utterance, Dialogue, Corpus: what every reader returns
     text        normalisation of text before an encoder reads it
+    tables      CSV, TSV and JSON lines as people write them
     media       from a path to samples and frames, with every fault in words
-    readers     one reader per dataset: MELD, EmoryNLP, RAVDESS
-    registry    which datasets there are; load_corpus
+    readers     one reader per dataset: a user's own, MELD, EmoryNLP, RAVDESS
+    registry    which datasets there are; open_corpus
+    settings    the data part of a configuration as people give it
     context     an utterance with its neighbouring turns, as text
     inputs      utterances that a person hands in for prediction
     prepare     from MELD's raw archive to FLAC files and videos in place
@@ -17,8 +19,8 @@ Commands: `python -m mer.data get | prepare | check | sample | transcribe`.
 """
 
 from mer.data.context import Window, windows
-from mer.data.registry import load_corpus
+from mer.data.registry import load_corpus, open_corpus
 from mer.data.text import normalise
 from mer.data.types import Corpus, Dialogue, Utterance
 
-__all__ = ["Corpus", "Dialogue", "Utterance", "Window", "load_corpus", "normalise", "windows"]
+__all__ = ["Corpus", "Dialogue", "Utterance", "Window", "load_corpus", "normalise", "open_corpus", "windows"]

@@ -16,8 +16,9 @@ from mer.data.fetch import get_meld
 from mer.data.prepare.from_archive import LOG, default_workers, prepare
 from mer.data.prepare.placing import Link
 from mer.data.prepare.report import fault_lines, summary_lines
-from mer.data.registry import load_corpus, present_splits
+from mer.data.registry import present_splits, survey_corpus
 from mer.data.sample.corpus import default_processes, write_sample
+from mer.data.settings import data_config
 from mer.data.transcribe.corpus import transcribe_corpus
 from mer.data.transcribe.recogniser import Recogniser
 from mer.data.types import Corpus
@@ -88,7 +89,12 @@ def prepare_command(
 @app.command("check")
 def check_command(
     root: Annotated[Path, typer.Argument(help="folder of the data")],
-    dataset: Annotated[str, typer.Option(help="meld (also for the sample corpus), emorynlp or ravdess")] = "meld",
+    dataset: Annotated[
+        str | None, typer.Option(help="csv, meld (also the sample corpus), emorynlp or ravdess; default: as it looks")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a key of data, e.g. data.columns.text=said")
+    ] = None,
     splits: Annotated[
         str, typer.Option(help="comma-separated, such as train,dev; all that are there if left out")
     ] = "",
@@ -108,8 +114,11 @@ def check_command(
 
     Exit code 0: sound; 1: something makes results wrong; 2: refused.
     """
-    asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(dataset, root)
-    corpus = load_corpus(dataset, root, asked or ("train", "dev"))
+    data = data_config(root, dataset, overrides or [])
+    asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(data)
+    corpus = survey_corpus(data, asked or ("train", "dev"))
+    for note in corpus.notes:
+        print(note)
     tokens = None if backbone == "none" else _tokens(corpus, backbone)
     with reporting(None, "check", "clips", brief=True) as progress:
         checked = check_everything(
@@ -119,7 +128,7 @@ def check_command(
     if json_file is not None:
         write_json(json_file, as_json(checked))
         print(f"written: {json_file}")
-    print(next_step(dataset, root, checked.media) if not checked.wrong else _MEND)
+    print(next_step(data.dataset, root, checked.media, asked, overrides or []) if not checked.wrong else _MEND)
     raise typer.Exit(checked.exit_code)
 
 

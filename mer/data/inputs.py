@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mer.data.readers.csv_dataset import SPLITS
-from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
 from mer.data.readers.meld import meld_clips
+from mer.data.tables import Row, parse_rows, raise_faults, read_rows
 from mer.data.text import repair_c1
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
@@ -65,7 +65,7 @@ def from_csv(path: Path, *, task: str, class_names: Sequence[str]) -> Inputs:
     lines: dict[tuple[int, int], int] = {}
     folder = next((split for split in SPLITS if path.name == f"{split}_sent_emo.csv"), None)
 
-    def parse(row: CsvRow) -> tuple[int, Utterance, str]:
+    def parse(row: Row) -> tuple[int, Utterance, str]:
         dialogue, number = row.integer("Dialogue_ID"), row.integer("Utterance_ID")
         if (dialogue, number) in lines:
             raise row.fault(

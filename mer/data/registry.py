@@ -1,18 +1,24 @@
-"""The datasets by name, and the function that loads them."""
+"""The datasets by name, which of them a folder looks like, and the functions that load them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mer.data.readers.csv_dataset import SPLITS, Reader
+from mer.config import DataConfig
+from mer.data.readers.class_names import refuse_unlearnt
+from mer.data.readers.csv_dataset import Reader
 from mer.data.readers.emorynlp import EMORYNLP
 from mer.data.readers.meld import MELD
+from mer.data.readers.own import OWN
 from mer.data.readers.ravdess import RAVDESS
+from mer.data.readers.split_files import SPLITS, table_files
 from mer.data.types import Corpus
 from mer.errors import MerError, did_you_mean
 
-_READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS)
+_READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS, OWN)
 DATASETS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
 
 
@@ -28,15 +34,50 @@ def find_dataset(name: str) -> Reader:
     return DATASETS[name]
 
 
-def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train", "dev")) -> Corpus:
-    """Read the asked splits of a dataset. If each split has a file of its own, no other file is opened.
+def detect_dataset(root: str | Path) -> str:
+    """Name the dataset that a folder looks like: a published one by its files, else csv.
 
-    Args:
-        dataset: a name in DATASETS; the generated sample corpus reads as "meld".
-        root: folder of the data, as the dataset's reader describes it.
-    Raises: MerError saying file, line and the way out.
+    A folder that is not there or has no table counts as MELD, whose reader says how to get it.
     """
-    reader, folder = find_dataset(dataset), Path(root).expanduser()
+    folder = Path(root).expanduser()
+    if folder.is_file():
+        return OWN.name
+    if not folder.is_dir():
+        return MELD.name
+    known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
+    return next(known, OWN.name if table_files(folder) else MELD.name)
+
+
+def looks_otherwise(dataset: str, root: str | Path) -> bool:
+    """Tell whether a folder does not look like a dataset, but like another one."""
+    folder = Path(root).expanduser()
+    return dataset in DATASETS and not DATASETS[dataset].knows(folder) and any(r.knows(folder) for r in _READERS)
+
+
+def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> Corpus:
+    """Read the asked splits. Where each split has a file of its own, of the others only train is opened, for the names
+    of the classes.
+
+    Raises: MerError saying file, line and the way out; also for labels that train does not have.
+    """
+    corpus = _read(data, splits)
+    for split in splits if data.label in corpus.label_names else ():
+        counts = Counter(getattr(utterance, data.label) for utterance in corpus.utterances(split))
+        refuse_unlearnt(counts, corpus.label_names[data.label], split, corpus.root)
+    return corpus
+
+
+def survey_corpus(data: DataConfig, splits: Sequence[str]) -> Corpus:
+    """`open_corpus` for a look at the data: labels that train does not have are classes too, after those of train."""
+    corpus = _read(data, splits)
+    names = {}
+    for task, known in corpus.label_names.items():
+        found = {getattr(u, task) for split in splits for u in corpus.utterances(split)}
+        names[task] = (*known, *sorted(found - {*known, "", None}))
+    return replace(corpus, label_names=names)
+
+
+def _read(data: DataConfig, splits: Sequence[str]) -> Corpus:
     for split in splits:
         if split not in SPLITS:
             raise MerError(
@@ -45,9 +86,15 @@ def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train"
                 allowed=", ".join(SPLITS),
                 then="name other splits: splits=('train', 'dev') in code, --splits train,dev on the command line",
             )
-    return Corpus(name=reader.name, root=folder, splits=reader.read(folder, splits), label_names=reader.label_names)
+    return find_dataset(data.dataset).read(data, splits)
 
 
-def present_splits(dataset: str, root: str | Path) -> tuple[str, ...]:
-    """List the splits that the folder has."""
-    return find_dataset(dataset).present(Path(root).expanduser())
+def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train", "dev")) -> Corpus:
+    """`open_corpus` for a dataset that needs no other settings; the generated sample corpus reads as "meld"."""
+    find_dataset(dataset)
+    return open_corpus(DataConfig(dataset=dataset, root=str(root)), splits)
+
+
+def present_splits(data: DataConfig) -> tuple[str, ...]:
+    """List the splits that the data have."""
+    return find_dataset(data.dataset).present(data)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,11 @@ class Utterance:
         dialogue: name of the dialogue, unique within its split only ("dia0").
         number: the dataset's own utterance number; numbers may be missing in between.
         text: as in the file, with C1 control characters repaired, otherwise not normalised.
-        sentiment: None if the dataset has no such label.
+        emotion: "" for a turn without a label: it is context, never trained on nor scored.
+        sentiment: None if the dataset has no such label; "" as above.
         start_s, end_s: seconds into the episode; None if the file has no usable time.
         audio, video: paths of its clips relative to the corpus's root; the files may be absent, or have other endings.
+        name: the dataset's own id of it, where it has one.
     """
 
     split: str
@@ -36,6 +39,7 @@ class Utterance:
     end_s: float | None
     audio: str | None = None
     video: str | None = None
+    name: str = ""
 
     @property
     def id(self) -> str:
@@ -45,6 +49,10 @@ class Utterance:
     def clip_names(self, modality: str) -> tuple[str | None, ...]:
         """Return the names under which its clip is looked for, in this order: a video has sound too."""
         return (self.audio, self.video) if modality == "audio" else (self.video,)
+
+    def changed(self, **values: Any) -> Utterance:
+        """Return a copy with other values."""
+        return replace(self, **values)
 
 
 def dialogue_of(utterance_id: str) -> str:
@@ -92,12 +100,21 @@ class Dialogue:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The splits that were asked for, and the label names in the order of the label numbers."""
+    """The splits that were asked for, and the label names in the order of the label numbers.
+
+    Args:
+        dataset: its reader's name, where that is not `name`.
+        root: folder that paths of clips are relative to.
+        label_names: task -> classes, those of train in any case.
+        notes: what a reader guessed or made, a line each, for people.
+    """
 
     name: str
     root: Path
     splits: Mapping[str, tuple[Dialogue, ...]]
     label_names: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
+    dataset: str = ""
 
     def dialogues(self, split: str) -> tuple[Dialogue, ...]:
         """Return the dialogues of a split. Raises: MerError if it was not loaded."""
@@ -117,6 +134,7 @@ class Corpus:
     def labels(self, split: str, task: str) -> npt.NDArray[np.int64]:
         """Return label numbers (N,), in the order of `utterances(split)`; they index `label_names[task]`.
 
+        A turn without a label, or with one that train does not have, is -1.
         Raises: MerError if the dataset has no such label.
         """
         if task not in self.label_names:
@@ -128,4 +146,4 @@ class Corpus:
             )
         number_of = {name: number for number, name in enumerate(self.label_names[task])}
         names = [getattr(utterance, task) for utterance in self.utterances(split)]
-        return np.array([number_of[name] for name in names], dtype=np.int64)
+        return np.array([number_of.get(name, -1) for name in names], dtype=np.int64)

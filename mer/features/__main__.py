@@ -57,7 +57,7 @@ def list_files(cache: Cache = DEFAULT_CACHE, debug: Debug = False) -> None:
 @app.command()
 def extract(
     data_root: Annotated[str, typer.Option(help="folder of the data set")],
-    dataset: Annotated[str, typer.Option(help="meld | emorynlp | ravdess")] = "meld",
+    dataset: Annotated[str, typer.Option(help="csv | meld | emorynlp | ravdess")] = "meld",
     modality: Annotated[Modality, typer.Option(help="what is read")] = "text",
     backbone: Annotated[
         str | None, typer.Option(help="a Hugging Face id or a local folder; by default minilm, melstats, framestats")
@@ -127,7 +127,8 @@ def _built(model: type[Model], values: dict[str, Any]) -> Model:
         return model(**values)
     except ValidationError as fault:
         first = fault.errors()[0]
-        raise MerError(_option(str(first["loc"][0])) if first["loc"] else "options", first["msg"]) from fault
+        where = _option(str(first["loc"][0])) if first["loc"] else "options"
+        raise MerError(where, first["msg"].removeprefix("Value error, ")) from fault
 
 
 def _option(name: str) -> str:

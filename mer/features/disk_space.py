@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
-from mer.data import load_corpus
+from mer.data import open_corpus
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
 from mer.features.from_text.sequences import TextSequenceReading
@@ -36,7 +36,7 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
     sizes: list[tuple[int, str, EncoderConfig]] = []
     for data, encoder in wanted:
         reading = _reading(encoder, cache)
-        corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
+        corpus = open_corpus(data, tuple(splits))
         for split in splits:
             prepared = reading.prepare(corpus, data, split, cache)
             there = prepared.path.exists()

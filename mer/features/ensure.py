@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
-from mer.data import load_corpus
+from mer.data import open_corpus
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.from_text.pooled import TextReading
@@ -64,13 +64,13 @@ def ensure_features(
     if reading is None:
         assert encoder is not None
         reading = _reading(encoder, cache, progress, spread)
-    corpus = load_corpus(data.dataset, data.root, splits=tuple(splits))
+    corpus = open_corpus(data, tuple(splits))
     prepared = [reading.prepare(corpus, data, split, cache) for split in splits]
     paths = {item.split: item.path for item in prepared}
     encoded = 0
     for item in prepared:
         if not _present(item):
-            paths[item.split], count = _extract_missing(item, reading, data.dataset, progress)
+            paths[item.split], count = _extract_missing(item, reading, corpus.name, progress)
             encoded += count
     return Ensured(paths, encoded, time.monotonic() - start)
 

@@ -15,10 +15,12 @@ import pytest
 from media_files import write_flac, write_video
 from meld_files import meld_csv
 
+from mer.config import DataConfig
 from mer.data import load_corpus
 from mer.data.check import checked, summary
 from mer.data.check.checked import Checked, check_rows
 from mer.data.check.leakage import text_words
+from mer.data.registry import survey_corpus
 
 TIMES = {"StartTime": "00:00:01,000", "EndTime": "00:00:04,000"}
 
@@ -39,7 +41,7 @@ def rows_of(meld_folder):
 
     def run(**splits) -> Checked:
         root = meld_folder(**splits)
-        return check_rows(load_corpus("meld", root, tuple(splits)))
+        return check_rows(survey_corpus(DataConfig(root=str(root)), tuple(splits)))
 
     return run
 

@@ -27,7 +27,7 @@ def advice(root) -> str:
 def test_unknown_dataset():
     assert message("meldd", ".") == (
         "data.dataset: unknown dataset 'meldd'. Did you mean 'meld'?\n"
-        "  allowed: meld, emorynlp, ravdess\n"
+        "  allowed: meld, emorynlp, ravdess, csv\n"
         "  next: --set data.dataset=meld"
     )
 
@@ -91,10 +91,10 @@ def test_unknown_label(meld_folder):
 
 
 def test_id_that_is_no_number(meld_folder):
-    root = meld_folder(train=[{"Utterance_ID": "1.0"}])
+    root = meld_folder(train=[{"Utterance_ID": "1.5"}])
     text = message("meld", root, ["train"])
     assert text.startswith(
-        f"{root}/train_sent_emo.csv:2: Utterance_ID is '1.0'\n  allowed: a whole number, 0 or more\n"
+        f"{root}/train_sent_emo.csv:2: Utterance_ID is '1.5'\n  allowed: a whole number, 0 or more\n"
     )
 
 
@@ -110,7 +110,7 @@ def test_same_utterance_twice(meld_folder):
 def test_bytes_that_are_not_utf8(meld_folder):
     root = meld_folder(train=b"\xef\xbb\xbf" + meld_csv({}, {"Utterance": "caf~"}).encode().replace(b"~", b"\xe9"))
     text = message("meld", root, ["train"])
-    assert text.startswith(f"{root}/train_sent_emo.csv:3: byte 0xe9 is not UTF-8\n  allowed: UTF-8 text\n  next: ")
+    assert text.startswith(f"{root}/train_sent_emo.csv:3: byte 0xe9 is not UTF-8\n  allowed: UTF-8 text; also ")
 
 
 def test_a_quote_that_is_never_closed(meld_folder):

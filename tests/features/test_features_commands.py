@@ -111,7 +111,7 @@ CLIPS = {"audio": ("melstats", "20 s", "1 x 155"), "video": ("framestats", "4 fr
 @pytest.mark.parametrize("modality", CLIPS)
 def test_clip_files_are_made_listed_verified_and_cleaned(modality: str, tmp_path: Path) -> None:
     backbone, reads, size = CLIPS[modality]
-    root, cache = write_meld(tmp_path / "meld", {"train": 1, "dev": 4}), tmp_path / "features"
+    root, cache = write_meld(tmp_path / "meld", {"train": 4, "dev": 4}), tmp_path / "features"
     (root / "faces").symlink_to(root / "videos", target_is_directory=True)
     for row, content in ((1, b""), (3, b"not a clip")):
         clip(root, modality, "dev", row).write_bytes(content)
@@ -144,7 +144,7 @@ def test_clip_files_are_made_listed_verified_and_cleaned(modality: str, tmp_path
         (["--modality", "video", "--frames", "0"], "--frames", "greater than or equal to 1"),
         (["--modality", "audio", "--pooler", "target"], "--pooler", "'auto', 'mean' or 'first'"),
         (["--max-tokens", "3"], "--max-tokens", "greater than or equal to 8"),
-        (["--dataset", "iemocap"], "--dataset", "'ravdess'"),
+        (["--dataset", "iemocap"], "--dataset", "ravdess"),
     ],
 )
 def test_extract_refuses_options_of_another_modality(options: list[str], where: str, found: str) -> None:

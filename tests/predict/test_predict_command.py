@@ -102,7 +102,7 @@ def bad(tmp_path, name: str, content: bytes):
 HEADER = b"Dialogue_ID,Utterance_ID,Speaker,Utterance,Emotion\n"
 FILES = {
     "columns": ("f.csv", b"text\nHi\n", "missing columns Utterance, Speaker, Dialogue_ID, Utterance_ID"),
-    "latin": ("f.csv", HEADER + b"0,0,A,caf\xe9,joy\n", "f.csv:2: byte 0xe9 is not UTF-8"),
+    "latin": ("f.csv", HEADER + b"0,0,A,caf\xe9\xe8,joy\n", "f.csv:2: byte 0xe9 is not UTF-8"),
     "label": ("f.csv", HEADER + b"0,0,A,Hi,happy\n", "f.csv:2: Emotion is 'happy'"),
     "number": ("f.csv", HEADER + b"x,0,A,Hi,joy\n", "Dialogue_ID is 'x'"),
     "twice": ("f.csv", HEADER + b"0,0,A,Hi,joy\n0,0,A,Ho,joy\n", "is there twice"),

@@ -203,7 +203,7 @@ def test_dry_run_of_sound_and_video(text: str, width: int, tmp_path: Path, monke
     assert "60 train and 2 dev utterances" in told and "60 of 62" in told and "clips are not there" in told
     assert "1 encoder settings" in told and "refused" not in told
     assert "packs:     a worker trains about " in told
-    hidden, classes = 32, 7  # the point of the small study: norm and centres are no trained weights
+    hidden, classes = 32, 3  # the point of the small study: norm and centres are no trained weights
     assert f"{hidden * (width + 1) + classes * (hidden + 1):,}" in told
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -80,6 +80,7 @@ def test_every_dataset_says_what_is_independent() -> None:
         "meld": "dialogue",
         "emorynlp": "dialogue",
         "ravdess": "actor",
+        "csv": "dialogue",
     }
     assert find_dataset("meld").unit.of("dev/dia12_utt3") == "dev/dia12"
     assert find_dataset("emorynlp").unit.of("dev/s01e02sc03_utt4") == "dev/s01e02sc03"

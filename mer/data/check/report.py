@@ -139,9 +139,18 @@ def finding_grid(findings: Sequence[Finding]) -> Table:
     return grid
 
 
-def next_step(dataset: str, root: Path, summaries: Sequence[MediaSummary]) -> str:
-    """Return the line that names the next command."""
+def next_step(
+    dataset: str, root: Path, summaries: Sequence[MediaSummary], splits: Sequence[str], said: Sequence[str] = ()
+) -> str:
+    """Return the line that names the next command.
+
+    Args:
+        splits: those that are there.
+        said: what was set with --set, which the next command needs as well.
+    """
     folder = shlex.quote(str(root))
+    if dataset == "csv":
+        return _next_of_own(folder, summaries, splits, said)
     there = [summary.modality for summary in summaries if summary.count("good")]
     if there:
         chosen = "" if dataset == "meld" else f" --set data.dataset={dataset}"
@@ -176,3 +185,12 @@ def _speakers(summaries: Sequence[SplitSummary]) -> list[tuple[str, list[int]]]:
         counts = [summary.utterances - n for summary, n in zip(summaries, known, strict=True)]
         rows.append((f"speaker: {others} others", counts))
     return rows
+
+
+def _next_of_own(folder: str, summaries: Sequence[MediaSummary], splits: Sequence[str], said: Sequence[str]) -> str:
+    kept = "".join(f" --set {shlex.quote(word)}" for word in said)
+    if "dev" not in splits:
+        return f"next, to make a dev split: python -m mer.data check {folder}{kept} --set data.split.dev=0.1"
+    there = [summary.modality for summary in summaries if summary.count("good")]
+    space = there[0] if there else "ce"
+    return f"next: python -m mer.tune search_spaces/{space}.yaml --set data.root={folder}{kept}"

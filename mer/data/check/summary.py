@@ -64,7 +64,7 @@ def _summary(corpus: Corpus, split: str) -> SplitSummary:
             for task, names in corpus.label_names.items()
         },
         label_counts={task: {name: counts[task][name] for name in names} for task, names in corpus.label_names.items()},
-        official=find_dataset(corpus.name).official(corpus.root, split),
+        official=find_dataset(corpus.dataset or corpus.name).official(corpus.root, split),
     )
 
 

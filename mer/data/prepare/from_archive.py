@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mer.config import DataConfig
 from mer.data.media.demux import Track, sound_track, video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
 from mer.data.media.notices import sound_notices
@@ -83,7 +84,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
     asked = {split: tuple(u.id for u in corpus.utterances(split)) for split in splits}
     _require_some(raw, out, manifest, asked)
     left_out = {s: f"no {MELD.path(out, s).name}" for s in folders if s not in splits}
-    left_out |= {s: "no folder of clips" for s in MELD.present(out) if s not in folders}
+    left_out |= {s: "no folder of clips" for s in MELD.present(DataConfig(root=str(out))) if s not in folders}
     return Preparation(manifest, asked, kept, left_out)
 
 

@@ -1,47 +1,46 @@
-"""The Reader protocol, and the reader of datasets with one CSV file per split."""
+"""The Reader protocol, and the reader of published datasets with one CSV file per split."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
-from mer.data.types import DIALOGUE, Dialogue, Unit, Utterance
+from mer.config import DataConfig
+from mer.data.readers.relabelled import published_corpus
+from mer.data.readers.split_files import SPLITS
+from mer.data.tables import Row, parse_rows, raise_faults, read_rows
+from mer.data.types import DIALOGUE, Corpus, Dialogue, Unit, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file
 
-SPLITS = ("train", "dev", "test")
-
-# H:MM:SS,mmm and HH:MM:SS.mmm; a short fraction (00:06:47,28) is read as a decimal one.
-_TIME = re.compile(r"(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,6}))?", re.ASCII)
-
 
 class Reader(Protocol):
-    """Interface of a dataset's reader. `root` is the folder of `data.root`."""
+    """Interface of a dataset's reader; the data's folder is `data.root`."""
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def label_names(self) -> Mapping[str, tuple[str, ...]]:
-        """Task -> label names in the order of their numbers."""
-        ...
 
     @property
     def unit(self) -> Unit:
         """Unit that is independent of the others, for intervals and tests."""
         ...
 
-    def present(self, root: Path) -> tuple[str, ...]:
+    def knows(self, root: Path) -> bool:
+        """Tell whether a folder looks like this dataset."""
+        ...
+
+    def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that can be read."""
         ...
 
-    def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
-        """Read these splits, each with at least one dialogue. Raises: MerError saying file, line and the way out."""
+    def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
+        """Read these splits, each with at least one dialogue; of train in any case which classes it has.
+
+        Raises: MerError saying file, line and the way out.
+        """
         ...
 
     def official(self, root: Path, split: str) -> bool | None:
@@ -66,7 +65,7 @@ class Dataset:
     file_pattern: str
     columns: tuple[str, ...]
     label_names: Mapping[str, tuple[str, ...]]
-    parse: Callable[[CsvRow, str], Utterance]
+    parse: Callable[[Row, str], Utterance]
     get: str
     sha256: Mapping[str, str] = field(default_factory=dict)
     unit: Unit = DIALOGUE
@@ -74,12 +73,19 @@ class Dataset:
     def path(self, root: Path, split: str) -> Path:
         return root / self.file_pattern.format(split=split)
 
-    def present(self, root: Path) -> tuple[str, ...]:
+    def knows(self, root: Path) -> bool:
+        return any(self.path(root, split).is_file() for split in SPLITS)
+
+    def present(self, data: DataConfig) -> tuple[str, ...]:
+        root = folder_of(data)
         return tuple(split for split in SPLITS if self.path(root, split).is_file())
 
-    def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
+    def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
+        root = folder_of(data)
         self._require_files(root, splits)
-        return {split: read_split(self, root, split) for split in splits}
+        wanted = dict.fromkeys([*splits, *(["train"] if self.path(root, "train").is_file() else [])])
+        found = {split: read_split(self, root, split) for split in wanted}
+        return published_corpus(self.name, root, found, splits, self.label_names, data)
 
     def official(self, root: Path, split: str) -> bool | None:
         expected = self.sha256.get(split)
@@ -103,6 +109,11 @@ class Dataset:
         return f"{self.get.format(root=root)}, or --set data.root=FOLDER, or put {files} there by hand"
 
 
+def folder_of(data: DataConfig) -> Path:
+    """Return the folder of the data."""
+    return Path(data.root).expanduser()
+
+
 def require_folder(root: Path, allowed: str, then: str) -> None:
     """Raise MerError if `root` does not exist, or is not a folder."""
     if not root.is_dir():
@@ -118,7 +129,7 @@ def read_split(dataset: Dataset, root: Path, split: str) -> tuple[Dialogue, ...]
     path, advice = dataset.path(root, split), dataset.advice(root)
     first_line: dict[str, int] = {}
 
-    def parse(row: CsvRow) -> Utterance:
+    def parse(row: Row) -> Utterance:
         utterance = dataset.parse(row, split)
         if utterance.id in first_line:
             raise row.fault(
@@ -134,20 +145,3 @@ def read_split(dataset: Dataset, root: Path, split: str) -> tuple[Dialogue, ...]
     for utterance in utterances:
         turns[utterance.dialogue].append(utterance)
     return tuple(Dialogue(f"{split}/{name}", tuple(sorted(t, key=lambda u: u.number))) for name, t in turns.items())
-
-
-def interval_s(start: str, end: str) -> tuple[float | None, float | None]:
-    """Read start and end in seconds; None for a time that cannot be read, and for an end not after its start."""
-    start_s, end_s = seconds(start), seconds(end)
-    if start_s is not None and end_s is not None and end_s <= start_s:
-        return start_s, None
-    return start_s, end_s
-
-
-def seconds(time: str) -> float | None:
-    """Read "0:06:47,280" or "00:06:47.280" as seconds; None for other text: a bad time is not an error."""
-    match = _TIME.fullmatch(time.strip())
-    if match is None:
-        return None
-    hours, minutes, whole, fraction = match.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(f"{whole}.{fraction or 0}")

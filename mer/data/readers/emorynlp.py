@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-
-from mer.data.readers.csv_dataset import Dataset, interval_s
-from mer.data.readers.csv_rows import CsvRow
+from mer.data.readers.csv_dataset import Dataset
 from mer.data.readers.labels import EMORYNLP_EMOTIONS
+from mer.data.tables import Row
+from mer.data.tables.row import names_in, shortened
+from mer.data.tables.times import interval_s
 from mer.data.types import Utterance
 
 
-def _speaker(row: CsvRow) -> str:
+def _speaker(row: Row) -> str:
     """Join the names of a cell: "['Joey Tribbiani', 'Ross Geller']" -> "Joey Tribbiani and Ross Geller"."""
     cell = row.text("Speaker")
-    try:
-        names = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        names = None
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise row.fault(f"Speaker is {cell!r}", "a list of names, such as ['Joey Tribbiani']")
-    return " and ".join(name.strip() for name in names)
+    names = names_in(cell)
+    if names is None:
+        raise row.fault(f"Speaker is {shortened(cell)}", "a list of names, such as ['Joey Tribbiani']")
+    return " and ".join(names)
 
 
-def _parse(row: CsvRow, split: str) -> Utterance:
+def _parse(row: Row, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["Start_Time"], row.cells["End_Time"])
     season, episode, scene = (row.integer(column) for column in ("Season", "Episode", "Scene_ID"))
     return Utterance(

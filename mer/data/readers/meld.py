@@ -5,9 +5,10 @@ A joint speaker ("Joey and Ross") stays one name.
 
 from __future__ import annotations
 
-from mer.data.readers.csv_dataset import Dataset, interval_s
-from mer.data.readers.csv_rows import CsvRow
+from mer.data.readers.csv_dataset import Dataset
 from mer.data.readers.labels import MELD_EMOTIONS, MELD_SENTIMENTS
+from mer.data.tables import Row
+from mer.data.tables.times import interval_s
 from mer.data.types import Utterance
 
 
@@ -16,7 +17,7 @@ def meld_clips(split: str, dialogue: str, number: int) -> tuple[str, str]:
     return f"audios/{split}/{dialogue}_utt{number}.flac", f"videos/{split}/{dialogue}_utt{number}.mp4"
 
 
-def _parse(row: CsvRow, split: str) -> Utterance:
+def _parse(row: Row, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["StartTime"], row.cells["EndTime"])
     dialogue, number = f"dia{row.integer('Dialogue_ID')}", row.integer("Utterance_ID")
     audio, video = meld_clips(split, dialogue, number)

@@ -6,15 +6,18 @@ it. Two layouts are read: a `metadata.csv` that names the files, or the distribu
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mer.data.readers.csv_dataset import SPLITS, require_folder
-from mer.data.readers.csv_rows import CsvRow, parse_rows, raise_faults, read_rows
+from mer.config import DataConfig
+from mer.data.readers.csv_dataset import folder_of, require_folder
 from mer.data.readers.labels import RAVDESS_EMOTIONS
-from mer.data.types import Dialogue, Unit, Utterance, dialogue_of
+from mer.data.readers.relabelled import published_corpus
+from mer.data.readers.split_files import SPLITS
+from mer.data.tables import Row, parse_rows, raise_faults, read_rows
+from mer.data.tables.times import length_s
+from mer.data.types import Corpus, Dialogue, Unit, Utterance, dialogue_of
 from mer.errors import MerError
 
 # No speaker is in two splits. Some copies lack actors 21 to 24 and so have no test split.
@@ -91,20 +94,21 @@ class Ravdess:
     name: str = "ravdess"
 
     @property
-    def label_names(self) -> Mapping[str, tuple[str, ...]]:
-        return {"emotion": RAVDESS_EMOTIONS}
-
-    @property
     def unit(self) -> Unit:
         """An actor speaks 60 of the clips, so clips are not independent though each is a dialogue of its own."""
         return ACTOR
 
-    def present(self, root: Path) -> tuple[str, ...]:
+    def knows(self, root: Path) -> bool:
+        return _names_files(root / METADATA) if (root / METADATA).is_file() else bool(_sounds(root))
+
+    def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that have an utterance. Raises: MerError if names and metadata disagree."""
+        root = folder_of(data)
         return tuple(self._all(root)) if (root / METADATA).is_file() or _sounds(root) else ()
 
-    def read(self, root: Path, splits: Sequence[str]) -> dict[str, tuple[Dialogue, ...]]:
+    def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
         """Read these splits. Raises: MerError if one has no file, or if names and metadata disagree."""
+        root = folder_of(data)
         require_folder(root, f"a folder with {METADATA}, or with the folders Actor_01 to Actor_24", _advice(root))
         found = self._all(root)
         for split in splits:
@@ -116,7 +120,7 @@ class Ravdess:
                     allowed=", ".join(found),
                     then=f"ask for the other splits only (--splits {','.join(found)}), or add the missing actors",
                 )
-        return {split: found[split] for split in splits}
+        return published_corpus(self.name, root, found, splits, {"emotion": RAVDESS_EMOTIONS}, data)
 
     def official(self, root: Path, split: str) -> bool | None:
         return None
@@ -137,14 +141,14 @@ RAVDESS = Ravdess()
 def _from_metadata(path: Path) -> list[Utterance]:
     first_line: dict[str, int] = {}
 
-    def parse(row: CsvRow) -> Utterance:
+    def parse(row: Row) -> Utterance:
         audio = row.cells["file"].strip()
         stem = PurePosixPath(audio.replace("\\", "/")).stem
         codes = _agreed(row, stem)
         if stem in first_line:
             raise row.fault(f"{stem} is there twice", f"each file once; line {first_line[stem]} has it already")
         first_line[stem] = row.line
-        return _utterance(codes, stem, audio, _length_s(row.cells.get("duration_s", "")))
+        return _utterance(codes, stem, audio, length_s(row.cells.get("duration_s", "")) or None)
 
     advice = "correct the file, or remove it if the folders Actor_01 ... are here: names alone say every label"
     utterances, faults = parse_rows(read_rows(path, ("file",), advice, optional=OPTIONAL), parse)
@@ -152,7 +156,7 @@ def _from_metadata(path: Path) -> list[Utterance]:
     return utterances
 
 
-def _agreed(row: CsvRow, stem: str) -> Codes:
+def _agreed(row: Row, stem: str) -> Codes:
     """Read the codes of a row's file. Raises: MerError if a cell disagrees with them."""
     try:
         codes = read_codes(stem)
@@ -218,13 +222,14 @@ def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> U
     )
 
 
-def _length_s(cell: str) -> float | None:
-    """Read a length in seconds; None for other text: a bad length is not an error."""
+def _names_files(path: Path) -> bool:
+    """Tell whether a metadata.csv names files of RAVDESS: other datasets have a file of that name too."""
     try:
-        length_s = float(cell)
-    except ValueError:
-        return None
-    return length_s if math.isfinite(length_s) and length_s > 0 else None
+        first = read_rows(path, ("file",), "")[0]
+        read_codes(PurePosixPath(first.cells["file"].strip().replace("\\", "/")).stem)
+    except (MerError, ValueError):
+        return False
+    return True
 
 
 def _advice(root: Path) -> str:

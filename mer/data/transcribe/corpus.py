@@ -15,8 +15,8 @@ from pathlib import Path
 
 from mer.data.media import ClipFinder
 from mer.data.readers.csv_dataset import SPLITS, Dataset
-from mer.data.readers.csv_rows import read_rows
 from mer.data.registry import find_dataset, load_corpus
+from mer.data.tables import read_rows
 from mer.data.transcribe.listener import Listener
 from mer.data.transcribe.out_folder import MARKER, link_media, media_entries, require_ours
 from mer.data.transcribe.recogniser import Recogniser, SpeechModel, versions

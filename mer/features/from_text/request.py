@@ -37,7 +37,7 @@ class FeatureRequest:
         """Take from a configuration whatever decides the numbers; not the label, not the layers that a head reads."""
         context = encoder.context
         return cls(
-            dataset=data.dataset,
+            dataset=data.corpus_name,
             root=data.root,
             split=split,
             backbone=encoder.backbone,

@@ -115,7 +115,7 @@ def _report_dev(
 def _require_test_split(study: SeedStudy) -> None:
     """Refuse data without a test split before hours of training. Looks for the split and does not read it."""
     data = study.config.data
-    if "test" not in present_splits(data.dataset, data.root):
+    if "test" not in present_splits(data):
         raise MerError(
             data.root,
             "there is no test split here",

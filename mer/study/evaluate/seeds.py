@@ -80,7 +80,7 @@ class SeedStudy:
         seeds, so that no seed is trained or scored on test twice."""
         identity = self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}})
         method = method_name(self.config).split("(")[0].replace("+", "").replace(" ", "-")
-        return f"eval-{self.config.data.dataset}-{method}-{sha256_json(identity)[:10]}"
+        return f"eval-{self.config.data.corpus_name}-{method}-{sha256_json(identity)[:10]}"
 
     def spec(self, seeds: Sequence[int], known: Sequence[int], resources: Resources) -> StudySpec:
         """Describe a study that tries the `known` seeds and then the others of `seeds`."""

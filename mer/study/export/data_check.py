@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mer.config import DataConfig
-from mer.data import load_corpus
 from mer.data.check.checked import FORMAT, MADE_BY, as_json, check_rows
+from mer.data.registry import survey_corpus
 
 CHECK_FILE = "check.json"
 _ALL = "python -m mer.data check ROOT --json ROOT/check.json"
@@ -22,7 +22,7 @@ def data_check(data: DataConfig) -> dict[str, Any]:
 
     Returns: as `mer.data.check.checked.as_json`, with "source": where it comes from, in words.
     """
-    now = as_json(check_rows(load_corpus(data.dataset, data.root)))
+    now = as_json(check_rows(survey_corpus(data, ("train", "dev"))))
     file = Path(data.root).expanduser() / CHECK_FILE
     kept = _read(file)
     if kept is None:

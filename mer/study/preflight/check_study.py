@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mer.config import EncoderConfig, FeatureSetting, settings_of
-from mer.data import Corpus, load_corpus
+from mer.data import Corpus, open_corpus
 from mer.errors import MerError
 from mer.model_outputs import rehearse_encoder
 from mer.study.folder.claim import refuse_taken
@@ -57,7 +57,7 @@ def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedS
     plan = check_plan(spec)
     _refuse_place(spec, options)
     data = plan.configs[0].data
-    corpus = load_corpus(data.dataset, data.root, splits=SPLITS)
+    corpus = open_corpus(data, SPLITS)
     if data.label not in corpus.label_names:
         allowed = ", ".join(corpus.label_names)
         raise MerError("data.label", f"this dataset has no {data.label} labels", allowed=allowed)

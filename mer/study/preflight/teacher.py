@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mer.checkpoints.export_folder import Export, read_export
 from mer.config import ContextConfig, DataConfig, TrialConfig
-from mer.data.registry import find_dataset
+from mer.data import open_corpus
 from mer.errors import MerError
 from mer.model_outputs import own_features
 
@@ -22,7 +22,7 @@ def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
     """
     assert config.distill is not None and config.distill.teacher is not None
     teacher = opened or read_export(config.distill.teacher)
-    classes = tuple(find_dataset(config.data.dataset).label_names.get(config.data.label, ()))
+    classes = tuple(open_corpus(config.data, ("train",)).label_names.get(config.data.label, ()))
     if teacher.task != config.data.label or teacher.class_names != classes:
         raise MerError(
             _WHERE,

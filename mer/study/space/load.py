@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mer.data.settings import with_dataset
 from mer.errors import did_you_mean
 from mer.study.space.check import check_configs
 from mer.study.space.keys import known_keys
@@ -83,7 +84,8 @@ def _build(file: YamlFile) -> StudySpec | None:
     single = "objective" in data and not isinstance(data["objective"], list)
     if "objective" in data:
         data["objective"] = _objectives(file, data["objective"])
-    data["fixed"] = read_fixed(file, data.get("fixed", {}))
+    root_alone = ("fixed", "data.root") in file.overrides and ("fixed", "data.dataset") not in file.overrides
+    data["fixed"] = with_dataset(read_fixed(file, data.get("fixed", {})), other_root=root_alone)
     data["params"] = read_params(file, data.get("params", {}), data["fixed"])
     data["points"] = read_points(file, data.get("points", []), data["params"])
     try:
