@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -11,7 +12,7 @@ from study_helpers import make_spec, open_ledger, row
 from tiers import slow_except
 
 from mer.study.search.samplers import build_sampler
-from mer.study.space.spec import Sampler, StudySpec
+from mer.study.space.spec import Budget, Sampler, StudySpec
 
 CLASSES = {
     "tpe": optuna.samplers.TPESampler,
@@ -73,3 +74,20 @@ def test_samplers_say_nothing(tmp_path, kind):
     finally:
         logging.getLogger("optuna").removeHandler(handler)
     assert said == []
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_tpe_learns_from_trials_that_still_run(tmp_path, reported):
+    """ASHA has cut the narrow ones after an epoch, and the wide ones go on: it looks where those are."""
+    ledger = open_ledger(tmp_path / "s", spec_of(tmp_path, "tpe").model_copy(update={"budget": Budget(trials=60)}))
+    begun = [one for _ in range(16) if (one := ledger.next_assignment())]  # nothing is known: drawn at random
+    for number, width in [(one.number, one.params["head.hidden"]) for one in begun]:
+        if width < 44:
+            ledger.end(number, "cut", best=row(1, width / 100), last=(1, width / 100))
+        elif reported:
+            ledger.report(number, 1, width / 100)
+            ledger.report(number, 2, width / 100)
+    states = Counter(trial.state.name for trial in ledger.trials())
+    assert states.keys() == {"RUNNING", "PRUNED"} and states["PRUNED"] >= 4 < states["RUNNING"]
+    following = [one.params["head.hidden"] for _ in range(8) if (one := ledger.next_assignment())]
+    assert (sum(width >= 44 for width in following) > 5) is reported, following

@@ -7,12 +7,15 @@ fresh sampler with a derived seed: the relative draw of a trial from (seed, numb
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import warnings
+from collections.abc import Container
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from mer.study.space.spec import Sampler
 from mer.training.seeding import derive_seed
@@ -32,7 +35,7 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if spec.kind == "tpe":
         # group: conditional parameters are modelled too, each with those that occur together with it
-        return optuna.samplers.TPESampler(
+        return _EarlyTPE(
             seed=seed, n_startup_trials=spec.startup_trials, multivariate=True, group=True, constant_liar=True
         )
     if spec.kind == "gp":
@@ -44,6 +47,50 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
     if spec.kind == "qmc":
         return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
     return optuna.samplers.RandomSampler(seed=seed)
+
+
+class _EarlyTPE(optuna.samplers.TPESampler):
+    """A TPESampler that learns from running trials too, by the epochs that they have reported.
+
+    Optuna's constant liar counts every running trial as bad. Of a pack under ASHA the bad members have ended and the
+    good ones run: the sampler would keep away from the good ones and follow the best of the bad. A running trial with
+    a score counts like one that was stopped there; one without stays a liar's.
+    """
+
+    def sample_relative(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        return dict(super().sample_relative(_Early(study), trial, search_space))  # type: ignore[arg-type]
+
+    def sample_independent(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
+        return super().sample_independent(_Early(study), trial, param_name, param_distribution)  # type: ignore[arg-type]
+
+
+class _Early:
+    """A study in which a running trial that has reported a score was stopped at its last epoch."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[optuna.trial.FrozenTrial]:
+        """Return the trials in these states; Optuna's samplers read a study through this method."""
+        seen = map(_as_if_stopped, self._study.get_trials(deepcopy=deepcopy))
+        return [trial for trial in seen if states is None or trial.state in states]
+
+
+def _as_if_stopped(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+    if trial.state != TrialState.RUNNING or not trial.intermediate_values:
+        return trial
+    stopped = copy.copy(trial)
+    stopped.state = TrialState.PRUNED
+    return stopped
 
 
 class _RepeatableGP(optuna.samplers.GPSampler):
