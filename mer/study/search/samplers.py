@@ -60,12 +60,12 @@ class _EarlyTPE(optuna.samplers.TPESampler):
     def sample_relative(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, Any]
     ) -> dict[str, Any]:
-        return dict(super().sample_relative(_Early(study), trial, search_space))  # type: ignore[arg-type]
+        return dict(super().sample_relative(_Early(study), trial, search_space))
 
     def sample_independent(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, param_name: str, param_distribution: Any
     ) -> Any:
-        return super().sample_independent(_Early(study), trial, param_name, param_distribution)  # type: ignore[arg-type]
+        return super().sample_independent(_Early(study), trial, param_name, param_distribution)
 
 
 class _Early:
