@@ -15,9 +15,10 @@ from media_files import sine, truncate, write_flac, write_video, write_wav
 
 from mer.data.media import MediaAbsent, MediaFault
 from mer.data.media.audio import SAMPLE_RATE_HZ, Audio, audio_length, read_audio
-from mer.data.media.demux import sound_track, video_duration_s
+from mer.data.media.demux import video_duration_s
 from mer.data.media.demux import write_flac as write_track
 from mer.data.media.notices import sound_notices
+from mer.data.media.track import sound_track
 
 
 def read(path: Path, max_seconds: float = 20.0) -> Audio:

@@ -1,7 +1,8 @@
 """Any sound file, or the sound track of any video, as 16 kHz mono samples.
 
-soundfile reads WAV, FLAC, Ogg, MP3, AIFF ...; formats that it does not know go to PyAV (`demux`). The content decides,
-not the file name. The resampler turns n samples at `rate` Hz into ceil(n * 16000 / rate).
+soundfile reads WAV, FLAC, Ogg, MP3, AIFF ...; formats that it does not know, and sound of more than two channels, go to
+PyAV (`track`). The content decides, not the file name. The resampler turns n samples at `rate` Hz into
+ceil(n * 16000 / rate).
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from mer.data.media.demux import SAMPLE_RATE_HZ, promised_samples, sound_track
+from mer.data.media.channels import Levels, cancelled_words, weights
+from mer.data.media.demux import SAMPLE_RATE_HZ
 from mer.data.media.faults import MediaFault
 from mer.data.media.files import require_content
 from mer.data.media.notices import Notice, sound_notices
+from mer.data.media.track import RATES_HZ, promised_samples, sound_track
 
 MIN_SAMPLES = 400  # 25 ms: the shortest sound from which speech backbones make a frame
 
-_RATES_HZ = range(
-    1000, 1_000_001
-)  # a header with another rate is damaged, and its sound might need far too much memory
+MOST_PHASES = 100_000  # SciPy's filter has 20 times as many taps; FFmpeg resamples rates like 383999 Hz
 _BLOCK = 4096  # frames read at once; a damaged file loses at most one block of good samples
 
 
@@ -72,10 +73,11 @@ def read_audio(path: Path, *, max_seconds: float) -> Audio:
     notes: list[str] = []
     with _opened(path) as sound:
         if sound is not None:
-            mono = _read_mono(sound, ceil(max_seconds * sound.samplerate), notes)
-            rate, duration_s = sound.samplerate, sound.frames / sound.samplerate
-            if notes:  # the header named more than there is
-                duration_s = len(mono) / rate
+            most = ceil(max_seconds * sound.samplerate)
+            mono, said = _read_mono(sound, most)
+            notes.extend(said)
+            rate, early = sound.samplerate, len(mono) < min(sound.frames, most)
+            duration_s = (len(mono) if early else sound.frames) / rate
     if sound is None:
         track = sound_track(path, max_seconds=max_seconds)
         mono, rate, duration_s = track.samples.astype(np.float32) / 32768, SAMPLE_RATE_HZ, track.duration_s
@@ -105,7 +107,7 @@ def _resampled_length(frames: int, rate: int) -> int:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a soundfile.SoundFile; give None if libsndfile does not know the format.
+    """Open a soundfile.SoundFile; give None if libsndfile does not know the format, or PyAV is to read it.
 
     Raises: MediaFault "no samples", or for a sample rate that no recording has.
     """
@@ -116,18 +118,20 @@ def _opened(path: Path) -> Iterator[Any]:
     except (soundfile.LibsndfileError, OSError, TypeError):  # TypeError: a name ending in .raw
         sound = None
     with sound or contextlib.nullcontext():
-        if sound is not None and sound.samplerate not in _RATES_HZ:
+        if sound is not None and sound.samplerate not in RATES_HZ:
             raise MediaFault(f"a sample rate of {sound.samplerate} Hz")
         if sound is not None and not sound.frames:
             raise MediaFault(Notice.NO_SAMPLES)
-        yield sound
+        ours = sound is not None and sound.channels <= 2 and _ratio(sound.samplerate)[1] <= MOST_PHASES
+        yield sound if ours else None
 
 
-def _read_mono(sound: Any, most: int, notes: list[str]) -> np.ndarray:
-    """Read the first `most` frames, averaged over channels: float32 (n,). Notes if the header named more."""
+def _read_mono(sound: Any, most: int, only: int | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the first `most` frames of one or two channels: their mean, or one of them; float32 (n,), and notes."""
     import soundfile
 
     promised = min(sound.frames, most)
+    levels = Levels(weights([""] * sound.channels))
     blocks: list[np.ndarray] = []
     left = promised
     while left:
@@ -137,20 +141,32 @@ def _read_mono(sound: Any, most: int, notes: list[str]) -> np.ndarray:
             break
         if not len(block):
             break
-        blocks.append(block.mean(axis=1))
+        blocks.append(block.mean(axis=1) if only is None else block[:, only].copy())
+        if sound.channels == 2:
+            levels.add(block.T)
         left -= len(block)
-    if left:
-        if not blocks:
-            raise MediaFault("cannot be decoded: no good block of sound")
-        notes.append(f"ends early: {(promised - left) / sound.samplerate:.1f} of {promised / sound.samplerate:.1f} s")
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if left and not blocks:
+        raise MediaFault("cannot be decoded: no good block of sound")
+    mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if only is None and sound.channels == 2 and levels.cancelled(mono):
+        with contextlib.suppress(soundfile.LibsndfileError):
+            sound.seek(0)
+            mono, notes = _read_mono(sound, most, only=levels.loudest)
+            return mono, (*notes, cancelled_words(2, levels.loudest))
+    early = f"ends early: {(promised - left) / sound.samplerate:.1f} of {promised / sound.samplerate:.1f} s"
+    return mono, (early,) if left else ()
+
+
+def _ratio(rate: int) -> tuple[int, int]:
+    """Reduce 16000 / rate to its lowest terms."""
+    common = gcd(rate, SAMPLE_RATE_HZ)
+    return SAMPLE_RATE_HZ // common, rate // common
 
 
 @lru_cache(maxsize=16)
 def _resampler(rate: int) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function that resamples `rate` Hz to 16 kHz. It keeps its kernel; threads may share it."""
-    common = gcd(rate, SAMPLE_RATE_HZ)
-    up, down = SAMPLE_RATE_HZ // common, rate // common
+    up, down = _ratio(rate)
     if (
         up * down > 1_000_000
     ):  # torchaudio's kernel has one row per phase, which takes gigabytes for a rate like 44101 Hz

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mer.config import DataConfig
-from mer.data.media.demux import Track, sound_track, video_duration_s, write_flac
+from mer.data.media.demux import video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
 from mer.data.media.notices import sound_notices
 from mer.data.media.paths import VIDEO
+from mer.data.media.track import Track, sound_track
 from mer.data.prepare.manifest import NO_CLIP, Manifest, PlacedVideo, PreparedUtterance, WrittenSound
 from mer.data.prepare.out_folder import alone, collect_csv, open_manifest
 from mer.data.prepare.placing import Link, permissions, place

@@ -15,7 +15,7 @@ from mer.errors import MerError
 from mer.files import write_json
 
 MANIFEST = "manifest.json"
-MANIFEST_VERSION = 1  # raise it when the same raw clips would give other files
+MANIFEST_VERSION = 2  # raise it when the same raw clips would give other files
 NO_CLIP = "no clip in the archive"
 _MADE_BY = "mer.data.prepare"
 
