@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mer.losses.geometry import LANES, Scalar, cosine, masked_logsumexp, similarity
+from mer.losses.geometry import LANES, Scalar, cosine, full_precision, masked_logsumexp, similarity_to_all, unit
 from mer.tensor_math import at_least_single, masked_mean
 
 Anchors = Literal["batch", "all"]
@@ -31,7 +31,9 @@ def supcon_loss(h_ND: Tensor, y_N: Tensor, *, temperature: Scalar, there_N: Tens
         temperature: divides the cosine; > 0.
     Returns: scalar, mean over anchors with at least one positive, nats.
     """
-    scores_NN = cosine(h_ND, h_ND) / temperature
+    with full_precision(h_ND):
+        unit_ND = unit(h_ND)
+        scores_NN = unit_ND @ unit_ND.mT / temperature
     others_NN = ~torch.eye(y_N.shape[-1], dtype=torch.bool, device=y_N.device)
     if there_N is not None:
         others_NN = others_NN & there_N.unsqueeze(-2)
@@ -131,7 +133,7 @@ def _anchor_losses(
         points_MD, labels_M = F.pad(points_MD, (0, 0, 0, filling)), F.pad(labels_M, (0, filling), value=-1)
     num_anchors = y_N.shape[-1] if anchors == "batch" else labels_M.shape[-1]
 
-    scores_AM = similarity(points_MD[..., :num_anchors, :], points_MD, temperature)
+    scores_AM = similarity_to_all(points_MD, num_anchors, temperature)
     same_AM = labels_M[..., :num_anchors, None] == labels_M[..., None, :]
     itself_AM = torch.eye(num_anchors, labels_M.shape[-1], dtype=torch.bool, device=y_N.device)
     positive_AM, negative_AM = same_AM & ~itself_AM, ~same_AM

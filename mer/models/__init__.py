@@ -6,6 +6,7 @@
     fusion          how modalities meet: one module per kind
     dialogue        layers in which the fused utterances of a dialogue read each other
     layers          linear layers and norms of one model, or of several at once
+    member_linear   linear layers of several members, and the gradients of their weights
     dropout         masks and noise drawn from the numbers of the trial, whoever trains beside it
     tuned           a pretrained encoder whose upper layers are trained with the head
     adapters        LoRA by peft: which layers get adapters, and peft's names of their weights

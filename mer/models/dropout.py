@@ -17,6 +17,7 @@ class Drawing(Protocol):
     """Whoever draws random numbers by place: `mer.training.draws.Draws`."""
 
     def keep(self, place: int, rates: Any, *shape: int) -> Tensor: ...
+    def scaled_mask(self, place: int, limits: Tensor, scales: Tensor, *shape: int) -> Tensor: ...
     def normal(self, place: int, *shape: int) -> Tensor: ...
 
 
@@ -75,7 +76,9 @@ class Dropout(Drawn):
         if self.idle:
             return x
         if self.members is not None:
-            return x * (self.kept(x) * self.members.scale(x.ndim, x.dtype))
+            assert self.draws is not None
+            limit, scale = self.members.limit(x.ndim), self.members.scale(x.ndim, x.dtype)
+            return x * self.draws.scaled_mask(self.place, limit, scale, *self.own_shape(x))
         if self.draws is None:
             return F.dropout(x, self.rate)
         return x * self.kept(x).to(x.dtype).div_(1 - self.rate)

@@ -8,43 +8,21 @@ Shape suffixes: P members, N rows, D inputs, O outputs.
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mer.models.member_linear import member_linear
+
 Number = float | Tensor  # a setting; of several models (P,)
-
-
-class _MemberLinear(torch.autograd.Function):
-    """Linear layers of several members; gradients of weights come in the layout of the weights, so none is copied."""
-
-    @staticmethod
-    def forward(ctx: Any, x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x_PND, weight_POD)
-        ctx.has_bias = bias_PO is not None
-        if bias_PO is None:
-            return torch.bmm(x_PND, weight_POD.mT)
-        return torch.baddbmm(bias_PO.unsqueeze(1), x_PND, weight_POD.mT)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (grad_PNO,), (x_PND, weight_POD) = grads, ctx.saved_tensors
-        grad_x = torch.bmm(grad_PNO, weight_POD) if ctx.needs_input_grad[0] else None
-        return grad_x, torch.bmm(grad_PNO.mT, x_PND), grad_PNO.sum(1) if ctx.has_bias else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Apply a linear layer (O, D) to x (..., D), or each member's own (P, O, D) to x (P, ..., D)."""
     if weight.ndim == 2:
         return F.linear(x, weight, bias)
-    out: Tensor
     if x.ndim == 3:
-        out = _MemberLinear.apply(x, weight, bias)
-        return out
-    out = _MemberLinear.apply(x.flatten(1, -2), weight, bias)
-    return out.unflatten(1, x.shape[1:-1])
+        return member_linear(x, weight, bias)
+    return member_linear(x.flatten(1, -2), weight, bias).unflatten(1, x.shape[1:-1])
 
 
 class Linear(nn.Linear):

@@ -113,7 +113,21 @@ class Draws:
         Args: rates: in [0, 1); a number, or from `thresholds` one for each member.
         """
         limit = thresholds(rates) if isinstance(rates, float) else rates
-        return self.bits(place, *shape) >= limit
+        return self.bits(place, *shape) >= limit * 2
+
+    def scaled_mask(self, place: int, limits: Tensor, scales: Tensor, *shape: int) -> Tensor:
+        """Draw float (P, *shape): 0 where `keep` is False, elsewhere the member's scale.
+
+        Args:
+            limits: `thresholds` of the members' rates, int32, shaped to broadcast.
+            scales: float32 or float64 in the same shape.
+        """
+        if scales.dtype != torch.float32:
+            return self.keep(place, limits, *shape) * scales
+        # All bits of kept numbers become 1, of others 0; they select the bits of the scale. On a CPU this is
+        # four times as fast as a comparison and a product with its result.
+        dropped = (self.bits(place, *shape) >> 1).sub_(limits) >> 31
+        return dropped.bitwise_not_().bitwise_and_(scales.view(torch.int32)).view(torch.float32)
 
     def _index(self, rows: int, columns: int) -> Tensor:
         """Return the scrambled indices of a table as int32 (1, rows x columns): the same for all members and steps."""
@@ -124,10 +138,13 @@ class Draws:
 
 
 def thresholds(rates: Any) -> Any:
-    """Return the least signed 32-bit number that is kept at a dropping rate: an int, or int32 of a tensor of rates."""
+    """Return the least number that is kept at a dropping rate: an int, or int32 of a tensor of rates.
+
+    Numbers of 31 bits are compared with it, so that their difference fits into 32.
+    """
     if isinstance(rates, Tensor):
-        return (rates.double() * 2.0**32).round().sub(2.0**31).clamp(max=2.0**31 - 1).to(torch.int32)
-    return min(round(rates * 2**32) - 2**31, 2**31 - 1)
+        return (rates.double() * 2.0**31).round().sub(2.0**30).clamp(max=2.0**30 - 1).to(torch.int32)
+    return min(round(rates * 2**31) - 2**30, 2**30 - 1)
 
 
 def _keys_of(seed: int, steps: int) -> np.ndarray:

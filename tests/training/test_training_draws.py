@@ -62,7 +62,11 @@ def test_uniform_numbers_are_uniform():
 def test_the_share_that_is_kept_is_the_rate_s(rate: float):
     draws = Draws(2)
     draws.begin([(0,), (1,)], 1)
-    dropped = 1 - draws.keep(5, thresholds(torch.tensor([rate, rate])).view(2, 1), 500_000).double().mean(1)
+    limits, scales = thresholds(torch.tensor([rate, rate])).view(2, 1), torch.full((2, 1), 1.0 / (1.0 - rate))
+    mask = draws.scaled_mask(5, limits, scales, 500_000)
+    assert set(mask.unique().tolist()) <= {0.0, scales[0].item()}
+    assert torch.equal(mask.double(), draws.scaled_mask(5, limits, scales.double(), 500_000).float().double())
+    dropped = (mask == 0).double().mean(1)
     assert torch.all((dropped - rate).abs() <= 5 * (rate * (1 - rate) / 500_000) ** 0.5)
 
 

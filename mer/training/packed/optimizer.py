@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
+
+from mer.models.member_linear import Grad, take_grads
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 
@@ -67,13 +68,13 @@ class PackedAdamW:
         ]
         self.members, self.states = members, states
         self.is_cpu = device.type == "cpu"
-        if not self.is_cpu:
-            self.place_on(device)
+        self.place_on(device)
 
     def place_on(self, device: torch.device) -> None:
         """Hold step counts and weight decays as tensors, for steps that never ask the device for a number."""
         self.step_WP = torch.stack([torch.stack([entry["step"] for entry in state]) for state in self.states], dim=1)
         self.step_WP = self.step_WP.to(device)
+        self.step_views = [steps_P.unbind(0) for steps_P in self.step_WP]
         columns = zip(*self.decays, strict=True)
         self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in columns]
 
@@ -86,56 +87,51 @@ class PackedAdamW:
             learning: the weights that learn in this step; None: all that have a gradient.
         Returns: gradient norms before clipping, (P,).
         """
-        grads = [weight.grad for weight in self.weights]
-        norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads if grad is not None]
+        grads = [take_grads(weight) for weight in self.weights]
+        norms = [_norms(grad) for grad in grads if grad is not None]
         norm_P = torch.linalg.vector_norm(
             torch.stack(norms, dim=1), dim=1
         )  # a row for each member: adds up alike in any pack
         clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
+        if not self.is_cpu or min(clip_P.tolist()) < 1.0:
+            for grad in grads:
+                _scale(grad, clip_P)
+        stepped: Any = 1 if learning is None else learning.device_WP.to(self.step_WP)
+        if any(grad is None for grad in grads):
+            stepped = stepped * torch.tensor([[grad is not None] for grad in grads]).to(self.step_WP)
+        self.step_WP += stepped
         if self.is_cpu:
-            self._step_on_cpu(grads, clip_P.tolist(), rates_P.tolist(), learning)
+            self._step_on_cpu(grads, rates_P.tolist(), learning)
         else:
-            self._step_on_device(grads, clip_P, rates_P, learning)
-        for weight in self.weights:
-            weight.grad = None
+            self._step_on_device(grads, rates_P, learning)
         return norm_P
 
-    def _step_on_cpu(
-        self, grads: Sequence[Tensor | None], clips: list[float], rates: list[float], learning: Learning | None
-    ) -> None:
+    def _step_on_cpu(self, grads: Sequence[Grad | None], rates: list[float], learning: Learning | None) -> None:
         """Make one fused call for each member and weight decay: a CPU reads every tensor once."""
-        unbound = [None if grad is None else grad.unbind(0) for grad in grads]
+        unbound = [grad.unbind(0) if isinstance(grad, Tensor) else grad for grad in grads]
         for k, (own, state, decays) in enumerate(zip(self.members, self.states, self.decays, strict=True)):
             chosen = [i for i, grad in enumerate(unbound) if grad is not None]
             if learning is not None:
                 chosen = [i for i in chosen if learning.host_PW[k][i]]
-            if clips[k] < 1.0:
-                torch._foreach_mul_([unbound[i][k] for i in chosen], clips[k])  # type: ignore[index]
             for decay in dict.fromkeys(decays[i] for i in chosen):
                 some = [i for i in chosen if decays[i] == decay]
-                adamw(
+                torch._fused_adamw_(
                     [own[i] for i in some],
                     [unbound[i][k] for i in some],  # type: ignore[index]
                     [state[i]["exp_avg"] for i in some],
                     [state[i]["exp_avg_sq"] for i in some],
                     [],
-                    [state[i]["step"] for i in some],
-                    fused=True, foreach=False, amsgrad=False, maximize=False, capturable=False, differentiable=False,
-                    grad_scale=None, found_inf=None, has_complex=False,
-                    beta1=BETAS[0], beta2=BETAS[1], lr=rates[k], weight_decay=decay, eps=EPS,
+                    [self.step_views[i][k] for i in some],
+                    lr=rates[k], beta1=BETAS[0], beta2=BETAS[1], weight_decay=decay, eps=EPS,
+                    amsgrad=False, maximize=False,
                 )  # fmt: skip
 
-    def _step_on_device(
-        self, grads: Sequence[Tensor | None], clip_P: Tensor, rates_P: Tensor, learning: Learning | None
-    ) -> None:
+    def _step_on_device(self, grads: Sequence[Grad | None], rates_P: Tensor, learning: Learning | None) -> None:
         """Do the same arithmetic on stacked tensors: a GPU is asked a few times, however many members there are."""
-        self.step_WP += 1 if learning is None else learning.device_WP.to(self.step_WP)
         for i, (weight, grad) in enumerate(zip(self.weights, grads, strict=True)):
-            if grad is None:
-                self.step_WP[i] -= 1 if learning is None else learning.device_WP[i].to(self.step_WP)
+            if not isinstance(grad, Tensor):  # on a GPU no gradients lie apart
                 continue
             mean, square, steps_P = self.moments[0][i], self.moments[1][i], self.step_WP[i].double()
-            grad.mul_(_wide(clip_P, weight))
             if learning is not None:  # a rate of 0 and moments that stay as they are
                 learns_P = learning.device_WP[i]
                 weight.mul_(1 - _wide(rates_P * learns_P * self.decay_P[i], weight))
@@ -153,15 +149,31 @@ class PackedAdamW:
 
     def settle(self) -> None:
         """Bring step counts into the members' own states; the moments are there already."""
-        if not self.is_cpu:
-            for state, steps_W in zip(self.states, self.step_WP.T.tolist(), strict=True):
-                for entry, steps in zip(state, steps_W, strict=True):
-                    entry["step"].fill_(steps)
+        for state, steps_W in zip(self.states, self.step_WP.T.tolist(), strict=True):
+            for entry, steps in zip(state, steps_W, strict=True):
+                entry["step"].fill_(steps)
 
 
 def groups_of(optimizer: torch.optim.Optimizer, owner: str = "") -> list[dict[str, Any]]:
     """Return the groups of an owner, whose name begins theirs; "": all."""
     return [group for group in optimizer.param_groups if not owner or group["name"].split("_")[0] == owner]
+
+
+def _norms(grad: Grad) -> Tensor:
+    """Compute the norm of each member's gradient, (P,)."""
+    if isinstance(grad, Tensor):
+        return torch.linalg.vector_norm(grad.flatten(1), dim=1)
+    return torch.stack(torch._foreach_norm(grad))
+
+
+def _scale(grad: Grad | None, clip_P: Tensor) -> None:
+    """Multiply each member's gradient by a number at most 1."""
+    if isinstance(grad, Tensor):
+        grad.mul_(_wide(clip_P, grad))
+    elif grad is not None:
+        for own, clip in zip(grad, clip_P.tolist(), strict=True):
+            if clip < 1.0:
+                own.mul_(clip)
 
 
 def _wide(values_P: Tensor, like: Tensor) -> Tensor:
