@@ -94,14 +94,13 @@ class DistillationRun(TrainingRun):
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
         """Compute the fused head's outputs from the students' h, detached if its loss must not reach them."""
         assert isinstance(self.model, StudentsClassifier)
-        apart = self.distill.mode == "parallel" or self.epoch < self.distill.warm_epochs
-        parts = {}
+        parts, some_BH = {}, next(iter(students.values())).h_ND
         for i, modality in enumerate(self.modalities):
-            parts[modality] = torch.zeros(len(present_BM), self.student(modality).width, device=self.device)
+            parts[modality] = some_BH.new_zeros(len(present_BM), self.student(modality).width)
             if modality in students:
                 h_BH = students[modality].h_ND
                 parts[modality] = parts[modality].masked_scatter(
-                    present_BM[:, i, None], h_BH.detach() if apart else h_BH
+                    present_BM[:, i, None], h_BH if self.fusion_reaches_students else h_BH.detach()
                 )
         with self.streams.use("fusion"):
             h_BH, logits_BC = self.model.scored(self.model.join(parts, present_BM))
@@ -120,6 +119,11 @@ class DistillationRun(TrainingRun):
         if self.distill.source == "teacher":
             return student
         return student._replace(lesson=Lesson(fused.logits_NC.detach()[there_B], share=self.share(self.step_count)))
+
+    @property
+    def fusion_reaches_students(self) -> bool:
+        """True when the fused head's loss trains the students too, in the present epoch."""
+        return self.distill.mode == "joint" and self.epoch >= self.distill.warm_epochs
 
     def share(self, step_count: int) -> float:
         """Return the warm-up factor in (0, 1] of the distillation losses: it rises to 1 over `warmup_steps`."""
@@ -205,10 +209,13 @@ class DistillationRun(TrainingRun):
             return self.agreement("", scores)
         row = super()._further_scores(scores)
         for modality in self.modalities:
-            own = self._student_scores(modality)
-            row |= {f"dev_weighted_f1_{modality}": own.weighted_f1, **self.agreement(f"_{modality}", own)}
-            self._keep_student_if_best(modality, own)
+            row |= self.student_row(modality, self._student_scores(modality))
         return row
+
+    def student_row(self, modality: str, scores: Scores) -> Row:
+        """Return what a row says of one student's dev scores, and keep the student if they are its best."""
+        self._keep_student_if_best(modality, scores)
+        return {f"dev_weighted_f1_{modality}": scores.weighted_f1, **self.agreement(f"_{modality}", scores)}
 
     def _student_scores(self, modality: str) -> Scores:
         part = self.parts_of(self.data.dev)[modality]

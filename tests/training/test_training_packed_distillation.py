@@ -13,7 +13,7 @@ from tiers import slow_except
 
 from mer.config import TrialConfig, flatten, nest, student_config
 from mer.errors import TrialFailed
-from mer.training import TrainingData, build_run
+from mer.training import FusedSplit, Split, SplitArrays, TrainingData, build_run
 from mer.training.distillation import DistillationRun
 from mer.training.packed import build_pack, pack_epochs, shape_of
 
@@ -55,28 +55,62 @@ def varied(kind: str, k: int) -> dict[str, Any]:
         "loss__classification__class_weight": ["none", "power"][k % 2],
         "training__epochs": 3 + k % 2,
     }
-    return settings | KINDS[kind]
+    return settings | ALL[kind]
+
+
+# every way in which students and their fusion meet
+SELF = {"distill__source": "fused", "distill__teacher": None, "distill__mode": "joint", "distill__feature": "none"}
+MERGED: dict[str, dict[str, Any]] = {
+    "parallel": {"loss__contrastive__kind": "supcon"},
+    "joint": {"distill__mode": "joint", "fusion__kind": "lmf"},
+    "joint-tgmoe": {"distill__mode": "joint", "fusion__kind": "tgmoe"},
+    "self": SELF | {"fusion__kind": "self_attention"},
+    "self-kl-late": SELF | {"distill__response": "kl", "fusion__kind": "late"},
+    "late-probe": {"fusion__kind": "late", "loss__classification__probe": True, "distill__mode": "joint"},
+    "shifting": {"fusion__kind": "shifting"},
+    "tiny-cross": {"fusion__kind": "cross_attention", "optim__batch_size": 2, "loss__contrastive__kind": "apcl"},
+    "averaged-concat": {"optim__ema_decay": 0.9},
+}
+ALL = KINDS | MERGED
 
 
 def config_of(kind: str, k: int, **settings: Any) -> TrialConfig:
-    """One student alone, which may have settings that students beside others may not."""
+    """Several students and their fusion, or one alone, which may have settings that students beside others may not."""
+    own = varied(kind, k) | settings
+    if kind in MERGED:
+        own |= {"distill__video__head_lr": [0.02, 0.001][k % 2], "fusion__modality_dropout": [0.2, 0.0, 0.4][k % 3]}
+        if own.get("distill__mode") == "joint":
+            own |= {"distill__warm_epochs": k % 3, "distill__fused_weight": [1.0, 0.3][k % 2]}
+            own |= {"distill__audio__weight": [1.0, 2.0][k % 2]}
+        return distill_config(**own)
     usual = flatten(student_config(distill_config(), "audio").model_dump(mode="json", exclude_unset=True))
-    own = {name.replace("__", "."): value for name, value in (varied(kind, k) | settings).items()}
-    return TrialConfig.model_validate(nest(usual | own))
+    return TrialConfig.model_validate(nest(usual | {name.replace("__", "."): value for name, value in own.items()}))
 
 
-def double_data(absent: float) -> TrainingData:
-    data = distill_data("audio", absent)
-    train, dev = (
-        DoubleSplit(part.ids, part.features_NLD, part.labels_N, part.present_N if absent else None)  # type: ignore[union-attr]
-        for part in (data.train, data.dev)
-    )
-    return replace(data, train=train, dev=dev)
+def data_of(kind: str, absent: float = 0.3, double: bool = False) -> TrainingData:
+    data = distill_data(None if kind in MERGED else "audio", absent, teaches="self" not in kind)
+
+    def read(part: SplitArrays) -> SplitArrays:
+        as_read = DoubleSplit if double else SplitArrays
+        return as_read(part.ids, part.features_NLD, part.labels_N, part.present_N if absent else None)
+
+    def whole(given: Split) -> Split:
+        if isinstance(given, FusedSplit):
+            return FusedSplit({modality: read(part) for modality, part in given.parts.items()})  # type: ignore[arg-type]
+        return read(given)  # type: ignore[arg-type]
+
+    return replace(data, train=whole(data.train), dev=whole(data.dev))
+
+
+def run_of(kind: str, k: int, data: TrainingData, layers: list[int], **settings: Any) -> DistillationRun:
+    read = {"audio": layers, "video": [k % 3]} if kind in MERGED else layers
+    run = build_run(config_of(kind, k, **settings), data, read)
+    assert isinstance(run, DistillationRun)
+    return run
 
 
 def double_run(kind: str, k: int, data: TrainingData) -> DistillationRun:
-    run = build_run(config_of(kind, k), data, [[0, 2], [1, 2], [0, 1]][k % 3])
-    assert isinstance(run, DistillationRun)
+    run = run_of(kind, k, data, [[0, 2], [1, 2], [0, 1]][k % 3])
     run.model.double()
     run.objective.double()
     if run.average is not None:
@@ -91,11 +125,11 @@ def alone(kind: str, k: int, data: TrainingData) -> DistillationRun:
     return run
 
 
-@pytest.mark.parametrize("kind", slow_except(KINDS, "dist"))
+@pytest.mark.parametrize("kind", slow_except(ALL, "dist", "joint"))
 @pytest.mark.parametrize("absent", [0.3, 0.0], ids=["absent", "whole"])
 def test_a_student_becomes_what_it_becomes_alone(kind: str, absent: float) -> None:
     """Alone, and in packs of 1, 2, 3 and 8 with the members in another order; members end at different epochs."""
-    data = double_data(absent)
+    data = data_of(kind, absent, double=True)
     references = {k: alone(kind, k, data) for k in range(8)}
     for members in ([0], [1, 0], [2, 0, 1], [5, 3, 7, 0, 6, 1, 4, 2]):
         runs = {k: double_run(kind, k, data) for k in members}
@@ -104,10 +138,10 @@ def test_a_student_becomes_what_it_becomes_alone(kind: str, absent: float) -> No
             assert_equal(run, references[k])
 
 
-@pytest.mark.parametrize("kind", slow_except(["dist", "tiny-apcl", "averaged"], "dist"))
+@pytest.mark.parametrize("kind", slow_except(["dist", "tiny-apcl", "averaged", "joint-tgmoe", "self"], "joint-tgmoe"))
 def test_cut_refilled_and_resumed_students_become_the_same(kind: str) -> None:
     """Member 0 is cut after an epoch, 3 takes its place, all are saved, and go on in packs of another size or alone."""
-    data = double_data(0.3)
+    data = data_of(kind, double=True)
     first = [double_run(kind, k, data) for k in (0, 1, 2)]
     build_pack(first).train_epoch()
     joined = [first[1], double_run(kind, 3, data), first[2]]
@@ -123,13 +157,14 @@ def test_cut_refilled_and_resumed_students_become_the_same(kind: str) -> None:
         assert_equal(resumed[k], alone(kind, k, data))
 
 
-@pytest.mark.parametrize("kind", slow_except([kind for kind in KINDS if kind != "linear"], "dist", "apcl"))
+@pytest.mark.parametrize("kind", slow_except([kind for kind in ALL if kind != "linear"], "dist", "self"))
 def test_on_a_cpu_a_student_has_the_same_bits_in_any_pack(kind: str) -> None:
-    data = distill_data("audio")
+    data = data_of(kind)
 
     def trained(members: list[int]) -> dict[int, dict[str, torch.Tensor]]:
-        wide = {} if kind == "same-width" else {"head__hidden": 64}
-        runs = [build_run(config_of(kind, k, **wide, training__epochs=2), data, LAYERS["audio"]) for k in members]
+        wide: dict[str, Any] = {} if kind == "same-width" else {"head__hidden": 64}
+        wide |= {"fusion__width": 64} if kind in MERGED else {}
+        runs = [run_of(kind, k, data, LAYERS["audio"], **wide, training__epochs=2) for k in members]
         pack_epochs(runs)
         return {k: run.weights() for k, run in zip(members, runs, strict=True)}
 
@@ -139,28 +174,28 @@ def test_on_a_cpu_a_student_has_the_same_bits_in_any_pack(kind: str) -> None:
         assert [key for key in alone if not torch.equal(alone[key], weights[key])] == []
 
 
-def test_gradients_agree_in_single_precision() -> None:
+@pytest.mark.parametrize("kind", ["dist", "joint"])
+def test_gradients_agree_in_single_precision(kind: str) -> None:
     """Losses and gradient norms along the same trajectory."""
-    data = distill_data("audio")
+    data = data_of(kind)
 
     def run(k: int) -> DistillationRun:
-        config = config_of("dist", k, training__epochs=1, distill__audio__head_lr=1e-4)
-        return build_run(config, data, LAYERS["audio"])  # type: ignore[return-value]
+        return run_of(kind, k, data, LAYERS["audio"], training__epochs=1, distill__audio__head_lr=1e-4)
 
     for k, row in enumerate(build_pack([run(k) for k in range(4)]).train_epoch()):
         other = run(k).train_epoch()
         assert not isinstance(row, TrialFailed) and row.keys() == other.keys()
-        for key in ("train_loss", "train_grad_norm", "train_loss_response", "train_loss_feature"):
+        for key in [name for name in row if name.startswith("train_")]:
             assert row[key] == pytest.approx(other[key], rel=1e-5)
 
 
-def test_a_student_that_turns_non_finite_fails_alone() -> None:
-    data = distill_data("audio")
+@pytest.mark.parametrize("kind", ["dist", "parallel"])
+def test_a_student_that_turns_non_finite_fails_alone(kind: str) -> None:
+    data = data_of(kind)
 
     def run(k: int) -> DistillationRun:
         wild = {"distill__audio__head_lr": 1e30, "optim__schedule": "constant", "optim__warmup_ratio": 0.0}
-        config = config_of("dist", k, **(wild if k == 1 else {}))
-        return build_run(config, data, LAYERS["audio"])  # type: ignore[return-value]
+        return run_of(kind, k, data, LAYERS["audio"], **(wild if k == 1 else {}))
 
     runs = [run(k) for k in range(3)]
     told = pack_epochs(runs)
@@ -182,4 +217,19 @@ def test_a_student_that_turns_non_finite_fails_alone() -> None:
 )
 def test_what_may_differ_in_a_pack_of_students(settings: dict[str, Any], shares: bool) -> None:
     shapes = [shape_of(student_config(distill_config(**own), "audio")) for own in ({}, settings)]
+    assert all(shape.is_packable for shape in shapes) and (shapes[0] == shapes[1]) is shares
+
+
+@pytest.mark.parametrize(
+    ("settings", "shares"),
+    [
+        ({"distill__warm_epochs": 3, "distill__fused_weight": 0.5, "fusion__modality_dropout": 0.1}, True),
+        ({"distill__video__weight": 2.0, "distill__video__head_lr": 0.5}, True),
+        ({"distill__mode": "parallel"}, False),
+        ({"fusion__width": 8}, False),
+        (SELF, False),
+    ],
+)
+def test_what_may_differ_in_a_pack_of_several_students(settings: dict[str, Any], shares: bool) -> None:
+    shapes = [shape_of(distill_config(**{"distill__mode": "joint"} | own)) for own in ({}, settings)]
     assert all(shape.is_packable for shape in shapes) and (shapes[0] == shapes[1]) is shares

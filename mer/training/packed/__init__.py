@@ -13,6 +13,7 @@ placing            the rows of each step, those that can be read first
 teacher            a teacher's outputs for the rows of all members
 student_objective  the losses of a student, its labels' and its teacher's
 student            one student of all members: model, losses, rows, optimiser
+fused_students     the fusion of all members' students
 run                the epoch of a pack
 distillation       the epoch of a pack of distillations
 build              the pack that runs of one shape need

@@ -49,8 +49,6 @@ def _alone(config: TrialConfig) -> str:
     contrastive = config.loss.contrastive
     if config.tuned:
         return "it trains an encoder"
-    if config.distill is not None and config.fusion is not None:
-        return "it fuses its students"
     if config.dialogue.kind != "none":
         return "it reads whole dialogues"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
