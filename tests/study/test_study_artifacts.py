@@ -156,7 +156,8 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
     root, place = tmp_path / "sample", tmp_path / "place"
     write_sample(root, dialogues_per_split={"train": 6, "dev": 2, "test": 1})
     count = {split: len(table((root / f"{split}_sent_emo.csv").read_text())) for split in ("train", "dev")}
-    spec = make_spec(tmp_path, overrides=(f"data.root={root}",))
+    two_widths = ("head.hidden: {int: [8, 64]}", "head.hidden: {choice: [32, 64]}")
+    spec = make_spec(tmp_path, two_widths, overrides=(f"data.root={root}", "budget.trials=40"))
     place.mkdir()
     monkeypatch.chdir(place)
     before = sorted(tmp_path.rglob("*"))
@@ -165,7 +166,8 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
     text = out.getvalue()
     assert f"data:      {count['train']} train and {count['dev']} dev utterances in {root}" in text
     assert "20 configurations of small" in text and "head_lr=0.001  hidden=32" in text
-    assert "1 encoder settings" in text and "for 4 trials x 6 epochs" in text
+    assert "1 encoder settings" in text and "for 40 trials x 6 epochs, " in text
+    assert "packs:     a worker trains about " in text and " min without packs (none stops some early)" in text
     assert text.endswith("dry run: nothing was encoded, trained or recorded\n")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from study_helpers import make_spec
 
 from mer.config import TrialConfig, nest
-from mer.study.preflight.pack_plan import pack_words
+from mer.study.preflight.pack_plan import plan_packs
+from mer.study.preflight.timed_trial import TrialOnMadeUpRows, seconds_in_packs
 from mer.study.search.pack_sizes import PackSizes, queue_room
 from mer.study.space.spec import Resources, Sampler
 from mer.training.packed.size import MOST_ON_CPU, MOST_ON_GPU, auto_size, member_bytes, weight_count
@@ -71,16 +72,16 @@ def test_weights_are_counted_as_the_model_has_them() -> None:
 
 
 def test_the_dry_run_says_who_shares_a_worker(tmp_path) -> None:
-    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=64",)), workers=2)
+    (line,) = plan_packs(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=64",)), workers=2).words
     assert line.startswith("a worker trains about 7.1 trials of one shape at once, at most 8; 128 draws have 2 shapes")
-    (line,) = pack_words(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=4",)), workers=2)
+    (line,) = plan_packs(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=4",)), workers=2).words
     assert ", at most 2; " in line
 
 
 def test_a_queue_is_long_only_where_nothing_is_learned(tmp_path) -> None:
     """Trials of 57 shapes: who may ask far ahead finds pairs, who learns from results does not."""
     long, short = (
-        float(pack_words(make_spec(tmp_path, overrides=("budget.trials=64", f"sampler.kind={kind}")), 2)[0].split()[4])
+        plan_packs(make_spec(tmp_path, overrides=("budget.trials=64", f"sampler.kind={kind}")), 2).mean
         for kind in ("random", "tpe")
     )
     assert short < 1.2 < long
@@ -98,9 +99,46 @@ def test_the_dry_run_says_who_cannot_and_why(tmp_path) -> None:
         "params:\n",
         "params:\n  loss.contrastive.curriculum: {choice: [true, false]}\n",
     )
-    first, second = pack_words(make_spec(tmp_path, WIDTHS, some), workers=2)
+    first, second = plan_packs(make_spec(tmp_path, WIDTHS, some), workers=2).words
     assert "a worker trains about" in first
     assert second.endswith("% of the trials train alone: its curriculum chooses the rows of each epoch")
     alone = ("{contrastive: {kind: spcl}}", "{contrastive: {kind: spcl, curriculum: true}}")
-    (only,) = pack_words(make_spec(tmp_path, alone), workers=2)
+    (only,) = plan_packs(make_spec(tmp_path, alone), workers=2).words
     assert only == "100 % of the trials train alone: its curriculum chooses the rows of each epoch"
+
+
+class Timed(TrialOnMadeUpRows):
+    """Notes which packs were timed; a member of one takes a quarter of the time."""
+
+    asked: ClassVar[list[tuple[int, int]]] = []
+
+    def in_pack(self, config: TrialConfig, members: int) -> float:
+        self.asked.append((config.head.hidden, members))
+        return 1.0
+
+
+def test_the_cost_of_a_study_is_that_of_its_packs(monkeypatch) -> None:
+    monkeypatch.setattr(Timed, "asked", [])
+    curriculum = config(loss__contrastive__kind="spcl", loss__contrastive__curriculum=True)
+    widths = [32, 32, 64, 16, 8, 128]
+    alone = [(config(head__hidden=width), 4.0) for width in widths] + [(curriculum, 8.0)]
+    size_of = lambda one: 1 if one is curriculum else 12 if one.head.hidden == 32 else 3  # noqa: E731
+    seconds = seconds_in_packs(alone, size_of, Timed({"train": 10, "dev": 5}, 3, {}))
+    assert seconds == [1.0] * 6 + [8.0], "the last shape is not timed: it saves as much; who is alone saves nothing"
+    assert Timed.asked == [(32, 8), (64, 3), (16, 3), (8, 3)]
+
+
+def test_a_pack_on_made_up_rows_is_timed_for_each_of_its_members() -> None:
+    trial = TrialOnMadeUpRows({"train": 40, "dev": 20}, 3, {})
+    one = config(head__hidden=8)
+    weights, seconds = trial.alone(one)
+    assert weights == pytest.approx(weight_count(one, 384, 1), rel=0.4) and 0 < seconds < 60
+    assert 0 < trial.in_pack(one, 4) < 60
+
+
+def test_a_plan_knows_the_pack_of_each_shape(tmp_path) -> None:
+    plan = plan_packs(make_spec(tmp_path, WIDTHS, overrides=("budget.trials=64", "resources.pack=4")), workers=2)
+    assert plan.are_there and {round(size) for size in plan.by_shape.values()} <= {3, 4}
+    assert plan.size_of(config(loss__contrastive__kind="spcl", loss__contrastive__curriculum=True)) == 1
+    single = plan_packs(make_spec(tmp_path, WIDTHS, overrides=("resources.pack=1",)), workers=2)
+    assert not single.are_there and single.mean == 1

@@ -8,5 +8,6 @@ machine            what a study may use of this machine, and whether its trials 
 run_options        how the command that runs a study was called
 feature_plan       feature files of a study and of one configuration, extracted where missing
 pack_plan          which trials will share a worker, and why others cannot
+timed_trial        epochs of trials and packs on made-up rows, timed
 dry_run            `--dry-run`: models are built and costs estimated
 """

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from mer.checkpoints.export_folder import is_export, read_export
+from mer.checkpoints.export_folder import is_export
 from mer.config import (
-    TEACHER,
     DataConfig,
     EncoderConfig,
-    FeatureSetting,
     TextEncoderConfig,
     TrialConfig,
-    settings_of,
 )
 from mer.data import Corpus
 from mer.errors import MerError
@@ -35,22 +28,18 @@ from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.from_text.live import LiveTextSequences
 from mer.features.rehearse import rehearse_one
 from mer.features.text.coverage import corpus_coverage
-from mer.model_outputs import describe_encoder, width_of
+from mer.model_outputs import describe_encoder
 from mer.study.preflight.check_study import CheckedStudy, check_study
 from mer.study.preflight.feature_plan import SPLITS
 from mer.study.preflight.machine import Machine, this_machine
-from mer.study.preflight.pack_plan import pack_words
+from mer.study.preflight.pack_plan import plan_packs
 from mer.study.preflight.run_options import RunOptions
+from mer.study.preflight.timed_trial import CLIPS, TrialOnMadeUpRows, seconds_in_packs
 from mer.study.show.words import short, short_names
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
-from mer.training import build_run
-from trainables.shared_features import SharedTable, as_training_data
 
 _CONFIGS = 20
-_TURNS = 10  # utterances of a dialogue, about as in MELD
-_TIMED_ROWS = 1024
-_TUNED_ROWS, _CLIPS = 32, 8  # a tuned encoder is slow, one of clips more so
 _DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
@@ -79,7 +68,9 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
     table = Table(title=f"{len(drawn)} configurations of {spec.study}", title_justify="left", box=None, pad_edge=False)
     for heading in ("parameters", "trained weights", "s/epoch"):
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
-    seconds: list[float] = []
+    trial = TrialOnMadeUpRows(rows, len(corpus.label_names[data.label]), examples)
+    packs = plan_packs(spec, checked.workers)
+    alone: list[tuple[TrialConfig, float]] = []
     names = short_names(list(spec.params))
     for params in drawn:
         try:
@@ -88,18 +79,20 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
             table.add_row(f"refused: {fault}", "", "")
             continue
         try:
-            weights, epoch_s = _try_model(config, rows, len(corpus.label_names[config.data.label]), examples)
+            weights, epoch_s = trial.alone(config)
         except MerError as fault:  # so would this one: adapters that would not learn, too little left to train
             table.add_row(f"refused: {fault.found}", "", "")
             continue
-        seconds.append(epoch_s)
+        alone.append((config, epoch_s))
         words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
     console.print(table)
 
     workers = checked.workers
-    most = statistics.mean(seconds or [0.0]) * spec.budget.epochs * spec.budget.trials / workers
-    for index, line in enumerate(pack_words(spec, workers)):
+    epochs_each = spec.budget.epochs * spec.budget.trials / workers
+    one_by_one = statistics.mean([epoch_s for _, epoch_s in alone] or [0.0]) * epochs_each
+    packed = statistics.mean(seconds_in_packs(alone, packs.size_of, trial) or [0.0]) * epochs_each
+    for index, line in enumerate(packs.words):
         console.print(f"{'' if index else 'packs:':<11}{line}", soft_wrap=True)
     console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}")
     for line in _gaps(checked):
@@ -110,9 +103,11 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
     console.print(
         f"memory:    about {(feature_bytes + workers * _WORKER_BYTES) / 2**30:.1f} GiB with {workers} workers"
     )
+    without = f", {one_by_one / 60:.0f} min without packs" if packs.are_there else ""
     console.print(
-        f"time:      at most {most / 60:.0f} min for {spec.budget.trials} trials x {spec.budget.epochs} epochs "
-        f"({spec.scheduler.kind} stops some early); encoding missing features comes on top"
+        f"time:      at most {packed / 60:.0f} min for {spec.budget.trials} trials x {spec.budget.epochs} epochs"
+        f"{without} ({spec.scheduler.kind} stops some early); encoding missing features comes on top",
+        soft_wrap=True,
     )
     console.print("dry run: nothing was encoded, trained or recorded")
 
@@ -155,49 +150,10 @@ def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Pa
         sequences = LiveTextSequences(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
     else:
         rows = ClipSequenceReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
-        live = LiveClipSequences(encoder, found).encode([row.path for row in rows if row.path is not None][:_CLIPS])
+        live = LiveClipSequences(encoder, found).encode([row.path for row in rows if row.path is not None][:CLIPS])
         assert live.present_N is not None
         if not live.present_N.any():
             raise MerError(corpus.root, f"none of its first clips can be read: {live.faults_N[0]}")
         sequences = live.features_NLD.gather(np.flatnonzero(live.present_N))
     assert isinstance(sequences, Sequences)
     return sequences
-
-
-def _try_model(
-    config: TrialConfig, rows: Mapping[str, int], classes: int, examples: Mapping[FeatureSetting, Sequences]
-) -> tuple[int, float]:
-    """Build the model of one configuration and time an epoch: on random features, or on `examples` of what a tuned
-    encoder reads. Returns (weights, seconds/epoch)."""
-    rng = np.random.default_rng(0)
-    count = min(
-        rows["train"], (_TUNED_ROWS if list(config.tuned) == ["text"] else _CLIPS) if config.tuned else _TIMED_ROWS
-    )
-    ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
-    labels = rng.integers(0, classes, count)
-    names = tuple(f"class{index}" for index in range(classes))
-
-    def table(modality: str, encoder: EncoderConfig) -> SharedTable:
-        card, task = describe_encoder(encoder), config.data.label
-        if encoder.mode != "frozen":
-            example = examples[settings_of(config)[modality]]
-            sequences = example.gather(np.arange(count) % len(example))
-            pooled = np.empty((count, 0, card.width), dtype=np.float16)
-            return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, sequences, card.layers)
-        features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
-        words = rng.standard_normal((classes, card.layers, card.width), dtype=np.float32)
-        return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)
-
-    tables = {modality: table(modality, encoder) for modality, encoder in config.encoders.present.items()}
-    if config.distill is not None and config.distill.teacher is not None:
-        width = width_of(read_export(config.distill.teacher))
-        h_NK, logits_NC = (rng.standard_normal((count, n), dtype=np.float32) for n in (width, classes))
-        tables[TEACHER] = replace(next(iter(tables.values())), features_NLD=h_NK[:, None], logits_NC=logits_NC)
-    data, layers = as_training_data(config, tables, tables)
-    torch.set_num_threads(1)
-    run = build_run(config, data, layers)
-    started = time.perf_counter()
-    run.train_epoch()
-    elapsed = time.perf_counter() - started
-    weights = sum(p.numel() for p in [*run.model.parameters(), *run.objective.parameters()] if p.requires_grad)
-    return weights, elapsed * (rows["train"] + rows["dev"] / 3) / (count * 4 / 3)
