@@ -32,6 +32,9 @@ def extract(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster whose nodes read the clips, e.g. auto or 10.0.0.1:6379")
     ] = None,
+    max_failed: Annotated[
+        str | None, typer.Option(help="share of clips that may be unreadable, e.g. 5% [default: any, listed]")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = DEFAULT_CACHE,
     debug: Debug = False,
 ) -> None:
@@ -42,14 +45,17 @@ def extract(
     """
     from mer.study.space.load import load_spec
 
-    plan = _ensure(load_spec(space, overrides or ()), cache, workers, address)
+    plan = _ensure(load_spec(space, overrides or (), {"max_failed": max_failed}), cache, workers, address)
     for path in plan.paths():
         print(path)
     rate = f" ({plan.encoded / plan.seconds:.1f}/s)" if plan.encoded else ""
     words = f"{plan.encoded} inputs encoded" if plan.encoded else "all cached, nothing encoded"
     print(f"{len(plan.paths())} files, {words} in {plan.seconds:.1f} s{rate}")
+    for line in plan.failed_lines():
+        print(f"note: {line}")
     said = [f"--set {shlex.quote(text)}" for text in overrides or ()]
     said += [f"--cache {shlex.quote(str(cache))}"] if cache != DEFAULT_CACHE else []
+    said += [f"--max-failed {shlex.quote(max_failed)}"] if max_failed else []
     said += [f"--address {address}"] if address else []
     print("next: " + " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said]))
 
@@ -60,11 +66,11 @@ def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | No
 
     checked = check_plan(spec)
     if workers is None and address is None:
-        return ensure_plan(checked, cache)
+        return ensure_plan(checked, cache, max_failed=spec.max_failed)
     from mer.study.cluster.clip_workers import RaySpread
 
     with RaySpread(workers, address) as spread:
-        return ensure_plan(checked, cache, spread=spread)
+        return ensure_plan(checked, cache, spread=spread, max_failed=spec.max_failed)
 
 
 def main() -> None:

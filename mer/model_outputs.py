@@ -40,18 +40,23 @@ def ensure_encoder(
     cache: Path,
     progress: Progress = None,
     spread: Spread | None = None,
+    max_failed: float | None = None,
 ) -> Ensured:
     """`ensure_features`, also for an encoder whose backbone is an export. Raises: MerError."""
     if not is_export(encoder.backbone):
-        return ensure_features(data, encoder, splits, cache=cache, progress=progress, spread=spread)
+        return ensure_features(
+            data, encoder, splits, cache=cache, progress=progress, spread=spread, max_failed=max_failed
+        )
     describe_encoder(encoder)
     return ensure_outputs(encoder.backbone, data, splits, cache=cache, progress=progress, spread=spread)
 
 
-def rehearse_encoder(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str]) -> None:
+def rehearse_encoder(
+    encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, max_failed: float | None = None
+) -> None:
     """`rehearse`, also for an encoder whose backbone is an export. Raises: MerError."""
     if not is_export(encoder.backbone):
-        rehearse(encoder, corpus, splits)
+        rehearse(encoder, corpus, splits, max_failed=max_failed)
         return
     describe_encoder(encoder)
     for inner in read_export(encoder.backbone).config.encoders.present.values():

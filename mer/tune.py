@@ -28,6 +28,9 @@ def tune(
     ] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="number of trials in all [default: budget.trials]")] = None,
     hours: Annotated[float | None, typer.Option(min=0.0, help="stop after so many hours; resumable")] = None,
+    max_failed: Annotated[
+        str | None, typer.Option(help="share of clips that may be unreadable, e.g. 5% [default: any, listed]")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="trials at once [default: as many as fit]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with an existing study")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="put an existing study aside and start over")] = False,
@@ -55,13 +58,16 @@ def tune(
         raise typer.BadParameter("which search space? e.g. python -m mer.tune search_spaces/quickstart.yaml")
     from mer.study.space.load import load_spec
 
-    parts = {"budget.trials": trials, "budget.hours": hours, "resources.workers": workers}
+    parts = {
+        "budget.trials": trials, "budget.hours": hours, "resources.workers": workers, "max_failed": max_failed
+    }  # fmt: skip
     spec = load_spec(space, overrides or (), parts)
     from mer.study.preflight.run_options import RunOptions
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
     said = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in places.items() if value != default]
     said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
+    said += [f"--max-failed {shlex.quote(max_failed)}"] if max_failed else []
     said += [f"--address {address}"] if address else []
     command = " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said])
     options = RunOptions(studies, cache, resume, fresh, address, command)

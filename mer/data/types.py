@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,8 @@ class Corpus:
         root: folder that paths of clips are relative to.
         label_names: task -> classes, those of train in any case.
         notes: what a reader guessed or made, a line each, for people.
+        links: where symbolic links to clips may lead (`ClipFinder`): anywhere where the layout names the paths, for the
+            folder's owner made them; inside the root where a data file names them.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Corpus:
     label_names: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
     dataset: str = ""
+    links: Literal["anywhere", "inside"] = "anywhere"
 
     def dialogues(self, split: str) -> tuple[Dialogue, ...]:
         """Return the dialogues of a split. Raises: MerError if it was not loaded."""

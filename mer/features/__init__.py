@@ -5,6 +5,7 @@
     disk_space  refuse sequences that fit neither the disk nor shared memory
     from_text   texts to the rows of a feature file, or to live input
     from_clips  clips to the rows of a feature file, or to live input
+    failures    clips that could not be read: reasons by kind, the share that may fail
     reading     the interface between `ensure` and the five ways of reading a split
     partial     a part of an encoder, between two of its hidden states
     modalities  one door to the encoders of all modalities

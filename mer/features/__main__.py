@@ -24,6 +24,7 @@ from mer.config import (
 from mer.console import EXIT_FAULT
 from mer.errors import MerError
 from mer.features.cache.upkeep import CachedFile, collect, entries, masked_rows, verify
+from mer.features.failures import as_share
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The cache of extracted features.")
 Cache = Annotated[Path, typer.Option("--cache", help="folder of the feature files")]
@@ -82,6 +83,9 @@ def extract(
     frames: Annotated[int | None, typer.Option(help="video: frames of a clip (as the backbone was made for)")] = None,
     crops: Annotated[str | None, typer.Option(help="video: folder below the data root with cropped clips")] = None,
     face_detector: Annotated[str | None, typer.Option(help="video: YuNet model file (.onnx)")] = None,
+    max_failed: Annotated[
+        str | None, typer.Option(help="share of a split's clips that may be unreadable, e.g. 5% (any, listed)")
+    ] = None,
     cache: Cache = DEFAULT_CACHE,
     debug: Debug = False,
 ) -> None:
@@ -99,10 +103,22 @@ def extract(
     }  # fmt: skip
     encoder = _encoder(modality, {name: value for name, value in options.items() if value is not None})
     data = _built(DataConfig, {"dataset": dataset, "root": data_root})
-    done = ensure_features(data, encoder, wanted, cache=cache)
+    done = ensure_features(data, encoder, wanted, cache=cache, max_failed=_share(max_failed))
     for path in done.paths.values():
         print(path)
+    for found in done.failures:
+        if found.count:
+            print(f"note: {found.brief()}")
     print(f"{done.encoded} {'texts' if modality == 'text' else 'clips'} encoded in {done.seconds:.1f} s")
+
+
+def _share(text: str | None) -> float | None:
+    """Read --max-failed. Raises: MerError."""
+    try:
+        share = None if text is None else as_share(text)
+    except ValueError as fault:
+        raise MerError("--max-failed", str(fault)) from fault
+    return share
 
 
 def _encoder(modality: Modality, options: dict[str, Any]) -> EncoderConfig:

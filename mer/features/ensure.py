@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import open_corpus
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
+from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
 from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Reading, Spread
+from mer.files import write_json
 from mer.progress import Progress, Step, reporting
+
+MOST_LINES = 50  # clips with a line each; of more, the sidecar has the list
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ class Ensured:
         paths: the file of each split.
         encoded: texts or clips that the backbone read just now; 0 when every file was there.
         seconds: wall time of the call.
+        failures: clips of each split that could not be read, also in files that were there.
     """
 
     paths: dict[str, Path]
     encoded: int
     seconds: float
+    failures: tuple[Failures, ...] = ()
 
 
 def ensure_features(
@@ -48,6 +54,7 @@ def ensure_features(
     progress: Progress = None,
     spread: Spread | None = None,
     reading: Reading | None = None,
+    max_failed: float | None = None,
 ) -> Ensured:
     """Find the feature file of each split, and extract the missing ones. Several processes may call this at once.
 
@@ -57,13 +64,15 @@ def ensure_features(
             the number of texts or clips done and in all.
         spread: reads clips elsewhere, e.g. on a cluster; None reads them in this process.
         reading: reads the utterances where no backbone does (a whole model); None: the backbone of `encoder` does.
-    Raises: MerError when data or backbone are not to be had, or a file of the right name is corrupt or foreign (it is
-        never replaced silently); OSError naming the file when the disk is full or the cache cannot be written to.
+        max_failed: share of a split's clips, in [0, 1], that may be unreadable; None: any.
+    Raises: TooManyFailed; MerError when data or backbone are not to be had, or a file of the right name is corrupt or
+        foreign (it is never replaced silently); OSError naming the file when the disk is full or the cache cannot be
+        written to.
     """
     start = time.monotonic()
     if reading is None:
         assert encoder is not None
-        reading = _reading(encoder, cache, progress, spread)
+        reading = _reading(encoder, cache, progress, spread, max_failed)
     corpus = open_corpus(data, tuple(splits))
     prepared = [reading.prepare(corpus, data, split, cache) for split in splits]
     paths = {item.split: item.path for item in prepared}
@@ -72,17 +81,29 @@ def ensure_features(
         if not _present(item):
             paths[item.split], count = _extract_missing(item, reading, corpus.name, progress)
             encoded += count
-    return Ensured(paths, encoded, time.monotonic() - start)
+    failures = tuple(_failures(item, paths[item.split], reading, max_failed) for item in prepared)
+    return Ensured(paths, encoded, time.monotonic() - start, failures)
 
 
-def _reading(encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None) -> Reading:
+def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: float | None) -> Failures:
+    """Say which clips of a file could not be read. Raises: TooManyFailed, also for a file that was there."""
+    title = f"{item.ingredients['dataset']}/{item.split} with {reading.name}"
+    masked = read_card(path).get("masked") or {}
+    FailureWatch(title, len(item.ids), max_failed).add(masked)
+    return Failures(title, len(item.ids), reasons_of(masked), path.with_suffix(".json"))
+
+
+def _reading(
+    encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None, max_failed: float | None
+) -> Reading:
     if isinstance(encoder, TextEncoderConfig):
         return TextReading(encoder, cache) if encoder.mode == "frozen" else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.pooled import ClipReading
     from mer.features.from_clips.sequences import ClipSequenceReading
 
     kind = ClipReading if encoder.mode == "frozen" else ClipSequenceReading
-    return kind(encoder, cache, progress=False if callable(progress) else progress, spread=spread)
+    told = False if callable(progress) else progress
+    return kind(encoder, cache, progress=told, spread=spread, max_failed=max_failed)
 
 
 def _present(item: PreparedSplit) -> bool:
@@ -104,7 +125,11 @@ def _extract_missing(item: PreparedSplit, reading: Reading, dataset: str, progre
 
 def _extract(item: PreparedSplit, reading: Reading, step: Step, title: str, *, silent: bool) -> tuple[Path, int]:
     start, parts = time.monotonic(), parts_folder(item.path)
-    done = reading.extract(item, parts=parts, step=step)
+    try:
+        done = reading.extract(item, parts=parts, step=step)
+    except TooManyFailed as fault:
+        write_json(failed_record(item.path), {"stopped": fault.found, "allowed": fault.allowed, "masked": fault.faults})
+        raise
     ingredients = done.ingredients or item.ingredients
     path = item.path.with_name(file_name(item.split, key_of(ingredients)))
     write_features(
@@ -123,22 +148,38 @@ def _extract(item: PreparedSplit, reading: Reading, step: Step, title: str, *, s
             "seconds": round(time.monotonic() - start, 1),
             f"{reading.unit}_encoded": done.encoded,
             "machine": {**_machine(), "device": reading.device},
-            **({"masked": done.faults, "mended": done.notes} if done.present_N is not None else {}),
+            **(_said_of_clips(done) if done.present_N is not None else {}),
         },
     )
     shutil.rmtree(parts, ignore_errors=True)
+    failed_record(item.path).unlink(missing_ok=True)
     if not silent:
-        for line in masked_lines(item, done):
+        for line in masked_lines(item, done, path.with_suffix(".json")):
             print(f"{title}: {line}", file=sys.stderr, flush=True)
     return path, done.encoded
 
 
-def masked_lines(item: PreparedSplit, done: Extracted) -> Iterator[str]:
-    """Yield one line per clip that was masked or mended, and a summary; nothing when all clips were in order."""
+def _said_of_clips(done: Extracted) -> dict[str, Any]:
+    """Say of an extraction what people look up: every clip that was masked or mended, and the reasons by kind."""
+    kinds = {"masked": done.faults, "mended": done.notes}
+    return {**kinds, "reasons": {kind: [asdict(r) for r in reasons_of(said)] for kind, said in kinds.items()}}
+
+
+def masked_lines(item: PreparedSplit, done: Extracted, record: Path) -> Iterator[str]:
+    """Yield one line per clip that was masked or mended, the reasons by kind, and a summary; nothing if all were good.
+
+    Args: record: the file that has every clip; it is named where the clips are too many for a line each.
+    """
     where = {row.id: row.path for row in item.rows if isinstance(row, ClipRow)}
     for what, said in (("masked", done.faults), ("mended", done.notes)):
-        for clip, reason in said.items():
-            yield f"{what} {clip}{f' ({where[clip]})' if where.get(clip) else ''}: {reason}"
+        if len(said) <= MOST_LINES:
+            for clip, reason in said.items():
+                yield f"{what} {clip}{f' ({where[clip]})' if where.get(clip) else ''}: {reason}"
+        else:
+            yield f"{what} {len(said)} clips, each with its reason in {record}"
+    if done.faults:
+        yield "clips that could not be read, by reason:"
+        yield from Failures("", len(item.ids), reasons_of(done.faults)).table()
     if done.faults or done.notes:
         whole = len(item.ids) - len(done.faults)
         yield f"{whole} of {len(item.ids)} clips read ({len(done.notes)} of them mended), {len(done.faults)} masked"

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from mer.config import EncoderConfig, TextEncoderConfig, is_signal
 from mer.data import Corpus
-from mer.data.media import FoundClip
+from mer.data.media import FoundClip, MediaFault
+from mer.data.media.files import require_content
 from mer.features.backbone.files import is_here, locate, require_weights
+from mer.features.failures import FailureWatch
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_text.live import LiveTexts
 
 
-def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str]) -> None:
+def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, max_failed: float | None = None) -> None:
     """Refuse what `ensure_features` would refuse of a backbone's files and of the places of clips. Writes nothing.
 
+    Args: max_failed: share of a split's clips that may be absent, empty or no clips at all; None: any.
     Raises: MerError.
     """
     if not is_signal(encoder):
@@ -24,7 +27,24 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str]) -> N
     if not isinstance(encoder, TextEncoderConfig):
         reading = ClipReading(encoder, Path())
         for split in splits:
-            reading.placed(corpus, split)
+            placed = reading.placed(corpus, split)
+            if max_failed is not None:
+                watch = FailureWatch(f"{corpus.name}/{split} with {reading.name}", len(placed), max_failed)
+                ids = (utterance.id for utterance in corpus.utterances(split))
+                said = {name: _fault(place) for name, place in zip(ids, placed, strict=True)}
+                watch.add({name: words for name, words in said.items() if words})
+
+
+def _fault(place: FoundClip | str) -> str:
+    """Say why a clip cannot be read, as far as its first bytes show; "" if they look well."""
+    if isinstance(place, str):
+        return place
+    try:
+        if not place.path.is_dir():  # a folder of pictures
+            require_content(place.path)
+    except MediaFault as fault:
+        return str(fault)
+    return ""
 
 
 def rehearse_one(encoder: EncoderConfig, corpus: Corpus, split: str) -> None:

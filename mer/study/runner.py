@@ -51,12 +51,14 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
         try:
-            plan = ensure_plan(checked.plan, options.cache)
+            plan = ensure_plan(checked.plan, options.cache, max_failed=spec.max_failed)
         except BaseException:
             forget_empty_folder(folder)
             raise
         words = f"{plan.encoded} inputs encoded" if plan.encoded else "all cached, nothing encoded"
         console.print(f"features: {len(plan.paths())} files, {words} ({plan.seconds:.1f} s)", highlight=False)
+        for line in plan.failed_lines():
+            console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
         return _run(spec, options, folder, plan, console, started)
 
 
@@ -99,7 +101,12 @@ def _run(
             {
                 "baseline_majority": baseline,
                 **({"macro_f1": macro} if macro else {}),
-                "features": {"files": sorted(str(p) for p in plan.paths()), "encoded": plan.encoded},
+                "features": {
+                    "files": sorted(str(p) for p in plan.paths()),
+                    "encoded": plan.encoded,
+                    "max_failed": spec.max_failed,
+                    "failed_clips": {found.title: found.as_json() for found in plan.failures if found.count},
+                },
                 "seconds": round(time.monotonic() - started, 1),
                 "controller_ms_per_report": _controller_ms(engine),
                 "mlflow": {"uri": store.shown, "experiment": spec.study},

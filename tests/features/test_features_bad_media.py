@@ -156,7 +156,12 @@ def test_each_bad_clip_is_one_row_and_one_line(
     summary = f"{len(kinds) - masked} of {len(kinds)} clips read ({mended} of them mended), {masked} masked"
     assert [line for line in lines if line.endswith(summary)] == lines[-1:]
     progress = [line for line in lines if " clips, " in line and "/s" in line]
-    assert len(lines) == masked + mended + 1 + len(progress), "nothing else is said, by no library either"
+    start = next(place for place, line in enumerate(lines) if line.endswith("clips that could not be read, by reason:"))
+    counts = [int(line.split(": ", 1)[1].split()[0]) for line in lines[start + 1 : -1]]
+    assert sum(counts) == masked and counts == sorted(counts, reverse=True)
+    assert len(lines) == masked + mended + 1 + len(progress) + 1 + len(counts), (
+        "nothing else is said, by no library either"
+    )
 
     present = np.array([said[row][0] != "masked" for row in table.ids])
     np.testing.assert_array_equal(table.present, present)
@@ -258,7 +263,7 @@ def test_a_file_removed_meanwhile_is_masked_and_taken_up_when_it_is_back(
     table, encoded = dev(meld, tmp_path, progress=None)
     lines = capfd.readouterr().err.splitlines()
     assert encoded == 4 and table.present.tolist() == [True, True, True, False, True]
-    assert [line for line in lines if "dia1_utt0" in line] == [
+    assert [line for line in lines if "masked dev/dia1_utt0" in line] == [
         f"meld/dev with melstats: masked dev/dia1_utt0 ({target}): {VANISHED}"
     ]
     assert lines[-1].endswith("4 of 5 clips read (0 of them mended), 1 masked")

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mer.config import AudioEncoderConfig, DataConfig
+from mer.errors import MerError
 from mer.features import ensure_features, load_features
 
 
@@ -36,3 +38,30 @@ def test_a_choice_between_two_files_is_in_the_sidecar(own_root: Path, tmp_path: 
     table, _ = features(own_root, tmp_path)
     (said,) = table.card["mended"].values()
     assert said.startswith(f"2 files of one id ({first.name}, {first.stem}.wav): {first.name} is read")
+
+
+def test_links_in_a_csv_corpus_may_not_leave_its_folder(own_root: Path, tmp_path: Path) -> None:
+    """The data file names the paths, so the folder's owner has not vouched for where they lead."""
+    root, outside = tmp_path / "csv", own_root / "audios/dev"
+    root.mkdir()
+    names = [path.name for path in sorted(outside.iterdir())]
+    for name in names[:2]:
+        shutil.copy(outside / name, root / name)
+    (root / names[2]).symlink_to(outside / names[2])
+    (root / "away").symlink_to(outside)
+    paths = [*names[:3], f"away/{names[3]}", "../own/audios/dev/" + names[4]]
+    for split in ("train", "dev"):
+        rows = "".join(f"hello {row},{'joy' if row % 2 else 'anger'},{path}\n" for row, path in enumerate(paths))
+        (root / f"{split}.csv").write_text("text,label,audio\n" + rows)
+    data = DataConfig(dataset="csv", root=str(root))
+    done = ensure_features(data, AudioEncoderConfig(), ["dev"], cache=tmp_path / "cache", progress=False)
+    table = load_features(done.paths["dev"])
+    assert table.present.tolist() == [True, True, False, False, False]
+    said = sorted(set(table.card["masked"].values()))
+    assert said[0] == "a link that leads out of csv: not opened" and "leaves the data folder" in said[1]
+    for name in names[:2]:
+        (root / name).unlink()
+        (root / name).symlink_to(outside / name)
+    with pytest.raises(MerError) as caught:
+        ensure_features(data, AudioEncoderConfig(), ["dev"], cache=tmp_path / "cache", progress=False)
+    assert "a link that leads out of csv" in caught.value.message and "hard links" in caught.value.message

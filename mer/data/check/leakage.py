@@ -73,7 +73,7 @@ def text_leaks(corpus: Corpus) -> list[Leak]:
 
 def clip_leaks(corpus: Corpus) -> list[Leak]:
     """Compare the bytes of clips across splits. Only files of equal size are read, so most are not."""
-    finder, leaks, seen = ClipFinder(corpus.root), list[Leak](), set[Path]()
+    finder, leaks, seen = ClipFinder(corpus.root, corpus.links), list[Leak](), set[Path]()
     modalities: tuple[Modality, ...] = ("video", "audio")
     for modality in modalities:  # the sound of a video is no second clip
         by_size: defaultdict[int, list[tuple[Utterance, Path]]] = defaultdict(list)

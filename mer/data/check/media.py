@@ -114,7 +114,7 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
     A bad clip never raises.
     """
     entries = _known(corpus.root)
-    probe = functools.partial(_probe, ClipFinder(corpus.root), deep)
+    probe = functools.partial(_probe, ClipFinder(corpus.root, corpus.links), deep)
     jobs = [
         (utterance, modality, entries.get(utterance.id))
         for modality in MODALITIES

@@ -83,6 +83,7 @@ class OwnReader:
             splits={split: _dialogues(split, labelled[split]) for split in splits},
             label_names=names,
             notes=tuple(_notes(opened, found, first, data)),
+            links="inside",
         )
 
     def official(self, root: Path, split: str) -> bool | None:

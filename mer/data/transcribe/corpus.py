@@ -62,7 +62,7 @@ def transcribe_corpus(
     media = media_entries(corpus)
     marker = require_ours(out, corpus.root)
     identity = asr.identity()
-    listener = Listener(ClipFinder(corpus.root), asr, TranscriptCache(cache, identity), model)
+    listener = Listener(ClipFinder(corpus.root, corpus.links), asr, TranscriptCache(cache, identity), model)
     done, total = itertools.count(1), sum(len(corpus.utterances(split)) for split in corpus.splits)
 
     def step() -> None:

@@ -24,6 +24,7 @@ from mer.data.media.notices import SEPARATOR
 from mer.features.backbone.clip_encoder import ClipEncoder, ClipReader, LoadedClip
 from mer.features.cache import tensors
 from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, plan_batches, plan_shards, shard_file
+from mer.features.failures import FailureWatch
 from mer.features.from_clips.decode_ahead import ahead_of
 from mer.features.reading import ClipRow, Extracted, ShardResult, Spread
 from mer.files import sha256_json
@@ -37,15 +38,18 @@ VANISHED = "the file went away while features were extracted"
 
 def extract_clips(
     rows: Sequence[ClipRow], config: ClipEncoderConfig, encoder: ClipEncoder, *, parts: Path, key: str, step: Step,
-    spread: Spread | None = None,
+    spread: Spread | None = None, watch: FailureWatch | None = None,
 ) -> Extracted:  # fmt: skip
     """Encode every clip that can be read, and take over the whole shards that an interrupted run left in `parts`.
 
     Args:
         spread: encodes the shards elsewhere, on a cluster; None: this process encodes them.
-    Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
+        watch: is told of faults as they come, and may end the reading (whole shards stay).
+    Raises: MerError when a hidden state is not finite, or the watch says so; OSError when the disk is full.
     """
     shards, faults = plan_clips(rows, encoder)
+    watch = watch or FailureWatch("", len(rows))
+    watch.add(faults)
     plan = sha256_json([key, list(shards.values())])
     todo = {
         number: shard for number, shard in shards.items() if not is_finished(shard_file(parts, number), plan, shard)
@@ -60,8 +64,11 @@ def extract_clips(
         encoded += len(result.features_NLD) - len(result.faults)
         done += len(result.features_NLD)
         step(done, total)
+        watch.add(result.faults)
     results = ((number, _read_shard(shard_file(parts, number))) for number in shards)
-    return replace(_assemble(rows, encoder, shards, results, faults, partial(on_disk, parts)), encoded=encoded)
+    read = replace(_assemble(rows, encoder, shards, results, faults, partial(on_disk, parts)), encoded=encoded)
+    watch.add(read.faults)  # also those in shards of an interrupted run
+    return read
 
 
 def read_clips(rows: Sequence[ClipRow], encoder: ClipEncoder, step: Step) -> Extracted:

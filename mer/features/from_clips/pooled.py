@@ -22,6 +22,7 @@ from mer.features.backbone.files import BackboneFolder, Fingerprint, fingerprint
 from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
+from mer.features.failures import FailureWatch
 from mer.features.from_clips.extraction import VANISHED, extract_clips
 from mer.features.modalities import describe_backbone, locate_clip_backbone, open_clip_encoder, preprocessing_words
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Spread
@@ -34,13 +35,18 @@ _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT`
 class ClipReading:
     """Reads clips with a frozen backbone; a `mer.features.reading.Reading`.
 
+    Args:
+        progress: of the hashing of clips; None draws a bar on a terminal.
+        spread: reads clips elsewhere.
+        max_failed: share of a split's clips, in [0, 1], that may be unreadable before the extraction ends; None: any.
     Raises: MerError when there is no such backbone; when its weights are not to be had, as soon as they are asked for.
     """
 
     def __init__(
-        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
-    ) -> None:
-        self.config, self.progress, self.spread = config, progress, spread
+        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None,
+        max_failed: float | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.progress, self.spread, self.max_failed = config, progress, spread, max_failed
         self.modality = config.modality
         self.card = describe_backbone(config)
         self.cache = cache
@@ -70,9 +76,15 @@ class ClipReading:
         encoder = self._encoder = self._encoder or open_clip_encoder(self.config, self.found)
         self.device = str(getattr(encoder, "device", "cpu"))
         done = extract_clips(
-            prepared.rows, self.config, encoder, parts=parts, key=prepared.key, step=step, spread=self.spread
-        )
+            prepared.rows, self.config, encoder, parts=parts, key=prepared.key, step=step, spread=self.spread,
+            watch=self.watch(prepared),
+        )  # fmt: skip
         return self._as_read(prepared, done)
+
+    def watch(self, prepared: PreparedSplit) -> FailureWatch:
+        """Count the clips that fail of this split."""
+        title = f"{prepared.ingredients['dataset']}/{prepared.split} with {self.name}"
+        return FailureWatch(title, len(prepared.rows), self.max_failed)
 
     def _as_read(self, prepared: PreparedSplit, done: Extracted) -> Extracted:
         """Change the key when a file went away between hashing and reading.
@@ -90,7 +102,7 @@ class ClipReading:
 
         Raises: MerError when not a single clip is there.
         """
-        utterances, finder = corpus.utterances(split), ClipFinder(corpus.root)
+        utterances, finder = corpus.utterances(split), ClipFinder(corpus.root, corpus.links)
         placed = [self._place(finder, utterance) for utterance in utterances]
         if not any(isinstance(place, FoundClip) for place in placed):
             first = next(filter(None, self._names(next(iter(utterances)))), None)
@@ -100,12 +112,15 @@ class ClipReading:
                     f"the dataset {corpus.name} has no {self.modality} clips",
                     then=f"leave encoders.{self.modality} out, or choose another data.dataset",
                 )
+            linked = "a link that leads out" in self._why(placed)
             raise MerError(
                 corpus.root,
                 f"no {self.modality} clip of split {split!r} is there: looked for {first} (any ending) and "
                 f"{len(utterances) - 1} more ({self._why(placed)})",
                 allowed=_ALLOWED,
-                then="MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
+                then="put the data file beside the clips themselves, or hard links of them beside it (cp -rl)"
+                if linked
+                else "MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
                 "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample",
             )
         return placed

@@ -17,6 +17,7 @@ from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.cache import tensors
 from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, shard_file
+from mer.features.failures import FailureWatch
 from mer.features.from_clips.extraction import on_disk, plan_clips, read_shards
 from mer.features.from_clips.states import ClipStates, SequenceRow
 from mer.features.reading import ClipRow, Extracted
@@ -34,14 +35,19 @@ class SequenceShard:
 
 
 def extract_sequences(
-    rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step
-) -> Extracted:
+    rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step,
+    watch: FailureWatch | None = None,
+) -> Extracted:  # fmt: skip
     """Read every clip that can be read, and take over the whole shards that an interrupted run left in `parts`.
 
-    Args: width: of the encoder's hidden states.
-    Raises: MerError when a hidden state is not finite; OSError when the disk is full (whole shards stay).
+    Args:
+        width: of the encoder's hidden states.
+        watch: is told of faults as they come, and may end the reading (whole shards stay).
+    Raises: MerError when a hidden state is not finite, or the watch says so; OSError when the disk is full.
     """
     shards, faults = plan_clips(rows, states)
+    watch = watch or FailureWatch("", len(rows))
+    watch.add(faults)
     plan = sha256_json([key, list(shards.values())])
     todo = {
         number: shard
@@ -58,10 +64,13 @@ def extract_sequences(
         encoded += len(lengths) - len(made.faults)
         done += len(lengths)
         step(done, total)
+        watch.add(made.faults)
     lengths = {number: tensors.read_header(shard_file(parts, number))["lengths"] for number in shards}
     results = ((number, _read_shard(shard_file(parts, number))) for number in shards)
     allocate = partial(on_disk, parts)
-    return replace(_assemble(rows, states, width, shards, lengths, results, faults, allocate), encoded=encoded)
+    read = replace(_assemble(rows, states, width, shards, lengths, results, faults, allocate), encoded=encoded)
+    watch.add(read.faults)  # also those in shards of an interrupted run
+    return read
 
 
 def read_sequences(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:

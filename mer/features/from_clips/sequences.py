@@ -29,10 +29,11 @@ class ClipSequenceReading(ClipReading):
     """
 
     def __init__(
-        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None
-    ) -> None:
+        self, config: ClipEncoderConfig, cache: Path, *, progress: Progress = None, spread: Spread | None = None,
+        max_failed: float | None = None,
+    ) -> None:  # fmt: skip
         del spread
-        super().__init__(config, cache, progress=progress)
+        super().__init__(config, cache, progress=progress, max_failed=max_failed)
         check_depth(config, self.card.layers - 1)
         self.start = config.first_tuned
         self._states: ClipStates | None = None
@@ -64,5 +65,8 @@ class ClipSequenceReading(ClipReading):
         assert self.found is not None
         states = self._states = self._states or ClipStates(self.config, self.found)
         self.device = states.device
-        done = extract_sequences(prepared.rows, states, self.card.width, parts=parts, key=prepared.key, step=step)
+        watch = self.watch(prepared)
+        done = extract_sequences(
+            prepared.rows, states, self.card.width, parts=parts, key=prepared.key, step=step, watch=watch
+        )
         return self._as_read(prepared, done)

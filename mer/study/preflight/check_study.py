@@ -64,7 +64,7 @@ def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedS
     refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
     checked = CheckedStudy(plan, corpus, workers)
     for encoder in checked.settings.values():
-        rehearse_encoder(encoder, corpus, SPLITS)
+        rehearse_encoder(encoder, corpus, SPLITS, max_failed=spec.max_failed)
     return checked
 
 

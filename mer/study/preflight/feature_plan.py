@@ -17,6 +17,7 @@ from mer.config import (
 )
 from mer.features.disk_space import refuse_no_room, shared_weights_bytes
 from mer.features.ensure import Ensured
+from mer.features.failures import Failures
 from mer.features.reading import Spread
 from mer.model_outputs import ensure_encoder, ensure_outputs
 from mer.study.preflight.check_plan import CheckedPlan
@@ -34,12 +35,14 @@ class FeaturePlan:
         encoded: texts and clips encoded just now; 0 when everything was cached.
         seconds: wall time spent on it.
         tuned: the encoders that trials may train, one for each layer that training may start from.
+        failures: clips that could not be read, file by file.
     """
 
     files: dict[FeatureSetting, dict[str, Path]]
     encoded: int
     seconds: float
     tuned: tuple[EncoderConfig, ...] = ()
+    failures: tuple[Failures, ...] = ()
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
         """Return the files of one trial: modality, or TEACHER -> split -> path."""
@@ -55,6 +58,10 @@ class FeaturePlan:
     def paths(self) -> list[Path]:
         """List every file."""
         return [path for splits in self.files.values() for path in splits.values()]
+
+    def failed_lines(self) -> list[str]:
+        """Write a line for each file with clips that could not be read."""
+        return [found.brief() for found in self.failures if found.count]
 
     def shared_bytes(self) -> int:
         """Count the bytes that lie in the object store: features, and backbone weights that all trials share."""
@@ -107,16 +114,18 @@ def ensure_plan(
     cache: Path,
     progress: Callable[[int, int], None] | bool | None = None,
     spread: Spread | None = None,
+    max_failed: float | None = None,
 ) -> FeaturePlan:
     """Extract the missing feature files of a study.
 
     Args:
         progress: called with (done, all), or False for silence; None for a bar.
         spread: reads clips in other processes.
+        max_failed: share of a split's clips, in [0, 1], that may be unreadable; None: any.
     Raises: MerError when data or backbone cannot be had.
     """
     files: dict[FeatureSetting, dict[str, Path]] = {}
-    encoded, seconds = 0, 0.0
+    encoded, seconds, failures = 0, 0.0, list[Failures]()
     tuned = list(checked.tuned.values())
     refuse_no_room(tuned, SPLITS, cache)
     for config in checked.configs:
@@ -128,7 +137,8 @@ def ensure_plan(
             if name == TEACHER:
                 done = ensure_teacher(config, SPLITS, teacher=checked.teacher_of(config), **how)
             else:
-                done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, **how)
+                done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, max_failed=max_failed, **how)
             files[setting] = done.paths
+            failures += done.failures
             encoded, seconds = encoded + done.encoded, seconds + done.seconds
-    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned))
+    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned), tuple(failures))

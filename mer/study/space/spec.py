@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SkipValidation, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SkipValidation,
+    field_validator,
+    model_validator,
+)
 
 from mer.config import Frozen, TrialConfig, flatten, nest
+from mer.features.failures import as_share
 from mer.files import sha256_json
 from mer.study.space.params import Param
 from mer.study.space.search_space import SearchSpace
@@ -102,6 +111,11 @@ class StudySpec(Frozen):
         description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
         "their numbers, tables and predictions. Default: all are kept, equal ones stored once",
     )
+    max_failed: Annotated[float, BeforeValidator(as_share, json_schema_input_type=float | str)] | None = Field(
+        None,
+        description="share of a split's clips that may be unreadable, such as 5%; above it, extraction ends with the "
+        "reasons. Default: any, and they are listed",
+    )
     depends_on: dict[str, str | None] = Field(
         {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
     )
@@ -149,7 +163,7 @@ class StudySpec(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return all that may not change between runs of a study, as JSON-able data.
 
-        Budgets of trials and hours, resources, the data root, points and `keep_weights` may change.
+        Budgets of trials and hours, resources, the data root, points, `keep_weights` and `max_failed` may change.
         """
         return {
             "trainable": self.trainable,
