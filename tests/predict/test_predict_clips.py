@@ -29,7 +29,7 @@ from mer.training import Scores, TrainingRun
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
 from audio_backbones import save_backbone
-from clip_corpus import clip, voice, write_meld, write_ravdess, write_sound
+from clip_corpus import clip, voice, write_meld, write_sound
 
 SPACE = """study: heard
 trainable: audio
@@ -221,18 +221,44 @@ def test_a_bad_clip_among_good_ones_does_not_stop_the_rest(typed: Typed, heard: 
 
 def test_a_csv_file_without_any_clip_is_refused(typed: Typed, heard: Heard, tmp_path: Path) -> None:
     """Rather than a page of average predictions."""
-    for name, why in (
-        ("mine.csv", "only a file named as MELD's are says where its clips lie"),
-        ("dev_sent_emo.csv", "no such file"),
-    ):
-        path = shutil.copy(heard.corpus / "dev_sent_emo.csv", tmp_path / name)
-        code, out, err = typed("--file", path, "--json")
-        assert (code, out) == (2, "")
-        assert err == (
-            f"error: {path}: not one clip of its {DEV} utterances is there ({why})\n"
-            "  allowed: MELD's layout: dev_sent_emo.csv (or train, test) and, beside it, audios/dev/dia0_utt0 ...\n"
-            "  next: put the clips there, or name them one by one: --audio FILE\n"
-        )
+    path = shutil.copy(heard.corpus / "dev_sent_emo.csv", tmp_path / "dev_sent_emo.csv")
+    code, out, err = typed("--file", path, "--json")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: {path}: not one clip of its {DEV} utterances is there (no such file)\n"
+        "  allowed: paths from the folder of the file; beside a file named as MELD's: audios/dev/dia0_utt0 ...\n"
+        "  next: name the column: --set data.columns.audio=COLUMN; or the clips one by one: --audio FILE\n"
+    )
+    path = shutil.copy(path, tmp_path / "mine.csv")
+    code, out, err = typed("--file", path, "--json")
+    assert (code, out) == (2, "") and "mine.csv:1: no column for a model that reads audio; the header has " in err
+
+
+@pytest.mark.parametrize("name", ["list.csv", "metadata.csv", "ids.tsv", "list.jsonl", "videos.csv"])
+def test_a_file_of_paths_alone(typed: Typed, heard: Heard, tmp_path: Path, name: str) -> None:
+    """Case I, and other members of the kind; the second of three clips is not there."""
+    good = [heard.clips()[row] for row in heard.there()[:2]]
+    ending = ".mp4" if name == "videos.csv" else ".flac"
+    (tmp_path / "clips").mkdir()
+    for number, path in zip((0, 2), good, strict=True):
+        shutil.copy(path, tmp_path / f"clips/c{number}{ending}")
+    header, row = {
+        "list.csv": ("path", "./clips/c{}.flac"),
+        "metadata.csv": ("file,actor,gender,emotion,statement,text", "clips/c{}.flac,1,male,angry,1,Kids are talking"),
+        "ids.tsv": ("id\ttext", "clips/c{}\tHi!"),
+        "list.jsonl": (None, '{{"wav": "clips/c{}.flac", "label": "nonsense"}}'),
+        "videos.csv": ("video;label", "clips/c{}.mp4;joy"),
+    }[name]
+    lines = [*([header] if header else []), *(row.format(number) for number in range(3))]
+    (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    code, out, err = typed("--file", tmp_path / name, "--json")
+    assert code == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["fault"] for row in rows] == ["", "no such file", ""]
+    assert "note: 1 utterance is answered from nothing: no such file (utterance 2)" in err
+    expected = mer.load(heard.exports[SIGNAL].folder).predict_clips(good)
+    assert [rows[0]["label"], rows[2]["label"]] == [one.label for one in expected]
+    assert ("1 labelled" in err or "3 labelled utterances" in err) == (name == "videos.csv")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +272,7 @@ def test_a_csv_file_without_any_clip_is_refused(typed: Typed, heard: Heard, tmp_
         (("--audio", "{folder}"), "not a file"),
         (("--audio", "a.flac", "--file", "f.csv"), "--audio --file: they exclude each other"),
         (("--file", "nothing.csv"), "nothing.csv: no such file"),
-        (("--file", "{folder}/f.jsonl"), "unknown format '.jsonl' for clips"),
+        (("--file", "{folder}/f.jsonl"), "f.jsonl:1: no column for a model that reads audio; the header has text"),
         ((), "input: there is none\n  allowed: --audio FILE (may be repeated), or --file F.csv"),
     ],
 )
@@ -257,9 +283,3 @@ def test_bad_input_in_one_message(typed: Typed, tmp_path: Path, arguments: tuple
     code, out, err = typed(*(word.format(folder=tmp_path) for word in arguments))
     assert code == 2 and out == "" and err.startswith("error: ") and err.count("error: ") == 1
     assert wanted.format(export=typed.export) in err and "Traceback" not in err
-
-
-def test_ravdess_has_no_csv_of_this_kind(typed: Typed, tmp_path: Path) -> None:
-    write_ravdess(tmp_path, ["a/03-01-01-01-01-01-01.wav"])
-    code, out, err = typed("--file", tmp_path / "metadata.csv")
-    assert code == 2 and out == "" and "missing columns" in err

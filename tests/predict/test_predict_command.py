@@ -101,18 +101,15 @@ def bad(tmp_path, name: str, content: bytes):
 
 HEADER = b"Dialogue_ID,Utterance_ID,Speaker,Utterance,Emotion\n"
 FILES = {
-    "columns": ("f.csv", b"text\nHi\n", "missing columns Utterance, Speaker, Dialogue_ID, Utterance_ID"),
-    "latin": ("f.csv", HEADER + b"0,0,A,caf\xe9\xe8,joy\n", "f.csv:2: byte 0xe9 is not UTF-8"),
-    "label": ("f.csv", HEADER + b"0,0,A,Hi,happy\n", "f.csv:2: Emotion is 'happy'"),
-    "number": ("f.csv", HEADER + b"x,0,A,Hi,joy\n", "Dialogue_ID is 'x'"),
+    "columns": ("f.csv", b"x,y\nHi,1\n", "f.csv:1: no column for a model that reads text; the header has x, y"),
+    "header": ("f.csv", b"text,text\nHi,Ho\n", "f.csv:1"),
     "twice": ("f.csv", HEADER + b"0,0,A,Hi,joy\n0,0,A,Ho,joy\n", "is there twice"),
-    "no-rows": ("f.csv", HEADER, "a header and no rows"),
+    "no-rows": ("f.csv", HEADER, "no utterance in it"),
     "json": ("f.jsonl", b"{\n", "f.jsonl:1: not JSON"),
-    "json-text": ("f.jsonl", b'{"speaker": "A"}\n[]\n', 'f.jsonl:1: no "text" in it'),
+    "json-text": ("f.jsonl", b'{"speaker": "A"}\n[]\n', "f.jsonl:2: not an object"),
     "json-empty": ("f.jsonl", b'{"text": " "}\n', "f.jsonl: is empty: there is nothing to classify"),
-    "json-type": ("f.jsonl", b'{"text": "a", "speaker": []}\n', "speaker is []"),
+    "json-header": ("f.jsonl", b'{"speaker": "A"}\n', "f.jsonl:1: no column for a model that reads text"),
     "json-none": ("f.jsonl", b"\n", "no utterance in it"),
-    "json-latin": ("f.jsonl", b'{"text": "caf\xe9"}\n', "f.jsonl:1: byte 0xe9 is not UTF-8"),
     "suffix": ("f.txt", b"Hi\n", "unknown format '.txt'"),
 }
 
@@ -123,6 +120,70 @@ def test_bad_files_in_one_message(typed, tmp_path, case):
     code, out, err = typed("--file", bad(tmp_path, name, content))
     assert code == 2 and out == "" and err.startswith("error: ") and err.count("error: ") == 1
     assert wanted in err and "Traceback" not in err
+
+
+def table_of(path, *lines, encoding="utf-8"):
+    path.write_bytes("\n".join(lines).encode(encoding))
+    return path
+
+
+EMORYNLP = (
+    "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode",
+    "Hi!,\"['Joey Tribbiani']\",Joyful,1,1,1,1",
+    "Hey.,\"['Ross Geller', 'Rachel Green']\",Neutral,1,1,1,2",
+    "No!,\"['Joey Tribbiani']\",Mad,1,2,1,1",
+)
+FILES_OF_TEXTS = {  # case I: what people have, and what is read of it: (text, dialogue, speaker)
+    "text-alone": ("t.csv", ("text", "Hi!", "No!"), [("Hi!", "row1", "Speaker"), ("No!", "row2", "Speaker")]),
+    "emorynlp": ("e.csv", EMORYNLP, [
+        ("Hi!", "s01e01sc01", "Joey Tribbiani"), ("Hey.", "s01e02sc01", "Ross Geller and Rachel Green"),
+        ("No!", "s01e01sc01", "Joey Tribbiani"),
+    ]),
+    "ravdess": ("metadata.csv", (
+        "file,actor,gender,emotion,statement,text", "Actor_01/03-01-05-01-01-01-01.wav,1,male,angry,1,Kids are talking",
+    ), [("Kids are talking", "03-01-05-01-01-01-01", "1")]),
+    "semicolons": ("s.csv", ("\ufeffSatz;Emotion", "Grüß Gott;joy", ";;"), [("Grüß Gott", "row1", "Speaker")]),
+    "tabs-and-ids": ("s.TSV", ("id\tsentence", "a7\tHi!"), [("Hi!", "a7", "Speaker")]),
+    "json-of-others": ("j.jsonl", ('{"utterance": "Hi!", "conv_id": 7, "speaker": null}',), [("Hi!", "7", "Speaker")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILES_OF_TEXTS)
+def test_files_as_people_have_them(typed, tmp_path, case):
+    name, lines, expected = FILES_OF_TEXTS[case]
+    code, out, err = typed("--file", table_of(tmp_path / name, *lines), "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0, err
+    assert [(row["text"], row["dialogue"], row["speaker"]) for row in rows] == expected
+    assert err.startswith(f"{name}: text from ")
+
+
+def test_a_foreign_or_blank_label_costs_only_its_score(typed, tmp_path):
+    lines = ("text,label", "Great!,Joy", "No!,happy-ish", "Hm.,", "What?,surprise")
+    code, out, err = typed("--file", table_of(tmp_path / "f.csv", *lines))
+    assert code == 0 and len(out.splitlines()) == 4
+    assert "1 row has a label that the model does not know ('happy-ish'): not scored" in err
+    assert "2 labelled utterances: accuracy" in err
+    code, _, err = typed("--file", table_of(tmp_path / "f.csv", "text,class", "Hi!,A", "Ho!,B"))
+    assert code == 0 and "labelled utterances" not in err
+
+
+def test_the_advice_for_an_unknown_column_works_as_typed(typed, tmp_path):
+    path = table_of(tmp_path / "f.csv", "quoi,qui", "Hi!,Ross")
+    _, _, err = typed("--file", path)
+    advice = err.split("next: name it: ")[1].strip()
+    assert advice == "--set data.columns.text=COLUMN"
+    code, out, _ = typed(
+        "--file", path, *advice.replace("COLUMN", "quoi").split(), "--set", "data.columns.speaker=qui", "--json"
+    )
+    assert code == 0 and (json.loads(out)["text"], json.loads(out)["speaker"]) == ("Hi!", "Ross")
+    code, _, err = typed("--file", path, "--set", "data.columns.text=quo")
+    assert code == 2 and "has no column 'quo'. Did you mean 'quoi'?" in err
+    code, _, err = typed("--file", path, "--set", "optim.lr=1")
+    assert code == 2 and "expected data.KEY=VALUE" in err
+    cyrillic = table_of(tmp_path / "c.csv", "text", "Привет", encoding="cp1251")
+    _, out, _ = typed("--file", cyrillic, "--set", "data.encoding=cp1251", "--json")
+    assert json.loads(out)["text"] == "Привет"
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ from open_study import begin_study
 
 import mer
 from mer.checkpoints.export_folder import Export
-from mer.data.inputs import Inputs, from_csv
+from mer.config import DataConfig
+from mer.data.inputs import Inputs, from_table
 from mer.data.types import Dialogue
 from mer.features import load_features
-from mer.predict import Request, run
+from mer.predict import run
 from mer.predictor.predictor import Predictor, as_dialogue
+from mer.predictor.request import Request
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import FusedSplit, TrainingRun
 
@@ -69,7 +71,9 @@ class Told:
         return mer.load(self.exports[number].folder)
 
     def dev(self, number: int) -> Inputs:
-        return from_csv(self.table, task="emotion", class_names=self.exports[number].class_names)
+        return from_table(
+            self.table, DataConfig(), class_names=self.exports[number].class_names, reads=("text",), speaker="Speaker"
+        )
 
     def clips(self) -> list[Path]:
         return [clip(self.corpus, "audio", "dev", row) for row in range(DEV)]

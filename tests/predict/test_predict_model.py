@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import mer
+from mer.config import DataConfig
 from mer.data import load_corpus
-from mer.data.inputs import from_csv, from_json_lines, from_texts
+from mer.data.inputs import from_table, from_texts
 from mer.data.types import Dialogue
 from mer.errors import MerError
 from mer.features import load_features
@@ -40,7 +41,9 @@ def json_lines(folder, rows):
 
 
 def test_the_dev_file_gives_the_cards_scores_exactly(model, small_study):
-    inputs = from_csv(small_study.dev_csv, task="emotion", class_names=model.class_names)
+    inputs = from_table(
+        small_study.dev_csv, DataConfig(), class_names=model.class_names, reads=("text",), speaker="Speaker"
+    )
     found = model.predict_dialogues(inputs.dialogues)
     run = small_study.runs[0]
     stored = Scores(run.member.best.logits_NC, run.data.dev.labels_N, run.data.class_names)
@@ -64,12 +67,13 @@ def test_live_features_equal_the_cached_ones(model, small_study):
 @pytest.mark.slow
 def test_csv_json_lines_and_turns_have_the_same_windows(model, small_study, dev_rows, tmp_path):
     corpus = load_corpus("meld", small_study.corpus, splits=("dev",)).dialogues("dev")
-    from_table = from_csv(small_study.dev_csv, task="emotion", class_names=model.class_names)
-    from_lines = from_json_lines(json_lines(tmp_path, dev_rows), speaker="Speaker")
+    how = {"class_names": model.class_names, "reads": ("text",), "speaker": "Speaker"}
+    table = from_table(small_study.dev_csv, DataConfig(), **how)
+    from_lines = from_table(json_lines(tmp_path, dev_rows), DataConfig(), **how)
     spoken = [[(u.speaker, u.text) for u in dialogue.utterances] for dialogue in corpus]
-    for inputs in (from_table, from_lines):
+    for inputs in (table, from_lines):
         assert [[(u.speaker, u.text) for u in d.utterances] for d in inputs.dialogues] == spoken
-    whole = model.predict_dialogues(from_table.dialogues)
+    whole = model.predict_dialogues(table.dialogues)
     assert chances(model.predict_dialogues(from_lines.dialogues)) == pytest.approx(chances(whole))
     one_by_one = [p for turns in spoken for p in model.predict_dialogue(turns)]
     assert chances(one_by_one) == pytest.approx(chances(whole), abs=5e-3)

@@ -107,7 +107,7 @@ def find_roles(table: Table, columns: Columns, task: str) -> Roles:
         _require(table, role, said)
         named[role] = said
     beside: dict[str, tuple[str, ...]] = {}
-    taken = {part for said in named.values() for part in _columns_in(said)}
+    taken = {part for said in named.values() for part in columns_in(said)}
     by_name: dict[str, str] = {}
     for column in table.columns:
         by_name.setdefault(folded(column), column)
@@ -144,12 +144,13 @@ def folded(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFC", name).casefold() if c.isalnum())
 
 
-def _columns_in(said: str) -> Sequence[str]:
+def columns_in(said: str) -> Sequence[str]:
+    """List the columns that a role stands for: one, or those in braces."""
     return [part.partition(":")[0] for part in _PART.findall(said)] or [said]
 
 
 def _require(table: Table, role: str, said: str) -> None:
-    for column in _columns_in(said):
+    for column in columns_in(said):
         if column not in table.columns:
             raise MerError(
                 f"data.columns.{role}",

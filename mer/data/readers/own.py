@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mer.config import DataConfig
 from mer.data.readers.class_names import class_names, label_reader, refuse_too_few
 from mer.data.readers.columns import Roles, find_roles, other_task_column
 from mer.data.readers.made_splits import ADVICE, Splittable, assign, record_path
+from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
 from mer.data.readers.split_files import SPLITS, SplitPlaces, find_places, split_of, table_files
 from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
-from mer.data.tables.row import names_in, whole_number
+from mer.data.tables.row import whole_number
 from mer.data.tables.times import interval_s
 from mer.data.types import DIALOGUE, Corpus, Dialogue, Utterance
 from mer.errors import MerError
@@ -139,13 +140,13 @@ def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -
     """Make the function that reads a row. Splits and classes are decided later, for all rows together."""
     other = other_task_column(table, roles)
     numbered = "turn" in roles and all(whole_number(roles.cell(row, "turn")) is not None for row in table.rows)
-    names = _row_names(table, roles)
+    names = row_names(table, roles)
     places_in: defaultdict[str, int] = defaultdict(int)
     lines: dict[tuple[str, int], int] = {}
 
     def parse(row: Row) -> Utterance:
         name = names[row.line]
-        dialogue = _dialogue_name(row, roles) or name
+        dialogue = dialogue_name(row, roles) or name
         number = whole_number(roles.cell(row, "turn")) if numbered else places_in[dialogue]
         assert number is not None
         places_in[dialogue] += 1
@@ -163,60 +164,18 @@ def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -
             split="",
             dialogue=dialogue,
             number=number,
-            speaker=_speaker(row, roles),
+            speaker=speaker_name(row, roles),
             text=roles.cell(row, "text"),
             emotion=labels.get("emotion", ""),
             sentiment=labels.get("sentiment"),
             start_s=start_s,
             end_s=end_s,
-            audio=_path(roles.cell(row, "audio"), places.folder),
-            video=_path(roles.cell(row, "video"), places.folder),
+            audio=clip_name(roles.cell(row, "audio"), places.folder),
+            video=clip_name(roles.cell(row, "video"), places.folder),
             name=name if "id" in roles else "",
         )
 
     return parse
-
-
-def _row_names(table: Table, roles: Roles) -> dict[int, str]:
-    """Name each row by its id, else by its clip's file name, else by its place; returns line -> name."""
-    for role in ("id", "audio", "video"):
-        if role not in roles:
-            continue
-        cells = [roles.cell(row, role).strip().replace("\\", "/") for row in table.rows]
-        names = cells if role == "id" else [PurePosixPath(cell).stem for cell in cells]
-        sure = role == "id" and role not in roles.guessed
-        if all(names) and (sure or len(set(names)) == len(names)):
-            named = [name if (number := whole_number(name)) is None else f"id{number}" for name in names]
-            return {row.line: name for row, name in zip(table.rows, named, strict=True)}
-    return {row.line: f"row{place}" for place, row in enumerate(table.rows, start=1)}
-
-
-def _dialogue_name(row: Row, roles: Roles) -> str:
-    """Name the dialogue of a row: numbers as in MELD, "dia0"; "" where the data have no dialogues."""
-    if "dialogue" not in roles:
-        return ""
-    said = roles.named["dialogue"]
-    cell = row.name(said) if said in row.cells else roles.cell(row, "dialogue")
-    number = whole_number(cell)
-    if not cell:
-        raise row.fault(f"{roles.column('dialogue')} is empty", "the dialogue of each utterance")
-    return cell if number is None else f"dia{number}"
-
-
-def _speaker(row: Row, roles: Roles) -> str:
-    cell = roles.cell(row, "speaker").strip()
-    names = names_in(cell)
-    return cell if names is None else " and ".join(names)
-
-
-def _path(cell: str, folder: Path) -> str | None:
-    """Return a clip's path relative to the folder, where it lies in it; None without one."""
-    path = cell.strip().replace("\\", "/")
-    if not path:
-        return None
-    if path.startswith("/") and Path(path).is_relative_to(folder.absolute()):
-        return Path(path).relative_to(folder.absolute()).as_posix()
-    return path.removeprefix("./")
 
 
 def _split_rows(first: OwnTable, places: SplitPlaces, data: DataConfig) -> dict[str, list[Utterance]]:

@@ -1,0 +1,51 @@
+"""What a row of a user's file says: its name, its dialogue, its speaker, its clips."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from mer.data.readers.columns import Roles
+from mer.data.tables import Row, Table
+from mer.data.tables.row import names_in, whole_number
+
+
+def row_names(table: Table, roles: Roles) -> dict[int, str]:
+    """Name each row by its id, else by its clip's file name, else by its place; returns line -> name."""
+    for role in ("id", "audio", "video"):
+        if role not in roles:
+            continue
+        cells = [roles.cell(row, role).strip().replace("\\", "/") for row in table.rows]
+        names = cells if role == "id" else [PurePosixPath(cell).stem for cell in cells]
+        sure = role == "id" and role not in roles.guessed
+        if all(names) and (sure or len(set(names)) == len(names)):
+            named = [name if (number := whole_number(name)) is None else f"id{number}" for name in names]
+            return {row.line: name for row, name in zip(table.rows, named, strict=True)}
+    return {row.line: f"row{place}" for place, row in enumerate(table.rows, start=1)}
+
+
+def dialogue_name(row: Row, roles: Roles) -> str:
+    """Name the dialogue of a row: numbers as in MELD, "dia0"; "" where the data have no dialogues."""
+    if "dialogue" not in roles:
+        return ""
+    said = roles.named["dialogue"]
+    cell = row.name(said) if said in row.cells else roles.cell(row, "dialogue")
+    number = whole_number(cell)
+    if not cell:
+        raise row.fault(f"{roles.column('dialogue')} is empty", "the dialogue of each utterance")
+    return cell if number is None else f"dia{number}"
+
+
+def speaker_name(row: Row, roles: Roles) -> str:
+    cell = roles.cell(row, "speaker").strip()
+    names = names_in(cell)
+    return cell if names is None else " and ".join(names)
+
+
+def clip_name(cell: str, folder: Path) -> str | None:
+    """Return a clip's path relative to the folder, where it lies in it; None without one."""
+    path = cell.strip().replace("\\", "/")
+    if not path:
+        return None
+    if path.startswith("/") and Path(path).is_relative_to(folder.absolute()):
+        return Path(path).relative_to(folder.absolute()).as_posix()
+    return path.removeprefix("./")
