@@ -40,10 +40,8 @@ def detect_dataset(root: str | Path) -> str:
     A folder that is not there or has no table counts as MELD, whose reader says how to get it.
     """
     folder = Path(root).expanduser()
-    if folder.is_file():
-        return OWN.name
     if not folder.is_dir():
-        return MELD.name
+        return OWN.name if OWN.knows(folder) else MELD.name
     known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
     return next(known, OWN.name if table_files(folder) else MELD.name)
 

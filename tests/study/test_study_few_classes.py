@@ -118,5 +118,5 @@ def test_test_scores_stay_refused_as_objectives(tmp_path, metric):
 
 def test_a_dry_run_refuses_what_the_study_would(tmp_path, two_classes):
     spec = make_spec(tmp_path, overrides=(f"data.root={two_classes}", "objective.metric=dev_recall_joy"))
-    with pytest.raises(MerError, match="no utterance of dev is 'joy'"):
+    with pytest.raises(MerError, match="'dev_recall_joy': no such class"):
         dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=io.StringIO()))

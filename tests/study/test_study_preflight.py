@@ -154,7 +154,7 @@ def hub_id_offline(place: Place) -> str:
 
 def class_that_dev_lacks(place: Place) -> str:
     place.overrides.append("objective.metric=dev_f1_disgust")
-    return "no utterance of dev is 'disgust'"
+    return "'dev_f1_disgust': no such class"
 
 
 def study_exists(place: Place) -> str:
