@@ -20,7 +20,7 @@ from mer.features import load_features, select_layers
 from mer.features.backbone.files import BackboneKey, backbone_key, locate
 from mer.features.cache.sequences import Sequences
 from mer.training import FusedSplit, Layers, SequenceSplit, Split, SplitArrays, TeacherOutputs, TrainingData
-from mer.training.data import Part
+from mer.training.data import Part, only_labelled
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def as_training_data(
     task, first = config.data.label, next(iter(train.values()))
     taught = {"train": train, "dev": dev} if config.distill is not None and config.distill.teacher else {}
     data = TrainingData(
-        train=as_split(config, train),
+        train=only_labelled(as_split(config, train)),
         dev=as_split(config, dev),
         class_names=first.label_names[task],
         label_text_CLD=first.label_text.get(task),

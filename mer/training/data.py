@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,8 +166,8 @@ class FusedSplit:
 
     @property
     def present_rows(self) -> np.ndarray:
-        """Numbers of the rows of which at least one modality is there."""
-        return np.flatnonzero(self.present(np.arange(len(self))).any(axis=1))
+        """Numbers of the rows that have a label and of which at least one modality is there."""
+        return np.flatnonzero(self.present(np.arange(len(self))).any(axis=1) & (self.labels_N >= 0))
 
     def batch(self, rows: np.ndarray, layers: dict[str, list[int]], device: str = "cpu") -> tuple[FusedBatch, Tensor]:
         """Copy the given rows and their labels (B,)."""
@@ -236,6 +236,23 @@ class TrainingData:
     label_text_CLD: np.ndarray | None = None
     teacher: Mapping[str, TeacherOutputs] = field(default_factory=dict)
     base: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+
+def only_labelled(split: Split) -> Split:
+    """Mask the rows of a training split that have no label; a model of dialogues still reads them, as context."""
+    if (split.labels_N >= 0).all():
+        return split
+    if isinstance(split, FusedSplit):
+        if split.dialogue_N is not None:
+            return split
+        return replace(split, parts={name: _only_labelled(part) for name, part in split.parts.items()})
+    return _only_labelled(split)
+
+
+def _only_labelled(part: Part) -> Part:
+    labelled_N = part.labels_N >= 0
+    present_N = labelled_N if part.present_N is None else part.present_N & labelled_N
+    return replace(part, labels_N=np.maximum(part.labels_N, 0), present_N=present_N)
 
 
 def part_of(split: Split, modality: str) -> Part:

@@ -26,7 +26,7 @@ class Scores:
 
     Args:
         logits_NC: class scores, float; softmax gives probabilities.
-        labels_N: true classes in [0, C).
+        labels_N: true classes in [0, C); a row of -1 has no label and counts in no score.
         class_names: C names, in column order.
 
     Macro-F1 and unweighted accuracy average over the classes that `labels_N` has: a class without an utterance in the
@@ -42,10 +42,15 @@ class Scores:
         return self.logits_NC.argmax(axis=1)
 
     @cached_property
+    def scored_N(self) -> np.ndarray:
+        """Numbers of the rows that have a label."""
+        return np.flatnonzero(self.labels_N >= 0)
+
+    @cached_property
     def confusion_CC(self) -> np.ndarray:
         """Counts; rows are true classes, columns predicted ones."""
         classes = len(self.class_names)
-        pairs = self.labels_N * classes + self.predicted_N
+        pairs = (self.labels_N * classes + self.predicted_N)[self.scored_N]
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     @cached_property
@@ -71,11 +76,11 @@ class Scores:
 
     @property
     def accuracy(self) -> float:
-        return float(np.trace(self.confusion_CC) / len(self.labels_N))
+        return float(np.trace(self.confusion_CC) / len(self.scored_N))
 
     @property
     def weighted_f1(self) -> float:
-        return float(self.support_C @ self.f1_C / len(self.labels_N))
+        return float(self.support_C @ self.f1_C / len(self.scored_N))
 
     @property
     def macro_f1(self) -> float:
@@ -96,16 +101,16 @@ class Scores:
     @property
     def nll(self) -> float:
         """Mean negative log-likelihood, nats."""
-        return float(-self.log_probabilities_NC[np.arange(len(self.labels_N)), self.labels_N].mean())
+        return float(-self.log_probabilities_NC[self.scored_N, self.labels_N[self.scored_N]].mean())
 
     @property
     def ece(self) -> float:
         """Expected calibration error of the top class, equal-width bins."""
-        confidence = np.exp(self.log_probabilities_NC.max(axis=1))
-        correct = self.predicted_N == self.labels_N
+        confidence = np.exp(self.log_probabilities_NC[self.scored_N].max(axis=1))
+        correct = (self.predicted_N == self.labels_N)[self.scored_N]
         bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
         gap = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)
-        return float(np.abs(gap).sum() / len(self.labels_N))
+        return float(np.abs(gap).sum() / len(self.scored_N))
 
     def as_metrics(self, split: str) -> dict[str, float]:
         """Flat metrics named `<split>_...`, fractions in [0, 1]."""
@@ -116,7 +121,7 @@ class Scores:
             f"{split}_unweighted_accuracy": self.unweighted_accuracy,
             f"{split}_loss": self.nll,
             f"{split}_ece": self.ece,
-            f"{split}_classes_predicted": float(len(np.unique(self.predicted_N))),
+            f"{split}_classes_predicted": float(len(np.unique(self.predicted_N[self.scored_N]))),
         }
         for kind, values_C in (("f1", self.f1_C), ("recall", self.recall_C)):
             named = zip(self.class_names, values_C, strict=True)
@@ -148,5 +153,5 @@ def macro_words(split: str, class_names: Sequence[str], labels_N: np.ndarray) ->
 def majority_scores(train_labels: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> Scores:
     """The bar every trial must clear: always predict the training split's most frequent class."""
     logits = np.zeros((len(labels), len(class_names)))
-    logits[:, np.bincount(train_labels, minlength=len(class_names)).argmax()] = 1.0
+    logits[:, np.bincount(train_labels[train_labels >= 0], minlength=len(class_names)).argmax()] = 1.0
     return Scores(logits, labels, class_names)

@@ -148,6 +148,8 @@ def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -
         name = names[row.line]
         dialogue = dialogue_name(row, roles) or name
         number = whole_number(roles.cell(row, "turn")) if numbered else places_in[dialogue]
+        if "dialogue" not in roles:
+            number = 0
         assert number is not None
         places_in[dialogue] += 1
         if (dialogue, number) in lines:

@@ -41,7 +41,7 @@ class FeatureTable:
     Args:
         features: (N, L+1, D) float16 (float32 where a value exceeds float16).
         ids: N utterance ids.
-        labels: per task, int64 (N,), indices into `label_names[task]`.
+        labels: per task, int64 (N,), indices into `label_names[task]`; -1 for a row without a label.
         label_names: per task, C names.
         label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4);
             empty for audio and video.
@@ -206,7 +206,7 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     label_text = {task: arrays[name] for task in label_names if (name := f"label_text.{task}") in arrays}
     present = arrays["present"].astype(bool) if "present" in arrays else np.ones(len(ids), dtype=bool)
     for task, values in labels.items():
-        if len(values) and not 0 <= values.min() <= values.max() < len(label_names[task]):
+        if len(values) and not -1 <= values.min() <= values.max() < len(label_names[task]):
             raise MerError(path, f"labels.{task} go outside their {len(label_names[task])} names", then=THE_WAY_OUT)
     logits = arrays.get("logits")
     said = {} if logits is None else {"logits": logits}

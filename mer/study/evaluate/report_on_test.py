@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -51,7 +52,9 @@ class Evaluated:
         by_seed = {result.seed: result.test[f"test_{PRIMARY}"] for result in self.results if result.test}
         logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
         unit = find_dataset(self.config.data.dataset).unit
-        return ScoredSeeds(self.title, self.export, by_seed, logits, self.test.ids, self.test.labels_N, unit)
+        scored = np.flatnonzero(self.test.labels_N >= 0)
+        ids = tuple(self.test.ids[row] for row in scored)
+        return ScoredSeeds(self.title, self.export, by_seed, logits, ids, self.test.labels_N[scored], unit)
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of every seed. Args: metric: without "test_"."""
@@ -82,7 +85,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "seeds": seed_report(one.results),
         "summary": summary,
         **({"macro_f1": words} if (words := macro_words("test", one.class_names, scored.labels_N)) else {}),
-        "test_utterances": len(one.test),
+        "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
         "comparisons": comparisons,

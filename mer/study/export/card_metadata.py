@@ -42,7 +42,7 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
     adapted = [modality for modality, encoder in config.tuned.items() if encoder.mode == "lora"]
     return ModelCardData(
         model_name=f"{facts.study}-{facts.number:05d}",
-        language="en",
+        language="en" if facts.has_known_dataset else None,
         license=facts.license,
         license_name=f"{facts.dataset_id}-terms-see-below" if facts.license == "other" else None,
         library_name="mer",
@@ -54,7 +54,7 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
             *(["lora"] if adapted else []),
             *(["knowledge-distillation"] if config.distill is not None else []),
         ],
-        datasets=[facts.dataset_id],
+        datasets=[facts.dataset_id] if facts.has_known_dataset else None,
         base_model=base_models or None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)),
         eval_results=results,

@@ -50,7 +50,7 @@ def model_card(facts: CardFacts) -> str:
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
         "on unseen data. The test split is read by `python -m mer.evaluate` alone.",
         _table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
-        f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.labels_N)} utterances. "
+        f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
         f"Metrics in percent, dev_loss in nats. The trial {_ending(facts.state)}.",
         _table(
             ("class", "precision", "recall", "F1", "utterances"),

@@ -105,7 +105,10 @@ def confusion_csv(scores: Scores) -> str:
 
 
 def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
-    """Write utterance id, true and predicted label, then the class scores at full float32 precision."""
+    """Write utterance id, true and predicted label, then the class scores at full float32 precision.
+
+    Rows without a label are left out: nothing is scored there.
+    """
     names = scores.class_names
     header = ["id", "true", "predicted", *(f"logit_{name}" for name in names)]
     rows = [
@@ -113,6 +116,7 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
         for utterance, true, predicted, logits in zip(
             ids, scores.labels_N, scores.predicted_N, scores.logits_NC, strict=True
         )
+        if true >= 0
     ]
     return _csv(header, rows)
 
