@@ -42,10 +42,21 @@ def open_container(path: Path) -> Iterator[Any]:
 def video_duration_s(path: Path) -> float:
     """Read the length of the longest track from the header, in seconds; 0.0 if it has none.
 
-    Raises: MediaAbsent; MediaFault if it cannot be opened.
+    Raises: MediaAbsent; MediaFault if it cannot be opened, has no pictures, or nothing decodes them.
     """
     with open_container(path) as container:
+        pictures_of(container)
         return float(container.duration or 0) / 1_000_000
+
+
+def pictures_of(container: Any) -> Any:
+    """Return the stream of pictures. Raises: MediaFault "no video track", "no decoder for its pictures"."""
+    if not container.streams.video:
+        raise MediaFault("no video track")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise MediaFault("no decoder for its pictures")
+    return stream
 
 
 def write_flac(path: Path, samples_int16: np.ndarray, *, mode: int = 0o666) -> None:

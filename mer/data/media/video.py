@@ -2,7 +2,7 @@
 
 OpenCV is used because grabbing every frame and converting only the wanted ones takes about two thirds of PyAV's time at
 224x224, and the same time at 1280x720 (`python -m benchmarks.video_decoding`). Seeking to each frame takes four to ten
-times as long.
+times as long. Where OpenCV has no decoder (AV1), PyAV decodes (`av_capture`).
 
 Choice of frames: the clip is cut into `count` equal bins, and the frame at each bin's centre is taken. Bins are counted
 in frames, floor((i + 0.5) * n / count), since frame numbers are exact. If the frame rate varies (phones, screen
@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from mer.data.media.demux import open_container
 from mer.data.media.faults import MediaAbsent, MediaFault
 from mer.data.media.files import require_content, require_file
 
+Opener = Callable[[Path], contextlib.AbstractContextManager[Any]]
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -60,16 +60,20 @@ def read_frames(path: Path, count: int, *, max_seconds: float, size: tuple[int, 
     if path.is_dir():
         return _read_folder(path, count, size)
     require_content(path)
-    with _opened(path) as capture:
-        clip = _header(capture)
-        planned = bin_centres(min(clip.frames, ceil(max_seconds * clip.fps)), count)
-        kept, times, more = _decode(capture, set(planned), clip.fps, max_seconds, size)
+    opened: Opener = _opened
+    try:
+        clip, kept, times, more = _first_pass(opened, path, count, max_seconds, size)
+    except _NoDecoder:
+        times = []
+    if not times:
+        opened = _opened_by_av
+        clip, kept, times, more = _first_pass(opened, path, count, max_seconds, size)
     if not times:
         raise MediaFault("no frames")
     length_s = max_seconds if more else times[-1] + _median_step(times, clip.fps)
     chosen = _choose(np.asarray(times), length_s, count)
     if missing := set(chosen) - kept.keys():
-        with _opened(path) as capture:
+        with opened(path) as capture:
             kept |= _decode(capture, missing, clip.fps, max_seconds, size, last=max(missing))[0]
     if not kept.keys() >= set(chosen):
         raise MediaFault("cannot be decoded: other frames when read again")
@@ -105,19 +109,30 @@ def _cv2() -> Any:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a capture of the video. Raises: MediaFault with PyAV's reason if OpenCV cannot open it."""
+    """Open OpenCV's capture of the video. Raises: _NoDecoder if it cannot."""
     cv2 = _cv2()
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
-            with open_container(path) as container:
-                raise MediaFault("cannot be decoded" if container.streams.video else "no video track")
+            raise _NoDecoder("cannot be decoded")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # not accepted among the settings above
         yield capture
     except cv2.error as fault:
         raise MediaFault(f"cannot be decoded: {fault.err}") from fault
     finally:
         capture.release()
+
+
+def _opened_by_av(path: Path) -> contextlib.AbstractContextManager[Any]:
+    """Open PyAV's capture of the video. Raises: MediaFault."""
+    from mer.data.media.av_capture import open_by_av
+
+    cv2 = _cv2()
+    return open_by_av(path, (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS, cv2.CAP_PROP_POS_MSEC))
+
+
+class _NoDecoder(MediaFault):
+    """OpenCV cannot open the file."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,20 @@ def _header(capture: Any) -> _Header:
     frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     usable = 0 < frames < 1e9 and 0 < fps <= 1000
     return _Header(int(frames) if usable else 0, fps if 0 < fps <= 1000 else 25.0)
+
+
+def _first_pass(
+    opened: Opener,
+    path: Path,
+    count: int,
+    max_seconds: float,
+    size: tuple[int, int] | None,
+) -> tuple[_Header, dict[int, np.ndarray], list[float], bool]:
+    """Decode the whole clip once: its header, and what `_decode` returns for the frames that the header promises."""
+    with opened(path) as capture:
+        clip = _header(capture)
+        planned = bin_centres(min(clip.frames, ceil(max_seconds * clip.fps)), count)
+        return clip, *_decode(capture, set(planned), clip.fps, max_seconds, size)
 
 
 def _decode(
