@@ -13,8 +13,18 @@ from mer.study.preflight.pack_plan import plan_packs
 from mer.study.preflight.timed_trial import TrialOnMadeUpRows, seconds_in_packs
 from mer.study.search.pack_sizes import PackSizes, queue_room
 from mer.study.space.spec import Resources, Sampler
-from mer.training.packed.size import MOST_ON_CPU, MOST_ON_GPU, auto_size, member_bytes, weight_count
+from mer.training.packed.size import (
+    MOST_ON_CPU,
+    MOST_ON_GPU,
+    Reads,
+    auto_size,
+    member_bytes,
+    model_of,
+    row_bytes,
+    weight_count,
+)
 
+TEXT = {"text": Reads(384, 1)}
 WIDTHS = ("head.hidden: {int: [8, 64]}", "head.hidden: {choice: [32, 64]}")
 
 
@@ -45,30 +55,57 @@ def test_no_worker_idles_while_another_has_a_full_pack(unfinished: int, workers:
 
 
 def test_wide_heads_make_smaller_packs_on_a_cpu() -> None:
-    by_width = [
-        auto_size(config(head__hidden=hidden, head__depth=2), 384, 1, "cpu") for hidden in (128, 512, 2048, 8192)
-    ]
+    by_width = [auto_size(config(head__hidden=hidden, head__depth=2), TEXT, "cpu") for hidden in (128, 512, 2048, 8192)]
     assert by_width[0] == MOST_ON_CPU and by_width == sorted(by_width, reverse=True)
     assert by_width[-1] == 1 and by_width[2] < by_width[1]
 
 
 def test_a_gpu_is_filled_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     spcl = config(loss__contrastive__kind="spcl")
-    one = member_bytes(spcl, 384, 1)
+    one = member_bytes(spcl, TEXT)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for free, share, size in ((100.5 * one, 0.5, 40), (2.0**45, 1.0, MOST_ON_GPU), (1.0, 1.0, 1)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (int(free), int(2 * free)))
-        assert auto_size(spcl, 384, 1, "cuda", share) == size
+        assert auto_size(spcl, TEXT, "cuda", share) == size
 
 
-def test_weights_are_counted_as_the_model_has_them() -> None:
-    from mer.training import build_model
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({"head__hidden": 0}, 384 * 8 + 8),
+        ({"head__hidden": 64, "head__depth": 2}, 384 * 64 + 64 + 64 * 64 + 64 + 64 * 8 + 8),
+        ({"head__hidden": 64, "head__layer_mix": "concat"}, 3 * 384 * 64 + 64 + 64 * 8 + 8),
+    ],
+)
+def test_weights_are_counted_as_the_model_has_them(settings: dict[str, Any], weights: int) -> None:
+    plain = {"head__input_norm": "standardize", "head__layer_mix": "mean"} | settings
+    assert weight_count(model_of(config(**plain), {"text": Reads(384, 3)})) == weights
 
-    for settings in ({}, {"head__hidden": 0}, {"head__depth": 3, "head__hidden": 64}, {"head__layer_mix": "concat"}):
-        one = config(**settings)
-        model = build_model(one, layers=[0, 1, 2], width=384, classes=8, base={})
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        assert weight_count(one, 384, 3) == pytest.approx(trained, rel=0.02), settings
+
+SEVERAL = {"text": Reads(384, 3), "audio": Reads(160, 1), "video": Reads(24, 1)}
+FUSED = {"encoders__audio__backbone": "melstats", "encoders__video__backbone": "framestats", "head__hidden": 0}
+
+
+@pytest.mark.parametrize("kind", ["concat", "lmf", "self_attention", "cross_attention", "shifting", "tgmoe", "late"])
+def test_every_fusion_has_a_size(kind: str) -> None:
+    small, large = (config(**FUSED, fusion__kind=kind, fusion__width=width) for width in (64, 512))
+    assert 0 < member_bytes(small, SEVERAL) < member_bytes(large, SEVERAL)
+    assert auto_size(small, SEVERAL, "cpu") == MOST_ON_CPU
+
+
+def test_what_a_fusion_s_step_keeps_is_counted() -> None:
+    """More experts keep more of every row; a batch twice as large keeps twice as much."""
+    few, many = (config(**FUSED, fusion__kind="tgmoe", fusion__experts=experts) for experts in (2, 16))
+    rows = [row_bytes(one, model_of(one, SEVERAL), SEVERAL) for one in (few, many)]
+    assert rows[1] - rows[0] >= 14 * 2 * 256 * 4  # of each expert what its activation and its answer are made of
+    twice = config(**FUSED, fusion__kind="tgmoe", fusion__experts=2, optim__batch_size=2 * few.optim.batch_size)
+    assert member_bytes(twice, SEVERAL) - member_bytes(few, SEVERAL) == 2 * few.optim.batch_size * rows[0]
+
+
+def test_a_study_of_fusions_says_who_shares_a_worker() -> None:
+    one = config(**FUSED, fusion__kind="concat", fusion__width=64)
+    assert sizes(unfinished=1000)(one) == MOST_ON_CPU
+    assert sizes(pack=5)(config(**FUSED, fusion__kind="concat", dialogue__kind="gru")) == 1
 
 
 def test_the_dry_run_says_who_shares_a_worker(tmp_path) -> None:

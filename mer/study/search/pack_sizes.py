@@ -10,7 +10,7 @@ from mer.features import select_layers
 from mer.model_outputs import describe_encoder
 from mer.study.space.spec import Resources, Sampler
 from mer.training.packed.shape import shape_of
-from mer.training.packed.size import auto_size
+from mer.training.packed.size import Reads, auto_size
 
 _UNINFORMED = ("random", "grid", "qmc")  # samplers that learn nothing from results
 _LONGEST_QUEUE = 128
@@ -64,9 +64,11 @@ class PackSizes:
 
     def _fitting(self, config: TrialConfig) -> int:
         cards = {modality: describe_encoder(encoder) for modality, encoder in config.encoders.present.items()}
-        layers = [
-            len(select_layers(encoder.layers, cards[modality].layers, f"encoders.{modality}.layers"))
+        reads = {
+            modality: Reads(
+                cards[modality].width,
+                len(select_layers(encoder.layers, cards[modality].layers, f"encoders.{modality}.layers")),
+            )
             for modality, encoder in config.encoders.present.items()
-        ]
-        width, share = sum(card.width for card in cards.values()), min(1.0, self.resources.gpu)
-        return auto_size(config, width, max(layers), self.resources.device, share)
+        }
+        return auto_size(config, reads, self.resources.device, min(1.0, self.resources.gpu))
