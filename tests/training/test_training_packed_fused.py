@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from test_training_packed import DoubleSplit, assert_equal, varied
+from test_training_speed_guard import work_of
 from tiers import slow_except
 from toy_data import CLASSES, split, toy_config
 
@@ -227,3 +228,23 @@ def test_what_may_differ_in_a_pack(settings: dict[str, Any], shares: bool) -> No
 def test_models_that_read_dialogues_train_alone() -> None:
     shape = shape_of(config_of("concat", "none", 0, dialogue__kind="gru"))
     assert shape.reason == "it reads whole dialogues"
+
+
+@pytest.mark.parametrize("kind", slow_except(["tgmoe", "late"], "late"))
+def test_a_further_member_adds_no_work_but_its_own_optimiser_step(kind: str) -> None:
+    """As for text: five operations, whatever the model; nothing is done member by member, or row by row."""
+
+    def data_of(dialogues: int) -> TrainingData:
+        parts = {m: split("train", dialogues, seed=len(m)) for m in ("text", "audio", "video")}
+        return replace(fused_data(exact=False), train=FusedSplit(parts))
+
+    def operations(members: int, dialogues: int) -> float:
+        still = {"seed": 0, "optim__batch_size": 16, "optim__clip_norm": 1e-6, "training__epochs": 3}
+        data = data_of(dialogues)
+        runs = [run_of(kind, "none", 0, data, **still) for _ in range(members)]
+        for run in runs:
+            run.member.improves = lambda *_: False  # type: ignore[method-assign]
+        return work_of(Pack(runs).train_epoch).operations
+
+    few, many = ([operations(members, dialogues) for dialogues in (16, 32)] for members in (1, 5))
+    assert ((many[1] - many[0]) - (few[1] - few[0])) / 9 / 4 <= 5.5  # 9 more steps, 4 more members
