@@ -4,6 +4,7 @@ report        `python -m analysis.report STUDY`: one page about a study, and its
 seeds         `python -m analysis.seeds RESULTS.json`: tables from the results of `mer.evaluate`
 sections      sections of the report, from a study to HTML and tables
 details       its later sections: parameters, classes, failures, how to run it again
+two_classes   its section of a study with two classes: ROC, precision and recall
 figures       its pictures
 findings      statistics of a study: noise of dev, importances, ranges that were too narrow
 plots         small SVG pictures in the colours of the page

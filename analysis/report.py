@@ -41,8 +41,9 @@ def write_report(study: Study, target: Path) -> Path:
     from analysis.findings import dev_noise
     from analysis.pages import page
     from analysis.tables import write_text
+    from analysis.two_classes import two_classes
 
-    noise = dev_noise(study)
+    noise, curves = dev_noise(study), two_classes(study)
     parts = [
         sections.header(study),
         sections.best(study, noise),
@@ -53,6 +54,7 @@ def write_report(study: Study, target: Path) -> Path:
         details.parameters(study),
         details.ranges(study),
         details.classes(study),
+        *([curves] if curves else []),
         details.failures(study),
         details.commands(study),
     ]

@@ -184,8 +184,9 @@ class Study:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
             names = [n.removeprefix("logit_") for n in reader.fieldnames or () if n.startswith("logit_")]
-            rows = [(row["true"], row["predicted"]) for row in reader]
-        return Predictions(names, rows)
+            rows = list(reader)
+        pairs = [(row["true"], row["predicted"]) for row in rows]
+        return Predictions(names, pairs, [[float(row[f"logit_{name}"]) for name in names] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,7 @@ class ClassScore:
 class Predictions:
     class_names: list[str]
     pairs: list[tuple[str, str]]  # true, predicted
+    scores: list[list[float]]  # of every class
 
     def confusion(self) -> list[list[int]]:
         """Count predictions by class, (C, C); rows are true classes."""

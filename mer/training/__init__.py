@@ -13,6 +13,7 @@
     distillation  runs that train students of a teacher
     scoring       model building, and class scores of a trained model
     metrics       F1, accuracy and confusion matrix of one split
+    threshold     decision threshold of two classes, chosen on dev
     seeding       random seeds derived from names
 
 `build_run` makes the run that a configuration asks for.
