@@ -38,6 +38,9 @@ def export(
         str, typer.Option(metavar="MODALITY", help="one student of a merged distillation, at its own best epoch")
     ] = "",
     data_root: Annotated[str | None, typer.Option(help="folder of the study's data, if it has moved")] = None,
+    threshold: Annotated[
+        str, typer.Option(metavar="METRIC", help="of two classes: keep the threshold best on dev, e.g. by dev_macro_f1")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Export the best trial of a study, or any of its trials."""
@@ -52,7 +55,7 @@ def export(
     console = Console(highlight=False)
     record = read_record(find_study(study, studies))
     command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
-    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, command, student, merge)
+    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, command, student, merge, threshold)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

@@ -1,7 +1,7 @@
 """The export folder: one trained model that loads anywhere, with what is needed to judge it. No pickle.
 
     model.safetensors      weights that prediction needs         config.json         the TrialConfig
-    labels.json            class names in order, the task        preprocessor.json   how text becomes features
+    labels.json            class names, task, threshold          preprocessor.json   how text becomes features
     provenance.json        which trial, data, code, machine      README.md           the model card
     dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
     backbone/              only in a bundle
@@ -47,6 +47,8 @@ class Export:
         class_names: in the order of the class scores.
         provenance: where the model comes from.
         preprocessor: how text becomes the features it reads.
+        threshold: of two classes, the second is the answer where its probability is at least this; None: the more
+            probable class is.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Export:
     class_names: tuple[str, ...]
     provenance: dict[str, Any]
     preprocessor: dict[str, Any]
+    threshold: float | None = None
 
     @property
     def task(self) -> Task:
@@ -89,6 +92,7 @@ class Contents:
         documents: further files by name, e.g. README.md: text.
         backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
         adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
+        threshold: as that of `Export`.
     """
 
     config: TrialConfig
@@ -99,6 +103,7 @@ class Contents:
     documents: Mapping[str, str] = field(default_factory=dict)
     backbone: Sequence[Path] = ()
     adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    threshold: float | None = None
 
 
 def adapter_folder(config: TrialConfig, modality: str) -> str:
@@ -180,14 +185,26 @@ def read_export(folder: Path | str) -> Export:
             then=f"use the version that wrote it, or {_MAKE}",
         ) from fault
     names = tuple(parts["labels"]["class_names"])
-    return Export(folder, config, names, parts["provenance"], parts["preprocessor"])
+    threshold = _threshold(folder, parts["labels"].get("threshold"), names)
+    return Export(folder, config, names, parts["provenance"], parts["preprocessor"], threshold)
+
+
+def _threshold(folder: Path, found: Any, names: Sequence[str]) -> float | None:
+    """Read the decision threshold. Raises: MerError for one that is no probability, or of other than two classes."""
+    if found is None:
+        return None
+    if len(names) != 2 or not isinstance(found, float) or not 0.0 < found < 1.0:
+        allowed = "a probability between 0 and 1, of a model with two classes"
+        raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=_way_out(folder))
+    return found
 
 
 def _fill(folder: Path, contents: Contents) -> None:
     save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
     task = contents.config.data.label
     write_json(folder / "config.json", contents.config.model_dump(mode="json"))
-    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names)})
+    decision = {} if contents.threshold is None else {"threshold": contents.threshold}
+    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names), **decision})
     write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
     write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
     (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read

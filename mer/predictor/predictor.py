@@ -81,7 +81,10 @@ class Predictor(Scorer):
         truncated_N = np.any([live.truncated_N for live in lives.values()], axis=0)
         there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
         faults = _joint_faults(lives, len(utterances))
-        return as_predictions(self.scores(read, dialogue_N), self.class_names, truncated_N, faults, there_N)
+        logits_NC = self.scores(read, dialogue_N)
+        return as_predictions(
+            logits_NC, self.class_names, truncated_N, faults, there_N, threshold=self.export.threshold
+        )
 
     def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
         return self.encoders["text"].encode(dialogues, batch_tokens=batch_tokens, progress=progress)
@@ -111,7 +114,14 @@ class Predictor(Scorer):
         return self._told(self.logits(live.features_NLD, live.present_N), live)
 
     def _told(self, logits_NC: np.ndarray, live: LiveFeatures) -> list[Prediction]:
-        return as_predictions(logits_NC, self.class_names, live.truncated_N, live.faults_N, live.present_N)
+        return as_predictions(
+            logits_NC,
+            self.class_names,
+            live.truncated_N,
+            live.faults_N,
+            live.present_N,
+            threshold=self.export.threshold,
+        )
 
     def _reads_something_else(self, given: str) -> MerError:
         calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}

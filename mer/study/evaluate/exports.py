@@ -68,12 +68,14 @@ def evaluate_exports(
         _report_dev(exports, studies, folders, seeds, options, console)
         return []
     done: list[Evaluated] = []
-    for path, study, folder in zip(exports, studies, folders, strict=True):
+    for path, export, study, folder in zip(exports, read, studies, folders, strict=True):
         results = seed_results(folder, study.study, seeds)
         test, data = evaluate_on_test(results, study.config, options.cache, device=given.device)
         results = seed_results(folder, study.study, seeds)
         log_test_scores(folder, study.study, options.studies, results)
-        done.append(Evaluated(study.name, str(path), study.config, results, test, list(data.class_names)))
+        metric = str(export.provenance.get("threshold", {}).get("metric", ""))
+        names = list(data.class_names)
+        done.append(Evaluated(study.name, str(path), study.config, results, test, names, metric))
     scored = [one.scored for one in done]
     _require_same_utterances(scored)
     told = [results_json(one, [], options.command) for one in done]

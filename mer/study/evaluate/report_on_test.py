@@ -19,6 +19,7 @@ from mer.data.registry import find_dataset
 from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
 from mer.statistics import METRICS, describe, unit_bootstrap
+from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
 from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.training import Split
@@ -37,6 +38,7 @@ class Evaluated:
         export: folder the configuration comes from.
         results: one per seed.
         test: the split that was scored.
+        threshold_metric: by which the export chose a decision threshold; "" for one without.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Evaluated:
     results: list[SeedResult]
     test: Split
     class_names: list[str]
+    threshold_metric: str = ""
 
     @property
     def scored(self) -> ScoredSeeds:
@@ -88,6 +91,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
+        **({"at_threshold": at_thresholds(one.results, one.threshold_metric)} if one.threshold_metric else {}),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -116,6 +120,8 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     console.print(table)
     per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
     console.print(f"mean F1 per class: {per_class}", highlight=False)
+    if "at_threshold" in told:
+        console.print(threshold_line(told["at_threshold"]), highlight=False)
     if "macro_f1" in told:
         console.print(f"note: {told['macro_f1']}", highlight=False)
     notes = [s["note"] for s in summary if s["note"]]

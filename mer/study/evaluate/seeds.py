@@ -35,7 +35,7 @@ from mer.training import Scores, Split, TrainingData, build_run
 from trainables.shared_features import as_split, as_training_data, read_table
 from trainables.trial_files import BEST
 
-TEST = "test.json"
+TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"
 _LARGEST_SEED = 2**31 - 1
 SEED_PARAM = IntParam.model_validate({"int": [0, _LARGEST_SEED]})
 
@@ -155,7 +155,7 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
         metrics, logits = None, None
         if (place / TEST).exists():
-            scored, recorded = read_scores(place / "test_predictions.csv"), json.loads((place / TEST).read_text())
+            scored, recorded = read_scores(place / TEST_PREDICTIONS), json.loads((place / TEST).read_text())
             metrics = scored.as_metrics("test") | recorded["metrics"]  # an older version recorded fewer
             logits = scored.logits_NC
         results.append(SeedResult(seed, number, int(best["epoch"]), dev, metrics, logits, place))
@@ -186,7 +186,7 @@ def evaluate_on_test(
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)
         scores = Scores(run.predict(test), test.labels_N, data.class_names)
-        write_text(result.folder / "test_predictions.csv", predictions_csv(scores, test.ids))
+        write_text(result.folder / TEST_PREDICTIONS, predictions_csv(scores, test.ids))
         write_json(
             result.folder / TEST,
             {

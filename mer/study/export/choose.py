@@ -27,6 +27,8 @@ class ExportOptions:
         command: the command as it was typed, for the provenance.
         student: modality of one student of a merged distillation; "": the whole model.
         merge: add adapters into the weights that they change.
+        threshold: dev metric by which the decision threshold of two classes is chosen; "": none, the more probable
+            class is the answer.
     """
 
     out: Path | None = None
@@ -39,6 +41,7 @@ class ExportOptions:
     command: str = "python -m mer.export"
     student: str = ""
     merge: bool = False
+    threshold: str = ""
 
 
 def choose(record: StudyRecord, options: ExportOptions) -> list[Standing]:

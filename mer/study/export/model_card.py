@@ -50,6 +50,7 @@ def model_card(facts: CardFacts) -> str:
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
         "on unseen data. The test split is read by `python -m mer.evaluate` alone.",
         _table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
+        *_decision(facts.provenance.get("threshold")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
         f"Metrics in percent, dev_loss in nats. The trial {_ending(facts.state)}.",
         _table(
@@ -171,6 +172,19 @@ def _shown(row: Mapping[str, float], metric: str) -> list[str]:
     usual = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy", "ece", "loss")
     names = [metric, *(f"dev_{name}" for name in usual)]
     return [name for name in dict.fromkeys(names) if name in row]
+
+
+def _decision(threshold: Mapping[str, Any] | None) -> list[str]:
+    """Say at which threshold the model answers, and what dev gains by it; nothing for the more probable class."""
+    if threshold is None:
+        return []
+    before, after = (f"{100 * threshold[when]:.2f}" for when in ("before", "after"))
+    return [
+        f"The model answers {threshold['name']} where its probability is at least {threshold['at_least']:.4f}, else "
+        f"the other class. Dev chose this threshold by {threshold['metric']}: {after} there, {before} at 0.5. All "
+        "other scores on this card are those of the more probable class (0.5). The gain was fitted to dev: "
+        "`python -m mer.evaluate` chooses a threshold on dev for each seed and scores test at it."
+    ]
 
 
 def _ending(state: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, tria
 from mer.study.show.words import show
 from mer.study.tracking.exports import Registration, register, store_of
 from mer.training.metrics import Scores
+from mer.training.threshold import choose_threshold
 from trainables.shared_features import layers_of
 
 
@@ -89,6 +90,8 @@ def _export(
     provenance = provenance_of(record, standing, trained, tables, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
+    decision = choose_threshold(scores, options.threshold.removeprefix("dev_")) if options.threshold else None
+    provenance |= {"threshold": asdict(decision)} if decision else {}
     provenance |= {"data_check": data_check(trained.config.data.model_copy(update={"root": root}))}
     layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
     facts = CardFacts(
@@ -127,6 +130,7 @@ def _export(
             **adapter_words(trained.config, adapters, provenance),
         },
         backbone=backbone_files(trained.config) if options.bundle else (),
+        threshold=decision.at_least if decision else None,
     )
     differences: list[float] = []
     export = write_export(
