@@ -127,7 +127,9 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
         for done, clip in enumerate(pool.map(lambda job: probe(*job), jobs), start=1):
             clips.append(clip)
             progress(done, len(jobs))
-    there = {clip.modality for clip in clips if clip.state != "absent" or corpus.name not in _IMPLIED}
+    there = {
+        clip.modality for clip in clips if clip.state != "absent" or (corpus.dataset or corpus.name) not in _IMPLIED
+    }
     of: dict[tuple[str, str], list[CheckedClip]] = {(split, kind): [] for kind in MODALITIES for split in corpus.splits}
     for (utterance, modality, _), clip in zip(jobs, clips, strict=True):
         of[utterance.split, modality].append(clip)

@@ -57,9 +57,13 @@ def split_table(title: str, summaries: Sequence[SplitSummary]) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for field, name in _ROW_NAMES.items():
+        if field == "untimed" and all(summary.untimed == summary.utterances for summary in summaries):
+            continue
         table.add_row(name, *(str(getattr(summary, field)) for summary in summaries))
     official = {True: "yes", False: "no", None: "unknown"}
-    table.add_row("official file", *(official[summary.official] for summary in summaries), end_section=True)
+    if any(summary.official is not None for summary in summaries):
+        table.add_row("official file", *(official[summary.official] for summary in summaries))
+    table.add_section()
     for task, counts in summaries[0].label_counts.items():
         for label in counts:
             table.add_row(
@@ -176,13 +180,14 @@ def _speakers(summaries: Sequence[SplitSummary]) -> list[tuple[str, list[int]]]:
     total: Counter[str] = Counter()
     for summary in summaries:
         total.update(summary.speaker_counts)
+    total.pop("", None)
     if len(total) < 2 or total.most_common(1)[0][1] < 2:
         return []
     named = [name for name, _ in total.most_common(SPEAKERS)]
     rows = [(f"speaker: {name}", [summary.speaker_counts.get(name, 0) for summary in summaries]) for name in named]
     if (others := len(total) - len(named)) > 0:
-        known = [sum(summary.speaker_counts.get(name, 0) for name in named) for summary in summaries]
-        counts = [summary.utterances - n for summary, n in zip(summaries, known, strict=True)]
+        rest = [name for name in total if name not in named]
+        counts = [sum(summary.speaker_counts.get(name, 0) for name in rest) for summary in summaries]
         rows.append((f"speaker: {others} others", counts))
     return rows
 

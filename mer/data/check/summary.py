@@ -20,7 +20,7 @@ class SplitSummary:
         untimed: utterances without a usable start and end.
         empty: utterances without a word of text.
         unlabelled: task -> utterances without that label.
-        speaker_counts: speaker -> utterances, the most frequent first.
+        speaker_counts: speaker -> utterances, the most frequent first; "" where nobody is named.
         official: True if the file equals the published one byte for byte; None if that one's hash is not known.
     """
 
@@ -38,7 +38,7 @@ class SplitSummary:
 
     @property
     def speakers(self) -> int:
-        return len(self.speaker_counts)
+        return sum(bool(name.strip()) for name in self.speaker_counts)
 
 
 def check(corpus: Corpus) -> list[SplitSummary]:

@@ -22,9 +22,8 @@ def data_check(data: DataConfig) -> dict[str, Any]:
 
     Returns: as `mer.data.check.checked.as_json`, with "source": where it comes from, in words.
     """
-    now = as_json(check_rows(survey_corpus(data, ("train", "dev"))))
-    file = Path(data.root).expanduser() / CHECK_FILE
-    kept = _read(file)
+    corpus = survey_corpus(data, ("train", "dev"))
+    now, kept = as_json(check_rows(corpus)), _read(corpus.root / CHECK_FILE)
     if kept is None:
         source = f"a quick check at the export; `{_ALL}` before it puts a whole one here"
     elif all(kept["data_sha256"].get(split) == now["data_sha256"][split] for split in ("train", "dev")):
