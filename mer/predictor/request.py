@@ -54,7 +54,7 @@ def clips_of(inputs: Inputs, modality: str, request: Request, reads: tuple[str, 
     if request.file is None:
         given: list[Path | MediaFault] = list(request.clips.get(modality, ()))
         return given or [MediaFault(f"no --{modality} was given")] * len(inputs.utterances)
-    finder = ClipFinder(request.file.parent)
+    finder = ClipFinder(request.file.parent, inputs.links)
     kind: Modality = "video" if modality == "video" else "audio"
     clips: list[Path | MediaFault] = []
     for utterance in inputs.utterances:

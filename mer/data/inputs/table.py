@@ -71,6 +71,7 @@ def from_table(
         places,
         tuple(labels[place] for place in places) if any(labels) else (),
         (f"{path.name}: {roles.words}{unusual}", *said),
+        "inside" if folder is None or "audio" in roles or "video" in roles else "anywhere",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mer.data.text import repair_c1
 from mer.data.types import Dialogue, Utterance
@@ -21,12 +22,14 @@ class Inputs:
         rows: position in the input of each utterance, listed dialogue after dialogue.
         labels: true class of each utterance, listed dialogue after dialogue; "" where it has none that the model knows.
         notes: what was guessed about a file, a line each, for people.
+        links: as `Corpus.links`: inside where the file names the paths of clips.
     """
 
     dialogues: tuple[Dialogue, ...]
     rows: tuple[int, ...]
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    links: Literal["anywhere", "inside"] = "anywhere"
 
     @property
     def utterances(self) -> list[Utterance]:
