@@ -91,6 +91,17 @@ def test_a_report_for_each_member_with_news_and_at_any_decision(tmp_path):
     assert {n: [row["epoch"] for row in report["rows"]] for n, report in third.items()} == {0: [3], 1: [3]}
 
 
+def test_patience_ends_its_member_alone(tmp_path):
+    """Trial 1 learns nothing, so its first epoch stays its best; the others train all their epochs."""
+    settings = [{"training__epochs": 5}, {"training__epochs": 5, "training__patience": 2, "optim__head_lr": 1e-12}, {}]
+    reports = to_the_end(actor(pack(tasks(tmp_path / "packed", *settings))), {0, 1, 2})
+    assert [len(rows(reports[k])) for k in range(3)] == [5, 3, 3]
+    assert {said[-1]["outcome"] for said in reports.values()} == {"finished"}
+    for k in range(3):
+        alone = to_the_end(actor(pack(tasks(tmp_path / "alone", *settings)[k : k + 1])), {k})
+        assert_same_rows(rows(reports[k]), rows(alone[k]))
+
+
 def test_a_nan_ends_its_member_alone(tmp_path):
     settings = [{"training__epochs": 4}, {"training__epochs": 4, **NAN}, {"training__epochs": 4}]
     everywhere = {"head__input_norm": "none"}
