@@ -54,7 +54,7 @@ class _EarlyTPE(optuna.samplers.TPESampler):
 
     Optuna's constant liar counts every running trial as bad. Of a pack under ASHA the bad members have ended and the
     good ones run: the sampler would keep away from the good ones and follow the best of the bad. A running trial with
-    a score counts like one that was stopped there; one without stays a liar's.
+    a score counts as if it had finished with its best one so far; one without a score stays a liar's.
     """
 
     def sample_relative(
@@ -69,7 +69,7 @@ class _EarlyTPE(optuna.samplers.TPESampler):
 
 
 class _Early:
-    """A study in which a running trial that has reported a score was stopped at its last epoch."""
+    """A study in which a running trial that has reported a score has finished with it."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
@@ -81,16 +81,17 @@ class _Early:
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[optuna.trial.FrozenTrial]:
         """Return the trials in these states; Optuna's samplers read a study through this method."""
-        seen = map(_as_if_stopped, self._study.get_trials(deepcopy=deepcopy))
+        seen = map(self._as_if_finished, self._study.get_trials(deepcopy=deepcopy))
         return [trial for trial in seen if states is None or trial.state in states]
 
-
-def _as_if_stopped(trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
-    if trial.state != TrialState.RUNNING or not trial.intermediate_values:
-        return trial
-    stopped = copy.copy(trial)
-    stopped.state = TrialState.PRUNED
-    return stopped
+    def _as_if_finished(self, trial: optuna.trial.FrozenTrial) -> optuna.trial.FrozenTrial:
+        """Return a copy that has finished, where a trial runs and has a score. Scores are best so far: see Ledger."""
+        if trial.state != TrialState.RUNNING or not trial.intermediate_values:
+            return trial
+        finished = copy.copy(trial)
+        finished.state = TrialState.COMPLETE
+        finished.value = trial.intermediate_values[max(trial.intermediate_values)]
+        return finished
 
 
 class _RepeatableGP(optuna.samplers.GPSampler):
