@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
 
 
 def _search(uri: str, name: str, generation: str) -> MlflowRecord:
-    from mer.study.tracking.store import PARENT_TAG, TAG_GENERATION, TAG_TRIAL
+    from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, children
 
     for key, value in _ONE_TRY.items():
         os.environ.setdefault(key, value)
@@ -64,23 +65,17 @@ def _search(uri: str, name: str, generation: str) -> MlflowRecord:
     if not parents:
         return MlflowRecord(f"{uri} holds no record of this search")
     parent = parents[0]
-    runs: dict[int, str] = {}
-    statuses: dict[str, int] = {}
-    token = None
-    while True:
-        page = client.search_runs(
-            [parent.info.experiment_id],
-            f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'",
-            max_results=1000,
-            page_token=token,
-        )
-        for run in page:
-            runs[int(run.data.tags[TAG_TRIAL])] = run.info.run_id
-            statuses[run.info.status] = statuses.get(run.info.status, 0) + 1
-        if not (token := page.token):
-            break
+    found = children(client, parent.info.experiment_id, parent.info.run_id)
+    statuses = Counter(run.status for run in found.values())
     counted = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "no trials"
     end = parent.info.end_time
     seconds = (end - parent.info.start_time) / 1000 if end else None
     note = f"{uri}, experiment {name}: study {parent.info.status}, {counted}"
-    return MlflowRecord(note, parent.info.status, seconds, dict(parent.data.tags), runs, client)
+    return MlflowRecord(
+        note,
+        parent.info.status,
+        seconds,
+        dict(parent.data.tags),
+        {number: run.run_id for number, run in found.items()},
+        client,
+    )

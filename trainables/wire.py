@@ -1,4 +1,4 @@
-"""Messages between the driver and a worker: plain dictionaries on the wire, these frozen dataclasses at both ends.
+"""Messages between the driver and a worker: JSON-able dictionaries on the wire, these frozen dataclasses at both ends.
 
 A Ray trial is only a slot: a worker process that hosts members. A member is one trial number with its configuration;
 rows, endings, folders and checkpoints belong to the number, never to the slot. A slot hosts several members of one
@@ -7,6 +7,9 @@ shape, which are trained as one program, or a single one. Members end, leave and
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,14 +73,21 @@ class Slot:
     device: str = "cpu"
 
     def wire(self) -> dict[str, Any]:
-        """Return the slot as JSON-able data: Ray Tune takes it for the configuration of one of its trials."""
-        return {**vars(self), "members": [task.wire() for task in self.members]}
+        """Return the slot as JSON-able data: Ray Tune takes it for the configuration of one of its trials.
+
+        It is one short text and the first member's number: Ray copies, searches and writes down each entry of a
+        configuration again and again, and keeps it for as long as a study runs.
+        """
+        content = {**vars(self), "members": [task.wire() for task in self.members]}
+        packed = zlib.compress(json.dumps(content).encode())
+        return {"number": self.members[0].number, "slot": base64.b85encode(packed).decode()}
 
     @classmethod
     def read(cls, wire: Mapping[str, Any]) -> Slot:
         """Read what `wire` wrote. Checks no configuration, and ignores keys that Ray adds."""
-        members = tuple(MemberTask.read(task) for task in wire["members"])
-        return cls(members, wire["report_interval_s"], wire["threads"], wire["device"])
+        content = json.loads(zlib.decompress(base64.b85decode(wire["slot"])))
+        members = tuple(MemberTask.read(task) for task in content["members"])
+        return cls(members, content["report_interval_s"], content["threads"], content["device"])
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ numbers, suggest = {numbers}, tune_hooks.EngineSearcher.suggest
 
 def kill_the_idle_worker_first(self, trial_id):
     slot = suggest(self, trial_id)
-    number = slot["members"][0]["number"] if isinstance(slot, dict) else None
+    number = slot["number"] if isinstance(slot, dict) else None
     if number in numbers:
         numbers.remove(number)
         family = psutil.Process().children(recursive=True)

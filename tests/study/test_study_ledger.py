@@ -481,3 +481,40 @@ def test_reading_only(tmp_path):
     finish(ledger, ledger.next_assignment())
     with readable_journal(tmp_path / "s", "small") as readable:
         assert isinstance(readable, optuna.Study) and readable.trials[0].state == TrialState.COMPLETE
+
+
+# -- cost ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_costs_the_ledger_the_same_at_the_end_as_at_the_start(tmp_path, monkeypatch):
+    """Nothing goes through all trials, or reads the journal again, to hand out and end one."""
+    spec = make_spec(tmp_path, **{"budget.trials": 30})
+    ledger = open_ledger(tmp_path / "s", spec)
+    replay = type(ledger.storage._replay_result)
+    looks, real = [], replay.get_all_trials
+    monkeypatch.setattr(replay, "get_all_trials", lambda *args: looks.append(args) or real(*args))
+    syncs, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: syncs.append(handle) or fsync(handle))
+    monkeypatch.setattr(type(ledger.storage._own_journal._path), "read_bytes", None)
+    while assignment := ledger.next_assignment():
+        with ledger.together():
+            for epoch in (1, 2, 3):
+                ledger.report(assignment.number, epoch, 0.1 * epoch)
+            finish(ledger, assignment)
+    assert ledger.begun() == 30 and not looks
+    assert len(syncs) == 2 * 30, "one wait for the disk when it is handed out, one when its report ends it"
+
+
+def test_what_is_written_together_is_on_disk_when_the_block_ends(tmp_path):
+    ledger = open_ledger(tmp_path / "s", make_spec(tmp_path))
+    assignment = ledger.next_assignment()
+    with pytest.raises(_Killed), ledger.together():
+        ledger.report(assignment.number, 1, 0.5)
+        assert trials_on_disk(tmp_path / "s")[0].intermediate_values == {}
+        raise _Killed
+    assert trials_on_disk(tmp_path / "s")[0].intermediate_values == {1: 0.5}
+
+
+def trials_on_disk(folder):
+    with readable_journal(folder, "small") as study:
+        return study.get_trials(deepcopy=False)

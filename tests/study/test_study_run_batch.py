@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_forty_runs_take_two_commits_that_write(store: Store, tmp_path: Path, mo
         add(batch, number, done, files if number == 7 else None)
     commits = count_commits(store, monkeypatch)
     batch.write()
-    assert len(commits) <= 4, "values, statuses, and a reading of where the files go"
+    assert len(commits) <= 2, "values and statuses; where the files go is known"
     found = store.found()
     assert store.failed == [] and done == list(range(40)) and len(found) == 40 and len(batch) == 0
     run = found["r7"]
@@ -136,3 +137,26 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_store_as_it_was(store: 
 def test_other_stores_take_calls_one_by_one() -> None:
     with one_transaction(object()):
         time.sleep(0)
+
+
+def test_runs_of_trials_are_found_alike_in_sql_and_by_search(store: Store) -> None:
+    """Deleted runs, those of other studies and those without an outcome included."""
+    from mer.study.tracking.store import PARENT_TAG, TAG_OUTCOME, TAG_TRIAL, children
+
+    def run(number: int, parent: str, ending: str = "", **tags: str) -> str:
+        tags = {PARENT_TAG: parent, TAG_TRIAL: str(number), **tags}
+        made = store.client.create_run(store.experiment, tags=tags).info.run_id
+        if ending:
+            store.client.set_terminated(made, status=ending)
+        return made
+
+    run(0, "mine", "FINISHED", **{TAG_OUTCOME: "finished"})
+    run(1, "mine", "KILLED", **{TAG_OUTCOME: "cut"})
+    run(2, "mine")
+    store.client.delete_run(run(3, "mine", "FAILED"))
+    run(0, "other", "FINISHED")
+    server = SimpleNamespace(search_runs=store.client.search_runs)  # a client that is not of an SQL store
+    found = children(store.client, store.experiment, "mine")
+    assert found == children(server, store.experiment, "mine")
+    told = {number: (child.status, child.outcome) for number, child in found.items()}
+    assert told == {0: ("FINISHED", "finished"), 1: ("KILLED", "cut"), 2: ("RUNNING", "")}

@@ -68,6 +68,15 @@ def test_the_wire_is_json_and_ignores_what_ray_adds(slots):
     assert Report(**json.loads(json.dumps(report(0, [0.5]).wire()))) == report(0, [0.5])
 
 
+def test_ray_keeps_little_of_a_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ray holds what it was handed for as long as the study runs, and goes through every entry of it."""
+    slot = open_slots(tmp_path, monkeypatch, 6, *ONE_SHAPE).fill("a")
+    assert slot is not None and len(slot.members) == 6
+    wire = slot.wire()
+    assert set(wire) == {"number", "slot"} and wire["number"] == 0
+    assert len(wire["slot"]) < len(json.dumps([task.wire() for task in slot.members])) / 4
+
+
 def test_a_slot_is_over_when_its_last_member_is(tmp_path, monkeypatch):
     """Two members in one slot: each verdict is for one number. Trial 1 is cut at epoch 1, trial 0 goes on."""
     slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)

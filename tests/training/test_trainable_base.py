@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,19 @@ class ToyTrainable(MerTrainable):
         return self.run
 
 
-def slot(folder: Path, number: int = 0, *, decisions: list[int] | None = None, interval: float = 1e9, **dotted: Any):
-    """Build what `mer.study.search.slots` hands to a worker for one trial, as it arrives there."""
+def member(folder: Path, number: int = 0, decisions: list[int] | None = None, **dotted: Any) -> MemberTask:
     config = toy_config(**dotted).model_dump(mode="json")
     features = {"text": {"train": "a", "dev": "b"}}
-    task = MemberTask(number, folder / f"{number:05d}", config, features, tuple(decisions or ()))
-    return json.loads(json.dumps(Slot((task,), interval).wire()))
+    return MemberTask(number, folder / f"{number:05d}", config, features, tuple(decisions or ()))
+
+
+def slot_of(*members: MemberTask, interval: float = 1e9) -> dict[str, Any]:
+    """Build what `mer.study.search.slots` hands to a worker, as it arrives there."""
+    return json.loads(json.dumps(Slot(members, interval).wire()))
+
+
+def slot(folder: Path, number: int = 0, *, decisions: list[int] | None = None, interval: float = 1e9, **dotted: Any):
+    return slot_of(member(folder, number, decisions, **dotted), interval=interval)
 
 
 def told_by(trial: MerTrainable) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def test_files_are_written_before_every_report(tmp_path):
         assert card["epoch"] == epoch and card["history"][-1] == report["rows"][-1]
         assert best["epoch"] == card["best_row"]["epoch"] and best["row"] == card["best_row"]
     assert best["number"] == 0 and best["class_names"] == ["neutral", "joy", "anger"]
-    assert best["config"] == slot(tmp_path)["members"][0]["config"]
+    assert best["config"] == member(tmp_path).config
 
 
 @pytest.mark.parametrize("name", ["none", "spcl-curriculum", "apcl-polar", "eacl-two-stages"])
@@ -204,9 +212,7 @@ def test_a_failure_in_build_is_an_outcome_with_a_traceback(tmp_path):
     ],
 )
 def test_a_configuration_that_cannot_be_built_says_why(tmp_path, config, words):
-    made = slot(tmp_path)
-    made["members"][0]["config"] = config
-    trial = actor(made)
+    trial = actor(slot_of(replace(member(tmp_path), config=config)))
     report = told_by(trial)
     assert report["outcome"] == "error" and words in report["reason"]
 

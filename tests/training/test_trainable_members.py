@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_trainable_base import VARIANTS, ToyTrainable, actor, rows, slot
+from test_trainable_base import VARIANTS, ToyTrainable, actor, member, rows, slot_of
 from toy_data import loss, told, toy_data
 
 from mer.checkpoints import load_tensors, read_card
 from mer.training.packed import Pack
 from trainables.base import MerTrainable
 from trainables.trial_files import BEST, LAST
-from trainables.wire import Slot
+from trainables.wire import MemberTask
 
 NAN = {"optim__head_lr": 1e38, "head__input_norm": "none"}
 
 
 def tasks(folder: Path, *settings: dict[str, Any], first: int = 0, **everywhere: Any) -> list[dict[str, Any]]:
-    return [
-        slot(folder, first + k, **{"seed": first + k, **everywhere, **own})["members"][0]
-        for k, own in enumerate(settings)
-    ]
+    made = [member(folder, first + k, **{"seed": first + k, **everywhere, **own}) for k, own in enumerate(settings)]
+    return json.loads(json.dumps([task.wire() for task in made]))
 
 
 def pack(members: list[dict[str, Any]], interval: float = 1e9) -> dict[str, Any]:
-    return json.loads(json.dumps({**Slot((), interval).wire(), "members": members}))
+    return slot_of(*map(MemberTask.read, members), interval=interval)
 
 
 def told_by(trial: MerTrainable) -> dict[int, dict[str, Any]]:

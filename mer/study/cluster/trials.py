@@ -23,6 +23,7 @@ _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # StopSignal listens
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints boxes even at verbose=0
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # nobody reads Ray's record of all trials so far: the journal is ours
 }
 
 
@@ -60,7 +61,7 @@ def run_trials(
             workers = _workers(spec)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished)
             slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler, spec.budget.trials))
-            name_of = lambda trial: trial_name(trial.config["members"][0]["number"])  # noqa: E731
+            name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(

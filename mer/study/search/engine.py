@@ -53,6 +53,18 @@ class _Live:
     best: Row | None = None
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """How a trial ended.
+
+    Args: last: epoch and score after which it was cut.
+    """
+
+    outcome: Outcome
+    reason: str
+    last: tuple[int, float] | None = None
+
+
 @dataclass
 class StudyEngine:
     """Connects ledger, stopping policy and listeners.
@@ -76,9 +88,10 @@ class StudyEngine:
     blocked: str = ""  # what the machine refused, e.g. space on the disk
 
     def __post_init__(self) -> None:
-        self._most, self._ended = self.ledger.most(), 0  # counted here: a report must not read the whole study
+        self._most, self._ended, self._failed = self.ledger.most(), 0, 0  # counted: a report must not read the study
         for trial in self.ledger.trials():
             self._ended += trial.state in ENDED
+            self._failed += trial.state == TrialState.FAIL
             for epoch, value in sorted(trial.intermediate_values.items()):
                 self.policy.remember(trial.number, epoch, self._score(value))
 
@@ -95,7 +108,7 @@ class StudyEngine:
                 config = self.spec.trial_config(assignment.params)
             except ValueError as fault:  # a combination that the ranges allow but the methods do not
                 self._start(assignment, None)
-                self._end(assignment.number, "error", str(fault), [])
+                self._end(assignment.number, "error", str(fault))
                 continue
             self._start(assignment, config)
             return assignment, config
@@ -145,12 +158,21 @@ class StudyEngine:
             for listener in self.listeners:
                 listener.trial_placed(number, has_worker=False)
         else:
-            self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)", [])
+            self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)")
 
     def _record(self, report: Report, live: _Live) -> bool:
         if report.outcome == "blocked":
             self.blocked = report.reason
             return True
+        with self.ledger.together():  # on disk before a listener hears of it
+            heard, ending = self._judge(report, live)
+            if ending is not None:
+                self._tell(report.number, ending)
+        self._announce(report.number, heard, live.best, ending)
+        return ending is not None
+
+    def _judge(self, report: Report, live: _Live) -> tuple[list[Row], _Ending | None]:
+        """Take in the epochs that are new, as far as the trial goes on. Returns them, and how it ended."""
         fresh = [row for row in report.rows if row["epoch"] > live.epoch]
         heard: list[Row] = []
         for row in fresh:
@@ -158,8 +180,7 @@ class StudyEngine:
             live.epoch = epoch
             heard.append(row)
             if not all(math.isfinite(row[objective.metric]) for objective in self.spec.objective):
-                self._end(report.number, "nonfinite", f"a score of dev is not finite at epoch {epoch}", heard)
-                return True
+                return heard, _Ending("nonfinite", f"a score of dev is not finite at epoch {epoch}")
             if live.best is None or self._score(row[self._metric]) > self._score(live.best[self._metric]):
                 live.best = row
             value = live.best[self._metric]
@@ -167,33 +188,32 @@ class StudyEngine:
             if is_last:
                 self.policy.remember(report.number, epoch, self._score(value))
             elif self.policy.cuts(report.number, epoch, self._score(value)):
-                reason = f"stopped by {self.spec.scheduler.kind} after epoch {epoch}"
-                self._end(report.number, "cut", reason, heard, last=(epoch, value))
-                return True
+                return heard, _Ending(
+                    "cut", f"stopped by {self.spec.scheduler.kind} after epoch {epoch}", (epoch, value)
+                )
             self.ledger.report(report.number, epoch, value)
-        if report.outcome != "running":
-            self._end(report.number, report.outcome, report.reason, heard)
-            return True
-        for listener in self.listeners:
-            listener.trial_rows(report.number, heard)
-        return False
+        return heard, None if report.outcome == "running" else _Ending(report.outcome, report.reason)
 
-    def _end(
-        self, number: int, outcome: Outcome, reason: str, rows: list[Row], last: tuple[int, float] | None = None
-    ) -> None:
+    def _end(self, number: int, outcome: Outcome, reason: str) -> None:
+        """End a trial that no report has ended."""
+        best, ending = self.live[number].best, _Ending(outcome, reason)
+        self._tell(number, ending)
+        self._announce(number, [], best, ending)
+
+    def _tell(self, number: int, ending: _Ending) -> None:
+        """Note durably how a trial ended, and give the study up when all have failed."""
         live = self.live.pop(number)
+        state = self.ledger.end(number, ending.outcome, best=live.best, reason=ending.reason, last=ending.last)
         self._ended += 1
-        self.ledger.end(number, outcome, best=live.best, reason=reason, last=last)
+        self._failed += state == TrialState.FAIL
+        if ending.outcome == "error" and self._failed == self._ended >= _HOPELESS:
+            self.hopeless = ending.reason
+
+    def _announce(self, number: int, rows: list[Row], best: Row | None, ending: _Ending | None) -> None:
         for listener in self.listeners:
             listener.trial_rows(number, rows)
-            listener.trial_ended(number, outcome, live.best, reason)
-        if outcome == "error":
-            self._give_up_if_hopeless(reason)
-
-    def _give_up_if_hopeless(self, reason: str) -> None:
-        ended = [trial.state for trial in self.ledger.trials() if trial.state in ENDED]
-        if len(ended) >= _HOPELESS and all(state == TrialState.FAIL for state in ended):
-            self.hopeless = reason
+            if ending is not None:
+                listener.trial_ended(number, ending.outcome, best, ending.reason)
 
     @property
     def stopped(self) -> bool:

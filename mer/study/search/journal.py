@@ -21,20 +21,23 @@ from mer.files import atomic_path
 _SHOWN_BYTES = 40
 
 
-def mend_journal(journal: Path) -> None:
+def mend_journal(journal: Path) -> list[dict[str, Any]]:
     """Rewrite the file when it holds anything but whole lines: blank lines and a damaged end go.
 
     Only the driver that holds the study's lock may call this.
 
+    Returns: the operations of its lines; [] when there is no file.
     Raises: MerError naming the line when a damaged one has whole lines after it, or when nothing is whole.
     """
     if not journal.exists():
-        return
+        return []
     data = journal.read_bytes()
-    whole = b"".join(line + b"\n" for line, _ in _operations(journal, data))
+    operations = _operations(journal, data)
+    whole = b"".join(line + b"\n" for line, _ in operations)
     if whole != data:
         with atomic_path(journal) as temporary:
             temporary.write_bytes(whole)
+    return [operation for _, operation in operations]
 
 
 class WholeLines(BaseJournalBackend):

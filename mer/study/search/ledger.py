@@ -8,38 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
-from mer.study.search.journal import WholeLines, mend_journal
+from mer.study.search.journal import WholeLines
 from mer.study.search.samplers import build_sampler
+from mer.study.search.storage import StudyStorage
 from mer.study.search.stored_trial import state_after
 from mer.study.space.params import encode
 from mer.study.space.spec import StudySpec
 from mer.training import Row
 from trainables.wire import Outcome
-
-
-class _HeldAlready:
-    """Optuna's file lock, not needed: the study's own lock is held. A killed driver cannot leave it behind."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
 
 
 @dataclass(frozen=True)
@@ -62,9 +54,7 @@ class Ledger:
     def __init__(self, folder: Path, spec: StudySpec) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
-        journal = folder / JOURNAL
-        mend_journal(journal)
-        self.storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_HeldAlready()))
+        self.storage = StudyStorage(folder / JOURNAL)
         _refuse_other_study(folder, self.storage, spec)
         self.study = optuna.create_study(
             study_name=spec.study,
@@ -72,14 +62,14 @@ class Ledger:
             directions=["maximize" if o.mode == "max" else "minimize" for o in spec.objective],
             load_if_exists=True,
         )
+        self._study_id = self.storage.get_study_id_from_name(spec.study)
         self._check_identity(folder)
         self._live: dict[int, optuna.trial.Trial] = {}
         self._reported: dict[int, set[int]] = {}
         self._finish_half_told()
         self._orphans = [t.number for t in self.trials() if t.state == TrialState.RUNNING]
         if spec.sampler.kind != "grid":
-            for point in spec.points:
-                self.study.enqueue_trial({k: encode(v) for k, v in point.items()}, skip_if_exists=True)
+            self._propose_points()
 
     @property
     def generation(self) -> str:
@@ -89,9 +79,13 @@ class Ledger:
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
+    def together(self) -> AbstractContextManager[None]:
+        """Make one durable write of all that is written in the block, at its end."""
+        return self.storage.together()
+
     def begun(self) -> int:
         """Trials that have a number and were handed out."""
-        return sum(t.state != TrialState.WAITING for t in self.trials())
+        return self.storage.count - len(self.storage.waiting)
 
     def work_left(self) -> bool:
         """True when a trial is waiting to be run or to be gone on with."""
@@ -107,16 +101,19 @@ class Ledger:
 
     def next_assignment(self) -> Assignment | None:
         """A trial that a dead driver left behind, else a new one, else None when the budget is used up."""
+        with self.together():
+            return self._next_assignment()
+
+    def _next_assignment(self) -> Assignment | None:
         if self._orphans:
             number = self._orphans.pop(0)
-            frozen = self.trials()[number]
             self._use_sampler(number)
             trial = optuna.trial.Trial(self.study, self._storage_id(number))
-            return self._draw(trial, reported=set(frozen.intermediate_values))
+            return self._draw(trial, reported=set(self._stored(number).intermediate_values))
         if self.begun() >= self.spec.budget.trials:
             return None
-        waiting = [t.number for t in self.trials() if t.state == TrialState.WAITING]
-        number = waiting[0] if waiting else len(self.trials())
+        waiting = self.storage.waiting
+        number = waiting[0].number if waiting else self.storage.count
         if self.spec.sampler.kind == "grid" and not waiting:
             cell = self._grid_cell(number)
             if cell is None:
@@ -129,6 +126,15 @@ class Ledger:
         self._live[trial.number], self._reported[trial.number] = trial, reported
         _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
         return Assignment(trial.number, self.spec.space.suggest(_SeededTrial(self, trial)))
+
+    def _propose_points(self) -> None:
+        """Let the points of the search space be the next trials, unless they were proposed before."""
+        known = {json.dumps(t.system_attrs.get("fixed_params"), sort_keys=True) for t in self.trials()}
+        with self.together():
+            for point in self.spec.points:
+                params = {key: encode(value) for key, value in point.items()}
+                if json.dumps(params, sort_keys=True) not in known:  # else Optuna compares with every trial
+                    self.study.enqueue_trial(params, skip_if_exists=True)
 
     def _use_sampler(self, number: int, parameter: str = "") -> None:
         self.study.sampler = build_sampler(self.spec.sampler, len(self.spec.objective), number, parameter)
@@ -155,8 +161,11 @@ class Ledger:
         best: Row | None,
         reason: str = "",
         last: tuple[int, float] | None = None,
-    ) -> None:
-        """Finish a trial: COMPLETE with its best score, PRUNED when cut, FAIL with the reason otherwise."""
+    ) -> TrialState:
+        """Finish a trial: COMPLETE with its best score, PRUNED when cut, FAIL with the reason otherwise.
+
+        Returns: the state that it has now.
+        """
         trial = self._live[number]
         if outcome == "finished" and best is None:
             outcome, reason = "error", "it ended before its first epoch"
@@ -164,14 +173,16 @@ class Ledger:
             bad = [o.metric for o in self.spec.objective if not math.isfinite(best.get(o.metric, math.nan))]
             if bad:  # Optuna refuses NaN only after the note is written: the study could never be opened again
                 outcome, reason = "nonfinite", f"{', '.join(bad)} is not a finite number at its best epoch"
-        trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
-        self._tell(number)
+        with self.together():
+            trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
+            self._tell(number)
         self._live.pop(number, None)
         self._reported.pop(number, None)
+        return state_after(outcome)
 
     def _tell(self, number: int) -> None:
         """Carry out a noted ending; every step may have been done before."""
-        frozen = self.trials()[number]
+        frozen = self._stored(number)
         ending = frozen.user_attrs["ending"]
         state = state_after(ending["outcome"])
         if ending["last"] and len(self.spec.objective) == 1 and ending["last"][0] not in frozen.intermediate_values:
@@ -181,8 +192,10 @@ class Ledger:
 
     def _storage_id(self, number: int) -> int:
         """Return the id under which the storage knows trial `number`."""
-        study_id = self.storage.get_study_id_from_name(self.spec.study)
-        return self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        return self.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _stored(self, number: int) -> FrozenTrial:
+        return self.storage.get_trial(self._storage_id(number))
 
     def _finish_half_told(self) -> None:
         for frozen in self.trials():

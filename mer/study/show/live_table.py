@@ -141,7 +141,7 @@ class Display:
         return show(self._objective.metric, value)
 
     def _print(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
+        self.console.out(text, highlight=False)
 
     def _better(self, one: float, other: float) -> bool:
         """True when `one` is at least as good as `other`; NaN is never."""

@@ -51,6 +51,7 @@ class RunBatch:
     ) -> None:
         self.client, self.experiment_id, self.runs, self.failed = client, experiment_id, runs, failed
         self._pending: dict[int, Pending] = {}
+        self._places: dict[str, str] = {}  # run id -> where its files go, of runs that were created here
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -97,12 +98,20 @@ class RunBatch:
             name, tags, start = entry.create
             run = self.client.create_run(self.experiment_id, run_name=name, tags=tags, start_time=start)
             self.runs[number] = run.info.run_id
+            self._places[run.info.run_id] = run.info.artifact_uri
         if entry.reopen:
             self.client.update_run(self.runs[number], status="RUNNING")
         self.client.log_batch(self.runs[number], metrics=entry.metrics, params=entry.params, tags=entry.tags)
 
     def _upload(self, number: int, entry: Pending) -> None:
-        if entry.artifacts is not None:
+        if entry.artifacts is None:
+            return
+        place = self._places.pop(self.runs[number], "")
+        if place.startswith("file:"):  # else MLflow reads the whole run to learn the place
+            from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+            get_artifact_repository(place).log_artifacts(str(entry.artifacts))
+        else:
             self.client.log_artifacts(self.runs[number], str(entry.artifacts))
 
     def _end(self, number: int, entry: Pending) -> None:

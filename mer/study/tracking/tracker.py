@@ -37,6 +37,7 @@ from mer.study.tracking.store import (
     TAG_STUDY,
     TAG_TRIAL,
     TrackingStore,
+    children,
     create_database,
 )
 from mer.training import Row
@@ -204,17 +205,10 @@ class Tracker:
             self._client.log_artifact(self._parent, str(file))
 
     def _find_children(self) -> None:
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id], f"tags.`{PARENT_TAG}` = '{self._parent}'", max_results=1000, page_token=token
-            )
-            for run in page:
-                self._runs[int(run.data.tags[TAG_TRIAL])] = run.info.run_id
-                if run.info.status == "RUNNING" or run.data.tags.get(TAG_OUTCOME) in (None, "interrupted"):
-                    self._unsure.add(int(run.data.tags[TAG_TRIAL]))
-            if not (token := page.token):
-                return
+        for number, run in children(self._client, self.experiment_id, self._parent).items():
+            self._runs[number] = run.run_id
+            if run.status == "RUNNING" or run.outcome in ("", "interrupted"):
+                self._unsure.add(number)
 
     def _catch_up(self, trials: list[FrozenTrial]) -> None:
         """Re-log the history of every trial that is not finished in both stores; repeats are harmless."""
