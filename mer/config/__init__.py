@@ -16,7 +16,7 @@ are what `--keys` prints; "methods 2.3" in them names a section of methods.md.
 """
 
 from mer.config.base import Frozen, Probability, Speaker, Task
-from mer.config.data import CORPUS_FILES, Columns, DataConfig, SplitFiles, SplitRule
+from mer.config.data import Columns, DataConfig, SplitFiles, SplitRule
 from mer.config.distill import DistillConfig, StudentConfig
 from mer.config.encoders import (
     TUNING_KEYS,
@@ -63,7 +63,6 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
-    "CORPUS_FILES",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",

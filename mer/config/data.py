@@ -22,7 +22,6 @@ from mer.config.base import Frozen, Task
 from mer.errors import did_you_mean
 
 DATASETS = ("csv", "meld", "emorynlp", "ravdess")
-CORPUS_FILES = (".yaml", ".yml")
 
 
 class Sparse(Frozen):
@@ -148,9 +147,9 @@ class DataConfig(Frozen):
     @field_validator("dataset")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value in DATASETS or value.lower().endswith(CORPUS_FILES):
+        if value in DATASETS:
             return value
-        allowed = f"{', '.join(DATASETS)}, or a YAML file that describes a corpus"
+        allowed = f"{', '.join(DATASETS)}, or in a search space a YAML file that describes a corpus"
         raise ValueError(f"got {value!r}.{did_you_mean(value, DATASETS)} Allowed: {allowed}")
 
     @model_validator(mode="after")

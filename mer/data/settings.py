@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from mer.config import DataConfig, nest
+from mer.data.corpus_file import is_corpus_file, read_corpus_file, worded
 from mer.data.registry import detect_dataset, looks_otherwise
-from mer.errors import MerError, did_you_mean
+from mer.errors import MerError
 
 _ROOT, _DATASET = "data.root", "data.dataset"
 
@@ -33,31 +34,37 @@ def data_config(root: Path, dataset: str | None, overrides: Sequence[str] = ()) 
             said[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError):
             raise MerError(f"--set {text}", "the value is not YAML", allowed="a number, text, [1, 2]") from None
-    said[_ROOT] = str(root)
+    if is_corpus_file(root):
+        said[_DATASET] = str(root)
+    else:
+        said[_ROOT] = str(root)
     if dataset is not None:
         said[_DATASET] = dataset
     try:
-        return DataConfig.model_validate(nest(with_dataset(said))["data"])
+        return DataConfig.model_validate(nest(with_dataset(said, typed=said))["data"])
     except ValidationError as error:
-        raise _worded(error.errors(include_url=False)[0]) from None
+        raise worded(error.errors(include_url=False)[0]) from None
 
 
-def _worded(complaint: Any) -> MerError:
-    """Word pydantic's complaint about a key of data."""
-    key, last = ".".join(["data", *map(str, complaint["loc"])]), str((*complaint["loc"], "")[0])
-    if complaint["type"] == "extra_forbidden":
-        known = list(DataConfig.model_fields)
-        return MerError(key, f"unknown key.{did_you_mean(last, known)}", allowed=", ".join(known))
-    return MerError(key, str(complaint["msg"]).removeprefix("Value error, "))
+def with_dataset(said: Mapping[str, Any], *, typed: Container[str] = ()) -> dict[str, Any]:
+    """Settle `data.dataset` in dotted keys.
 
+    A file that describes a corpus is replaced by what it says. Where no dataset is named, it is what the folder looks
+    like, if that is not MELD, the default. A dataset that a file names beside another folder than the one typed counts
+    only if the folder looks like it, or like nothing known.
 
-def with_dataset(said: Mapping[str, Any], *, other_root: bool = False) -> dict[str, Any]:
-    """Add `data.dataset` to dotted keys that leave it out, where the folder does not look like the default, MELD.
-
-    Args: other_root: the command line named the folder, a file with another folder in mind the dataset: it counts only
-        if the folder looks like it, or like nothing known.
+    Args: typed: the keys that stand on the command line; they count more than a description, and it more than a file
+        in which it is not named.
+    Raises: MerError for a description that cannot be read.
     """
+    if is_corpus_file(said.get(_DATASET)):
+        described = read_corpus_file(Path(said[_DATASET]))
+        others = {key: value for key, value in said.items() if key != _DATASET}
+        if _DATASET not in typed:
+            return {**described, **others}
+        return {**others, **described, **{key: value for key, value in others.items() if key in typed}}
     root = str(said.get(_ROOT, DataConfig.model_fields["root"].default))
+    other_root = _ROOT in typed and _DATASET not in typed
     if _DATASET in said and (not other_root or not looks_otherwise(str(said[_DATASET]), root)):
         return dict(said)
     found = detect_dataset(root)

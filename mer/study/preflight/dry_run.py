@@ -53,6 +53,8 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
     checked = check_study(spec, options, have or this_machine())
     corpus, cache, settings = checked.corpus, options.cache, checked.settings
     data = checked.plan.configs[0].data
+    for note in corpus.notes:
+        console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     tuned = checked.plan.tuned
     refuse_no_room(list(tuned.values()), SPLITS, cache)

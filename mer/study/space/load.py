@@ -84,8 +84,8 @@ def _build(file: YamlFile) -> StudySpec | None:
     single = "objective" in data and not isinstance(data["objective"], list)
     if "objective" in data:
         data["objective"] = _objectives(file, data["objective"])
-    root_alone = ("fixed", "data.root") in file.overrides and ("fixed", "data.dataset") not in file.overrides
-    data["fixed"] = with_dataset(read_fixed(file, data.get("fixed", {})), other_root=root_alone)
+    typed = {str(keys[1]) for keys in file.overrides if keys[0] == "fixed" and len(keys) == 2}
+    data["fixed"] = with_dataset(read_fixed(file, data.get("fixed", {})), typed=typed)
     data["params"] = read_params(file, data.get("params", {}), data["fixed"])
     data["points"] = read_points(file, data.get("points", []), data["params"])
     try:

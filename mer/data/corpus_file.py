@@ -1,0 +1,93 @@
+"""A user's corpus described once, in a YAML file of its own: the keys of `data`, without `data.`.
+
+# mycorpus.yaml, beside the data
+root: recordings.csv
+columns: {text: said, label: mood}
+merge_labels: {happy: [joy, excited]}
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mer.config import DataConfig
+from mer.errors import MerError, did_you_mean
+
+ENDINGS = (".yaml", ".yml")
+_LARGEST_BYTES = 2**16
+_NOT_THERE = ("dataset",)
+
+
+def is_corpus_file(name: object) -> bool:
+    """Tell whether a `data.dataset` or a path names a description rather than a dataset."""
+    return isinstance(name, str | Path) and str(name).lower().endswith(ENDINGS)
+
+
+def read_corpus_file(path: Path) -> dict[str, Any]:
+    """Read a description as keys of a configuration: {"data.root": ..., "data.columns.text": ...}.
+
+    A relative root starts where the file lies; without one it is the file's folder.
+
+    Raises: MerError naming the file and the key.
+    """
+    said = _parsed(path)
+    try:
+        config = DataConfig.model_validate({"dataset": "csv", **said})
+    except ValidationError as error:
+        raise worded(error.errors(include_url=False)[0], f"{path}: ") from None
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-_")[:40] or "corpus"
+    root = path.parent / Path(config.root).expanduser() if "root" in said else path.parent
+    return {
+        "data.dataset": config.dataset,
+        "data.name": name,
+        **{f"data.{key}": value for key, value in _flat(said).items() if key not in _NOT_THERE},
+        "data.root": str(root),
+    }
+
+
+def worded(complaint: Any, where: str = "data.") -> MerError:
+    """Word pydantic's complaint about a key of data."""
+    key, last = where + ".".join(map(str, complaint["loc"])), str(complaint["loc"][-1] if complaint["loc"] else "")
+    if complaint["type"] == "extra_forbidden":
+        known = list(DataConfig.model_fields)
+        return MerError(key, f"unknown key.{did_you_mean(last, known)}", allowed=", ".join(known))
+    return MerError(key.rstrip("."), str(complaint["msg"]).removeprefix("Value error, "))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        content = path.expanduser().read_bytes()
+        if len(content) > _LARGEST_BYTES:
+            raise MerError(path, f"has {len(content)} bytes", allowed=f"at most {_LARGEST_BYTES}: a description")
+        text = content.decode("utf-8-sig")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise MerError(path, "has aliases (*name)", allowed="values that are written out")
+        said = yaml.safe_load(text)
+    except OSError as fault:
+        raise MerError(
+            path, f"cannot be read: {fault.strerror}", allowed="a YAML file that describes a corpus"
+        ) from None
+    except yaml.MarkedYAMLError as fault:
+        line = fault.problem_mark.line + 1 if fault.problem_mark else 1
+        raise MerError(f"{path}:{line}", f"is not YAML: {fault.problem}", then="mind colons and quotes") from None
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise MerError(path, "is not YAML text", allowed="keys and values, such as root: recordings.csv") from None
+    if not isinstance(said, dict) or not all(isinstance(key, str) for key in said):
+        raise MerError(path, "describes no corpus", allowed=f"keys such as {', '.join(DataConfig.model_fields)}")
+    return said
+
+
+def _flat(said: dict[str, Any]) -> dict[str, Any]:
+    """Write parts as dotted keys; `merge_labels` is a value."""
+    flat: dict[str, Any] = {}
+    for key, value in said.items():
+        if isinstance(value, dict) and key != "merge_labels":
+            flat |= {f"{key}.{name}": part for name, part in value.items()}
+        else:
+            flat[key] = value
+    return flat

@@ -1,0 +1,81 @@
+"""A corpus described in a YAML file, and the dataset that a folder looks like."""
+
+from __future__ import annotations
+
+import pytest
+
+from mer.data.corpus_file import read_corpus_file
+from mer.data.settings import data_config, with_dataset
+from mer.errors import MerError
+
+FULL = "root: a.csv\ncolumns: {text: said, label: felt}\nmerge_labels: {happy: [joy, fun]}\nlabels: [happy, 'no', 3]\n"
+
+
+def described(tmp_path, text: str, name: str = "my corpus.yaml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_description_becomes_keys(tmp_path):
+    path = described(tmp_path, FULL)
+    keys = read_corpus_file(path)
+    assert keys["data.dataset"] == "csv" and keys["data.root"] == str(tmp_path / "a.csv")
+    assert keys["data.name"] == "my-corpus" and keys["data.columns.text"] == "said"
+    config = data_config(path, None)
+    assert config.labels == ("happy", "no", "3") and config.merge_labels == (("happy", ("joy", "fun")),)
+    assert config.corpus_name == "my-corpus" and config.columns.label == "felt"
+
+
+def test_what_counts_more(tmp_path):
+    path, other = str(described(tmp_path, FULL)), {"data.root": "elsewhere", "data.columns.text": "x"}
+    in_the_file = with_dataset({"data.dataset": path, **other})
+    assert (in_the_file["data.root"], in_the_file["data.columns.text"]) == ("elsewhere", "x")
+    on_the_line = with_dataset({"data.dataset": path, **other}, typed={"data.dataset", "data.columns.text"})
+    assert on_the_line["data.root"] == str(tmp_path / "a.csv") and on_the_line["data.columns.text"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("root: [1", ":1: is not YAML"),
+        ("- a", "describes no corpus"),
+        ("", "describes no corpus"),
+        ("rooot: a.csv", "rooot: unknown key. Did you mean 'root'?"),
+        ("columns: {txt: a}", "columns.txt: unknown key"),
+        ("labels: [yes, no]", "put it in quotes"),
+        ("labels: [a, A]", "is there twice"),
+        ("split: {dev: 0.9, test: 0.2}", "leave nothing for train"),
+        ("a: &x [1]\nb: *x", "has aliases"),
+        ("a: !!python/object:os.system x", "is not YAML"),
+        ("a: " + "[" * 3000, "is not YAML"),
+        ("#" * 70_000, "bytes"),
+        ("a: !!bool maybe", "is not YAML"),
+    ],
+)
+def test_faults_of_a_description_are_one_message(tmp_path, text, found):
+    with pytest.raises(MerError) as caught:
+        data_config(described(tmp_path, text), None)
+    assert found in str(caught.value) and "my corpus.yaml" in str(caught.value)
+
+
+def test_the_dataset_is_what_the_folder_looks_like(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/train.csv").write_text("text,label\n1,a\n2,b\n")
+    (tmp_path / "meld").mkdir()
+    (tmp_path / "meld/train_sent_emo.csv").write_text("")
+    own, meld = str(tmp_path / "own"), str(tmp_path / "meld")
+    assert with_dataset({"data.root": own})["data.dataset"] == "csv"
+    assert with_dataset({"data.root": meld}) == {"data.root": meld}  # the default, which is not written down
+    said = {"data.root": own, "data.dataset": "meld"}
+    assert with_dataset(said) == said, "the file says both"
+    assert with_dataset(said, typed={"data.root"})["data.dataset"] == "csv"
+    assert with_dataset(said, typed={"data.root", "data.dataset"}) == said
+    gone = {"data.root": str(tmp_path / "no"), "data.dataset": "ravdess"}
+    assert with_dataset(gone, typed={"data.root"}) == gone
+
+
+def test_a_key_that_is_none(tmp_path):
+    for words, found in (("data.colums.text=a", "unknown key"), ("text=a", "expected data.KEY=VALUE")):
+        with pytest.raises(MerError, match=found):
+            data_config(tmp_path, None, [words])
