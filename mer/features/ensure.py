@@ -81,15 +81,15 @@ def ensure_features(
         if not _present(item):
             paths[item.split], count = _extract_missing(item, reading, corpus.name, progress)
             encoded += count
-    failures = tuple(_failures(item, paths[item.split], reading, max_failed) for item in prepared)
+    failures = tuple(_failures(item, paths[item.split], reading, max_failed, corpus.root) for item in prepared)
     return Ensured(paths, encoded, time.monotonic() - start, failures)
 
 
-def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: float | None) -> Failures:
+def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: float | None, root: Path) -> Failures:
     """Say which clips of a file could not be read. Raises: TooManyFailed, also for a file that was there."""
     title = f"{item.ingredients['dataset']}/{item.split} with {reading.name}"
     masked = read_card(path).get("masked") or {}
-    FailureWatch(title, len(item.ids), max_failed).add(masked)
+    FailureWatch(title, len(item.ids), max_failed, root).add(masked)
     return Failures(title, len(item.ids), reasons_of(masked), path.with_suffix(".json"))
 
 

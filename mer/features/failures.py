@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -75,11 +76,13 @@ class FailureWatch:
     Args:
         clips: rows of the split.
         most: largest share that may fail, in [0, 1]; None: any.
+        root: folder of the data, for the advice.
     """
 
     title: str
     clips: int
     most: float | None = None
+    root: str | Path = "ROOT"
     faults: dict[str, str] = field(default_factory=dict)
 
     def add(self, faults: Mapping[str, str]) -> None:
@@ -89,12 +92,13 @@ class FailureWatch:
             return
         found = Failures(self.title, self.clips, reasons_of(self.faults))
         kinds = "; ".join(f"{reason.kind} ({reason.count}: {_first(reason)})" for reason in found.reasons[:5])
+        enough = min(1.0, -(-100 * found.count // self.clips) / 100)
         fault = TooManyFailed(
             self.title,
             f"stopped: {found.count} of {self.clips} clips cannot be read so far: {kinds}",
-            allowed=f"at most {share_words(self.most)} (max_failed), here {int(self.most * self.clips)} clips",
-            then="mend the clips (`python -m mer.data check ROOT --clips` lists them all), or allow more: "
-            f"--max-failed {share_words(min(1.0, -(-100 * len(self.faults) // self.clips) / 100))}",
+            allowed=f"at most {share_words(self.most)} of them (max_failed)",
+            then=f"mend the clips: `python -m mer.data check {shlex.quote(str(self.root))} --clips` lists them all; or "
+            f"allow more: --max-failed {share_words(enough)} lets this split pass",
         )
         fault.faults = dict(self.faults)
         raise fault

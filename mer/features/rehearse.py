@@ -29,7 +29,7 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, m
         for split in splits:
             placed = reading.placed(corpus, split)
             if max_failed is not None:
-                watch = FailureWatch(f"{corpus.name}/{split} with {reading.name}", len(placed), max_failed)
+                watch = FailureWatch(f"{corpus.name}/{split} with {reading.name}", len(placed), max_failed, corpus.root)
                 ids = (utterance.id for utterance in corpus.utterances(split))
                 said = {name: _fault(place) for name, place in zip(ids, placed, strict=True)}
                 watch.add({name: words for name, words in said.items() if words})

@@ -74,7 +74,10 @@ def test_a_share_above_the_limit_ends_it_with_the_reasons(root, tmp_path):
         extract(root, tmp_path / "cache", progress=False, max_failed=0.05)
     message = caught.value.message
     assert message.startswith("meld/dev with melstats: stopped: 4 of 12 clips cannot be read so far: a Git LFS pointer")
-    assert "(2: dev/dia1_utt0, dev/dia1_utt1); " in message and "at most 5% (max_failed), here 0 clips" in message
+    assert "(2: dev/dia1_utt0, dev/dia1_utt1); " in message and "at most 5% of them (max_failed)" in message
+    assert (
+        f"`python -m mer.data check {root} --clips`" in message and "--max-failed 34% lets this split pass" in message
+    )
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
     (record,) = (tmp_path / "cache").rglob("*.failed.json")
     assert len(json.loads(record.read_text())["masked"]) == 4, "the sound that only decoding shows was not reached"

@@ -13,8 +13,8 @@ METRICS = (
     "dev_recall_<class>"
 )
 PARTS = (
-    "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, depends_on, fixed, "
-    "params, points"
+    "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, max_failed, "
+    "depends_on, fixed, params, points"
 )
 LINE = {"study": 1, "trainable": 2, "objective": 3, "budget": 4, "sampler": 5, "scheduler": 6, "loss": 9, "lr": 11}
 

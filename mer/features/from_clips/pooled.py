@@ -49,7 +49,7 @@ class ClipReading:
         self.config, self.progress, self.spread, self.max_failed = config, progress, spread, max_failed
         self.modality = config.modality
         self.card = describe_backbone(config)
-        self.cache = cache
+        self.cache, self.root = cache, Path("ROOT")
         self.name = self.card.name
         self.slug, self.device = self.name.replace("/", "--"), ""
         self.unit = "clips"
@@ -66,6 +66,7 @@ class ClipReading:
         return fingerprint(self.found, self.cache) if self.found else NO_WEIGHTS
 
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
+        self.root = corpus.root
         rows = self._rows(corpus, split, cache)
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
         ingredients = self._ingredients(corpus, split, rows, labels)
@@ -84,7 +85,7 @@ class ClipReading:
     def watch(self, prepared: PreparedSplit) -> FailureWatch:
         """Count the clips that fail of this split."""
         title = f"{prepared.ingredients['dataset']}/{prepared.split} with {self.name}"
-        return FailureWatch(title, len(prepared.rows), self.max_failed)
+        return FailureWatch(title, len(prepared.rows), self.max_failed, self.root)
 
     def _as_read(self, prepared: PreparedSplit, done: Extracted) -> Extracted:
         """Change the key when a file went away between hashing and reading.

@@ -58,7 +58,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any
         override(file, key.strip(), parse_value(value), f"{OPTION} {text}")
     for key, ready in (parts or {}).items():
         if ready is not None:
-            override(file, key, ready, f"--{key.split('.')[-1]} {ready}")
+            override(file, key, ready, f"--{key.split('.')[-1].replace('_', '-')} {ready}")
     spec = _build(file)
     file.raise_faults()
     assert spec is not None
