@@ -21,6 +21,7 @@ from trainables.hosted import Hosted
 from trainables.saving import Saver
 from trainables.wire import MemberTask, Report
 
+_IDLE_S = 0.2  # pause of a worker without members
 _WRITTEN_AT_ONCE = 8  # members whose states are copied: a pack may have hundreds
 
 Build = Callable[[MemberTask], TrainingRun]
@@ -41,12 +42,14 @@ class Members:
     def __init__(self, build: Build, tasks: Iterable[MemberTask], saver: Saver) -> None:
         self.build, self.saver = build, saver
         self.hosted: list[Hosted] = []
-        self.add(tasks)
         self.most: int | None = None
+        self.add(tasks)
         self._programs: dict[tuple[int, ...], Program] = {}  # by the numbers of their members
 
     def add(self, tasks: Iterable[MemberTask]) -> None:
-        """Host further trials, from the next epoch on."""
+        """Host further trials, from the next epoch on. After an empty time they may be of another shape."""
+        if not self.hosted:
+            self.most = None
         self.hosted += [Hosted(task, self.saver) for task in tasks]
 
     def drop(self, numbers: Iterable[int]) -> None:
@@ -57,8 +60,11 @@ class Members:
     def step(self, seconds: float) -> list[Report]:
         """Train until `seconds` are over, or a member ends, fails or is due for a verdict; save, then report.
 
-        A member that was begun before repeats its history instead, and all wait for its verdict.
+        A member that was begun before repeats its history instead, and all wait for its verdict. With no member it waits:
+        the driver may have some soon.
         """
+        if not self.hosted:
+            time.sleep(min(seconds, _IDLE_S))
         begun = self._begin()
         return begun or self._train(seconds)
 

@@ -45,12 +45,14 @@ class _Live:
         handed_out: number, parameters and configuration, for when its worker is lost; None: the draw was refused.
         epoch: the last epoch that was heard of.
         losses: workers that died with it.
+        best, last: of its rows; None before the first.
     """
 
     handed_out: tuple[Assignment, TrialConfig] | None
     epoch: int = 0
     losses: int = 0
     best: Row | None = None
+    last: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,19 @@ class StudyEngine:
         """Return how many workers died with the trial."""
         return self.live[number].losses
 
+    def config_of(self, number: int) -> TrialConfig:
+        """Return the configuration of a trial that is not over."""
+        handed_out = self.live[number].handed_out
+        assert handed_out is not None
+        return handed_out[1]
+
+    def seconds_left(self, number: int) -> float:
+        """Estimate the training time that a trial has left, from its last epoch; 0 before its first."""
+        live = self.live.get(number)
+        if live is None or live.last is None:
+            return 0.0
+        return float(live.last.get("seconds", 0.0)) * (self.config_of(number).training.epochs - live.epoch)
+
     def lost(self, number: int) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
@@ -177,7 +192,7 @@ class StudyEngine:
         heard: list[Row] = []
         for row in fresh:
             epoch = int(row["epoch"])
-            live.epoch = epoch
+            live.epoch, live.last = epoch, row
             heard.append(row)
             if not all(math.isfinite(row[objective.metric]) for objective in self.spec.objective):
                 return heard, _Ending("nonfinite", f"a score of dev is not finite at epoch {epoch}")

@@ -28,16 +28,6 @@ def queue_room(sampler: Sampler, trials: int) -> int:
     return _LONGEST_QUEUE if sampler.kind in _UNINFORMED else min(_LONGEST_QUEUE, trials // _AHEAD)
 
 
-def equal_waves(share: float, most: int) -> int:
-    """Return the size of packs that a worker's share of trials makes, none larger than `most` and all about equal.
-
-    With 12 trials a worker and packs of 8, one worker would train the second wave while another has nothing: two waves
-    of 6 end together.
-    """
-    waves = max(1, math.ceil(share / most))
-    return max(1, math.ceil(share / waves))
-
-
 class PackSizes:
     """Sizes of packs, worked out once for each shape.
 
@@ -60,7 +50,8 @@ class PackSizes:
             return self.resources.pack
         if shape.key not in self._by_shape:
             self._by_shape[shape.key] = self._fitting(config)
-        return equal_waves(self.unfinished() / self.workers, self._by_shape[shape.key])
+        share = math.ceil(self.unfinished() / self.workers)
+        return max(1, min(share, self._by_shape[shape.key]))
 
     def _fitting(self, config: TrialConfig) -> int:
         cards = {modality: describe_encoder(encoder) for modality, encoder in config.encoders.present.items()}

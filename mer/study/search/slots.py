@@ -2,7 +2,9 @@
 
 A Ray trial is only a slot. The engine decides about trial numbers and never hears of slots; Ray places slots and never
 hears of trial numbers; this module stands between them. A verdict is for one number. The place of a member that is over
-is filled by a trial of the same shape while others of the slot go on; a slot is over when the last number in it is.
+is filled by a trial of the same shape while others of the slot go on. An empty slot is over when there is work that can
+start in a new one. Near the end of a study there is none: then the empty slot stays and takes half of the members of
+another. They go on from their checkpoints, so their numbers do not change.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from mer.study.search.packs import Asked, Packs
 from trainables.wire import MemberTask, Report, Slot
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
+_WORTH_MOVING_S = 3.0  # of training that a slot has left: less is sooner done than shared out
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,9 @@ class Change:
     """What a slot's reports mean for its worker.
 
     Args:
-        drop: members that were cut.
-        add: members that take the places of those that are over.
-        is_over: no member goes on.
+        drop: members that were cut, or go on in another slot.
+        add: members that take the places of those that are over, or come from another slot.
+        is_over: no member goes on, and none is to be had.
     """
 
     drop: tuple[int, ...] = ()
@@ -37,11 +40,15 @@ class Change:
 
 @dataclass
 class _Hosting:
-    """A slot's members that are not over, one that says of which shape they are, and how many it had places for."""
+    """A slot's members that are not over, one that says of which shape they are, and how many it had places for.
+
+    Attributes: coming: members of another slot that it gets when it reports next.
+    """
 
     like: Asked
     places: int
     numbers: set[int] = field(default_factory=set)
+    coming: list[Asked] = field(default_factory=list)
 
 
 class Slots:
@@ -68,6 +75,7 @@ class Slots:
         self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
         self.packs = Packs(engine, size, room)
         self.hosted: dict[str, _Hosting] = {}
+        self._idle: list[str] = []  # empty slots that wait for members of others
 
     def fill(self, slot_id: str) -> Slot | None:
         """Take the engine's next trials into a slot; None when there are none now."""
@@ -92,11 +100,15 @@ class Slots:
                 drop += [report.number] if report.outcome == "running" else []
                 if hosting is not None:
                     hosting.numbers.discard(report.number)
-        if hosting is None or not hosting.numbers:
+        if hosting is None:
             return Change(is_over=True)
+        if not hosting.numbers:
+            return self._offer(slot_id, hosting)
         if fits is not None:
             hosting.places = min(hosting.places, fits)
             self._learn(hosting, fits)
+        if self._idle and hosting is self._fullest():
+            drop += self._move_half(hosting, self.hosted[self._idle.pop(0)])
         if len(hosting.numbers) >= hosting.places:
             return Change(tuple(drop))
         joining = self.packs.join(hosting.like, len(hosting.numbers))
@@ -109,8 +121,48 @@ class Slots:
         Args: lost: its worker died; those of its members that were not over are handed out again.
         """
         hosting = self.hosted.pop(slot_id, None)
-        for number in sorted(hosting.numbers) if hosting and lost else ():
+        self._idle = [idle for idle in self._idle if idle != slot_id]
+        if hosting is None or not lost:
+            return
+        self.packs.queue[:0] = hosting.coming  # no worker had them
+        for number in sorted(hosting.numbers):
             self.engine.lost(number)
+
+    def _offer(self, slot_id: str, hosting: _Hosting) -> Change:
+        """Keep an empty slot while it can take members of another; it reports again and again meanwhile."""
+        if hosting.coming:
+            members, hosting.coming = hosting.coming, []
+            hosting.like, hosting.numbers = members[0], {member.number for member in members}
+            hosting.places = len(members)
+            return Change(add=tuple(self._place(member) for member in members))
+        waits = self.packs.is_dry and not self.engine.stopped and self._fullest() is not None
+        if not waits:
+            self._idle = [idle for idle in self._idle if idle != slot_id]
+            return Change(is_over=True)
+        if slot_id not in self._idle:
+            self._idle.append(slot_id)
+        return Change()
+
+    def _fullest(self) -> _Hosting | None:
+        """Return the slot with most training left of those that can give members away; None if it is not worth it."""
+        able = [hosting for hosting in self.hosted.values() if len(hosting.numbers) > 1]
+        fullest = max(able, key=self._seconds_left, default=None)
+        return fullest if fullest and self._seconds_left(fullest) > _WORTH_MOVING_S else None
+
+    def _seconds_left(self, hosting: _Hosting) -> float:
+        return sum(self.engine.seconds_left(number) for number in hosting.numbers)
+
+    def _move_half(self, giving: _Hosting, taking: _Hosting) -> list[int]:
+        """Move half of a slot's members, those with most to train, to an empty one; return their numbers."""
+        by_rest = sorted(giving.numbers, key=lambda number: (-self.engine.seconds_left(number), number))
+        moved = by_rest[: len(by_rest) // 2]
+        giving.numbers -= set(moved)
+        giving.places = len(giving.numbers)
+        configs = [self.engine.config_of(number) for number in moved]
+        taking.coming = [
+            Asked(number, config, giving.like.shape) for number, config in zip(moved, configs, strict=True)
+        ]
+        return moved
 
     def _learn(self, hosting: _Hosting, fits: int) -> None:
         if self.packs.limit(hosting.like, fits):
