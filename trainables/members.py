@@ -60,8 +60,8 @@ class Members:
     def step(self, seconds: float) -> list[Report]:
         """Train until `seconds` are over, or a member ends, fails or is due for a verdict; save, then report.
 
-        A member that was begun before repeats its history instead, and all wait for its verdict. With no member it waits:
-        the driver may have some soon.
+        A member that was begun before repeats its history instead, and all wait for its verdict. Without members it
+        pauses: the driver may have some soon.
         """
         if not self.hosted:
             time.sleep(min(seconds, _IDLE_S))

@@ -48,7 +48,7 @@ def test_what_cannot_be_packed_is_alone() -> None:
 
 @pytest.mark.parametrize(
     ("unfinished", "workers", "size"),
-    [(6, 2, 3), (5, 2, 3), (1, 2, 1), (0, 2, 1), (24, 2, 6), (17, 2, 5), (1000, 2, 8)],
+    [(6, 2, 3), (5, 2, 3), (1, 2, 1), (0, 2, 1), (24, 2, 8), (13, 2, 7), (1000, 2, 8)],
 )
 def test_no_worker_idles_while_another_has_a_full_pack(unfinished: int, workers: int, size: int) -> None:
     assert sizes(workers=workers, unfinished=unfinished)(config(head__hidden=128)) == size

@@ -102,6 +102,62 @@ def test_a_dead_worker_costs_no_member_its_number(tmp_path, monkeypatch):
     assert numbers(following.members) == [5]
 
 
+def took(seconds: float, *reports: Report) -> list[Report]:
+    """The same reports, with epochs that took so long."""
+    for one in reports:
+        for line in one.rows:
+            line["seconds"] = seconds
+    return list(reports)
+
+
+def near_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float) -> Slots:
+    """Slot a has trials 0 to 3 with so long epochs, slot b none any more, and nothing is left to hand out."""
+    slots = open_slots(tmp_path, monkeypatch, 4, *ONE_SHAPE)
+    assert (numbers(slots.fill("a").members), numbers(slots.fill("b").members)) == ([0, 1, 2, 3], [4, 5])
+    slots.record("a", took(seconds, *(report(number, [0.9]) for number in range(4))))
+    slots.record("b", [report(4, [0.1], "finished")])
+    return slots
+
+
+def test_an_idle_worker_takes_half_of_another_s_members(tmp_path, monkeypatch):
+    slots = near_the_end(tmp_path, monkeypatch, seconds=2.0)
+    assert slots.record("b", [report(5, [0.1], "finished")]) == Change(), "it stays: slot a has members to give"
+    assert slots.record("b", []) == Change()
+    running = sorted(slots.hosted["a"].numbers)
+    given = slots.record("a", took(2.0, *(report(number, [0.91], first=2) for number in running)))
+    assert not given.is_over and not given.add and len(given.drop) == len(running) // 2
+    taken = slots.record("b", [])
+    assert tuple(numbers(taken.add)) == given.drop and not taken.is_over
+    assert sorted([*slots.hosted["a"].numbers, *slots.hosted["b"].numbers]) == running
+    assert slots.record("b", [report(number, [0.9, 0.91, 0.92]) for number in given.drop]) == Change()
+    assert set(states(slots).values()) == {"RUNNING", "COMPLETE", "PRUNED"} - (
+        {"PRUNED"} if len(running) == 4 else set()
+    )
+
+
+def test_what_is_sooner_done_than_moved_stays(tmp_path, monkeypatch):
+    slots = near_the_end(tmp_path, monkeypatch, seconds=0.01)
+    assert slots.record("b", [report(5, [0.1], "finished")]).is_over
+
+
+def test_an_idle_worker_ends_when_nothing_can_come_any_more(tmp_path, monkeypatch):
+    slots = near_the_end(tmp_path, monkeypatch, seconds=2.0)
+    assert slots.record("b", [report(5, [0.1], "finished")]) == Change()
+    running = sorted(slots.hosted["a"].numbers)
+    slots.record("a", [report(number, [0.9], "finished", first=2) for number in running])
+    assert slots.record("b", []).is_over
+
+
+def test_members_on_their_way_to_a_worker_that_dies_are_handed_out_again(tmp_path, monkeypatch):
+    slots = near_the_end(tmp_path, monkeypatch, seconds=2.0)
+    slots.record("b", [report(5, [0.1], "finished")])
+    running = sorted(slots.hosted["a"].numbers)
+    given = slots.record("a", took(2.0, *(report(number, [0.91], first=2) for number in running)))
+    slots.close("b", lost=True)
+    assert tuple(numbers(slots.fill("c").members)) == given.drop
+    assert [slots.engine.losses(number) for number in given.drop] == [0] * len(given.drop)
+
+
 def test_a_trial_that_lost_two_workers_takes_nobody_with_it(tmp_path, monkeypatch):
     """The third loss fails it: by then it is alone, so it fails alone."""
     slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
