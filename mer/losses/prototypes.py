@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ _LAST = 2**31 - 1  # lottery number of an empty slot
 class ClassPools(nn.Module):
     """At most Q past features of each class; random ones leave a full pool (Song et al. 2022; methods 1.2).
 
-    Buffers (all saved): pool (C, Q, D) fp32 whose first count[c] rows of class c are filled, count (C,) int64,
-    center (C, D).
+    Buffers: pool (C, Q, D) fp32 whose first count[c] rows of class c are filled, count (C,) int64, center (C, D). None
+    is saved: every epoch begins with empty pools. Those of checkpoints of version 0.1.0 are passed over.
     """
 
     pool: Tensor
@@ -32,9 +32,14 @@ class ClassPools(nn.Module):
 
     def __init__(self, num_classes: int, pool_size: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("pool", torch.zeros(num_classes, pool_size, width))
-        self.register_buffer("count", torch.zeros(num_classes, dtype=torch.int64))
-        self.register_buffer("center", torch.zeros(num_classes, width))
+        self.register_buffer("pool", torch.zeros(num_classes, pool_size, width), persistent=False)
+        self.register_buffer("count", torch.zeros(num_classes, dtype=torch.int64), persistent=False)
+        self.register_buffer("center", torch.zeros(num_classes, width), persistent=False)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name, _ in self.named_buffers():
+            state_dict.pop(prefix + name, None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
     def reset(self, center_CD: Tensor) -> None:

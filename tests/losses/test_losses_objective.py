@@ -141,6 +141,9 @@ def test_state_round_trips_and_goes_on_alike(kind):
     for _ in range(3):
         one.after_step(*batch())
     other.load_state_dict(copy.deepcopy(one.state_dict()))
+    centers = torch.randn(C, D)
+    for each in (one, other):  # a state is taken between two epochs
+        each.start_epoch(centers)
     outputs, y = batch()
     assert reseeded(one, outputs, y)[0] == reseeded(other, outputs, y)[0]
     for each in (one, other):
