@@ -14,7 +14,7 @@ from mer.data.readers.emorynlp import EMORYNLP
 from mer.data.readers.meld import MELD
 from mer.data.readers.own import OWN
 from mer.data.readers.ravdess import RAVDESS
-from mer.data.readers.split_files import SPLITS, table_files
+from mer.data.readers.split_files import SPLITS
 from mer.data.types import Corpus
 from mer.errors import MerError, did_you_mean
 
@@ -43,7 +43,7 @@ def detect_dataset(root: str | Path) -> str:
     if not folder.is_dir():
         return OWN.name if OWN.knows(folder) else MELD.name
     known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
-    return next(known, OWN.name if table_files(folder) else MELD.name)
+    return next(known, OWN.name if OWN.knows(folder) else MELD.name)
 
 
 def looks_otherwise(dataset: str, root: str | Path) -> bool:

@@ -8,6 +8,7 @@
     relabelled   the corpus of a published dataset: its classes as train has them
     own          a user's corpus: any CSV, TSV or JSON lines
     row_cells    what a row of a user's file says
+    clip_folder  clips without a table: their names and folders say it
     columns      which column says what: named, or guessed from usual names
     split_files  which file is which split
     made_splits  splits that the data do not have, made once and kept

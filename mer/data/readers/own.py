@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mer.config import DataConfig
 from mer.data.readers.class_names import class_names, label_reader, refuse_too_few
+from mer.data.readers.clip_folder import table_of_clips
 from mer.data.readers.columns import Roles, find_roles, other_task_column
 from mer.data.readers.made_splits import ADVICE, Splittable, assign, record_path
 from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
-from mer.data.readers.split_files import SPLITS, SplitPlaces, find_places, split_of, table_files
+from mer.data.readers.split_files import ALLOWED, SPLITS, SplitPlaces, find_places, split_of, table_files
 from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
 from mer.data.tables.row import whole_number
 from mer.data.tables.times import interval_s
@@ -48,7 +49,9 @@ class OwnReader:
 
     def knows(self, root: Path) -> bool:
         """Tell whether there is a table to read."""
-        return root.suffix.lower() in ENDINGS if root.is_file() else root.is_dir() and bool(table_files(root))
+        if root.is_file():
+            return root.suffix.lower() in ENDINGS
+        return root.is_dir() and (bool(table_files(root)) or table_of_clips(root) is not None)
 
     def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that can be read. Raises: MerError if the files cannot."""
@@ -96,7 +99,9 @@ OWN = OwnReader()
 
 def _open(path: Path, data: DataConfig, places: SplitPlaces) -> OwnTable:
     """Read a file and understand its columns. Raises: MerError."""
-    table = read_table(path, _FIX, encoding=data.encoding)
+    table = table_of_clips(path) if path.is_dir() else read_table(path, _FIX, encoding=data.encoding)
+    if table is None:
+        raise MerError(path, "no table here, and the names of its clips tell no labels", allowed=ALLOWED)
     if not table.rows:
         raise MerError(path, "no utterance in it: the file has a header and no rows", then=_FIX)
     roles = find_roles(table, data.columns, data.label)

@@ -18,7 +18,8 @@ _WORDS = {
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
 ALLOWED = (
-    "one CSV, TSV or JSON lines file, or one for each split with train, dev (valid, validation) or test in its name"
+    "one CSV, TSV or JSON lines file, or one for each split with train, dev (valid, validation) or test in its name; "
+    "or clips named as in CREMA-D, or in a folder for each label"
 )
 
 
@@ -29,7 +30,7 @@ class SplitPlaces:
     Args:
         folder: what paths of clips are relative to.
         files: split -> its file; {} where one file has all rows.
-        whole: the file that has all rows; None where each split has its own.
+        whole: the file that has all rows, or the folder of clips without a table; None where each split has its own.
     """
 
     folder: Path
@@ -62,6 +63,8 @@ def find_places(root: Path, data: DataConfig) -> SplitPlaces:
     if said := {split: name for split, name in data.files.model_dump().items() if split in SPLITS}:
         return _named(root, said)
     found = table_files(root)
+    if not found and any(root.iterdir()):
+        return SplitPlaces(root, {}, root)  # of clips alone
     if not found:
         raise MerError(root, "no table of utterances here", allowed=ALLOWED, then="--set data.root=FOLDER_OR_FILE")
     by_split: dict[str, list[Path]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.ledger import readable_journal
-from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore, metric_name
 
 
 def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> None:
@@ -32,6 +32,6 @@ def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[S
         if result.test is None or "test_weighted_f1" in run.data.metrics:
             continue
         stamp = run.info.end_time or run.info.start_time
-        metrics = [Metric(key, value, stamp, result.epoch) for key, value in result.test.items()]
+        metrics = [Metric(metric_name(key), value, stamp, result.epoch) for key, value in result.test.items()]
         client.log_artifact(run.info.run_id, str(result.folder / "test_predictions.csv"))
         client.log_batch(run.info.run_id, metrics=metrics)

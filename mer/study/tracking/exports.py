@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer.study.paths import trial_name
-from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore
+from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore, metric_name
 
 TAG_EXPORT = "mer.export"
 
@@ -80,7 +80,7 @@ def register(store: TrackingStore, what: Registration) -> str:
         client.log_model_artifact(model.model_id, str(file))
     stamp, step = int(what.row["timestamp_ms"]), int(what.row["epoch"])
     metrics = [
-        Metric(name, value, stamp, step, model_id=model.model_id, run_id=run)
+        Metric(metric_name(name), value, stamp, step, model_id=model.model_id, run_id=run)
         for name, value in what.row.items()
         if name.startswith("dev_")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,3 +103,9 @@ def create_database(uri: str) -> None:
             return
         with atomic_path(path) as temporary:
             MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+
+
+def metric_name(key: str) -> str:
+    """Write a metric's name as MLflow takes it: of a class with other characters than letters, digits and - . : these
+    become underscores, "dev_f1_joy (strong)" -> "dev_f1_joy _strong_"."""
+    return re.sub(r"[^\w.\- :]", "_", key)

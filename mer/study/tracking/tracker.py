@@ -39,6 +39,7 @@ from mer.study.tracking.store import (
     TrackingStore,
     children,
     create_database,
+    metric_name,
 )
 from mer.training import Row
 from trainables.trial_files import LAST
@@ -271,7 +272,7 @@ class Tracker:
         new = [row for row in rows if row["epoch"] not in known]
         self._rows[number] += new
         self._runs_of_batch.of(number).metrics += [
-            Metric(key, value, int(row["timestamp_ms"]), int(row["epoch"]))
+            Metric(metric_name(key), value, int(row["timestamp_ms"]), int(row["epoch"]))
             for row in new
             for key, value in row.items()
             if key not in _NOT_METRICS
@@ -289,7 +290,9 @@ class Tracker:
             stamp = int(best["timestamp_ms"])
             named = {f"best_{o.metric}": best[o.metric] for o in self.spec.objective}
             named |= {"best_epoch": best["epoch"], "epochs_done": rows[-1]["epoch"] if rows else best["epoch"]}
-            pending.metrics += [Metric(key, value, stamp, int(best["epoch"])) for key, value in named.items()]
+            pending.metrics += [
+                Metric(metric_name(key), value, stamp, int(best["epoch"])) for key, value in named.items()
+            ]
         pending.tags += [RunTag("mer.reason", reason)] if reason else []
         self._terminate(number, outcome, now_ms)
         pending.afterwards += [
@@ -319,7 +322,7 @@ class Tracker:
     def _close_parent(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
         from mlflow.entities import Metric, RunTag
 
-        values = [Metric(key, value, _now_ms(), 0) for key, value in metrics.items()]
+        values = [Metric(metric_name(key), value, _now_ms(), 0) for key, value in metrics.items()]
         self._client.log_batch(self._parent, metrics=values, tags=[RunTag(NOTE_TAG, note)])
         for file in files:
             if file.exists():
