@@ -126,5 +126,5 @@ def test_two_raw_clips_of_one_id(raw, clip, tmp_path):
     shutil.copy(clip, raw / "train_splits/dia0_utt0.AVI")
     entry = run(raw, tmp_path / "out").manifest.entries["train/dia0_utt0"]
     assert entry.source == "train_splits/dia0_utt0.mp4"
-    assert "dia0_utt0.AVI left alone: the order is .mp4 .mov " in entry.decision
+    assert "dia0_utt0.AVI left alone: .mp4 comes first" in entry.decision
     assert "choice train/dia0_utt0: only one; dia0_utt0.AVI left alone" in (tmp_path / "out/prepare.log").read_text()

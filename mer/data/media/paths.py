@@ -105,7 +105,8 @@ class ClipFinder:
         if not others:
             return ()
         named = ", ".join([found.name, *(other.name for other in others)])
-        why = "the name in the data" if found == path else f"the order is {' '.join(ENDINGS[modality])}"
+        endings = dict.fromkeys(ending_of(path.name) for path in (found, *others))
+        why = "the name in the data" if found == path else f"the order is {' '.join(endings)}"
         return (f"{1 + len(others)} files of one id ({named}): {found.name} is read, {why}",)
 
     def _listing(self, folder: Path) -> dict[str, list[str]]:

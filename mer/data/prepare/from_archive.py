@@ -18,7 +18,7 @@ from mer.config import DataConfig
 from mer.data.media.demux import video_duration_s, write_flac
 from mer.data.media.faults import MediaFault
 from mer.data.media.notices import sound_notices
-from mer.data.media.paths import VIDEO
+from mer.data.media.paths import ending_of
 from mer.data.media.track import Track, sound_track
 from mer.data.prepare.manifest import NO_CLIP, Manifest, PlacedVideo, PreparedUtterance, WrittenSound
 from mer.data.prepare.out_folder import alone, collect_csv, open_manifest
@@ -143,7 +143,7 @@ def _prepare_one(job: _Job, earlier: PreparedUtterance | None) -> PreparedUttera
         return PreparedUtterance(name, "none", seen, expected_s, audio_fault=why, video_fault=why)
     ranked, decision = rank(clip, expected_s)
     decision += "".join(f"; {path.name}: {said}" for path, said in refused.items())
-    decision += "".join(f"; {path.name} left alone: the order is {' '.join(VIDEO)}" for path in clip.spare)
+    decision += "".join(f"; {path.name} left alone: {ending_of(ranked[0].name)} comes first" for path in clip.spare)
     source, track, audio_fault = _first_with_sound(ranked)
     if source != ranked[0]:
         decision += f"; but {ranked[0].name} gives no sound, so the other one"
