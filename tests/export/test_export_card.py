@@ -71,7 +71,7 @@ def test_the_body_follows_the_front_matter(exported: Export) -> None:
 )
 def test_the_strictest_licence_counts(dataset: str, sample: bool, backbones: list[str], license: str) -> None:
     provenance = {"sample_corpus": sample, "backbones": {str(i): {"name": n} for i, n in enumerate(backbones)}}
-    config = SimpleNamespace(data=SimpleNamespace(dataset=dataset))
+    config = SimpleNamespace(data=SimpleNamespace(dataset=dataset, corpus_name=dataset))
     facts = CardFacts("", "", 0, "", config, None, {}, {}, provenance, {}, False)  # type: ignore[arg-type]
     assert facts.license == license
 

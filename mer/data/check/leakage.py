@@ -127,7 +127,7 @@ def _same_texts(split: str, ours: list[Utterance], other: str, theirs: list[Utte
     for utterance in ours:
         words = text_words(utterance.text)
         if words and words in first:
-            tells = len(words) >= SHORT and len(labels[words]) == 1
+            tells = len(words) >= SHORT and len(labels[words]) == 1 and "" not in labels[words]
             (telling if tells else common).append(f"{utterance.id} = {first[words]}")
     return [
         *_leak("texts", split, other, len(telling), len(ours), len(telling), telling),
