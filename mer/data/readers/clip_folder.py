@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from mer.data.media.paths import ending_of
 from mer.data.readers.split_files import split_of
 from mer.data.tables import Row, Table
-
-CLIPS = (".wav", ".mp3", ".m4a", ".ogg", ".opus", ".flac", ".mp4", ".mov", ".avi", ".mkv", ".flv")  # in any case
 
 # CREMA-D: speaker, sentence, emotion, intensity, as in 1001_DFA_ANG_XX.wav
 _CREMA_D = re.compile(r"(?P<speaker>\d{4})_(?P<sentence>[A-Z]{3})_(?P<label>[A-Z]{3})_(?:XX|X|LO|MD|HI)")
@@ -17,7 +16,7 @@ _CREMA_D = re.compile(r"(?P<speaker>\d{4})_(?P<sentence>[A-Z]{3})_(?P<label>[A-Z
 def clips_in(root: Path) -> list[Path]:
     """List the clips of a folder and of its folders, two levels deep, sorted."""
     found = (path for level in ("*", "*/*", "*/*/*") for path in root.glob(level))
-    return sorted(path for path in found if path.suffix.lower() in CLIPS and path.name[0] != "." and path.is_file())
+    return sorted(path for path in found if ending_of(path.name) and path.name[0] != "." and path.is_file())
 
 
 def table_of_clips(root: Path) -> Table | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mer.config import Columns
+from mer.data.media.paths import VIDEO
 from mer.data.tables import Row, Table
 from mer.errors import MerError, did_you_mean
 
@@ -44,7 +45,6 @@ _USUAL: dict[str, tuple[str, ...]] = {
     "id": ("id", "utteranceid", "uttid", "uid", "segmentid", "segment", "sampleid", "clipid", "name", "key"),
 }  # fmt: skip
 _SENTIMENTS = ("sentiment", "polarity")  # a column of its own beside one of emotions
-_VIDEO_ENDINGS = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v")
 _PART = re.compile(r"\{([^{}]*)\}")
 
 
@@ -162,4 +162,4 @@ def _require(table: Table, role: str, said: str) -> None:
 def _holds_videos(table: Table, column: str) -> bool:
     """Tell whether a column of paths names videos: then the sound is in them."""
     first = next((row.cells[column] for row in table.rows if row.cells[column].strip()), "")
-    return first.strip().lower().endswith(_VIDEO_ENDINGS)
+    return first.strip().lower().endswith(VIDEO)

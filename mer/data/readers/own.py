@@ -87,7 +87,7 @@ class OwnReader:
             splits={split: _dialogues(split, labelled[split]) for split in splits},
             label_names=names,
             notes=tuple(_notes(opened, found, first, data)),
-            links="inside",
+            links="anywhere" if first.table.path.is_dir() else "inside",  # without a table, nobody names a path
         )
 
     def official(self, root: Path, split: str) -> bool | None:
