@@ -74,5 +74,7 @@ def _speaker_names(utterances: Iterable[Utterance], style: str) -> list[str]:
 
 
 def _render(name: str, text: str, style: str) -> str:
+    if not name:  # nobody is named
+        return normalise(text)
     prefix = {"none": "", "name": f"{name}: ", "name_says": f"{name} says: ", "upper": f"{name}: ", "local": f"{name} "}
     return (prefix[style] + normalise(text)).strip()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mer.config import DataConfig
-from mer.data import load_corpus, open_corpus
+from mer.data import load_corpus, open_corpus, windows
 from mer.data.registry import detect_dataset, present_splits
 from mer.errors import MerError
 
@@ -89,6 +89,19 @@ def test_ids_may_be_text_and_turns_without_a_label_are_context(tmp_path):
 def test_a_meld_file_may_lack_labels(meld_folder):
     root = meld_folder(train=[{}, {"Utterance_ID": 1, "Emotion": ""}, {"Utterance_ID": 2, "Emotion": "joy"}])
     assert load_corpus("meld", root, ["train"]).labels("train", "emotion").tolist() == [0, -1, 1]
+
+
+def test_dialogues_of_a_meld_file_may_be_named_in_words(meld_folder):
+    rows = [{"Dialogue_ID": name, "Emotion": emotion} for name, emotion in (("Ses01F_impro01", "joy"), ("0.0", ""))]
+    corpus = load_corpus("meld", meld_folder(train=rows), ["train"])
+    assert [u.id for u in corpus.utterances("train")] == ["train/Ses01F_impro01_utt0", "train/dia0_utt0"]
+    assert corpus.utterances("train")[0].audio == "audios/train/Ses01F_impro01_utt0.flac"
+
+
+def test_a_turn_of_nobody_has_no_name_before_it(tmp_path):
+    corpus = own(write(tmp_path, train=ZH), ["train"])
+    for style in ("none", "name", "name_says", "upper"):
+        assert windows(corpus.dialogues("train"), past=0, future=0, speaker=style)[0].turns == ("今天真好",)
 
 
 def test_case_and_spaces_make_no_other_label_and_labels_merge(tmp_path):

@@ -19,7 +19,7 @@ def meld_clips(split: str, dialogue: str, number: int) -> tuple[str, str]:
 
 def _parse(row: Row, split: str) -> Utterance:
     start_s, end_s = interval_s(row.cells["StartTime"], row.cells["EndTime"])
-    dialogue, number = f"dia{row.integer('Dialogue_ID')}", row.integer("Utterance_ID")
+    dialogue, number = row.dialogue("Dialogue_ID"), row.integer("Utterance_ID")
     audio, video = meld_clips(split, dialogue, number)
     return Utterance(
         split=split,

@@ -28,11 +28,7 @@ def dialogue_name(row: Row, roles: Roles) -> str:
     if "dialogue" not in roles:
         return ""
     said = roles.named["dialogue"]
-    cell = row.name(said) if said in row.cells else roles.cell(row, "dialogue")
-    number = whole_number(cell)
-    if not cell:
-        raise row.fault(f"{roles.column('dialogue')} is empty", "the dialogue of each utterance")
-    return cell if number is None else f"dia{number}"
+    return row.dialogue(said) if said in row.cells else roles.cell(row, "dialogue")
 
 
 def speaker_name(row: Row, roles: Roles) -> str:

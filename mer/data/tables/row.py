@@ -57,6 +57,14 @@ class Row:
             )
         return cell
 
+    def dialogue(self, column: str) -> str:
+        """Read the name of a dialogue: numbers as in MELD, "dia0", or text as it is."""
+        cell = self.name(column)
+        if not cell:
+            raise self.fault(f"{column} is empty", "the dialogue of each utterance")
+        number = whole_number(cell)
+        return cell if number is None else f"dia{number}"
+
 
 def whole_number(cell: str) -> int | None:
     """Read a whole number, 0 or more; None for other text."""
