@@ -15,7 +15,7 @@ from mer.data.readers.meld import MELD
 from mer.data.readers.own import OWN
 from mer.data.readers.ravdess import RAVDESS
 from mer.data.readers.split_files import SPLITS
-from mer.data.types import Corpus
+from mer.data.types import Corpus, Unit
 from mer.errors import MerError, did_you_mean
 
 _READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS, OWN)
@@ -96,3 +96,16 @@ def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train"
 def present_splits(data: DataConfig) -> tuple[str, ...]:
     """List the splits that the data have."""
     return find_dataset(data.dataset).present(data)
+
+
+def unit_of(data: DataConfig, split: str) -> Unit:
+    """Return what is independent in a split: that of a published dataset; of own data dialogues, or where every turn
+    stands alone and has a speaker, speakers."""
+    reader = find_dataset(data.dataset)
+    if reader is not OWN:
+        return reader.unit
+    corpus = open_corpus(data, (split,))
+    speaker = {utterance.id: utterance.speaker for utterance in corpus.utterances(split)}
+    alone = all(len(dialogue.utterances) == 1 for dialogue in corpus.dialogues(split))
+    several = len(set(speaker.values())) > 1 and all(speaker.values())
+    return Unit("speaker", speaker.__getitem__) if alone and several else reader.unit

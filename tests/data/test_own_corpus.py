@@ -9,7 +9,7 @@ import pytest
 
 from mer.config import DataConfig
 from mer.data import load_corpus, open_corpus, windows
-from mer.data.registry import detect_dataset, present_splits
+from mer.data.registry import detect_dataset, present_splits, unit_of
 from mer.errors import MerError
 
 
@@ -102,6 +102,15 @@ def test_a_turn_of_nobody_has_no_name_before_it(tmp_path):
     corpus = own(write(tmp_path, train=ZH), ["train"])
     for style in ("none", "name", "name_says", "upper"):
         assert windows(corpus.dialogues("train"), past=0, future=0, speaker=style)[0].turns == ("今天真好",)
+
+
+def test_what_is_independent(tmp_path):
+    alone = write(tmp_path / "a", train="text,label,speaker\n1,a,X\n2,b,X\n3,a,Y\n")
+    data = DataConfig(dataset="csv", root=str(alone))
+    ids = [u.id for u in own(alone, ["train"]).utterances("train")]
+    assert unit_of(data, "train").name == "speaker" and [unit_of(data, "train").of(i) for i in ids] == ["X", "X", "Y"]
+    root = grouped(tmp_path / "b")
+    assert unit_of(DataConfig(dataset="csv", root=str(root)), "train").name == "dialogue"
 
 
 def test_case_and_spaces_make_no_other_label_and_labels_merge(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mer.data.registry import find_dataset
+from mer.data.registry import unit_of
 from mer.files import write_json
 from mer.naming import label_of, method_name
 from mer.statistics import describe
@@ -34,7 +34,7 @@ def scored_on_dev(study: SeedStudy, export: Path, results: Sequence[SeedResult])
     read = [read_predictions(result.folder / ARTIFACTS / DEV_PREDICTIONS) for result in results]
     by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
     ids, labels_N, _ = read[0]
-    unit = find_dataset(study.config.data.dataset).unit
+    unit = unit_of(study.config.data, "dev")
     return ScoredSeeds(study.name, str(export), by_seed, [logits for _, _, logits in read], ids, labels_N, unit)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mer.config import TrialConfig
-from mer.data.registry import find_dataset
+from mer.data.registry import unit_of
 from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
 from mer.statistics import METRICS, describe, unit_bootstrap
@@ -54,7 +54,7 @@ class Evaluated:
         """The seeds as a comparison reads them."""
         by_seed = {result.seed: result.test[f"test_{PRIMARY}"] for result in self.results if result.test}
         logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
-        unit = find_dataset(self.config.data.dataset).unit
+        unit = unit_of(self.config.data, "test")
         scored = np.flatnonzero(self.test.labels_N >= 0)
         ids = tuple(self.test.ids[row] for row in scored)
         return ScoredSeeds(self.title, self.export, by_seed, logits, ids, self.test.labels_N[scored], unit)
