@@ -26,7 +26,7 @@ from mer.data.prepare.placing import Link, permissions, place
 from mer.data.prepare.raw_clips import RawClip, clip_folders, index_clips, rank
 from mer.data.prepare.report import Preparation, log_lines
 from mer.data.readers.meld import MELD
-from mer.data.registry import load_corpus
+from mer.data.registry import survey_corpus
 from mer.data.types import Utterance
 from mer.errors import MerError
 from mer.files import sha256_file, write_text
@@ -66,7 +66,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
     with alone(out):
         manifest = open_manifest(raw, out)
         splits = collect_csv(raw, out, folders)
-        corpus = load_corpus("meld", out, splits)
+        corpus = survey_corpus(DataConfig(dataset="meld", root=str(out)), splits)  # whatever the labels
         manifest.raw = str(raw.resolve())
         manifest.write(out)  # now, since it also marks the folder as ours
         jobs = []
