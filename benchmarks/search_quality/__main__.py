@@ -19,6 +19,7 @@ from mer.console import run
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search_quality", description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="studies of each kind [default: 20]")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the studies [default: 0]")
     parser.add_argument("--trials", type=int, default=60, help="of each study [default: 60]")
     parser.add_argument("--packs", nargs="+", default=["8", "auto"], help="sizes to compare with 1 [default: 8 auto]")
     parser.add_argument("--schedulers", nargs="+", default=["none", "asha"], help="[default: none asha]")
@@ -32,8 +33,9 @@ def main(words: list[str] | None = None) -> int:
     recorded = Landscape.recorded()
     print("landscape: a bowl around an optimum, another for each seed" if asked.bowl else recorded.words)
     landscape: Scores = Bowl.over(recorded, read_recorded()[0]) if asked.bowl else recorded
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     packs = [int(pack) if pack.isdigit() else pack for pack in asked.packs]
-    found = [compare(landscape, kind, packs, asked.trials, range(asked.seeds)) for kind in asked.schedulers]
+    found = [compare(landscape, kind, packs, asked.trials, seeds) for kind in asked.schedulers]
     for one in found:
         print_comparison(one)
     if asked.out:

@@ -20,7 +20,7 @@ from mer.config import TrialConfig
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
-from mer.study.search.pack_sizes import PackSizes, queue_room
+from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.slots import REPORT_INTERVAL_S, Slots
 from mer.study.space.spec import StudySpec
 from mer.training import Row
@@ -130,7 +130,8 @@ def simulate(spec: StudySpec, landscape: Scores, costs: Costs, folder: Path) -> 
     heard = _Draws(landscape, spec.sampler.seed, metric)
     engine = StudyEngine(spec, Ledger(folder, spec), build_policy(spec.budget, spec.scheduler), [heard])
     workers = [_Worker() for _ in range(spec.resources.workers or 1)]
-    sizes = PackSizes(spec.resources, len(workers), lambda: engine.unfinished)
+    most = learning_size(spec.sampler, spec.budget.trials, len(workers))
+    sizes = PackSizes(spec.resources, len(workers), lambda: engine.unfinished, most)
     slots = Slots(engine, folder, lambda config: {}, sizes, room=queue_room(spec.sampler, spec.budget.trials))
     order, names = itertools.count(), itertools.count()
     ends: list[tuple[float, int, _Worker]] = []  # of each busy worker's step

@@ -11,7 +11,7 @@ from study_helpers import make_spec
 from mer.config import TrialConfig, nest
 from mer.study.preflight.pack_plan import plan_packs
 from mer.study.preflight.timed_trial import TrialOnMadeUpRows, seconds_in_packs
-from mer.study.search.pack_sizes import PackSizes, queue_room
+from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.space.spec import Resources, Sampler
 from mer.training.packed.size import (
     MOST_ON_CPU,
@@ -52,6 +52,17 @@ def test_what_cannot_be_packed_is_alone() -> None:
 )
 def test_no_worker_idles_while_another_has_a_full_pack(unfinished: int, workers: int, size: int) -> None:
     assert sizes(workers=workers, unfinished=unfinished)(config(head__hidden=128)) == size
+
+
+@pytest.mark.parametrize(
+    ("kind", "trials", "most"),
+    [("tpe", 24, 4), ("tpe", 60, 4), ("tpe", 200, 12), ("gp", 1000, 62), ("random", 24, None)],
+)
+def test_a_sampler_that_learns_has_an_eighth_of_its_trials_in_training(kind: Any, trials: int, most: int) -> None:
+    assert learning_size(Sampler(kind=kind), trials, 2) == most
+    capped = PackSizes(Resources(), 2, lambda: trials, most)
+    assert capped(config(head__hidden=128)) == min(most or MOST_ON_CPU, MOST_ON_CPU)
+    assert PackSizes(Resources(pack=7), 2, lambda: trials, most)(config()) == 7, "the user decides"
 
 
 def test_wide_heads_make_smaller_packs_on_a_cpu() -> None:
@@ -169,7 +180,7 @@ def test_a_pack_on_made_up_rows_is_timed_for_each_of_its_members() -> None:
     trial = TrialOnMadeUpRows({"train": 40, "dev": 20}, 3, {})
     one = config(head__hidden=8)
     weights, seconds = trial.alone(one)
-    assert weights == pytest.approx(weight_count(one, 384, 1), rel=0.4) and 0 < seconds < 60
+    assert weights == pytest.approx(weight_count(model_of(one, TEXT)), rel=0.1) and 0 < seconds < 60
     assert 0 < trial.in_pack(one, 4) < 60
 
 

@@ -12,7 +12,7 @@ from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.search.engine import StudyEngine
-from mer.study.search.pack_sizes import PackSizes, queue_room
+from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
@@ -59,7 +59,8 @@ def run_trials(
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
-            sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished)
+            most = learning_size(spec.sampler, spec.budget.trials, workers)
+            sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished, most)
             slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler, spec.budget.trials))
             name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(

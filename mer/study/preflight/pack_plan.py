@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mer.config import TrialConfig
 from mer.study.search.ledger import Assignment
-from mer.study.search.pack_sizes import PackSizes, queue_room
+from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.packs import Packs
 from mer.study.space.check import RandomDraw
 from mer.study.space.spec import StudySpec
@@ -57,7 +57,8 @@ def plan_packs(spec: StudySpec, workers: int) -> PackPlan:
     counts = Counter(shape.key for shape in shapes if shape.is_packable)
     lines, begun, mean = [], {}, 1.0
     if able:
-        sizes = PackSizes(spec.resources, workers, lambda: spec.budget.trials)
+        most = learning_size(spec.sampler, spec.budget.trials, workers)
+        sizes = PackSizes(spec.resources, workers, lambda: spec.budget.trials, most)
         begun = _sizes_begun(able[: spec.budget.trials], sizes, spec)
         most, mean = max(map(sizes, able)), statistics.mean(size for found in begun.values() for size in found)
         commonest = 100 * max(counts.values()) / len(able)
