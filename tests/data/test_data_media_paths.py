@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -99,8 +100,8 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "device.wav").symlink_to("/dev/zero")
     (tmp_path / "folder.wav").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
-        os.chdir(tmp_path)  # a socket's path may have 107 characters
-        listener.bind("socket.wav")
+        with contextlib.chdir(tmp_path):  # a socket's path may have 107 characters
+            listener.bind("socket.wav")
         for name, kind in {"pipe": ": a pipe", "device": ": a device", "socket": ": a socket", "folder": ""}.items():
             path = tmp_path / f"{name}.wav"
             for ask in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -41,8 +42,7 @@ def odd_file(kind: str, place: Path, outside: Path) -> None:
     elif kind == "device":
         place.symlink_to("/dev/zero")
     elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as listener:
-            os.chdir(place.parent)
+        with socket.socket(socket.AF_UNIX) as listener, contextlib.chdir(place.parent):
             listener.bind(place.name)
     elif kind == "link":
         place.symlink_to(outside)
