@@ -224,7 +224,9 @@ def test_a_csv_file_without_any_clip_is_refused(typed: Typed, heard: Heard, tmp_
     path = shutil.copy(heard.corpus / "dev_sent_emo.csv", tmp_path / "dev_sent_emo.csv")
     code, out, err = typed("--file", path, "--json")
     assert (code, out) == (2, "")
-    assert err == (
+    columns, _, refusal = err.partition("\n")
+    assert columns.startswith("dev_sent_emo.csv: text from Utterance, label from Emotion, ")
+    assert refusal == (
         f"error: {path}: not one clip of its {DEV} utterances is there (no such file)\n"
         "  allowed: paths from the folder of the file; beside a file named as MELD's: audios/dev/dia0_utt0 ...\n"
         "  next: name the column: --set data.columns.audio=COLUMN; or the clips one by one: --audio FILE\n"

@@ -183,9 +183,7 @@ for _modality, _target in _TARGET.items():
 _FILES = "names files on this machine, whose content decides"
 _SAME = "saves memory or time and gives the same numbers up to rounding"
 CHANGE_NOTHING: dict[str, str] = {
-    "data.dataset": "which data: a study refuses to search it",
-    "data.root": _FILES,
-    "data.label": "which labels: a study refuses to search it",
+    **{name: "what the corpus holds: a study refuses to search it" for name in names() if name.startswith("data.")},
     "training.epochs": "budget.epochs decides it",
     "training.metric": "objective.metric decides it",
     "training.mode": "objective.mode decides it",
