@@ -20,8 +20,20 @@ Commands: `python -m mer.data get | prepare | check | sample | transcribe`.
 """
 
 from mer.data.context import Window, windows
+from mer.data.readers.split_record import keep_splits, refuse_unkeepable
 from mer.data.registry import load_corpus, open_corpus
 from mer.data.text import normalise
 from mer.data.types import Corpus, Dialogue, Utterance
 
-__all__ = ["Corpus", "Dialogue", "Utterance", "Window", "load_corpus", "normalise", "open_corpus", "windows"]
+__all__ = [
+    "Corpus",
+    "Dialogue",
+    "Utterance",
+    "Window",
+    "keep_splits",
+    "load_corpus",
+    "normalise",
+    "open_corpus",
+    "refuse_unkeepable",
+    "windows",
+]

@@ -16,6 +16,7 @@ from mer.data.fetch import get_meld
 from mer.data.prepare.from_archive import LOG, default_workers, prepare
 from mer.data.prepare.placing import Link
 from mer.data.prepare.report import fault_lines, summary_lines
+from mer.data.readers.split_record import keep_splits
 from mer.data.registry import present_splits, survey_corpus
 from mer.data.sample.corpus import default_processes, write_sample
 from mer.data.settings import data_config
@@ -117,8 +118,11 @@ def check_command(
     data = data_config(root, dataset, overrides or [])
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(data)
     corpus = survey_corpus(data, asked or ("train", "dev"))
+    keep_splits(corpus)
     for note in corpus.notes:
         print(note)
+    if corpus.made is not None and not corpus.made.kept:
+        print(f"written: {corpus.made.path}")
     tokens = None if backbone == "none" else _tokens(corpus, backbone)
     with reporting(None, "check", "clips", brief=True) as progress:
         checked = check_everything(

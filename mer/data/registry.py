@@ -15,6 +15,7 @@ from mer.data.readers.meld import MELD
 from mer.data.readers.own import OWN
 from mer.data.readers.ravdess import RAVDESS
 from mer.data.readers.split_files import SPLITS
+from mer.data.readers.split_record import split_otherwise
 from mer.data.types import Corpus, Unit
 from mer.errors import MerError, did_you_mean
 
@@ -61,7 +62,8 @@ def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> C
     corpus = _read(data, splits)
     for split in splits if data.label in corpus.label_names else ():
         counts = Counter(getattr(utterance, data.label) for utterance in corpus.utterances(split))
-        refuse_unlearnt(counts, corpus.label_names[data.label], split, corpus.root)
+        otherwise = split_otherwise(corpus.made) if corpus.made else ""
+        refuse_unlearnt(counts, corpus.label_names[data.label], split, corpus.root, otherwise)
     return corpus
 
 

@@ -99,6 +99,21 @@ class Dialogue:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeSplits:
+    """Splits that the data did not have (`mer.data.readers.made_splits`).
+
+    Args:
+        path: where they are kept.
+        content: what is written there.
+        kept: they are there already; else a new rule has just made them.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
     """The splits that were asked for, and the label names in the order of the label numbers.
 
@@ -109,6 +124,7 @@ class Corpus:
         notes: what a reader guessed or made, a line each, for people.
         links: where symbolic links to clips may lead (`ClipFinder`): anywhere where the layout names the paths, for the
             folder's owner made them; inside the root where a data file names them.
+        made: splits that the data did not have; None where they have all.
     """
 
     name: str
@@ -118,6 +134,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
     dataset: str = ""
     links: Literal["anywhere", "inside"] = "anywhere"
+    made: MadeSplits | None = None
 
     def dialogues(self, split: str) -> tuple[Dialogue, ...]:
         """Return the dialogues of a split. Raises: MerError if it was not loaded."""

@@ -6,6 +6,7 @@
     from_text   texts to the rows of a feature file, or to live input
     from_clips  clips to the rows of a feature file, or to live input
     failures    clips that could not be read: reasons by kind, the share that may fail
+    lacking     refuse an encoder of what the data do not have
     reading     the interface between `ensure` and the five ways of reading a split
     partial     a part of an encoder, between two of its hidden states
     modalities  one door to the encoders of all modalities

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
-from mer.data import open_corpus
+from mer.data import keep_splits, open_corpus
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
@@ -81,6 +81,7 @@ def ensure_features(
         if not _present(item):
             paths[item.split], count = _extract_missing(item, reading, corpus.name, progress)
             encoded += count
+    keep_splits(corpus)  # not before: an extraction that was refused leaves nothing beside the data
     failures = tuple(_failures(item, paths[item.split], reading, max_failed, corpus.root) for item in prepared)
     return Ensured(paths, encoded, time.monotonic() - start, failures)
 

@@ -14,17 +14,21 @@ from mer.features.failures import FailureWatch
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_text.live import LiveTexts
+from mer.features.lacking import refuse_no_text
 
 
 def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, max_failed: float | None = None) -> None:
-    """Refuse what `ensure_features` would refuse of a backbone's files and of the places of clips. Writes nothing.
+    """Refuse what `ensure_features` would refuse of a backbone's files, texts and places of clips. Writes nothing.
 
     Args: max_failed: share of a split's clips that may be absent, empty or no clips at all; None: any.
     Raises: MerError.
     """
     if not is_signal(encoder):
         require_weights(encoder)
-    if not isinstance(encoder, TextEncoderConfig):
+    if isinstance(encoder, TextEncoderConfig):
+        for split in splits:
+            refuse_no_text(corpus, split)
+    else:
         reading = ClipReading(encoder, Path())
         for split in splits:
             placed = reading.placed(corpus, split)

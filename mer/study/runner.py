@@ -48,7 +48,7 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
     """
     started = time.monotonic()
     checked = check_study(spec, options, machine_at(options.address))  # before --fresh puts anything aside
-    for note in checked.corpus.notes:
+    for note in checked.notes:
         console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)

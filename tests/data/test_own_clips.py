@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mer.config import DataConfig
-from mer.data import open_corpus
+from mer.data import keep_splits, open_corpus
 from mer.data.registry import detect_dataset
 from mer.errors import MerError
 
@@ -18,7 +18,9 @@ def clips(root, *names):
 
 
 def own(root, splits=("train", "dev"), **keys):
-    return open_corpus(DataConfig(dataset="csv", root=str(root), **keys), splits)
+    corpus = open_corpus(DataConfig(dataset="csv", root=str(root), **keys), splits)
+    keep_splits(corpus)
+    return corpus
 
 
 def test_crema_d_is_read_and_split_by_speaker(tmp_path):

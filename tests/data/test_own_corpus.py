@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mer.config import DataConfig
-from mer.data import load_corpus, open_corpus, windows
+from mer.data import keep_splits, load_corpus, open_corpus, refuse_unkeepable, windows
 from mer.data.registry import detect_dataset, present_splits, unit_of
 from mer.errors import MerError
 
 
 def own(root, splits=("train", "dev"), **keys):
-    return open_corpus(DataConfig(dataset="csv", root=str(root), **keys), splits)
+    corpus = open_corpus(DataConfig(dataset="csv", root=str(root), **keys), splits)
+    keep_splits(corpus)
+    return corpus
 
 
 def refused(root, splits=("train", "dev"), **keys) -> str:
@@ -236,6 +239,73 @@ def test_another_place_for_splits(tmp_path):
     assert place.is_file() and not list(root.glob("*.json"))
     place.write_text("{}")
     assert "is no record of splits" in refused(root, split={"dev": 0.1, "file": str(place)})
+
+
+def test_who_reads_a_corpus_writes_nothing_beside_it(tmp_path):
+    data = DataConfig(dataset="csv", root=str(grouped(tmp_path)), split={"dev": 0.2})
+    read = open_corpus(data)
+    assert present_splits(data) == ("train", "dev", "test")
+    assert any(f"to be kept in {tmp_path / 'data.splits.json'}" in note for note in read.notes)
+    assert not list(tmp_path.glob("*.splits.json"))
+    keep_splits(read)
+    again = open_corpus(data)
+    assert [u.id for u in again.utterances("dev")] == [u.id for u in read.utterances("dev")]
+    assert any(
+        note == f"splits by dialogue: train 28, dev 8, test 4 rows, kept in {tmp_path / 'data.splits.json'}"
+        for note in again.notes
+    )
+
+
+def test_splits_that_another_command_made_meanwhile_are_not_replaced(tmp_path):
+    data = DataConfig(dataset="csv", root=str(grouped(tmp_path)), split={"dev": 0.2})
+    mine, same = open_corpus(data), open_corpus(data)
+    other = open_corpus(data.model_copy(update={"split": data.split.model_copy(update={"seed": 1})}))
+    keep_splits(mine)
+    keep_splits(same)
+    with pytest.raises(MerError, match="another command made other splits meanwhile"):
+        keep_splits(other)
+
+
+@pytest.mark.parametrize("place", ["data/data.csv/x.json", "data/data.splits.json"])
+def test_a_place_that_cannot_hold_the_splits_is_refused_before_anything_is_written(tmp_path, monkeypatch, place):
+    grouped(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda folder, mode: Path(folder).name != "data")  # a read-only file system
+    corpus = open_corpus(DataConfig(dataset="csv", root="data", split={"dev": 0.1, "file": place}))
+    with pytest.raises(MerError) as caught:
+        refuse_unkeepable(corpus)
+    assert str(caught.value).startswith(f"{place}: the splits cannot be written here: ")
+    advice = str(caught.value).rpartition("--set data.split.file=")[2]
+    moved = open_corpus(DataConfig(dataset="csv", root="data", split={"dev": 0.1, "file": advice}))
+    refuse_unkeepable(moved)
+    keep_splits(moved)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["data", advice])
+
+
+def test_a_few_rows_are_split_so_that_train_keeps_every_label_or_refused(tmp_path):
+    head = "text,label,speaker\n"
+    four = write(tmp_path / "four", data=head + "a,x,p\nb,y,q\nc,x,r\nd,y,s\n")
+    words = refused(four, split={"dev": 0.5})
+    assert "train" in words and "data.split.by=row" in words and not list(four.glob("*.json"))
+    by_row = {"dev": 0.5, "by": "row"}
+    assert "--set data.split.test=0" in refused(four, split=by_row)
+    assert {u.emotion for u in own(four, split={**by_row, "test": 0}).utterances("train")} == {"x", "y"}
+    two = write(tmp_path / "two", data="text,label\na,x\nb,y\n")
+    words = refused(two, split={"dev": 0.5})
+    assert words.startswith("data.split: ") and "2 rows: too few to hold out test and dev" in words
+    assert "--set data.split.test=0" in words and not list(two.glob("*.json"))
+    three = write(tmp_path / "three", data="text,label\na,x\nb,y\nc,x\n")
+    assert "add rows" in refused(three, split={"dev": 0.3})
+    assert len(own(three, split={"dev": 0.3, "test": 0}).utterances("train")) == 2
+
+
+def test_labels_that_a_split_by_speaker_keeps_from_train_are_split_by_row(tmp_path):
+    rows = "".join(f"t{n},{label},{who}\n" for n in range(8) for who, label in zip("pqrs", "xxyz", strict=True))
+    root = write(tmp_path, data="text,label,speaker\n" + rows)
+    words = refused(root, split={"dev": 0.3, "test": 0})
+    advice = words.partition("label by label:")[2].partition(";")[0]
+    assert "--set data.split.by=row" in advice and "data.split.dev=0.3" in advice
+    assert {u.emotion for u in own(root, split={"dev": 0.3, "test": 0, "by": "row"}).utterances("train")} == set("xyz")
 
 
 def test_what_is_there_twice_is_refused(tmp_path):

@@ -162,5 +162,7 @@ def test_a_dataset_without_such_clips_is_said_to_have_none(tmp_path: Path) -> No
         reading.prepare(corpus, DataConfig(dataset="emorynlp", root=str(tmp_path)), "train", tmp_path)
     assert str(caught.value).splitlines() == [
         "encoders.audio: the dataset emorynlp has no audio clips",
-        "  next: leave encoders.audio out, or choose another data.dataset",
+        "  allowed: encoders of what it has: text",
+        "  next: read the text, python -m mer.tune search_spaces/ce.yaml; or leave encoders.audio out of the search "
+        "space, or choose another data.root",
     ]

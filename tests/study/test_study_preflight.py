@@ -178,7 +178,44 @@ def other_search(place: Place) -> str:
     return "epochs: was 6, now 7"
 
 
+def own_data(place: Place, header: str, *rows: str) -> None:
+    """Let the study read a CSV of its own that has no splits."""
+    (place.folder / "own.csv").write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    place.overrides = ["data.root=own.csv", "data.split.dev=0.2"]
+
+
+def no_texts(place: Place) -> str:
+    own_data(place, "path,label", *(f"{n}.wav,{'ab'[n % 2]}" for n in range(20)))
+    return "encoders.text: the dataset csv has no texts\n  allowed: encoders of what it has: audio"
+
+
+def no_clips_in_a_table_of_texts(place: Place) -> str:
+    own_data(place, "text,label", *(f"t{n},{'ab'[n % 2]}" for n in range(20)))
+    place.text = HEARD
+    return "encoders.audio: the dataset csv has no audio clips\n  allowed: encoders of what it has: text"
+
+
+def no_dialogues(place: Place) -> str:
+    own_data(place, "text,label,path", *(f"t{n},{'ab'[n % 2]},{n}.wav" for n in range(20)))
+    place.text = SMALL.replace("trainable: text", "trainable: fusion").replace("loss: {contrastive: {kind: spcl}}", "")
+    place.text = place.text.replace(TEXT, f"{TEXT}, audio: {{backbone: melstats}}")
+    place.overrides += ["fusion.kind=concat", "dialogue.kind=gru"]
+    return "dialogue.kind: the dataset csv has no dialogues, every row stands alone: gru would have no other turn"
+
+
+def split_that_leaves_one_class(place: Place) -> str:
+    own_data(place, "text,label,speaker", "1,a,p", "2,b,q", "3,a,r", "4,a,s")
+    return "data.split.by=row"
+
+
+def splits_without_a_place(place: Place) -> str:
+    own_data(place, "text,label", *(f"t{n},{'ab'[n % 2]}" for n in range(20)))
+    place.overrides.append("data.split.file=own.csv/splits.json")
+    return "own.csv/splits.json: the splits cannot be written here: own.csv is no folder"
+
+
 REFUSED = [
+    no_texts, no_clips_in_a_table_of_texts, no_dialogues, split_that_leaves_one_class, splits_without_a_place,
     no_clip, no_clip_of_dev, no_video, no_gpu, too_many_cpus, no_dev_split, root_is_a_file, broken_table, pickled_text,
     half_a_checkpoint, no_tokenizer, hub_id_offline, class_that_dev_lacks, study_exists, folder_is_taken, other_search,
 ]  # fmt: skip
@@ -190,6 +227,18 @@ def test_the_dry_run_refuses_what_the_study_refuses(place: Place, case: Callable
     rehearsed = place.typed(dry_run)
     assert words in rehearsed, rehearsed
     assert rehearsed == place.typed(run_study)
+
+
+def test_a_dry_run_leaves_no_splits_and_says_which_settings_have_nothing_to_read(place: Place) -> None:
+    own_data(place, "text,label", *(f"t{n},{'ab'[n % 2]}" for n in range(20)))
+    place.overrides.append("encoders.text.context.past=2")
+    path, out = write_space(place.folder, text=place.text), io.StringIO()
+    before = place.files()
+    dry_run(load_spec(path, tuple(place.overrides)), place.options, Console(file=out, width=300))
+    assert place.files() == before
+    assert "data: splits by row: train 14, dev 4, test 2 rows, to be kept in own.splits.json" in out.getvalue()
+    assert "no dialogues: a text encoder finds no other turns" in out.getvalue()
+    assert "--set encoders.text.context.past=0 saves time" in out.getvalue()
 
 
 def test_a_live_driver_is_named_by_both(place: Place) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from mer.config import DataConfig
 from mer.errors import MerError, did_you_mean
 
+_OTHER_COLUMN = "--set data.columns.label=COLUMN"
+
 
 def label_reader(labels: Iterable[str], data: DataConfig, known: Sequence[str] = ()) -> Callable[[str], str]:
     """Make the function that turns the label of a cell into the name of its class; "" stays "".
@@ -58,18 +60,23 @@ def class_names(counts: Counter[str], data: DataConfig, known: Sequence[str] = (
     return (*ordered, *(name for name in by_frequency if name not in ordered))
 
 
-def refuse_too_few(names: Sequence[str], where: object) -> None:
-    """Refuse a corpus in which there is nothing to tell apart. Raises: MerError."""
+def refuse_too_few(names: Sequence[str], where: object, then: str = "") -> None:
+    """Refuse a corpus in which there is nothing to tell apart.
+
+    Args: then: what to do, where the column of labels is not at fault.
+    Raises: MerError.
+    """
     if len(names) < 2:
         found = f"every labelled row of train is {names[0]!r}" if names else "no row of train has a label"
-        raise MerError(where, found, allowed="at least two different labels", then="--set data.columns.label=COLUMN")
+        raise MerError(where, found, allowed="at least two different labels", then=then or _OTHER_COLUMN)
 
 
-def refuse_unlearnt(counts: Counter[str], names: Sequence[str], split: str, where: object) -> None:
+def refuse_unlearnt(counts: Counter[str], names: Sequence[str], split: str, where: object, otherwise: str = "") -> None:
     """Refuse labels that train does not have: no model can learn them, and their rows would be wrong in any case.
 
     Args:
         counts: label -> rows of the split, "" for rows without one.
+        otherwise: a further way out, for splits that were made.
     Raises: MerError naming them and the ways out.
     """
     unknown = {label: count for label, count in counts.items() if label and label not in names}
@@ -82,7 +89,8 @@ def refuse_unlearnt(counts: Counter[str], names: Sequence[str], split: str, wher
         where,
         f"{split} has labels that train does not have: {told}.{did_you_mean(first, names)}",
         allowed=", ".join(names),
-        then=f"merge them into a class, {merge}; or empty these cells: a row without a label is context",
+        then=f"{otherwise + '; or ' if otherwise else ''}merge them into a class, {merge}; or empty these cells: a row "
+        "without a label is context",
     )
 
 

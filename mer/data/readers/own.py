@@ -11,13 +11,14 @@ from mer.config import DataConfig
 from mer.data.readers.class_names import class_names, label_reader, refuse_too_few
 from mer.data.readers.clip_folder import table_of_clips
 from mer.data.readers.columns import Roles, find_roles, other_task_column
-from mer.data.readers.made_splits import ADVICE, Splittable, assign, record_path
+from mer.data.readers.made_splits import ADVICE, Splittable, assign
 from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
 from mer.data.readers.split_files import ALLOWED, SPLITS, SplitPlaces, find_places, split_of, table_files
+from mer.data.readers.split_record import split_otherwise
 from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
 from mer.data.tables.row import whole_number
 from mer.data.tables.times import interval_s
-from mer.data.types import DIALOGUE, Corpus, Dialogue, Utterance
+from mer.data.types import DIALOGUE, Corpus, Dialogue, MadeSplits, Utterance
 from mer.errors import MerError
 
 _FIX = "correct the file"
@@ -60,14 +61,14 @@ class OwnReader:
         first = places.whole or places.files["train"]
         own = _open(first, data, places)
         there = {*places.files} if not places.whole else {split or "train" for split in own.splits}
-        return tuple(split for split in SPLITS if split in there | set(_split_rows(own, places, data)))
+        return tuple(split for split in SPLITS if split in there | set(_split_rows(own, places, data)[0]))
 
     def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
         """Read these splits. Train is always read: it says which classes there are. Raises: MerError."""
         root = Path(data.root).expanduser()
         places = find_places(root, data)
         first = _open(places.whole or places.files["train"], data, places)
-        found = _split_rows(first, places, data)
+        found, made = _split_rows(first, places, data)
         opened = {"train": first}
         for split in splits:
             if split in places.files and split != "train":
@@ -79,14 +80,15 @@ class OwnReader:
         labelled = {
             split: [_labelled(u, split, read_label, data) for u in found[split]] for split in {"train", *splits}
         }
-        names = _class_names(labelled["train"], first, data)
+        names = _class_names(labelled["train"], first, data, made)
         return Corpus(
             name=data.corpus_name,
             dataset=self.name,
             root=places.folder,
             splits={split: _dialogues(split, labelled[split]) for split in splits},
             label_names=names,
-            notes=tuple(_notes(opened, found, first, data)),
+            notes=tuple(_notes(opened, found, made)),
+            made=made,
             links="anywhere" if first.table.path.is_dir() else "inside",  # without a table, nobody names a path
         )
 
@@ -185,8 +187,11 @@ def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -
     return parse
 
 
-def _split_rows(first: OwnTable, places: SplitPlaces, data: DataConfig) -> dict[str, list[Utterance]]:
+def _split_rows(
+    first: OwnTable, places: SplitPlaces, data: DataConfig
+) -> tuple[dict[str, list[Utterance]], MadeSplits | None]:
     """Divide the rows of the first file by split: as its column says, else as `data.split` makes them."""
+    made = None
     told: list[str] = [split or "train" for split in first.splits]
     lacking = [split for split in ("dev", "test") if split not in told and split not in places.files]
     if lacking:
@@ -196,13 +201,13 @@ def _split_rows(first: OwnTable, places: SplitPlaces, data: DataConfig) -> dict[
             Splittable(u.speaker, u.dialogue if has_dialogues else "", f"{u.dialogue}#{u.number}", _label_of(u, data))
             for u in (first.utterances[place] for place in candidates)
         ]
-        made = assign(rows, lacking, data.split, first.table.path, numbered=not first.named)
-        for place, split in zip(candidates, made, strict=True):
+        drawn, made = assign(rows, lacking, data.split, first.table.path, numbered=not first.named)
+        for place, split in zip(candidates, drawn, strict=True):
             told[place] = split
     found: dict[str, list[Utterance]] = {}
     for utterance, split in zip(first.utterances, told, strict=True):
         found.setdefault(split, []).append(utterance)
-    return found
+    return found, made
 
 
 def _label_of(utterance: Utterance, data: DataConfig) -> str:
@@ -219,14 +224,17 @@ def _labelled(
     return utterance.changed(split=split, **labels)
 
 
-def _class_names(train: Sequence[Utterance], first: OwnTable, data: DataConfig) -> dict[str, tuple[str, ...]]:
+def _class_names(
+    train: Sequence[Utterance], first: OwnTable, data: DataConfig, made: MadeSplits | None
+) -> dict[str, tuple[str, ...]]:
     """Return task -> classes; a task of which train has fewer than two is left out, unless it is predicted."""
     names: dict[str, tuple[str, ...]] = {}
     for task in TASKS:
         counts = Counter(label for u in train if (label := getattr(u, task)))
         if task == data.label:
             names[task] = class_names(counts, data)
-            refuse_too_few(names[task], first.table.path)
+            several = len({_label_of(u, data) for u in first.utterances} - {""}) > 1
+            refuse_too_few(names[task], first.table.path, split_otherwise(made) if made and several else "")
         elif len(counts) > 1:
             names[task] = class_names(counts, DataConfig())
     return names
@@ -248,15 +256,16 @@ def _no_split(split: str, first: OwnTable, places: SplitPlaces) -> MerError:
 
 
 def _notes(
-    opened: Mapping[str, OwnTable], found: Mapping[str, Sequence[Utterance]], first: OwnTable, data: DataConfig
+    opened: Mapping[str, OwnTable], found: Mapping[str, Sequence[Utterance]], made: MadeSplits | None
 ) -> list[str]:
     """Say what was guessed and made, a line each."""
     lines = []
     for own in {id(own): own for own in opened.values()}.values():
         unusual = f"; {', '.join(own.table.unusual)}" if own.table.unusual else ""
         lines.append(f"{own.table.path.name}: {own.roles.words}{unusual}")
-    record = record_path(first.table.path, data.split)
-    if record.exists():
-        sizes = ", ".join(f"{split} {len(rows)}" for split, rows in found.items())
-        lines.append(f"splits: {sizes} rows, kept in {record}")
+    if made is not None:
+        sizes = ", ".join(f"{split} {len(found[split])}" for split in SPLITS if split in found)
+        lines.append(
+            f"splits by {made.content['by']}: {sizes} rows, {'' if made.kept else 'to be '}kept in {made.path}"
+        )
     return lines

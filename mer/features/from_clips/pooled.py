@@ -24,6 +24,7 @@ from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.extraction import VANISHED, extract_clips
+from mer.features.lacking import lacking
 from mer.features.modalities import describe_backbone, locate_clip_backbone, open_clip_encoder, preprocessing_words
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step, reporting
@@ -106,13 +107,9 @@ class ClipReading:
         utterances, finder = corpus.utterances(split), ClipFinder(corpus.root, corpus.links)
         placed = [self._place(finder, utterance) for utterance in utterances]
         if not any(isinstance(place, FoundClip) for place in placed):
-            first = next(filter(None, self._names(next(iter(utterances)))), None)
+            first = next((name for u in utterances for name in self._names(u) if name), None)
             if not first:
-                raise MerError(
-                    f"encoders.{self.modality}",
-                    f"the dataset {corpus.name} has no {self.modality} clips",
-                    then=f"leave encoders.{self.modality} out, or choose another data.dataset",
-                )
+                raise lacking(self.modality, corpus, split)
             linked = "a link that leads out" in self._why(placed)
             raise MerError(
                 corpus.root,

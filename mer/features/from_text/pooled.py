@@ -15,6 +15,7 @@ from mer.features.cache import shards
 from mer.features.cache.feature_file import place_of
 from mer.features.cache.shards import as_stored, plan_batches, plan_shards, read_if_finished
 from mer.features.from_text.request import FeatureRequest, content_hash
+from mer.features.lacking import refuse_no_text
 from mer.features.modalities import describe_backbone
 from mer.features.reading import Extracted, PreparedSplit
 from mer.progress import Step
@@ -47,6 +48,7 @@ class TextReading:
         self._encoder: Encoder | None = None
 
     def prepare(self, corpus: Corpus, data: DataConfig, split: str, cache: Path) -> PreparedSplit:
+        refuse_no_text(corpus, split)
         request = FeatureRequest.from_config(data, self.config, split)
         rows = windows(corpus.dialogues(split), past=request.past, future=request.future, speaker=request.speaker)
         ids = tuple(utterance.id for utterance in corpus.utterances(split))

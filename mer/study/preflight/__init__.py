@@ -3,6 +3,7 @@
 check_study        whatever is refused before the first trial, as one list for the study and its dry run
 check_plan         one check of a search space, whose result is passed on
 objective_classes  objectives of a class that dev cannot score
+dialogues          models that read dialogues, where the data have none
 teacher            whether a teacher may teach these students
 machine            what a study may use of this machine, and whether its trials fit
 run_options        how the command that runs a study was called

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mer.config import EncoderConfig, FeatureSetting, settings_of
-from mer.data import Corpus, open_corpus
+from mer.data import Corpus, open_corpus, refuse_unkeepable
 from mer.errors import MerError
 from mer.model_outputs import rehearse_encoder
 from mer.study.folder.claim import refuse_taken
 from mer.study.folder.lock import refuse_locked
 from mer.study.paths import is_study
 from mer.study.preflight.check_plan import CheckedPlan, check_plan
+from mer.study.preflight.dialogues import idle_windows, refuse_no_dialogues
 from mer.study.preflight.feature_plan import SPLITS
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.preflight.objective_classes import refuse_unscored_classes
@@ -33,6 +34,11 @@ class CheckedStudy:
     plan: CheckedPlan
     corpus: Corpus
     workers: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed and made of the data, and which settings have nothing to read."""
+        return [*self.corpus.notes, *idle_windows(self.plan.configs, self.corpus)]
 
     @property
     def settings(self) -> dict[FeatureSetting, EncoderConfig]:
@@ -58,10 +64,12 @@ def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedS
     _refuse_place(spec, options)
     data = plan.configs[0].data
     corpus = open_corpus(data, SPLITS)
+    refuse_unkeepable(corpus)
     if data.label not in corpus.label_names:
         allowed = ", ".join(corpus.label_names)
         raise MerError("data.label", f"this dataset has no {data.label} labels", allowed=allowed)
     refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
+    refuse_no_dialogues(spec, corpus)
     checked = CheckedStudy(plan, corpus, workers)
     for encoder in checked.settings.values():
         rehearse_encoder(encoder, corpus, SPLITS, max_failed=spec.max_failed)

@@ -53,7 +53,7 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
     checked = check_study(spec, options, have or this_machine())
     corpus, cache, settings = checked.corpus, options.cache, checked.settings
     data = checked.plan.configs[0].data
-    for note in corpus.notes:
+    for note in checked.notes:
         console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
     rows = {split: len(corpus.utterances(split)) for split in SPLITS}
     tuned = checked.plan.tuned
