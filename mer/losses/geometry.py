@@ -102,6 +102,9 @@ class _MaskedLogSumExp(torch.autograd.Function):
 
 
 def masked_logsumexp(scores_NM: Tensor, mask_NM: Tensor) -> Tensor:
-    """Compute each row's log-sum-exp where the mask is True, (N,); -inf without gradient for an empty mask."""
-    out: Tensor = _MaskedLogSumExp.apply(scores_NM, mask_NM)
+    """Compute each row's log-sum-exp where the mask is True, (N,); -inf without gradient for an empty mask.
+
+    A NaN in a row makes the row's result NaN, masked or not.
+    """
+    out: Tensor = _MaskedLogSumExp.apply(at_least_single(scores_NM), mask_NM)
     return out

@@ -24,6 +24,8 @@ def take_grads(weight: Tensor) -> Grad | None:
     """Give away the gradients of a stacked weight (P, ...), wherever backward has left them; None if it has none."""
     apart, grad = vars(weight).pop(_APART, None), weight.grad
     weight.grad = None
+    if apart and grad is not None:  # another operation has used the weight too
+        torch._foreach_add_(apart, list(grad.unbind(0)))
     return apart or grad
 
 
@@ -43,7 +45,6 @@ class _Batched(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_PND, weight_POD)
-        ctx.has_bias = bias_PO is not None
         if bias_PO is None:
             return torch.bmm(x_PND, weight_POD.mT)
         return torch.baddbmm(bias_PO.unsqueeze(1), x_PND, weight_POD.mT)
@@ -51,8 +52,10 @@ class _Batched(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad_PNO,), (x_PND, weight_POD) = grads, ctx.saved_tensors
-        grad_x = torch.bmm(grad_PNO, weight_POD) if ctx.needs_input_grad[0] else None
-        return grad_x, torch.bmm(grad_PNO.mT, x_PND), grad_PNO.sum(1) if ctx.has_bias else None
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        grad_x = torch.bmm(grad_PNO, weight_POD) if needs_x else None
+        grad_weight = torch.bmm(grad_PNO.mT, x_PND) if needs_weight else None
+        return grad_x, grad_weight, grad_PNO.sum(1) if needs_bias else None
 
 
 class _InTurn(torch.autograd.Function):
@@ -61,18 +64,20 @@ class _InTurn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_PND, weight_POD)
-        ctx.weight, ctx.has_bias = weight_POD, bias_PO is not None
+        ctx.weight = weight_POD
         biases = [None] * len(x_PND) if bias_PO is None else bias_PO
         return torch.stack([_product(x, w, b) for x, w, b in zip(x_PND, weight_POD, biases, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (grad_PNO,), (x_PND, weight_POD) = grads, ctx.saved_tensors
-        _add_apart(ctx.weight, [_product(g.mT, x.mT) for g, x in zip(grad_PNO, x_PND, strict=True)])
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        if needs_weight:
+            _add_apart(ctx.weight, [_product(g.mT, x.mT) for g, x in zip(grad_PNO, x_PND, strict=True)])
         grad_x = None
-        if ctx.needs_input_grad[0]:
+        if needs_x:
             grad_x = torch.stack([_product(g, w.mT) for g, w in zip(grad_PNO, weight_POD, strict=True)])
-        return grad_x, None, grad_PNO.sum(1) if ctx.has_bias else None
+        return grad_x, None, grad_PNO.sum(1) if needs_bias else None
 
 
 def member_linear(x_PND: Tensor, weight_POD: Tensor, bias_PO: Tensor | None) -> Tensor:

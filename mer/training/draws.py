@@ -98,10 +98,6 @@ class Draws:
         hashed.add_(second.unsqueeze(1)).mul_(_SECOND)
         return hashed.bitwise_xor_((hashed >> 16).bitwise_and_(0xFFFF))
 
-    def uniform(self, place: int, *shape: int) -> Tensor:
-        """Draw uniform numbers in [0, 1), float32 with 24 random bits, (P, *shape)."""
-        return (self.bits(place, *shape) >> 8).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
-
     def normal(self, place: int, *shape: int) -> Tensor:
         """Draw standard normal numbers, float64 of 23 random bits, (P, *shape)."""
         bits = (self.bits(place, *shape) >> 9).bitwise_and_(0x7FFFFF)

@@ -80,7 +80,7 @@ class Member:
     def keep(self, row: Row, weights: Mapping[str, Tensor], logits_NC: np.ndarray, student: str = "") -> None:
         """Keep copies of the weights as the best so far, with the dev scores (N, C) that they gave."""
         config = student_config(self.config, student) if student else self.config
-        tensors = clone(dict(weights)) | {_DEV_LOGITS: torch.from_numpy(logits_NC)}
+        tensors = clone(dict(weights)) | {_DEV_LOGITS: torch.tensor(logits_NC)}
         self.bests[student] = Best(config, row, tensors)
 
     def is_done(self, patience_from: int = 0) -> bool:

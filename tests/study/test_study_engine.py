@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 
 import pytest
 from study_helpers import make_spec, open_ledger, report, row
@@ -253,3 +255,27 @@ def test_a_full_disk_stops_the_study_and_the_trial_stays_resumable(tmp_path):
     assert engine.next_trial() is None and ledger.trials()[0].state.name == "RUNNING"
     with pytest.raises(MerError, match=r"(?s)No space left.*make room, then go on with: again --resume"):
         engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
+
+
+@pytest.mark.parametrize("event", ["report", "end", "next", "lost"])
+def test_a_journal_that_cannot_be_written_stops_the_study_in_words(tmp_path, monkeypatch, event):
+    """Nobody hears of what is not on disk, and nothing is written after it."""
+    engine, _, hears = build(tmp_path, begin=2)
+    engine.live[0].losses, heard = 2, list(hears.events)
+
+    def refused(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refused)
+        if event == "next":
+            assert engine.next_trial() is None
+        elif event == "lost":
+            engine.lost(0)
+        else:
+            assert engine.record(report(0, [0.5], "running" if event == "report" else "finished"))
+    assert hears.events == heard and engine.stopped and engine.next_trial() is None
+    with pytest.raises(MerError, match=r"(?s)journal\.log: No space left.*make room, then go on with: again --resume"):
+        engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
+    states = [trial.state.name for trial in open_ledger(tmp_path / "s", engine.spec).trials()]
+    assert states == ["RUNNING"] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import os
@@ -10,9 +11,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from io import FileIO
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from study_helpers import make_spec, open_ledger, row, score_of
 from tiers import slow_except
@@ -397,6 +401,76 @@ def test_sigkill_in_the_middle_of_writes(tmp_path):
         orphans.remove(assignment.number)
     stored = [(t.number, params_of(t)) for t in ledger.trials()[:begun]]
     assert stored == expected
+
+
+# -- writes that fail, writes of others ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refuses", ["write", "fsync"])
+def test_a_write_that_the_disk_refuses_leaves_whole_lines_and_is_the_last(tmp_path, monkeypatch, refuses):
+    """A torn line with whole ones after it could not be read any more."""
+    spec = make_spec(tmp_path)
+    ledger = open_ledger(tmp_path / "s", spec)
+    journal = tmp_path / "s" / "journal.log"
+    finish(ledger, ledger.next_assignment())
+    whole = journal.read_bytes()
+    with monkeypatch.context() as full:
+        if refuses == "write":
+            full.setattr(type(journal), "open", lambda path, *how, **also: TornFile(path))
+        else:
+            full.setattr(os, "fsync", refused)
+        with pytest.raises(OSError, match=r"No space left on device: '.*journal\.log'"):
+            ledger.next_assignment()
+    assert journal.read_bytes() == whole
+    with pytest.raises(OSError, match="No space left"):  # memory is ahead of the file
+        ledger.next_assignment()
+    assert journal.read_bytes() == whole
+    assert uninterrupted(tmp_path / "s", spec) == uninterrupted(tmp_path / "t", spec)[1:]
+
+
+class TornFile(FileIO):
+    """A file on a disk that has room for ten bytes more."""
+
+    def __init__(self, path):
+        super().__init__(path, "ab")
+        self.room = 10
+
+    def write(self, data):
+        if not self.room:
+            refused()
+        self.room, took = 0, super().write(bytes(data[: self.room]))
+        return took
+
+
+def refused(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_notes_of_a_dashboard_are_left_to_the_next_driver(tmp_path):
+    spec = make_spec(tmp_path)
+    ledger = open_ledger(tmp_path / "s", spec)
+    finish(ledger, ledger.next_assignment())
+    as_others_open_it(tmp_path / "s").set_user_attr("note", "mine")
+    finish(ledger, ledger.next_assignment())
+    as_others_open_it(tmp_path / "s").set_user_attr("note", "yours")
+    heir = open_ledger(tmp_path / "s", spec)
+    assert heir.study.user_attrs["note"] == "yours"
+    assert [trial.state.name for trial in heir.trials()] == ["COMPLETE"] * 2
+
+
+def test_a_trial_of_another_program_stops_the_study_before_numbers_mix(tmp_path):
+    spec = make_spec(tmp_path)
+    ledger = open_ledger(tmp_path / "s", spec)
+    finish(ledger, ledger.next_assignment())
+    as_others_open_it(tmp_path / "s").ask()
+    with pytest.raises(OSError, match=r"another program wrote into it while this study ran: '.*journal\.log'"):
+        ledger.next_assignment()
+    assert [trial.state.name for trial in open_ledger(tmp_path / "s", spec).trials()] == ["COMPLETE", "RUNNING"]
+
+
+def as_others_open_it(folder):
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    return optuna.load_study(study_name="small", storage=storage)
 
 
 # -- identity ------------------------------------------------------------------------------------------------------

@@ -135,6 +135,14 @@ def test_an_idle_worker_takes_half_of_another_s_members(tmp_path, monkeypatch):
     )
 
 
+def test_a_worker_whose_members_end_together_stays_though_nobody_asked_for_more(tmp_path, monkeypatch):
+    """The last pack took exactly the last trials: no later question has shown that there are no more."""
+    slots = open_slots(tmp_path, monkeypatch, 3, *ONE_SHAPE)
+    assert (numbers(slots.fill("a").members), numbers(slots.fill("b").members)) == ([0, 1, 2], [3, 4, 5])
+    slots.record("a", took(2.0, *(report(number, [0.9]) for number in range(3))))
+    assert slots.record("b", [report(number, [0.1], "finished") for number in (3, 4, 5)]) == Change()
+
+
 def test_what_is_sooner_done_than_moved_stays(tmp_path, monkeypatch):
     slots = near_the_end(tmp_path, monkeypatch, seconds=0.01)
     assert slots.record("b", [report(5, [0.1], "finished")]).is_over

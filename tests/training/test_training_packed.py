@@ -213,6 +213,20 @@ def test_a_member_that_turns_non_finite_fails_alone() -> None:
         assert runs[k].finished and all(math.isfinite(v) for row in runs[k].history for v in row.values())
 
 
+def test_a_gradient_that_is_not_finite_leaves_the_others_clipped() -> None:
+    """Comparisons with NaN are false, wherever in the pack it stands."""
+    for wrong in range(3):
+        weight = torch.ones(3, 4, 2).requires_grad_()
+        optimizers = [torch.optim.AdamW([{"name": "head", "params": [torch.zeros(4, 2)]}]) for _ in range(3)]
+        packed = PackedAdamW([weight], optimizers, [1.0] * 3)
+        weight.grad = torch.full((3, 4, 2), 100.0)
+        weight.grad[wrong] = math.nan
+        packed.step(torch.full((3,), 0.1, dtype=torch.float64))
+        others = [k for k in range(3) if k != wrong]
+        clipped = torch.full((2, 4, 2), 0.1 / 8**0.5)  # a tenth of a gradient of norm 1 enters the first moment
+        torch.testing.assert_close(packed.moments[0][0][others], clipped)
+
+
 def test_macro_f1_is_over_the_classes_that_occur() -> None:
     """A dataset may have fewer classes than its reader knows."""
     data = replace(toy_data(), class_names=("neutral", "joy", "anger", "never"))

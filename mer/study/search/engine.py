@@ -102,9 +102,13 @@ class StudyEngine:
         if self.bereft and not self.stopped:
             return self.live[self.bereft.pop(0)].handed_out
         while not self.stopped and not self.drained:
-            assignment = self.ledger.next_assignment()
+            try:
+                assignment = self.ledger.next_assignment()
+            except OSError as fault:
+                self._block(fault)
+                break
+            self.drained = not self.ledger.work_left()  # known at once: an idle worker need not ask to find it out
             if assignment is None:
-                self.drained = True
                 break
             try:
                 config = self.spec.trial_config(assignment.params)
@@ -179,12 +183,20 @@ class StudyEngine:
         if report.outcome == "blocked":
             self.blocked = report.reason
             return True
-        with self.ledger.together():  # on disk before a listener hears of it
-            heard, ending = self._judge(report, live)
-            if ending is not None:
-                self._tell(report.number, ending)
+        try:
+            with self.ledger.together():  # on disk before a listener hears of it
+                heard, ending = self._judge(report, live)
+                if ending is not None:
+                    self._tell(report.number, ending)
+        except OSError as fault:
+            self._block(fault)
+            return True
         self._announce(report.number, heard, live.best, ending)
         return ending is not None
+
+    def _block(self, fault: OSError) -> None:
+        """Stop the study: its journal cannot be written. What the file holds is whole, and the study resumable."""
+        self.blocked = self.blocked or f"{fault.filename}: {fault.strerror}"
 
     def _judge(self, report: Report, live: _Live) -> tuple[list[Row], _Ending | None]:
         """Take in the epochs that are new, as far as the trial goes on. Returns them, and how it ended."""
@@ -212,7 +224,11 @@ class StudyEngine:
     def _end(self, number: int, outcome: Outcome, reason: str) -> None:
         """End a trial that no report has ended."""
         best, ending = self.live[number].best, _Ending(outcome, reason)
-        self._tell(number, ending)
+        try:
+            self._tell(number, ending)
+        except OSError as fault:
+            self._block(fault)
+            return
         self._announce(number, [], best, ending)
 
     def _tell(self, number: int, ending: _Ending) -> None:
@@ -244,7 +260,9 @@ class StudyEngine:
             folder: of the study.
         """
         if self.blocked:
-            raise MerError(self.blocked, "the study was stopped", then=f"make room, then go on with: {go_on}")
+            raise MerError(
+                self.blocked, "the study was stopped", then=f"on a full disk make room, then go on with: {go_on}"
+            )
         if self.hopeless:
             raise MerError(
                 self.spec.study,

@@ -64,7 +64,7 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip():
             continue
-        operation = _parse(line)
+        operation = parse_line(line)
         if operation is None:
             damaged = damaged or (number, line)
         elif damaged is not None:
@@ -77,7 +77,8 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
     return found
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the operation that a line says; None where it is damaged."""
     try:
         operation = json.loads(line)
     except (ValueError, RecursionError):

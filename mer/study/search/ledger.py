@@ -62,6 +62,7 @@ class Ledger:
             directions=["maximize" if o.mode == "max" else "minimize" for o in spec.objective],
             load_if_exists=True,
         )
+        self._most = _most_trials(spec)
         self._study_id = self.storage.get_study_id_from_name(spec.study)
         self._check_identity(folder)
         self._live: dict[int, optuna.trial.Trial] = {}
@@ -93,9 +94,7 @@ class Ledger:
 
     def most(self) -> int:
         """Trials that the budget allows; a grid may have fewer cells."""
-        if self.spec.sampler.kind != "grid":
-            return self.spec.budget.trials
-        return sum(1 for _ in itertools.islice(self.spec.space.grid(), self.spec.budget.trials))
+        return self._most
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -224,6 +223,13 @@ class Ledger:
             self.study.set_user_attr("identity", self.spec.identity())
             return
         _refuse_other_search(folder, known, self.spec)
+
+
+def _most_trials(spec: StudySpec) -> int:
+    """Count the trials of a study's budget, at most the cells of a grid."""
+    if spec.sampler.kind != "grid":
+        return spec.budget.trials
+    return sum(1 for _ in itertools.islice(spec.space.grid(), spec.budget.trials))
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:

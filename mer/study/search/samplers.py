@@ -1,4 +1,4 @@
-"""Build Optuna samplers whose draws are a function of (study seed, trial number, trials that have ended).
+"""Build Optuna samplers whose draws are a function of (study seed, trial number, results of other trials so far).
 
 Optuna keeps no random state in its storage, so a resumed study would draw other numbers. Here every draw starts from a
 fresh sampler with a derived seed: the relative draw of a trial from (seed, number), each independent draw from

@@ -6,10 +6,11 @@ the disk once for every parameter and epoch. To ask for a trial, Optuna goes thr
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from mer.study.search.journal import mend_journal
+from mer.files import fsync_folder
+from mer.study.search.journal import mend_journal, parse_line
+
+_NOTES = frozenset({2, 3, 8, 9})  # operations of Optuna's that set attributes of a study or trial
 
 
 class OwnJournal(BaseJournalBackend):
@@ -31,7 +35,11 @@ class OwnJournal(BaseJournalBackend):
         self._path = journal
         self._unread, self._first = mend_journal(journal), 0  # operations that are not applied, number of the first
         self._held: list[str] | None = None  # lines of a block of `together`
-        journal.touch()
+        self._refused: OSError | None = None  # why a write failed: what is in memory is ahead of the file since
+        if not journal.exists():
+            journal.touch()
+            fsync_folder(journal.parent)
+        self._bytes = journal.stat().st_size
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         self._unread = self._unread[log_number_from - self._first :]
@@ -61,10 +69,40 @@ class OwnJournal(BaseJournalBackend):
                 self._write(lines)
 
     def _write(self, lines: Sequence[str]) -> None:
-        with self._path.open("ab") as file:
-            file.write("".join(f"{line}\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        """Append lines, all of them or none. Raises: OSError naming the file; nothing can be written after it."""
+        if self._refused is not None:
+            raise self._refused
+        data = memoryview("".join(f"{line}\n" for line in lines).encode())
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                if file.tell() != self._bytes:
+                    self._pass_over_notes()
+                try:
+                    while data:
+                        data = data[file.write(data) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    with suppress(OSError):
+                        file.truncate(self._bytes)  # a torn line, and no driver could read what comes after it
+                    raise
+                self._bytes = file.tell()
+        except OSError as fault:
+            self._refused = OSError(fault.errno, fault.strerror, str(self._path))
+            raise self._refused from fault
+
+    def _pass_over_notes(self) -> None:
+        """Leave notes of another program, such as a dashboard, to the next driver.
+
+        Raises: OSError when it wrote anything else: a trial of its own would take the number of one of ours.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._bytes)
+            *lines, rest = file.read().split(b"\n")
+            size = file.tell()
+        codes = {operation and operation["op_code"] for operation in map(parse_line, lines)}
+        if not codes or rest or not codes <= _NOTES:
+            raise OSError(errno.EBUSY, "another program wrote into it while this study ran")
+        self._bytes = size
 
 
 class StudyStorage(JournalStorage):

@@ -93,7 +93,7 @@ class PackedAdamW:
             torch.stack(norms, dim=1), dim=1
         )  # a row for each member: adds up alike in any pack
         clip_P = (self.clip_P.to(norm_P) / (norm_P + 1e-6)).clamp(max=1.0)
-        if not self.is_cpu or min(clip_P.tolist()) < 1.0:
+        if not self.is_cpu or any(clip < 1.0 for clip in clip_P.tolist()):  # not min(): one of them may be NaN
             for grad in grads:
                 _scale(grad, clip_P)
         stepped: Any = 1 if learning is None else learning.device_WP.to(self.step_WP)
