@@ -28,6 +28,7 @@ def ui(
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
     from mer.study.tracking.store import TrackingStore
+    from mer.study.tracking.usable import refuse_unusable
 
     store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
     if store.uri.startswith(("http://", "https://")):
@@ -36,6 +37,7 @@ def ui(
     database = store.uri.removeprefix("sqlite:///")
     if store.uri.startswith("sqlite:///") and not Path(database).exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
+    refuse_unusable(store)
     page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
     _refuse_taken_port(port)
     print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
-from mer.data import keep_splits, open_corpus
+from mer.data import keep_splits, open_corpus, refuse_unkeepable
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
@@ -74,6 +74,7 @@ def ensure_features(
         assert encoder is not None
         reading = _reading(encoder, cache, progress, spread, max_failed)
     corpus = open_corpus(data, tuple(splits))
+    refuse_unkeepable(corpus)
     prepared = [reading.prepare(corpus, data, split, cache) for split in splits]
     paths = {item.split: item.path for item in prepared}
     encoded = 0

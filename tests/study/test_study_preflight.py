@@ -6,6 +6,7 @@ import contextlib
 import io
 import shlex
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -72,6 +73,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, backbone: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
@@ -214,7 +216,27 @@ def splits_without_a_place(place: Place) -> str:
     return "own.csv/splits.json: the splits cannot be written here: own.csv is no folder"
 
 
+def record_is_a_folder(place: Place) -> str:
+    (place.folder / "studies/mlflow.db").mkdir(parents=True)
+    return "studies/mlflow.db: is a folder, where MLflow's database would lie"
+
+
+def record_of_a_newer_mlflow(place: Place) -> str:
+    (place.folder / "studies").mkdir()
+    with sqlite3.connect(place.folder / "studies/mlflow.db") as database:
+        database.execute("create table alembic_version (version_num varchar)")
+        database.execute("insert into alembic_version values ('ffffffffffff')")
+    database.close()
+    return "has the schema of a newer MLflow than this one"
+
+
+def name_of_the_record(place: Place) -> str:
+    place.overrides.append("study=mlflow.db")
+    return "study: 'mlflow.db' is where MLflow's record lies"
+
+
 REFUSED = [
+    record_is_a_folder, record_of_a_newer_mlflow, name_of_the_record,
     no_texts, no_clips_in_a_table_of_texts, no_dialogues, split_that_leaves_one_class, splits_without_a_place,
     no_clip, no_clip_of_dev, no_video, no_gpu, too_many_cpus, no_dev_split, root_is_a_file, broken_table, pickled_text,
     half_a_checkpoint, no_tokenizer, hub_id_offline, class_that_dev_lacks, study_exists, folder_is_taken, other_search,
@@ -239,6 +261,13 @@ def test_a_dry_run_leaves_no_splits_and_says_which_settings_have_nothing_to_read
     assert "data: splits by row: train 14, dev 4, test 2 rows, to be kept in own.splits.json" in out.getvalue()
     assert "no dialogues: a text encoder finds no other turns" in out.getvalue()
     assert "--set encoders.text.context.past=0 saves time" in out.getvalue()
+
+
+def test_a_tracking_server_that_is_not_there_is_named_by_both(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    words = place.typed(dry_run)
+    assert words.startswith("MLFLOW_TRACKING_URI: nobody answers at http://127.0.0.1:9: Connection refused")
+    assert words == place.typed(run_study)
 
 
 def test_a_live_driver_is_named_by_both(place: Place) -> None:

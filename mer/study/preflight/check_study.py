@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from mer.config import EncoderConfig, FeatureSetting, settings_of
@@ -19,6 +20,8 @@ from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
 from mer.study.search.ledger import check_journal
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.store import DATABASE, FILES, TrackingStore
+from mer.study.tracking.usable import refuse_unusable
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedS
     workers = most_trials(spec.resources, have)
     plan = check_plan(spec)
     _refuse_place(spec, options)
+    refuse_unusable(TrackingStore.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI")))
     data = plan.configs[0].data
     corpus = open_corpus(data, SPLITS)
     refuse_unkeepable(corpus)
@@ -78,6 +82,8 @@ def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedS
 
 def _refuse_place(spec: StudySpec, options: RunOptions) -> None:
     """Refuse a folder that is taken, or holds another search than the one to go on with."""
+    if spec.study in (DATABASE, FILES):
+        raise MerError("study", f"{spec.study!r} is where MLflow's record lies", then="--set study=NAME")
     folder = options.studies / spec.study
     refuse_locked(options.studies, spec.study)
     refuse_taken(folder, options.command, resume=options.resume, fresh=options.fresh)

@@ -14,6 +14,7 @@ from mer.files import atomic_path
 
 STATUS = {"finished": "FINISHED", "cut": "KILLED", "nonfinite": "FAILED", "error": "FAILED", "interrupted": "KILLED"}
 TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", "mer.generation", "mer.study"
+DATABASE, FILES = "mlflow.db", "mlartifacts"  # in the folder of all studies
 PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -38,7 +39,7 @@ class TrackingStore:
         if uri:
             return cls(uri, None)
         folder = studies.resolve()
-        return cls(f"sqlite:///{folder}/mlflow.db", (folder / "mlartifacts").as_uri())
+        return cls(f"sqlite:///{folder}/{DATABASE}", (folder / FILES).as_uri())
 
 
 class Child(NamedTuple):
