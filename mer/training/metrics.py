@@ -146,7 +146,7 @@ def macro_words(split: str, class_names: Sequence[str], labels_N: np.ndarray) ->
         return ""
     return (
         f"macro-F1 and UA over the {len(names)} classes that {split} has ({', '.join(names)}); "
-        f"{without} of {len(class_names)} have no utterance there"
+        f"{without} of {len(class_names)} {'has' if without == 1 else 'have'} no utterance there"
     )
 
 

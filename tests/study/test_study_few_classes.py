@@ -32,7 +32,7 @@ NAMES = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 
 @pytest.fixture
 def two_classes(tmp_path: Path) -> Path:
-    """A root in MELD's layout where everybody is neutral or angry."""
+    """A root in MELD's layout where everybody is neutral or angry, except for one joyful utterance of train."""
     root = tmp_path / "data"
     root.mkdir()
     for split in ("train", "dev"):
@@ -41,7 +41,7 @@ def two_classes(tmp_path: Path) -> Path:
                 "Utterance": f"Well {i}",
                 "Dialogue_ID": i // 3,
                 "Utterance_ID": i % 3,
-                "Emotion": ("neutral", "anger")[i % 3 == 0],
+                "Emotion": "joy" if (split, i) == ("train", 1) else ("neutral", "anger")[i % 3 == 0],
             }
             for i in range(9)
         ]
@@ -54,7 +54,7 @@ def test_a_study_says_so_once_at_its_start_and_in_its_summary(tmp_path, two_clas
     monkeypatch.setattr(runner, "run_trials", lambda *_: None)
     spec, said = make_spec(tmp_path, overrides=(f"data.root={two_classes}",)), io.StringIO()
     options = runner.RunOptions(tmp_path / "studies", tmp_path / "features")
-    words = WORDS.format("dev")
+    words = "macro-F1 and UA over the 2 classes that dev has (neutral, anger); 1 of 3 has no utterance there"
     summary = runner.run_study(spec, options, Console(file=said, width=200))
     assert said.getvalue().count(words) == 1 and f"\nnote: {words}\n" in said.getvalue()
     written = json.loads((tmp_path / "studies" / "small" / "summary.json").read_text())
@@ -116,7 +116,8 @@ def test_test_scores_stay_refused_as_objectives(tmp_path, metric):
         make_spec(tmp_path, overrides=(f"objective.metric={metric}",))
 
 
-def test_a_dry_run_refuses_what_the_study_would(tmp_path, two_classes):
-    spec = make_spec(tmp_path, overrides=(f"data.root={two_classes}", "objective.metric=dev_recall_joy"))
-    with pytest.raises(MerError, match="'dev_recall_joy': no such class"):
+@pytest.mark.parametrize(("name", "why"), [("joy", "no utterance of dev is 'joy'"), ("fear", "no such class")])
+def test_a_dry_run_refuses_what_the_study_would(tmp_path, two_classes, name, why):
+    spec = make_spec(tmp_path, overrides=(f"data.root={two_classes}", f"objective.metric=dev_recall_{name}"))
+    with pytest.raises(MerError, match=f"'dev_recall_{name}': {why}"):
         dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=io.StringIO()))
