@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
 
-from mer.study.search.ledger import readable_journal
+from mer.study.search.journal import readable_journal
 
 pytestmark = pytest.mark.ray
 

@@ -23,7 +23,8 @@ from tiers import slow_except
 
 from mer.config import DataConfig, FeatureSetting, TextEncoderConfig
 from mer.errors import MerError
-from mer.study.search.ledger import Ledger, readable_journal
+from mer.study.search.journal import readable_journal
+from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import params_of
 
 MIXED = (

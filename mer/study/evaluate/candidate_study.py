@@ -18,7 +18,7 @@ from mer.study.evaluate.seeds import SEED_PARAM, run_quietly
 from mer.study.paths import is_study
 from mer.study.preflight.feature_plan import trainable_of
 from mer.study.preflight.run_options import RunOptions
-from mer.study.search.ledger import readable_journal
+from mer.study.search.journal import readable_journal
 from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import ChoiceParam, Param, decode

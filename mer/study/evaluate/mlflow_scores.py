@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
-from mer.study.search.ledger import readable_journal
+from mer.study.search.journal import readable_journal
 from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore, metric_name
 
 

@@ -26,7 +26,7 @@ from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.preflight.run_options import RunOptions
 from mer.study.runner import run_study
-from mer.study.search.ledger import readable_journal
+from mer.study.search.journal import readable_journal
 from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam

@@ -14,7 +14,7 @@ from mer.errors import MerError, did_you_mean
 from mer.study.folder.lock import live_owner
 from mer.study.folder.standings import Standing, rank, standings_of
 from mer.study.paths import JOURNAL, SPACE, is_study, studies_in, trial_folder
-from mer.study.search.ledger import readable_journal
+from mer.study.search.journal import readable_journal
 from mer.study.space.spec import StudyObjective
 
 

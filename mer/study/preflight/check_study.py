@@ -18,7 +18,7 @@ from mer.study.preflight.feature_plan import SPLITS
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
-from mer.study.search.ledger import check_journal
+from mer.study.search.identity import check_journal
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import DATABASE, FILES, TrackingStore
 from mer.study.tracking.usable import refuse_unusable

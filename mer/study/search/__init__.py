@@ -5,10 +5,12 @@ packs           which trials share a worker, and which wait for the next
 pack_sizes      how many trials a worker takes
 stop_request    signals and the time budget, which end a study early
 engine          what a report means: the next trial, a cut, a failure, the end
+live_trial      what is known of a trial until it ends, and who hears of it
 early_stopping  rules that cut a trial: successive halving, Hyperband, median
 ledger          the search state: Optuna's journal, asked and told
+identity        whether a journal is that of this search
 storage         Optuna's storage for the one driver that writes
-journal         lines of `journal.log`, whole ones only
+journal         lines of `journal.log`, whole ones only; a study opened for reading
 samplers        Optuna's samplers, seeded so that a draw can be repeated
 stored_trial    a trial of the journal in our words
 """

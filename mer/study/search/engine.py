@@ -9,7 +9,6 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
@@ -18,6 +17,7 @@ from mer.errors import MerError
 from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
 from mer.study.search.ledger import Assignment, Ledger
+from mer.study.search.live_trial import Ending, Listener, LiveTrial
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.training import Row
@@ -26,45 +26,6 @@ from trainables.wire import Outcome, Report
 
 _HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
 _LOSSES = 3  # a trial that lost its worker so many times fails: it may be what kills them
-
-
-class Listener(Protocol):
-    """Hears of every event in order. Each method must return at once: the tracker queues, the display redraws later."""
-
-    def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None: ...
-    def trial_placed(self, number: int, *, has_worker: bool) -> None: ...
-    def trial_rows(self, number: int, rows: list[Row]) -> None: ...
-    def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None: ...
-
-
-@dataclass
-class _Live:
-    """A trial that was handed out by this driver and has not ended.
-
-    Args:
-        handed_out: number, parameters and configuration, for when its worker is lost; None: the draw was refused.
-        epoch: the last epoch that was heard of.
-        losses: workers that died with it.
-        best, last: of its rows; None before the first.
-    """
-
-    handed_out: tuple[Assignment, TrialConfig] | None
-    epoch: int = 0
-    losses: int = 0
-    best: Row | None = None
-    last: Row | None = None
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """How a trial ended.
-
-    Args: last: epoch and score after which it was cut.
-    """
-
-    outcome: Outcome
-    reason: str
-    last: tuple[int, float] | None = None
 
 
 @dataclass
@@ -82,7 +43,7 @@ class StudyEngine:
     ledger: Ledger
     policy: Policy
     listeners: list[Listener] = field(default_factory=list)
-    live: dict[int, _Live] = field(default_factory=dict)
+    live: dict[int, LiveTrial] = field(default_factory=dict)
     seconds_in_reports: list[float] = field(default_factory=list)
     bereft: list[int] = field(default_factory=list)  # trials that lost their worker and wait for another
     drained: bool = False  # the ledger has nothing left to hand out
@@ -131,7 +92,7 @@ class StudyEngine:
         return self.stopped or (self.drained and not self.live)
 
     def _start(self, assignment: Assignment, config: TrialConfig | None) -> None:
-        self.live[assignment.number] = _Live((assignment, config) if config else None)
+        self.live[assignment.number] = LiveTrial((assignment, config) if config else None)
         for listener in self.listeners:
             listener.trial_started(assignment.number, assignment.params, config)
 
@@ -153,16 +114,11 @@ class StudyEngine:
 
     def config_of(self, number: int) -> TrialConfig:
         """Return the configuration of a trial that is not over."""
-        handed_out = self.live[number].handed_out
-        assert handed_out is not None
-        return handed_out[1]
+        return self.live[number].config
 
     def seconds_left(self, number: int) -> float:
         """Estimate the training time that a trial has left, from its last epoch; 0 before its first."""
-        live = self.live.get(number)
-        if live is None or live.last is None:
-            return 0.0
-        return float(live.last.get("seconds", 0.0)) * (self.config_of(number).training.epochs - live.epoch)
+        return self.live[number].seconds_left if number in self.live else 0.0
 
     def lost(self, number: int) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
@@ -179,7 +135,7 @@ class StudyEngine:
         else:
             self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)")
 
-    def _record(self, report: Report, live: _Live) -> bool:
+    def _record(self, report: Report, live: LiveTrial) -> bool:
         if report.outcome == "blocked":
             self.blocked = report.reason
             return True
@@ -198,7 +154,7 @@ class StudyEngine:
         """Stop the study: its journal cannot be written. What the file holds is whole, and the study resumable."""
         self.blocked = self.blocked or f"{fault.filename}: {fault.strerror}"
 
-    def _judge(self, report: Report, live: _Live) -> tuple[list[Row], _Ending | None]:
+    def _judge(self, report: Report, live: LiveTrial) -> tuple[list[Row], Ending | None]:
         """Take in the epochs that are new, as far as the trial goes on. Returns them, and how it ended."""
         fresh = [row for row in report.rows if row["epoch"] > live.epoch]
         heard: list[Row] = []
@@ -207,7 +163,7 @@ class StudyEngine:
             live.epoch, live.last = epoch, row
             heard.append(row)
             if not all(math.isfinite(row[objective.metric]) for objective in self.spec.objective):
-                return heard, _Ending("nonfinite", f"a score of dev is not finite at epoch {epoch}")
+                return heard, Ending("nonfinite", f"a score of dev is not finite at epoch {epoch}")
             if live.best is None or self._score(row[self._metric]) > self._score(live.best[self._metric]):
                 live.best = row
             value = live.best[self._metric]
@@ -215,15 +171,15 @@ class StudyEngine:
             if is_last:
                 self.policy.remember(report.number, epoch, self._score(value))
             elif self.policy.cuts(report.number, epoch, self._score(value)):
-                return heard, _Ending(
+                return heard, Ending(
                     "cut", f"stopped by {self.spec.scheduler.kind} after epoch {epoch}", (epoch, value)
                 )
             self.ledger.report(report.number, epoch, value)
-        return heard, None if report.outcome == "running" else _Ending(report.outcome, report.reason)
+        return heard, None if report.outcome == "running" else Ending(report.outcome, report.reason)
 
     def _end(self, number: int, outcome: Outcome, reason: str) -> None:
         """End a trial that no report has ended."""
-        best, ending = self.live[number].best, _Ending(outcome, reason)
+        best, ending = self.live[number].best, Ending(outcome, reason)
         try:
             self._tell(number, ending)
         except OSError as fault:
@@ -231,7 +187,7 @@ class StudyEngine:
             return
         self._announce(number, [], best, ending)
 
-    def _tell(self, number: int, ending: _Ending) -> None:
+    def _tell(self, number: int, ending: Ending) -> None:
         """Note durably how a trial ended, and give the study up when all have failed."""
         live = self.live.pop(number)
         state = self.ledger.end(number, ending.outcome, best=live.best, reason=ending.reason, last=ending.last)
@@ -240,7 +196,7 @@ class StudyEngine:
         if ending.outcome == "error" and self._failed == self._ended >= _HOPELESS:
             self.hopeless = ending.reason
 
-    def _announce(self, number: int, rows: list[Row], best: Row | None, ending: _Ending | None) -> None:
+    def _announce(self, number: int, rows: list[Row], best: Row | None, ending: Ending | None) -> None:
         for listener in self.listeners:
             listener.trial_rows(number, rows)
             if ending is not None:

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
+from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
 from mer.errors import MerError
 from mer.files import atomic_path
+from mer.study.paths import JOURNAL
 
 _SHOWN_BYTES = 40
 
@@ -55,6 +59,12 @@ class WholeLines(BaseJournalBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         raise PermissionError("this journal was opened for reading")
+
+
+@contextmanager
+def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
+    """Open the study of `folder` for reading only. Raises: MerError for a damaged journal; KeyError without `name`."""
+    yield optuna.load_study(study_name=name, storage=JournalStorage(WholeLines(folder / JOURNAL)))
 
 
 def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]]:

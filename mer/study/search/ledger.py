@@ -6,26 +6,25 @@ killed half-way through is finished by the next one.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
-from mer.study.search.journal import WholeLines
-from mer.study.search.samplers import build_sampler
+from mer.study.search.identity import refuse_other_search, refuse_other_study
+from mer.study.search.samplers import SeededTrial, build_sampler
 from mer.study.search.storage import StudyStorage
 from mer.study.search.stored_trial import state_after
 from mer.study.space.params import encode
@@ -55,7 +54,7 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.spec = spec
         self.storage = StudyStorage(folder / JOURNAL)
-        _refuse_other_study(folder, self.storage, spec)
+        refuse_other_study(folder, self.storage, spec)
         self.study = optuna.create_study(
             study_name=spec.study,
             storage=self.storage,
@@ -124,7 +123,8 @@ class Ledger:
     def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
         self._live[trial.number], self._reported[trial.number] = trial, reported
         _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
-        return Assignment(trial.number, self.spec.space.suggest(_SeededTrial(self, trial)))
+        seeded = SeededTrial(trial, partial(self._use_sampler, trial.number))
+        return Assignment(trial.number, self.spec.space.suggest(seeded))
 
     def _propose_points(self) -> None:
         """Let the points of the search space be the next trials, unless they were proposed before."""
@@ -222,7 +222,7 @@ class Ledger:
             self.study.set_user_attr("generation", uuid.uuid4().hex[:12])
             self.study.set_user_attr("identity", self.spec.identity())
             return
-        _refuse_other_search(folder, known, self.spec)
+        refuse_other_search(folder, known, self.spec)
 
 
 def _most_trials(spec: StudySpec) -> int:
@@ -230,77 +230,3 @@ def _most_trials(spec: StudySpec) -> int:
     if spec.sampler.kind != "grid":
         return spec.budget.trials
     return sum(1 for _ in itertools.islice(spec.space.grid(), spec.budget.trials))
-
-
-def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
-    """Readable differences of two JSON-able trees."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(set(old) | set(new)):
-            below = f"{path}.{key}" if path else key
-            if key not in old:
-                yield f"{below}: new, {new[key]!r}"
-            elif key not in new:
-                yield f"{below}: gone, was {old[key]!r}"
-            else:
-                yield from _differences(old[key], new[key], below)
-    elif _plain(old) != _plain(new):
-        yield f"{path}: was {old!r}, now {new!r}"
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-class _SeededTrial:
-    """Suggests through an Optuna trial, with the sampler re-seeded for each parameter."""
-
-    def __init__(self, ledger: Ledger, trial: optuna.trial.Trial) -> None:
-        self.ledger, self.trial = ledger, trial
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        self.ledger._use_sampler(self.trial.number, name)
-        return self.trial.suggest_float(name, low, high, log=log, step=step)
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        self.ledger._use_sampler(self.trial.number, name)
-        return self.trial.suggest_int(name, low, high, log=log, step=step)
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        self.ledger._use_sampler(self.trial.number, name)
-        return self.trial.suggest_categorical(name, choices)
-
-
-def _refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) -> None:
-    """A folder renamed by hand would begin again at trial 0, on top of the former trials' weights."""
-    names = [study.study_name for study in storage.get_all_studies()]
-    if names and spec.study not in names:
-        raise MerError(
-            folder,
-            f"holds the study {names[0]!r}, not {spec.study!r}: was the folder renamed?",
-            then="rename it back, or start over with --fresh, or name it anew with --set study=NAME",
-        )
-
-
-def _refuse_other_search(folder: Path, known: dict[str, Any], spec: StudySpec) -> None:
-    """Raise MerError when a study that began as `known` may not go on with this search space."""
-    if changes := list(_differences(known, spec.identity(), "")):
-        raise MerError(
-            folder,
-            "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
-            allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
-            then=f"give the new search another name (--set study={spec.study}-2), or start over with --fresh",
-        )
-
-
-def check_journal(folder: Path, spec: StudySpec) -> None:
-    """Refuse the journal of another search, as `Ledger` does; reads only. Raises: MerError."""
-    _refuse_other_study(folder, JournalStorage(WholeLines(folder / JOURNAL)), spec)
-    with contextlib.suppress(KeyError), readable_journal(folder, spec.study) as found:  # KeyError: nothing in it yet
-        if known := found.user_attrs.get("identity"):
-            _refuse_other_search(folder, known, spec)
-
-
-@contextlib.contextmanager
-def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
-    """Open the study of `folder` for reading only. Raises: MerError for a damaged journal; KeyError without `name`."""
-    yield optuna.load_study(study_name=name, storage=JournalStorage(WholeLines(folder / JOURNAL)))

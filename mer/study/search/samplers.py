@@ -11,7 +11,7 @@ import copy
 import itertools
 import json
 import warnings
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 import optuna
@@ -47,6 +47,29 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
     if spec.kind == "qmc":
         return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
     return optuna.samplers.RandomSampler(seed=seed)
+
+
+class SeededTrial:
+    """Suggests through an Optuna trial, with a sampler of its own for each parameter.
+
+    Args: use_sampler: gives the trial's study the sampler of a parameter.
+    """
+
+    def __init__(self, trial: optuna.trial.Trial, use_sampler: Callable[[str], None]) -> None:
+        self._trial, self._use_sampler = trial, use_sampler
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        return self._seeded(name).suggest_float(name, low, high, log=log, step=step)
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
+        return self._seeded(name).suggest_int(name, low, high, log=log, step=step)
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        return self._seeded(name).suggest_categorical(name, choices)
+
+    def _seeded(self, parameter: str) -> optuna.trial.Trial:
+        self._use_sampler(parameter)
+        return self._trial
 
 
 class _EarlyTPE(optuna.samplers.TPESampler):

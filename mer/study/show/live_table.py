@@ -36,7 +36,7 @@ class _Line:
 
 @dataclass
 class Display:
-    """Implements `engine.Listener`; `tick` redraws at most four times a second.
+    """Implements `live_trial.Listener`; `tick` redraws at most four times a second.
 
     Args:
         spec: the study.
@@ -71,7 +71,7 @@ class Display:
         if self._live:
             self._live.stop()
 
-    # -- engine.Listener ------------------------------------------------------------------------------------------
+    # -- live_trial.Listener --------------------------------------------------------------------------------------
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         self.lines[number] = _Line(run_name(number, params, config))

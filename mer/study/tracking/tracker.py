@@ -59,7 +59,7 @@ class DevSplit:
 
 
 class Tracker:
-    """The study's record in MLflow. Implements `engine.Listener`.
+    """The study's record in MLflow. Implements `live_trial.Listener`.
 
     Args:
         store: where to write.
