@@ -16,6 +16,7 @@ from mer.data.readers.own import OWN
 from mer.data.readers.ravdess import RAVDESS
 from mer.data.readers.split_files import SPLITS
 from mer.data.readers.split_record import split_otherwise
+from mer.data.tables import ENDINGS
 from mer.data.types import Corpus, Unit
 from mer.errors import MerError, did_you_mean
 
@@ -38,11 +39,12 @@ def find_dataset(name: str) -> Reader:
 def detect_dataset(root: str | Path) -> str:
     """Name the dataset that a folder looks like: a published one by its files, else csv.
 
-    A folder that is not there or has no table counts as MELD, whose reader says how to get it.
+    A folder that is not there or has no table counts as MELD, whose reader says how to get it. A file counts as csv,
+    also if it is of a kind that is not read, or not there.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        return OWN.name if OWN.knows(folder) else MELD.name
+        return OWN.name if folder.is_file() or folder.suffix.lower() in ENDINGS else MELD.name
     known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
     return next(known, OWN.name if OWN.knows(folder) else MELD.name)
 

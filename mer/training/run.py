@@ -144,9 +144,13 @@ class TrainingRun:
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         """Run the model on the given training rows; return its outputs and labels for those that it could read."""
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
-        h_BH, logits_BC = self.model(x_BLD)
+        there_B = None
         if isinstance(x_BLD, FusedBatch) and x_BLD.dialogue_B is not None:  # others read these rows: no loss
             there_B = x_BLD.present_BM.any(dim=1) & (y_B >= 0)
+            if not there_B.all():
+                x_BLD = x_BLD._replace(counted_B=there_B)
+        h_BH, logits_BC = self.model(x_BLD)
+        if there_B is not None:
             h_BH, logits_BC, y_B = h_BH[there_B], logits_BC[there_B], y_B[there_B]
         return Outputs(h_BH, logits_BC, self._anchors()), y_B
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +308,42 @@ def test_labels_that_a_split_by_speaker_keeps_from_train_are_split_by_row(tmp_pa
     advice = words.partition("label by label:")[2].partition(";")[0]
     assert "--set data.split.by=row" in advice and "data.split.dev=0.3" in advice
     assert {u.emotion for u in own(root, split={"dev": 0.3, "test": 0, "by": "row"}).utterances("train")} == set("xyz")
+
+
+def test_a_guessed_column_of_splits_holds_splits(tmp_path):
+    rows = [f"t{n},{'ab'[n // 2 % 2]}" for n in range(40)]
+    folds = write(tmp_path / "folds", data="text,label,fold\n" + "".join(f"{r},{n % 5}\n" for n, r in enumerate(rows)))
+    corpus = own(folds, split={"dev": 0.2})
+    assert not any("split from" in note for note in corpus.notes)
+    modes = "".join(f"{r},car,{['train', 'Validation'][n % 2]}\n" for n, r in enumerate(rows))
+    corpus = own(write(tmp_path / "modes", data="text,label,set,fold\n" + modes))
+    assert "split from fold" in corpus.notes[0] and len(corpus.utterances("dev")) == 20
+    half = "".join(f"{r},{['train', 'dev_clean'][n % 2]}\n" for n, r in enumerate(rows))  # never mixed and split anew
+    root = write(tmp_path / "half", data="text,label,split\n" + half)
+    assert "split is 'dev_clean'" in refused(root, split={"dev": 0.2}) and not list(root.glob("*.json"))
+
+
+def test_files_of_other_kinds_are_refused_with_what_makes_them_readable(tmp_path):
+    rows = [{"text": f"t{n}", "label": "ab"[n % 2]} for n in range(20)]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    (tmp_path / "book.xlsx").write_bytes(b"PK\x03\x04")
+    assert [detect_dataset(tmp_path / name) for name in ("list.json", "book.xlsx", "no.csv", "no")] == [
+        "csv", "csv", "csv", "meld",
+    ]  # fmt: skip
+    assert "save it as CSV (UTF-8)" in refused(tmp_path / "book.xlsx")
+    assert "there is no such file or folder" in refused(tmp_path / "no.csv")
+    typed = refused(tmp_path / "list.json").partition("a line: ")[2]
+    subprocess.run(["bash", "-c", typed.replace("python", sys.executable, 1)], check=True)
+    assert len(own(tmp_path / "list.jsonl", split={"dev": 0.2}).utterances("train")) == 14
+
+
+def test_an_empty_file_and_another_encoding_are_named(tmp_path):
+    assert "the file has not a word" in refused(write(tmp_path / "empty", data=""))
+    root = tmp_path / "gb"
+    root.mkdir()
+    (root / "data.csv").write_bytes(("text,label\n" + "今天真好,开心\n真难受,难过\n" * 10).encode("gb18030"))
+    assert "next: name its encoding: --set data.encoding=gb18030 (Chinese)" in refused(root)
+    assert own(root, encoding="gb18030", split={"dev": 0.2}).label_names["emotion"] == ("开心", "难过")
 
 
 def test_what_is_there_twice_is_refused(tmp_path):

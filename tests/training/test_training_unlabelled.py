@@ -65,3 +65,26 @@ def test_a_model_of_dialogues_reads_them_and_learns_from_the_others() -> None:
         return torch.cat([p.detach().flatten() for p in run.model.parameters()])
 
     assert not torch.equal(trained(0.0), trained(1.0))  # what they say reaches their neighbours
+
+
+def test_rows_without_a_label_are_in_no_loss_of_a_fusion_that_reads_dialogues() -> None:
+    given = {
+        "encoders": {"text": {}, "audio": {}}, "dialogue": {"kind": "gru"}, "optim": {"batch_size": 8},
+        "head": {"input_dropout": 0.0},
+        "fusion": {"kind": "tgmoe", "width": 16, "heads": 2, "dropout": 0.0, "noise": False, "z_weight": 0.1},
+    }  # fmt: skip
+    config = TrialConfig.model_validate(given)
+
+    def losses(which: int) -> dict[str, float]:
+        train, dev = with_some_unlabelled(rows(30, 0))[which], rows(12, 3)
+        splits = [FusedSplit({"text": s, "audio": s}, dialogue_N=np.arange(len(s)) // 4) for s in (train, dev)]
+        run = build_run(config, TrainingData(only_labelled(splits[0]), splits[1], NAMES), {"text": [0], "audio": [0]})
+        run.model.train()
+        outputs, labels = run._answer(np.arange(len(train)))
+        assert outputs is not None and len(outputs.h_ND) == len(labels) == 30
+        _, shown = run.model.auxiliary(labels)
+        return {name: round(value.item(), 5) for name, value in shown.items()}
+
+    with_context, alone = losses(0), losses(1)
+    assert set(with_context) >= {"loss_router_z", "loss_expert_balance", "gate_entropy"}
+    assert with_context == alone

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mer.config import Columns
 from mer.data.media.paths import VIDEO
+from mer.data.readers.split_files import split_of
 from mer.data.tables import Row, Table
 from mer.errors import MerError, did_you_mean
 
@@ -121,6 +122,8 @@ def find_roles(table: Table, columns: Columns, task: str) -> Roles:
         found = [by_name[name] for name in dict.fromkeys(usual) if name in by_name and by_name[name] not in taken]
         if role == "label" and len(found) > 1:
             found = [column for column in found if (folded(column) in _SENTIMENTS) == (folded(found[0]) in _SENTIMENTS)]
+        if role == "split":  # a column `set`, `mode` or `fold` may say something else
+            found = [column for column in found if any(split_of(row.cells[column]) for row in table.rows)]
         if found:
             named[role], beside[role] = found[0], tuple(found[1:])
             taken.add(found[0])

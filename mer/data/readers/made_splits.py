@@ -80,7 +80,7 @@ def _make(
         raise _too_few(len(groups), by, list(shares), source)
     held = _held_out(groups, shares, rule.seed, each_label=by == "row")
     if held is None:
-        raise _too_few(len(groups), by, list(shares), source)
+        raise _too_few(len(groups), by, list(shares), source, labels=len({row.label for row in rows}))
     return {
         "made_of": source.name,
         "by": by,
@@ -127,11 +127,12 @@ def _is_in(name: str, held: Mapping[str, Sequence[str]]) -> bool:
     return any(name in names for names in held.values())
 
 
-def _too_few(count: int, by: str, splits: Sequence[str], source: Path) -> MerError:
+def _too_few(count: int, by: str, splits: Sequence[str], source: Path, labels: int = 0) -> MerError:
+    of = f" of {labels} labels" if labels and by == "row" else ""
     one_less = f", or one split less: --set data.split.{splits[0]}=0" if len(splits) > 1 else ""
     return MerError(
         "data.split",
-        f"{source} has {count} {by}{'s' if count != 1 else ''}: too few to hold out {' and '.join(splits)}",
+        f"{source} has {count} {by}{'s' if count != 1 else ''}{of}: too few to hold out {' and '.join(splits)}",
         allowed="data of which train keeps a part, and every label",
         then=f"--set data.split.by=row{one_less}" if by != "row" else f"add rows{one_less}",
     )

@@ -105,7 +105,8 @@ def _open(path: Path, data: DataConfig, places: SplitPlaces) -> OwnTable:
     if table is None:
         raise MerError(path, "no table here, and the names of its clips tell no labels", allowed=ALLOWED)
     if not table.rows:
-        raise MerError(path, "no utterance in it: the file has a header and no rows", then=_FIX)
+        has = "a header and no rows" if table.columns else "not a word"
+        raise MerError(path, f"no utterance in it: the file has {has}", then=_FIX)
     roles = find_roles(table, data.columns, data.label)
     if not {"text", "audio", "video"} & set(roles.named):
         raise MerError(
@@ -133,8 +134,6 @@ def _splits(table: Table, roles: Roles, places: SplitPlaces) -> tuple[list[str |
     if places.whole is None or "split" not in roles:
         return [None] * len(table.rows), []
     cells = [roles.cell(row, "split") for row in table.rows]
-    if "split" in roles.guessed and any(cell.strip() and split_of(cell) is None for cell in cells):
-        return [None] * len(table.rows), []  # a column `set` or `fold` may say something else
     faults = [
         row.fault(f"{roles.column('split')} is {cell!r}", "train, dev (valid) or test")
         for row, cell in zip(table.rows, cells, strict=True)

@@ -22,6 +22,13 @@ ALLOWED = (
     "or clips named as in CREMA-D, or in a folder for each label"
 )
 
+_OTHER_KINDS = {
+    ".json": "write one JSON object a line: python -c 'import json; [print(json.dumps(row)) for row in "
+    'json.load(open("{name}"))]\' > {stem}.jsonl',
+    ".pkl": "export it as CSV: pickles are never read, they can run code",
+}
+_SPREADSHEET = "save it as CSV (UTF-8) in the program that made it"
+
 
 @dataclass(frozen=True)
 class SplitPlaces:
@@ -56,7 +63,12 @@ def find_places(root: Path, data: DataConfig) -> SplitPlaces:
     """
     if root.is_file():
         if root.suffix.lower() not in ENDINGS:
-            raise MerError(root, "is no table of utterances", allowed=f"a file that ends in {', '.join(ENDINGS)}")
+            raise MerError(
+                root,
+                "is no table of utterances that can be read",
+                allowed=f"a file that ends in {', '.join(ENDINGS)}",
+                then=_OTHER_KINDS.get(root.suffix.lower(), _SPREADSHEET).format(name=root, stem=root.with_suffix("")),
+            )
         return SplitPlaces(root.parent, {}, root)
     if not root.is_dir():
         raise MerError(root, "there is no such file or folder", allowed=ALLOWED, then="--set data.root=FOLDER_OR_FILE")

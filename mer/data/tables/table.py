@@ -13,6 +13,7 @@ from mer.data.tables.separated import read_separated
 from mer.errors import MerError
 
 _JSON = (".jsonl", ".ndjson")
+_NAME_IT = "name its encoding: --set data.encoding=gb18030 (Chinese), shift_jis (Japanese), cp1251 (Cyrillic)"
 ENDINGS = (".csv", ".tsv", *_JSON)  # in any case
 
 
@@ -46,21 +47,14 @@ class Table:
 
 
 def read_table(path: Path, then: str, *, encoding: str | None = None) -> Table:
-    """Read a CSV, TSV or JSON lines file.
+    """Read a user's CSV, TSV or JSON lines file.
 
     Args:
         then: what the user should do if something is wrong with the file.
         encoding: the encoding that the user names; None finds it out.
     Raises: MerError (or Faults), naming file and line, for anything that is wrong.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as fault:
-        raise MerError(path, f"cannot be read: {fault.strerror}", then=then) from fault
-    text, name = decode(content, str(path), encoding=encoding, then=then)
-    is_json = path.suffix.lower() in _JSON
-    columns, rows, unusual = (read_json_lines if is_json else read_separated)(path, text, then)
-    return Table(path, tuple(columns), tuple(rows), (*([] if name == "UTF-8" else [name]), *unusual))
+    return _read(path, then, encoding, _NAME_IT)
 
 
 def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[str] = ()) -> list[Row]:
@@ -68,10 +62,22 @@ def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[
 
     Raises: MerError (or Faults) also for missing columns and no rows.
     """
-    table = read_table(path, then)
+    table = _read(path, then, None, then)
     if fault := table.missing(columns, then):
         raise fault
     if not table.rows:
         raise MerError(path, "the split is empty: the file has a header and no rows", then=then)
     kept = [*columns, *(name for name in optional if name in table.columns)]
     return [Row(row.path, row.line, {name: row.cells[name] for name in kept}) for row in table.rows]
+
+
+def _read(path: Path, then: str, encoding: str | None, undecoded: str) -> Table:
+    """Args: undecoded: what the user should do if the bytes are no text in this encoding."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise MerError(path, f"cannot be read: {fault.strerror}", then=then) from fault
+    text, name = decode(content, str(path), encoding=encoding, then=undecoded)
+    is_json = path.suffix.lower() in _JSON
+    columns, rows, unusual = (read_json_lines if is_json else read_separated)(path, text, then)
+    return Table(path, tuple(columns), tuple(rows), (*([] if name == "UTF-8" else [name]), *unusual))
