@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import textwrap
 import time
 from pathlib import Path
 
@@ -109,3 +111,43 @@ def test_a_killed_worker_costs_none_of_its_members(packed: Workshop, one_by_one:
     assert process.returncode == 0, output
     assert_same_numbers(study, one_by_one)
     assert {trial.state.name for trial in optuna_trials(study)} == {"COMPLETE", "PRUNED"}
+
+
+WATCHED = """
+    import runpy, sys
+    from mer.study.search import slots
+    slots._WORTH_MOVING_S = 0.0
+    move = slots.Slots._move_half
+    def told(self, *how):
+        moved = move(self, *how)
+        print("moved", len(moved), flush=True)
+        return moved
+    slots.Slots._move_half = told
+    sys.argv = ["mer.tune", *sys.argv[1:]]
+    runpy.run_module("mer.tune", run_name="__main__")
+"""  # mer.tune, where no member is too near its end to move
+
+
+@pytest.mark.faults
+def test_members_that_move_to_an_idle_worker_keep_their_numbers(packed: Workshop, tmp_path: Path) -> None:
+    """The worker that gives and the one that takes are killed right after the first move."""
+    text = packed.space.read_text().replace("trials: 10, epochs: 6", "trials: 6, epochs: 30")
+    space = tmp_path / "moves.yaml"
+    space.write_text(text.replace("{choice: [256, 512]}", "{choice: [256]}"))
+    shop = Workshop(packed.home, space, packed.cache)
+    common = ("--set", "scheduler.kind=none", "--set", "resources.workers=2")
+    shop.run(tmp_path / "alone", *common, "--set", "resources.pack=1")
+    command = shop.command(tmp_path / "moved", *common, "--set", "resources.pack=4")
+    command[1:3] = ["-c", textwrap.dedent(WATCHED)]
+    process = subprocess.Popen(command, cwd=shop.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("moved") and sum(one.startswith("moved") for one in said) == 1:
+            for worker in psutil.Process(process.pid).children(recursive=True):
+                if "Trainable" in " ".join(worker.cmdline()):
+                    worker.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=240) == 0 and any(line.startswith("moved") for line in said), "".join(said)
+    assert_same_numbers(tmp_path / "moved" / "small", tmp_path / "alone" / "small")
+    assert {trial.state.name for trial in optuna_trials(tmp_path / "moved" / "small")} == {"COMPLETE"}
