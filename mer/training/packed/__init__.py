@@ -5,7 +5,8 @@ size               how many trials a worker takes, by shape and memory
 stacked            tensors of several modules as one, with a member axis in front
 joined             several models of one structure as one module, whose weights have a member axis in front
 model              the forward pass of several classifiers
-objective          the losses of stacked objectives
+objective          the losses of stacked objectives: classification, and what all have in common
+contrastive        the contrastive ones: SupCon, SPCL, APCL, EACL
 optimizer          AdamW and gradient clipping over stacked tensors, a rate for each member
 rows               training and dev rows for all members at once
 fused_rows         the same for rows of several modalities
@@ -14,6 +15,7 @@ teacher            a teacher's outputs for the rows of all members
 student_objective  the losses of a student, its labels' and its teacher's
 student            one student of all members: model, losses, rows, optimiser
 fused_students     the fusion of all members' students
+scoring            scores of dev, and the averages that prototypes begin with
 run                the epoch of a pack
 distillation       the epoch of a pack of distillations
 build              the pack that runs of one shape need

@@ -20,8 +20,9 @@ from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
 from mer.training.distillation import DistillationRun
 from mer.training.draws import Draws
+from mer.training.packed.contrastive import pack_objectives
 from mer.training.packed.model import PackedClassifier
-from mer.training.packed.objective import Answers, pack_objectives
+from mer.training.packed.objective import Answers
 from mer.training.packed.optimizer import Learning, PackedAdamW, groups_of
 from mer.training.packed.placing import Placed
 from mer.training.packed.stacked import weights_in_order

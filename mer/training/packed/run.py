@@ -5,7 +5,7 @@ and reads its own checkpoints. The pack steps them together on stacked tensors t
 numbers belong to the member (`mer.training.draws`), so what a member becomes depends neither on the size of the pack
 nor on who else is in it. Members may be at different epochs; one leaves or joins between epochs, by making a new pack.
 
-Shape suffixes: P members, B batch rows, N rows of a split, L stored layers, D encoder width, H width of h, C classes.
+Shape suffixes: S steps of an epoch, P members, B batch rows, N rows of a split, H width of h, C classes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ import torch
 from torch import Tensor
 
 from mer.errors import TrialFailed
-from mer.losses.geometry import class_means
 from mer.training.batches import batches_of_rows
-from mer.training.data import FusedBatch, FusedSplit
-from mer.training.draws import WORDS, Draws
+from mer.training.data import FusedBatch
+from mer.training.draws import Draws
 from mer.training.member import Row
 from mer.training.metrics import Scores
 from mer.training.optimizer import rate_multiplier
-from mer.training.packed.fused_rows import FusedRows
+from mer.training.packed.contrastive import pack_objectives
 from mer.training.packed.model import PackedClassifier
-from mer.training.packed.objective import Answers, pack_objectives
+from mer.training.packed.objective import Answers
 from mer.training.packed.optimizer import PackedAdamW
-from mer.training.packed.rows import PackedRows, filled
+from mer.training.packed.rows import filled
+from mer.training.packed.scoring import PackedScoring, packed_rows
 from mer.training.packed.shape import shape_of
 from mer.training.packed.stacked import weights_in_order
 from mer.training.run import TrainingRun, non_finite, non_finite_scores, scores_without, stretch_of
-from mer.training.scoring import CENTER_TEMPERATURE
 from mer.training.seeding import seeded
 
 Ending = Row | TrialFailed  # of one member's epoch
@@ -69,8 +68,8 @@ class Pack:
             [run.config.optim.clip_norm for run in runs],
         )
         self.train: Any = packed_rows(runs, [run.data.train for run in runs], self.device)
-        self.dev: Any = packed_rows(runs, [run.data.dev for run in runs], self.device)
-        self.words_PCLD = self._label_words()
+        dev = packed_rows(runs, [run.data.dev for run in runs], self.device)
+        self.scoring = PackedScoring(runs, self.model, self.objective, self.train, dev)
         self.draws = Draws(len(runs), self.device)
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -95,7 +94,7 @@ class Pack:
         batches = [torch.from_numpy(rows_PB).to(self.device) for rows_PB in self._drawn_rows()]
         self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], len(batches))
         if self.objective.needs_centers:
-            self.objective.start_epoch(self._centers())
+            self.objective.start_epoch(self.scoring.centers())
         rates = self._rates([run.config.optim.head_lr for run in self.runs], len(batches))
         told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
         self.optimizer.settle()
@@ -128,7 +127,7 @@ class Pack:
         if isinstance(x, FusedBatch):
             x = x._replace(counted_B=there_PB)
         h_PBH, logits_PBC = self.model(x, self.draws)
-        answers = Answers(h_PBH, logits_PBC, self._anchors(self.draws), y_PB, there_PB)
+        answers = Answers(h_PBH, logits_PBC, self.scoring.anchors(self.draws), y_PB, there_PB)
         loss_P, parts = self.objective(answers, self.draws)
         further, shown = self.model.auxiliary(y_PB)
         loss_P = sum(further.values(), loss_P)
@@ -189,80 +188,11 @@ class Pack:
     # -- scores ------------------------------------------------------------------------------------------------
 
     def _dev_scores(self) -> np.ndarray:
-        """Compute class scores of dev for every member, (P, N, C) float32; and those without each modality."""
-        logits_PNC = self._scores_of_dev()
-        self.without = {modality: self._scores_of_dev(modality) for modality in self._left_out()}
+        """Compute class scores of dev for every member, (P, N, C) float32."""
+        logits_PNC, self.without = self.scoring.dev_scores()
         return logits_PNC
-
-    def _left_out(self) -> Sequence[str]:
-        """Return the modalities that are left out in turn to see how much the others carry; none where one is read."""
-        return list(self.dev.parts) if isinstance(self.dev, FusedRows) else []
-
-    @torch.no_grad()
-    def _scores_of_dev(self, dropped: str = "") -> np.ndarray:
-        """Args: dropped: modality that is read as absent."""
-        kind = self.runs[0].config.training.prediction
-        if kind == "nearest_center" and not dropped:
-            self.model.stack["class_centers_CH"].copy_(self._centers())
-        anchors_PCH = self._anchors(None) if kind == "nearest_anchor" else None
-        parts = []
-        for x, rows_N, _ in self.dev.chunks(dropped) if dropped else self.dev.chunks():
-            present_N = None if self.dev.present_N is None else self.dev.present_N[rows_N]
-            h_PNH, scores = self.model(x, None, present_N)
-            if kind == "nearest_center":
-                scores = self.model.center_scores(h_PNH, CENTER_TEMPERATURE)
-            elif kind == "nearest_anchor":
-                assert anchors_PCH is not None
-                scores = self.objective.anchor_scores(h_PNH, anchors_PCH)
-            parts.append(scores.float().cpu())
-        return torch.cat(parts, dim=1)[:, : self.dev.size].numpy()
 
     def _further_scores(self, k: int, scores: Scores) -> Row:
         """Return what else the row of member k says of the dev split, whose class scores were just computed."""
         without = {modality: logits_PNC[k] for modality, logits_PNC in self.without.items()}
         return scores_without(without, scores.labels_N, self.names)
-
-    @torch.no_grad()
-    def _centers(self) -> Tensor:
-        """Average h of each class over all rows that are trained on, in eval mode: (P, C, H)."""
-        sums: Any = 0.0
-        trained_N = torch.zeros(self.train.size, dtype=torch.bool, device=self.device)
-        trained_N[torch.from_numpy(self.trained_N).to(self.device)] = True
-        count_C = torch.bincount(self.train.labels_N[trained_N], minlength=len(self.names))
-        for x, rows_N, is_new_N in self.train.chunks():
-            h_PNH = self.model.represent(x, None)
-            labels_PN, there_PN = (of[rows_N].expand(len(self.runs), -1) for of in (self.train.labels_N, trained_N))
-            mean_PCH, rows_PC = class_means(h_PNH, labels_PN, len(self.names), there_PN & is_new_N)
-            sums = sums + mean_PCH * rows_PC.unsqueeze(-1)
-        return sums / count_C.clamp(min=1).view(1, -1, 1)
-
-    def _anchors(self, draws: Draws | None) -> Tensor | None:
-        """Represent the label words by each member's model, (P, C, H); EACL only."""
-        if self.runs[0].config.loss.contrastive.kind != "eacl":
-            return None
-        if draws is None:
-            return self.model.represent(self.words_PCLD, None)
-        with draws.beside(WORDS):
-            return self.model.represent(self.words_PCLD, draws)
-
-    # -- parts -------------------------------------------------------------------------------------------------
-
-    def _label_words(self) -> Any:
-        """Return features of the label words as each member reads them (P, C, L, D), at its scale."""
-        words: list[Any] = [run.words_CLD for run in self.runs]
-        if words[0] is None:
-            return None
-        norms = [run.model.input_norm for run in self.runs]
-        scaled = [norm(own) if norm.kind == "standardize" else own for own, norm in zip(words, norms, strict=True)]
-        return torch.stack(scaled)
-
-
-def packed_rows(runs: Sequence[TrainingRun], splits: Sequence[Any], device: str) -> PackedRows | FusedRows:
-    """Hold a split as all runs read it.
-
-    Args: splits: each run's own, of one modality or of several.
-    """
-    layers = [run.layers for run in runs]
-    if isinstance(splits[0], FusedSplit):
-        return FusedRows(splits, layers, [run.model.input_norms for run in runs], device)
-    return PackedRows(splits, layers, [run.model.input_norm for run in runs], device)

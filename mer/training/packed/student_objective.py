@@ -14,7 +14,8 @@ from mer.losses import Lesson, StudentObjective
 from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl
 from mer.models.layers import linear
 from mer.training.draws import Draws
-from mer.training.packed.objective import Answers, pack_objectives
+from mer.training.packed.contrastive import pack_objectives
+from mer.training.packed.objective import Answers
 from mer.training.packed.stacked import Stacked
 
 
