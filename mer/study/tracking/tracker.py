@@ -7,7 +7,6 @@ a terminal status is written last, so it proves that the rest is in.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -29,7 +28,6 @@ from mer.study.show.words import run_name
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.run_batch import RunBatch
 from mer.study.tracking.store import (
-    NOTE_TAG,
     PARENT_TAG,
     STATUS,
     TAG_GENERATION,
@@ -37,10 +35,9 @@ from mer.study.tracking.store import (
     TAG_STUDY,
     TAG_TRIAL,
     TrackingStore,
-    children,
-    create_database,
     metric_name,
 )
+from mer.study.tracking.study_run import StudyRun, clock_ms
 from mer.training import Row
 from trainables.trial_files import LAST
 from trainables.wire import Outcome
@@ -91,20 +88,20 @@ class Tracker:
         self._configs: dict[int, dict[str, Any]] = {}
         self._open: set[int] = set()
         self._unsure: set[int] = set()  # trials whose run may be incomplete: they are logged again
-        self._parent = ""
-        self._batch: RunBatch | None = None  # once the store is open
+        self._study: StudyRun | None = None  # once the store is open
+        self._batch: RunBatch | None = None
 
     # -- called by the driver; each returns at once ---------------------------------------------------------------
 
     def start(self, trials: list[FrozenTrial], files: list[Path]) -> None:
         """Open the parent run, then bring in whatever earlier drivers left unwritten. `files` go to the parent."""
         self._thread.start()
-        self._queue.put(lambda: self._open_parent(files))
+        self._queue.put(lambda: self._open_study(files))
         self._queue.put(lambda: self._catch_up(trials))
 
     def trial_started(self, number: int, params: dict[str, Any], config: TrialConfig | None) -> None:
         self._open.add(number)
-        now = _now_ms()
+        now = clock_ms()
         self._queue.put(lambda: self._begin(number, params, config, now))
 
     def trial_placed(self, number: int, *, has_worker: bool) -> None:
@@ -116,7 +113,7 @@ class Tracker:
 
     def trial_ended(self, number: int, outcome: Outcome, best: Row | None, reason: str) -> None:
         self._open.discard(number)
-        now = _now_ms()
+        now = clock_ms()
         self._queue.put(lambda: self._finish(number, outcome, best, reason, now))
 
     def close(
@@ -134,7 +131,7 @@ class Tracker:
         for number in sorted(self._open):
             self._queue.put(lambda number=number: self._terminate(number, "interrupted"))  # type: ignore[misc]
         self._queue.put(lambda: self._draw(pictured))
-        self._queue.put(lambda: self._close_parent(status, metrics, files, note))
+        self._queue.put(lambda: self._opened.close(status, metrics, files, note))
         self._queue.put(None)
         self._thread.join()
 
@@ -173,43 +170,14 @@ class Tracker:
         if self._batch:
             self._batch.write()
 
-    def _open_parent(self, files: list[Path]) -> None:
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # what it refuses is in `errors`, and said once
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        from mlflow import MlflowClient  # a second or two; here it overlaps with Ray's start
-
-        create_database(self.store.uri)
-        self._client = MlflowClient(self.store.uri)
-        experiment = self._client.get_experiment_by_name(self.spec.study)
-        if experiment is None:
-            location = f"{self.store.artifacts}/{self.spec.study}" if self.store.artifacts else None
-            experiment_id = self._client.create_experiment(self.spec.study, artifact_location=location)
-        else:
-            experiment_id = experiment.experiment_id
-            if experiment.lifecycle_stage == "deleted":
-                self._client.restore_experiment(experiment_id)
-        self.experiment_id = experiment_id
-        self._batch = RunBatch(self._client, experiment_id, self._runs, self._failed)
-        self._client.set_experiment_tag(experiment_id, "mlflow.experimentKind", "custom_model_development")
-        mine = f"tags.`{TAG_GENERATION}` = '{self.generation}' and tags.`{TAG_TRIAL}` = 'study'"
-        found = self._client.search_runs([experiment_id], mine)
-        if found:
-            self._parent = found[0].info.run_id
-            self._client.update_run(self._parent, status="RUNNING")
-            self._find_children()
-        else:
-            tags = {TAG_STUDY: self.spec.study, TAG_GENERATION: self.generation, TAG_TRIAL: "study"}
-            note = f"{self.spec.description}\n\nRunning, started by `{self.environment['command']}`."
-            tags |= {NOTE_TAG: note, "mer.git_sha": str(self.environment["git_sha"])}
-            self._parent = self._client.create_run(experiment_id, run_name=self.spec.study, tags=tags).info.run_id
-        for file in files:
-            self._client.log_artifact(self._parent, str(file))
-
-    def _find_children(self) -> None:
-        for number, run in children(self._client, self.experiment_id, self._parent).items():
+    def _open_study(self, files: list[Path]) -> None:
+        self._study = study = StudyRun.open(self.store, self.spec, self.generation, self.environment)
+        self._batch = RunBatch(study.client, study.experiment_id, self._runs, self._failed)
+        for number, run in study.children().items():
             self._runs[number] = run.run_id
             if run.status == "RUNNING" or run.outcome in ("", "interrupted"):
                 self._unsure.add(number)
+        study.add(files)
 
     def _catch_up(self, trials: list[FrozenTrial]) -> None:
         """Re-log the history of every trial that is not finished in both stores; repeats are harmless."""
@@ -255,14 +223,14 @@ class Tracker:
             pending.reopen, pending.ending = number in self._runs, None
             return
         tags = {
-            PARENT_TAG: self._parent,
+            PARENT_TAG: self._opened.run_id,
             TAG_STUDY: self.spec.study,
             TAG_TRIAL: str(number),
             TAG_GENERATION: self.generation,
             "mer.git_sha": str(self.environment["git_sha"]),
             **{f"sampled.{key}": str(value) for key, value in params.items()},
         }
-        pending.create = run_name(number, params, config), tags, now_ms or _now_ms()
+        pending.create = run_name(number, params, config), tags, now_ms or clock_ms()
         pending.params = [Param(key, str(value)) for key, value in flatten(resolved).items()]
 
     def _log_rows(self, number: int, rows: list[Row]) -> None:
@@ -305,7 +273,7 @@ class Tracker:
 
         pending = self._runs_of_batch.of(number)
         pending.tags.append(RunTag(TAG_OUTCOME, outcome))
-        pending.ending = STATUS[outcome], now_ms or _now_ms()
+        pending.ending = STATUS[outcome], now_ms or clock_ms()
 
     def _draw(self, trials: Sequence[Standing]) -> None:
         """Draw the confusion matrices of some trials that have ended, and add them to their runs."""
@@ -317,17 +285,12 @@ class Tracker:
             title = f"{self.spec.study} {trial_name(trial.number)}"
             picture = draw_confusion(folder, title, int(trial.best["epoch"]))
             if picture is not None:
-                self._client.log_artifact(self._runs[trial.number], str(picture))
+                self._opened.client.log_artifact(self._runs[trial.number], str(picture))
 
-    def _close_parent(self, status: str, metrics: Mapping[str, float], files: list[Path], note: str) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        values = [Metric(metric_name(key), value, _now_ms(), 0) for key, value in metrics.items()]
-        self._client.log_batch(self._parent, metrics=values, tags=[RunTag(NOTE_TAG, note)])
-        for file in files:
-            if file.exists():
-                self._client.log_artifact(self._parent, str(file))
-        self._client.set_terminated(self._parent, status=status)
+    @property
+    def experiment_id(self) -> str:
+        """The experiment in MLflow that has the study's name. Raises: RuntimeError before it was opened."""
+        return self._opened.experiment_id
 
     def _trial_folder(self, number: int) -> Path:
         return trial_folder(self.folder, number)
@@ -338,6 +301,8 @@ class Tracker:
             raise RuntimeError("the store could not be opened")
         return self._batch
 
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    @property
+    def _opened(self) -> StudyRun:
+        if self._study is None:
+            raise RuntimeError("the store could not be opened")
+        return self._study
