@@ -13,7 +13,7 @@ from mer.data.readers.columns import Roles, columns_in, find_roles
 from mer.data.readers.meld import meld_clips
 from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
 from mer.data.readers.split_files import SPLITS
-from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
+from mer.data.tables import Row, Table, parse_rows, raise_faults, read_table, refuse_other_kind
 from mer.data.tables.row import whole_number
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
@@ -49,8 +49,7 @@ def from_table(
         named: columns that the user names; they must be there.
     Raises: MerError or Faults, naming file and line.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise MerError(path, f"unknown format {path.suffix!r}", allowed=f"a file that ends in {', '.join(ENDINGS)}")
+    refuse_other_kind(path)
     table = read_table(path, _FIX, encoding=data.encoding)
     if not table.rows:
         raise MerError(path, "no utterance in it: there is nothing to classify", then=_FIX)

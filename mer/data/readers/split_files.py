@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer.config import DataConfig
-from mer.data.tables import ENDINGS
+from mer.data.tables import ENDINGS, refuse_other_kind
 from mer.errors import MerError
 
 SPLITS = ("train", "dev", "test")
@@ -21,13 +21,6 @@ ALLOWED = (
     "one CSV, TSV or JSON lines file, or one for each split with train, dev (valid, validation) or test in its name; "
     "or clips named as in CREMA-D, or in a folder for each label"
 )
-
-_OTHER_KINDS = {
-    ".json": "write one JSON object a line: python -c 'import json; [print(json.dumps(row)) for row in "
-    'json.load(open("{name}"))]\' > {stem}.jsonl',
-    ".pkl": "export it as CSV: pickles are never read, they can run code",
-}
-_SPREADSHEET = "save it as CSV (UTF-8) in the program that made it"
 
 
 @dataclass(frozen=True)
@@ -62,13 +55,7 @@ def find_places(root: Path, data: DataConfig) -> SplitPlaces:
     Raises: MerError where there is none, or where it is not clear which is meant.
     """
     if root.is_file():
-        if root.suffix.lower() not in ENDINGS:
-            raise MerError(
-                root,
-                "is no table of utterances that can be read",
-                allowed=f"a file that ends in {', '.join(ENDINGS)}",
-                then=_OTHER_KINDS.get(root.suffix.lower(), _SPREADSHEET).format(name=root, stem=root.with_suffix("")),
-            )
+        refuse_other_kind(root)
         return SplitPlaces(root.parent, {}, root)
     if not root.is_dir():
         raise MerError(root, "there is no such file or folder", allowed=ALLOWED, then="--set data.root=FOLDER_OR_FILE")

@@ -9,6 +9,6 @@ table       a whole file: Table, read_table, read_rows
 """
 
 from mer.data.tables.row import Row, parse_rows, raise_faults
-from mer.data.tables.table import ENDINGS, Table, read_rows, read_table
+from mer.data.tables.table import ENDINGS, Table, read_rows, read_table, refuse_other_kind
 
-__all__ = ["ENDINGS", "Row", "Table", "parse_rows", "raise_faults", "read_rows", "read_table"]
+__all__ = ["ENDINGS", "Row", "Table", "parse_rows", "raise_faults", "read_rows", "read_table", "refuse_other_kind"]

@@ -15,6 +15,12 @@ from mer.errors import MerError
 _JSON = (".jsonl", ".ndjson")
 _NAME_IT = "name its encoding: --set data.encoding=gb18030 (Chinese), shift_jis (Japanese), cp1251 (Cyrillic)"
 ENDINGS = (".csv", ".tsv", *_JSON)  # in any case
+_OTHER_KINDS = {
+    ".json": "write one JSON object a line: python -c 'import json; [print(json.dumps(row)) for row in "
+    'json.load(open("{name}"))]\' > {stem}.jsonl',
+    ".pkl": "export it as CSV: pickles are never read, they can run code",
+}
+_SPREADSHEET = "save it as CSV (UTF-8) in the program that made it"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class Table:
             f"{', '.join(self.columns) or 'nothing'}",
             allowed=f"a header with {', '.join(wanted)}",
             then=then,
+        )
+
+
+def refuse_other_kind(path: Path) -> None:
+    """Refuse a file whose ending is that of no table, with what makes it readable. Raises: MerError."""
+    if path.suffix.lower() not in ENDINGS:
+        raise MerError(
+            path,
+            "is no table of utterances that can be read",
+            allowed=f"a file that ends in {', '.join(ENDINGS)}",
+            then=_OTHER_KINDS.get(path.suffix.lower(), _SPREADSHEET).format(name=path, stem=path.with_suffix("")),
         )
 
 
