@@ -368,7 +368,7 @@ def test_a_german_spreadsheet(tmp_path):
     corpus = own(tmp_path / "daten.csv", ["train"])
     first = corpus.utterances("train")[0]
     assert (first.speaker, first.start_s, first.end_s, first.emotion) == ("Jörg", 1.5, 2.25, "Ärger")
-    assert corpus.notes[0].endswith("; cp1252, ';' between cells, 1 rows without a word passed over")
+    assert corpus.notes[0].endswith("; cp1252, ';' between cells, 1 row without a word passed over")
 
 
 def test_emotions_and_sentiments_are_two_tasks(meld_folder):

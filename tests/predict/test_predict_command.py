@@ -110,7 +110,7 @@ FILES = {
     "json-empty": ("f.jsonl", b'{"text": " "}\n', "f.jsonl: is empty: there is nothing to classify"),
     "json-header": ("f.jsonl", b'{"speaker": "A"}\n', "f.jsonl:1: no column for a model that reads text"),
     "json-none": ("f.jsonl", b"\n", "no utterance in it"),
-    "suffix": ("f.txt", b"Hi\n", "unknown format '.txt'"),
+    "suffix": ("f.txt", b"Hi\n", "is no table of utterances that can be read"),
 }
 
 

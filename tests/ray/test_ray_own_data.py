@@ -60,6 +60,6 @@ def test_every_command_of_the_page_works_as_typed(folder: Path) -> None:
     assert "mean F1 per class" in of["mer.evaluate exports/mydata"] and "开心" in of["mer.evaluate exports/mydata"]
     assert any(label in of["mer.predict exports/mydata"] for label in TEXTS)
     kept = next(text for line, text in said.items() if "recordings.csv" in line)
-    assert "cp1252, ';' between cells, 1 rows without a word passed over" in kept
+    assert "cp1252, ';' between cells, 1 row without a word passed over" in kept
     assert "kept in recordings.splits.json" in kept and (folder / "recordings.splits.json").is_file()
     assert "text from Satz, label from Gefühl" in said[commands()[-1]]

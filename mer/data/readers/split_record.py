@@ -99,8 +99,8 @@ def refuse_other(path: Path, known: Mapping[str, Any], rule: SplitRule | None, r
     if known.get("rows_sha256") not in (None, rows_sha256):
         raise MerError(
             path,
-            "the rows have changed since they were split, and they have no ids to be known by",
-            then=f"remove {path} to split anew, or give the rows a column id before they are split",
+            "the rows have changed since they were split, or what is read of them, and they have no ids to be known by",
+            then=f"read the columns as then; or remove {path} to split anew; or give the rows a column id before that",
         )
 
 

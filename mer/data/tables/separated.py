@@ -44,7 +44,7 @@ def read_separated(path: Path, text: str, then: str) -> tuple[list[str], list[Ro
     raise_faults(path, faults, then)
     unusual = [] if separator == "," else [SEPARATORS[separator]]
     if blank:
-        unusual.append(f"{blank} rows without a word passed over")
+        unusual.append(f"{blank} row{'s' if blank > 1 else ''} without a word passed over")
     return [name for name in header if name], rows, unusual
 
 
