@@ -55,11 +55,6 @@ class Saver:
         if (pending := self._pending.pop(number, None)) is not None:
             pending.result()
 
-    def is_written(self, number: int) -> bool:
-        """True when `wait` would return, or raise, at once."""
-        pending = self._pending.get(number)
-        return pending is None or pending.done()
-
     def close(self) -> None:
         """Wait for every file, whether it could be written or not, and end the threads."""
         self._threads.shutdown(wait=True)

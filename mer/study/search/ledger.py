@@ -85,7 +85,7 @@ class Ledger:
 
     def begun(self) -> int:
         """Trials that have a number and were handed out."""
-        return self.storage.count - len(self.storage.waiting)
+        return self.storage.begun
 
     def work_left(self) -> bool:
         """True when a trial is waiting to be run or to be gone on with."""

@@ -125,6 +125,11 @@ class StudyStorage(JournalStorage):
         return self._own_journal.together()
 
     @property
+    def begun(self) -> int:
+        """How many trials were handed out."""
+        return self.count - len(self._waiting)
+
+    @property
     def waiting(self) -> list[FrozenTrial]:
         """Trials that were proposed and not handed out, oldest first."""
         return [self.get_trial(identity) for identity in sorted(self._waiting)]

@@ -55,7 +55,6 @@ class PackedAdamW:
         owner: str = "",
     ) -> None:
         self.weights = list(weights)
-        self.optimizers = list(optimizers)
         device = self.weights[0].device
         self.clip_P = torch.tensor(clip_norms, dtype=torch.float64, device=device)
         owned = [groups_of(optimizer, owner) for optimizer in optimizers]
