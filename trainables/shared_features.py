@@ -106,6 +106,7 @@ def _load_base(encoder: EncoderConfig) -> dict[str, np.ndarray]:
 
 
 def read_table(path: Path) -> SharedTable:
+    """Read a cache file."""
     table = load_features(path)
     present = None if table.present.all() else table.present
     return SharedTable(
@@ -141,7 +142,7 @@ def as_training_data(
 
 
 def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
-    """Raises: MerError when the teacher's rows are not the students'."""
+    """Return what a teacher says of a split. Raises: MerError when its rows are not the students'."""
     teacher, students = tables[TEACHER], next(iter(tables.values()))
     if teacher.logits_NC is None or teacher.ids != students.ids:
         raise MerError("distill.teacher", "its outputs are of other utterances than the students'")

@@ -181,7 +181,7 @@ def test_as_many_threads_as_this_process_has_processors(two_processors: None) ->
     """A worker of Ray has one, whatever its machine has."""
     import torch
 
-    from mer.study.cluster.clip_workers import ShardReader
+    from mer.study.cluster.clip_worker import ShardReader
 
     assert clip_extraction._threads() == 2
     torch.set_num_threads(64)

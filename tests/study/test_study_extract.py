@@ -15,8 +15,10 @@ from mer.extract import app
 from mer.features.backbone.files import Fingerprint
 from mer.features.from_clips.extraction import VANISHED
 from mer.features.reading import ClipRow, ShardResult
+from mer.study.cluster import clip_worker
 from mer.study.cluster import clip_workers as spread
-from mer.study.cluster.clip_workers import RaySpread, ShardReader
+from mer.study.cluster.clip_worker import ShardReader
+from mer.study.cluster.clip_workers import RaySpread
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
@@ -94,6 +96,6 @@ def test_local_folders_are_named_so_that_every_node_finds_them(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     for folder in ("mine", "melstats"):
         Path(folder).mkdir()
-    assert spread._absolute(AudioEncoderConfig(backbone="mine")).backbone == str(tmp_path / "mine")
+    assert clip_worker._absolute(AudioEncoderConfig(backbone="mine")).backbone == str(tmp_path / "mine")
     for name in ("melstats", "some/hub-id"):  # a folder of that name does not make it another backbone
-        assert spread._absolute(AudioEncoderConfig(backbone=name)).backbone == name
+        assert clip_worker._absolute(AudioEncoderConfig(backbone=name)).backbone == name

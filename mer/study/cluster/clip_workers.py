@@ -6,20 +6,19 @@ from the plan alone, so it does not matter who reads a shard, in which order, or
 
 from __future__ import annotations
 
-import socket
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from mer.config import ClipEncoderConfig, is_signal
 from mer.errors import MerError
 from mer.features.backbone.files import Fingerprint, fingerprint
 from mer.features.cache.shards import Shard
-from mer.features.from_clips.extraction import VANISHED, encode_shards
-from mer.features.modalities import locate_clip_backbone, open_clip_encoder
+from mer.features.from_clips.extraction import VANISHED
+from mer.features.modalities import locate_clip_backbone
 from mer.features.reading import ClipRow, ShardResult
+from mer.study.cluster.clip_worker import Worker, shard_alone
+from mer.study.cluster.connect import refuse_silent, start_ray
 
 _AHEAD = 2  # shards a worker holds, so that the next one is there when it has read one
 _LOSSES = 3  # so many workers dead over one shard, or while they open the encoder, end the extraction
@@ -48,11 +47,9 @@ class RaySpread:
         self.wanted, self.address = workers, address
         self._started = False
         self._config: ClipEncoderConfig | None = None
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> Self:
-        from mer.study.cluster.connect import refuse_silent
-
         refuse_silent(self.address)
         return self
 
@@ -91,12 +88,12 @@ class RaySpread:
         queue, losses = deque(left), Counter[int | None]()
         while left:
             while len(self._workers) < min(most, len(left)):
-                self._workers.append(_Worker.hire(config, backbone, options))
+                self._workers.append(Worker.hire(config, backbone, options))
             for depth in range(1, _AHEAD + 1):  # the last shards go to as many workers as there are
                 for worker in self._workers:
                     if queue and worker.host and len(worker.promises) < depth:
                         number = queue.popleft()
-                        worker.read(number, *_alone(rows, left[number]))
+                        worker.read(number, *shard_alone(rows, left[number]))
             promised = {promise: worker for worker in self._workers for promise in worker.promises}
             (done,), _ = ray.wait(list(promised), num_returns=1)
             worker, task = promised[done], promised[done].promises.pop(done)
@@ -119,9 +116,6 @@ class RaySpread:
 
     def _start(self) -> None:
         if not self._started:
-            # Here, not above: workers import this module, and need neither the study's engine nor Optuna for it.
-            from mer.study.cluster.connect import start_ray
-
             start_ray(self.address)
             self._started = True
 
@@ -131,55 +125,6 @@ class RaySpread:
         for worker in self._workers:
             ray.kill(worker.actor)
         self._workers = []
-
-
-class ShardReader:
-    """Reads shards, inside a worker's process."""
-
-    def open(self, config: ClipEncoderConfig, expected: Fingerprint | None) -> str:
-        """Load the encoder. Returns the name of the machine. Raises: MerError when it is not the driver's backbone."""
-        import torch
-
-        torch.set_num_threads(1)  # a worker has one CPU; the number of threads decides the last bits
-        found = locate_clip_backbone(config)
-        if expected is not None and found is not None and fingerprint(found, None) != expected:
-            raise MerError(
-                f"{found.folder} on {socket.gethostname()}",
-                f"other weights, preprocessor or config.json of {found.name!r} than on the driver's machine",
-                allowed="the same backbone on every node",
-                then="name a folder that all nodes share, or set `revision` to one commit",
-            )
-        self.encoder = open_clip_encoder(config, found)
-        return socket.gethostname()
-
-    def read(self, rows: Sequence[ClipRow], shard: Shard) -> ShardResult:
-        ((_, result),) = encode_shards(self.encoder, rows, [(0, shard)])
-        return result
-
-
-@dataclass(eq=False)
-class _Worker:
-    """The driver's side of a worker.
-
-    Args:
-        promises: its tasks, oldest first: Ray's reference -> number of the shard, or None while it opens the encoder.
-        host: name of its machine, "" until the encoder is open. It gets nothing to read before that, since it may have
-            to wait for room on the cluster.
-    """
-
-    actor: Any
-    promises: dict[Any, int | None] = field(default_factory=dict)
-    host: str = ""
-
-    @classmethod
-    def hire(cls, config: ClipEncoderConfig, backbone: Fingerprint | None, options: dict[str, float]) -> Self:
-        import ray
-
-        actor = ray.remote(ShardReader).options(**options).remote()
-        return cls(actor, {actor.open.remote(_absolute(config), backbone): None})
-
-    def read(self, number: int, rows: list[ClipRow], shard: Shard) -> None:
-        self.promises[self.actor.read.remote(rows, shard)] = number
 
 
 def _room(config: ClipEncoderConfig, wanted: int | None) -> tuple[int, dict[str, float]]:
@@ -197,28 +142,6 @@ def _room(config: ClipEncoderConfig, wanted: int | None) -> tuple[int, dict[str,
 def _expected(config: ClipEncoderConfig) -> Fingerprint | None:
     found = locate_clip_backbone(config)
     return fingerprint(found, None) if found else None
-
-
-def _absolute(config: ClipEncoderConfig) -> ClipEncoderConfig:
-    """Make local paths absolute: workers of a cluster start in another folder."""
-    local: dict[str, str] = {}
-    if not is_signal(config) and Path(config.backbone).expanduser().is_dir():
-        local["backbone"] = _absolute_path(config.backbone)
-    if detector := getattr(config, "face_detector", None):
-        local["face_detector"] = _absolute_path(detector)
-    return config.model_copy(update=local)
-
-
-def _absolute_path(text: str) -> str:
-    return str(Path(text).expanduser().absolute())
-
-
-def _alone(rows: Sequence[ClipRow], shard: Shard) -> tuple[list[ClipRow], Shard]:
-    """Cut out the rows of one shard and renumber its batches: all rows with each shard would be most of the traffic."""
-    own = [rows[row] for batch in shard for row in batch]
-    numbers = iter(range(len(own)))
-    placed = [replace(row, path=row.path.absolute()) if row.path else row for row in own]
-    return placed, [[next(numbers) for _ in batch] for batch in shard]
 
 
 def _require_same_files(rows: Sequence[ClipRow], shard: Shard, result: ShardResult, host: str) -> None:

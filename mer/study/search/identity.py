@@ -16,7 +16,10 @@ from mer.study.space.spec import StudySpec
 
 
 def refuse_other_study(folder: Path, storage: JournalStorage, spec: StudySpec) -> None:
-    """A folder renamed by hand would begin again at trial 0, on top of the former trials' weights."""
+    """Refuse a folder renamed by hand: it would begin again at trial 0, on top of former trials' weights.
+
+    Raises: MerError.
+    """
     names = [study.study_name for study in storage.get_all_studies()]
     if names and spec.study not in names:
         raise MerError(
@@ -46,7 +49,7 @@ def check_journal(folder: Path, spec: StudySpec) -> None:
 
 
 def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
-    """Readable differences of two JSON-able trees."""
+    """Yield the differences of two JSON-able trees, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(set(old) | set(new)):
             below = f"{path}.{key}" if path else key

@@ -68,7 +68,7 @@ def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
 
 
 def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    """Every whole line, without its newline, and what it says."""
+    """Return every whole line, without its newline, and what it says. Raises: MerError as `mend_journal`."""
     found: list[tuple[bytes, dict[str, Any]]] = []
     damaged: tuple[int, bytes] | None = None
     for number, line in enumerate(data.split(b"\n"), start=1):

@@ -77,6 +77,7 @@ class Ledger:
         return str(self.study.user_attrs["generation"])
 
     def trials(self) -> list[FrozenTrial]:
+        """Return all trials of the study, by number; not copies."""
         return self.study.get_trials(deepcopy=False)
 
     def together(self) -> AbstractContextManager[None]:
@@ -84,21 +85,21 @@ class Ledger:
         return self.storage.together()
 
     def begun(self) -> int:
-        """Trials that have a number and were handed out."""
+        """Count the trials that were handed out."""
         return self.storage.begun
 
     def work_left(self) -> bool:
-        """True when a trial is waiting to be run or to be gone on with."""
+        """Tell whether a trial is waiting to be run or to be gone on with."""
         return bool(self._orphans) or self.begun() < self.most()
 
     def most(self) -> int:
-        """Trials that the budget allows; a grid may have fewer cells."""
+        """Count the trials that the budget allows; a grid may have fewer cells."""
         return self._most
 
     # -- asking ------------------------------------------------------------------------------------------------
 
     def next_assignment(self) -> Assignment | None:
-        """A trial that a dead driver left behind, else a new one, else None when the budget is used up."""
+        """Hand out a trial that a dead driver left behind, else a new one; None when the budget is used up."""
         with self.together():
             return self._next_assignment()
 

@@ -66,7 +66,10 @@ class PackedScoring:
 
     @torch.no_grad()
     def _scores_of_dev(self, dropped: str = "") -> np.ndarray:
-        """Args: dropped: modality that is read as absent."""
+        """Compute class scores of dev, (P, N, C).
+
+        Args: dropped: modality that is read as absent.
+        """
         if self.prediction == "nearest_center" and not dropped:
             self.model.stack["class_centers_CH"].copy_(self.centers())
         anchors_PCH = self.anchors(None) if self.prediction == "nearest_anchor" else None
