@@ -7,8 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mer.errors import MerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Set before any of these libraries is imported; Ray workers inherit them through the runtime environment.
 QUIET_ENVIRONMENT = {
@@ -63,6 +67,18 @@ def run(command: Callable[[], object]) -> None:
             raise
         _say(f"error: unexpected {type(fault).__name__}: {fault}\n  next: run it again with --debug, and report it")
         sys.exit(EXIT_UNEXPECTED)
+
+
+def page() -> Console:
+    """Make the rich console on which a command prints its results.
+
+    Nothing in square brackets is markup: names, labels and options that a user typed hold some. A file or a pipe has no
+    width: tables are not folded at 80 columns there.
+    """
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=160)
 
 
 def explain_os_error(fault: OSError) -> MerError:

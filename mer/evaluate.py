@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.console import page
 from mer.errors import MerError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -34,15 +35,11 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
-    from rich.console import Console
-
     from mer.study.preflight.run_options import RunOptions
     from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+    console = page()
     options, resources = (
         RunOptions(studies, cache, address=address, command=_typed()),
         Resources(workers=workers, gpu=gpu),

@@ -52,7 +52,7 @@ def export(
     from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     record = read_record(find_study(study, studies))
     command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
     options = ExportOptions(out, trial, top, bundle, force, cache, data_root, command, student, merge, threshold)

@@ -44,7 +44,7 @@ def du(studies: Studies = DEFAULT_STUDIES, also: Also = None, debug: Debug = Fal
         ("not in the store (of running trials, copies)", usage.plain, usage.plain_bytes),
     ):
         table.add_row(name, str(files), f"{size / 1e6:.2f}")
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
     saved = usage.logical_bytes - (usage.stored_bytes - usage.orphan_bytes)
     print(f"{saved / 1e6:.2f} MB saved in {store.root}")
 

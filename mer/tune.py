@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.console import page
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,11 +45,7 @@ def tune(
     debug: Debug = False,
 ) -> None:
     """Search hyper-parameters: YAML in, trials out, nothing lost."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe has no width: do not fold tables at 80 columns
-        console = Console(highlight=False, width=160)
+    console = page()
     if keys:
         from mer.study.space.schema import print_keys
 

@@ -146,3 +146,11 @@ def test_errors_survive_pickling():
 def test_did_you_mean():
     assert did_you_mean("temprature", ["temperature", "weight"]) == " Did you mean 'temperature'?"
     assert did_you_mean("zzz", ["temperature"]) == "" == did_you_mean("zzz", [])
+
+
+def test_what_a_user_typed_in_square_brackets_is_printed(monkeypatch, capsys):
+    """`--set 'data.labels=[laut, ruhig]'` in the command that goes on with a study was cut off as markup."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    for typed in ("--set 'data.labels=[laut, ruhig]'", "[/b]", "x" * 150):
+        console.page().print(typed)
+        assert capsys.readouterr().out == f"{typed}\n"

@@ -52,7 +52,9 @@ def detect_dataset(root: str | Path) -> str:
 def looks_otherwise(dataset: str, root: str | Path) -> bool:
     """Tell whether a folder does not look like a dataset, but like another one."""
     folder = Path(root).expanduser()
-    return dataset in DATASETS and not DATASETS[dataset].knows(folder) and any(r.knows(folder) for r in _READERS)
+    if dataset not in DATASETS or DATASETS[dataset].knows(folder):
+        return False
+    return any(reader.knows(folder) for reader in _READERS) or detect_dataset(root) == OWN.name
 
 
 def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> Corpus:

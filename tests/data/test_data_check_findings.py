@@ -135,6 +135,21 @@ def test_a_class_that_train_lacks_makes_results_wrong(rows_of):
     assert by_kind(found)["class not in dev"][1].startswith("'anger' (emotion) occur in train and not in dev")
 
 
+def test_labels_that_may_mean_none_are_named_with_what_leaves_them_out(tmp_path):
+    """pandas writes nan where a cell was empty."""
+    rows = "".join(f"sentence {n} of a talk,{('joy', 'nan', 'anger', 'N/A')[n % 4]}\n" for n in range(40))
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.csv").write_text("text,label\n" + rows)
+    data = DataConfig(dataset="csv", root=str(tmp_path))
+    words = by_kind(check_rows(survey_corpus(data, ("train", "dev"))))["label like none"][1]
+    assert words == (
+        "train has labels (emotion) that may mean none: 'N/A' (10), 'nan' (10); to leave them out: "
+        "--set 'data.labels=[anger, joy]'"
+    )
+    left = survey_corpus(data.model_copy(update={"labels": ("anger", "joy")}), ("train", "dev"))
+    assert "label like none" not in by_kind(check_rows(left))
+
+
 def test_two_classes_of_seven_are_sound(rows_of):
     train, dev = ([row(first + n, 0, "", ("neutral", "anger")[n % 2]) for n in range(4)] for first in (0, 10))
     assert rows_of(train=train, dev=dev).exit_code == 0

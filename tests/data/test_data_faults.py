@@ -21,7 +21,9 @@ def message(*args) -> str:
 
 
 def advice(root) -> str:
-    return f"`python -m mer.data get meld --root {root}`, or --set data.root=FOLDER, or put {FILES} there by hand"
+    return (
+        f"`python -m mer.data get meld --root {root}`, or --set data.root=FOLDER_OR_CSV, or put {FILES} there by hand"
+    )
 
 
 def test_unknown_dataset():

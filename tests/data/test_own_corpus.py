@@ -13,6 +13,7 @@ import pytest
 from mer.config import DataConfig
 from mer.data import keep_splits, load_corpus, open_corpus, refuse_unkeepable, windows
 from mer.data.registry import detect_dataset, present_splits, unit_of
+from mer.data.settings import with_dataset
 from mer.errors import MerError
 
 
@@ -330,6 +331,8 @@ def test_files_of_other_kinds_are_refused_with_what_makes_them_readable(tmp_path
     assert [detect_dataset(tmp_path / name) for name in ("list.json", "book.xlsx", "no.csv", "no")] == [
         "csv", "csv", "csv", "meld",
     ]  # fmt: skip
+    assert with_dataset({"data.dataset": "meld", "data.root": "no.csv"}, typed={"data.root"})["data.dataset"] == "csv"
+    assert with_dataset({"data.dataset": "meld", "data.root": "no"}, typed={"data.root"})["data.dataset"] == "meld"
     assert "save it as CSV (UTF-8)" in refused(tmp_path / "book.xlsx")
     assert "there is no such file or folder" in refused(tmp_path / "no.csv")
     typed = refused(tmp_path / "list.json").partition("a line: ")[2]

@@ -110,7 +110,7 @@ def test_weights_of_an_earlier_version(study_copy: Made, tmp_path):
 @pytest.mark.slow
 def test_data_that_moved_or_changed(small_study: Made, tmp_path):
     said = refusal(small_study.export, tmp_path / "model", trial=HEAD, data_root=str(tmp_path / "gone"))
-    assert "no such folder" in said and "--data-root DIR" in said
+    assert "no such file or folder" in said and "--data-root FOLDER_OR_FILE" in said
     changed = shutil.copytree(small_study.corpus, tmp_path / "changed")
     dev = changed / "dev_sent_emo.csv"
     dev.write_text(dev.read_text().replace("neutral", "joy", 1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mer.data.check.finding import Finding, Level, by_split
 from mer.data.check.leakage import EXAMPLES, SHORT, Kind, Leak
 from mer.data.check.media import MediaSummary
 from mer.data.check.summary import SplitSummary
 
+_LIKE_NONE = {"nan", "n/a", "#n/a", "na", "null", "none", "-", "?"}
 MOST_SHARED_TEXTS = 0.10  # of a split's utterances; above it a model that remembers does better than one that reads
 
 
@@ -24,6 +25,8 @@ def label_findings(splits: Sequence[SplitSummary]) -> Iterator[Finding]:
                     f"{missing} of {summary.utterances} utterances of {summary.split} have no label ({task}): they are "
                     "context, and count in no score",
                 )  # fmt: skip
+        for task, counts in summary.label_counts.items() if summary is train else ():
+            yield from _labels_like_none(task, counts)
         for task, counts in summary.label_counts.items() if train not in (None, summary) else ():
             assert train is not None
             unseen = {name: n for name, n in counts.items() if n and not train.label_counts[task].get(name)}
@@ -37,6 +40,19 @@ def label_findings(splits: Sequence[SplitSummary]) -> Iterator[Finding]:
                 names = ", ".join(map(repr, lacking))
                 words = f"{names} ({task}) occur in train and not in dev: dev scores do not see them"
                 yield Finding("note", "class not in dev", words)
+
+
+def _labels_like_none(task: str, counts: Mapping[str, int]) -> Iterator[Finding]:
+    """Name classes that may mean no label: pandas writes nan where a cell was empty."""
+    doubtful = [name for name, count in counts.items() if count and name.casefold() in _LIKE_NONE]
+    if not doubtful:
+        return
+    others = ", ".join(name for name, count in counts.items() if count and name not in doubtful)
+    told = ", ".join(f"{name!r} ({counts[name]})" for name in doubtful)
+    yield Finding(
+        "note", "label like none",
+        f"train has labels ({task}) that may mean none: {told}; to leave them out: --set 'data.labels=[{others}]'",
+    )  # fmt: skip
 
 
 def _is_labelled(summary: SplitSummary, task: str) -> bool:

@@ -106,7 +106,7 @@ class Dataset:
 
     def advice(self, root: Path) -> str:
         files = ", ".join(self.file_pattern.format(split=split) for split in SPLITS)
-        return f"{self.get.format(root=root)}, or --set data.root=FOLDER, or put {files} there by hand"
+        return f"{self.get.format(root=root)}, or --set data.root=FOLDER_OR_CSV, or put {files} there by hand"
 
 
 def folder_of(data: DataConfig) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mer.config import TEACHER, DataConfig, settings_of
+from mer.config import TEACHER, settings_of
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.model_outputs import ensure_encoder
@@ -22,13 +22,13 @@ def dev_features(
     Raises: MerError when the data are not there, or they or the backbone are not those of the study.
     """
     config = trained.config
-    data = DataConfig(dataset=config.data.dataset, root=options.data_root or config.data.root, label=config.data.label)
-    if not Path(data.root).expanduser().is_dir():
+    data = config.data if options.data_root is None else config.data.model_copy(update={"root": options.data_root})
+    if not Path(data.root).expanduser().exists():
         raise MerError(
             data.root,
-            "there is no such folder: the data of the study is needed to compare the export with the trial",
-            allowed="the folder with the CSV files the study was trained on",
-            then="run from where the study was run, or say where they are: --data-root DIR",
+            "there is no such file or folder: the data of the study are needed to compare the export with the trial",
+            allowed="the data that the study was trained on",
+            then="run from where the study was run, or say where they are: --data-root FOLDER_OR_FILE",
         )
     tables: dict[str, FeatureTable] = {}
     names: dict[str, list[str]] = {"train": [], "dev": []}
@@ -45,7 +45,7 @@ def dev_features(
                 record.folder,
                 f"the dev split in {data.root}, or the backbone, is not the one the study was trained with "
                 f"({paths['dev'].name} instead of {known['dev']})",
-                then="bring the former data or backbone back, or say where it is: --data-root DIR",
+                then="bring the former data or backbone back, or say where it is: --data-root FOLDER_OR_FILE",
             )
         tables[name] = load_features(paths["dev"])
         for split in names:

@@ -51,7 +51,7 @@ class Display:
     ended: Counter[str] = field(default_factory=Counter)
     best: tuple[float, int] | None = None
     first: float | None = None
-    console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False))
+    console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False, markup=False))
     lines: dict[int, _Line] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -57,9 +57,9 @@ def print_keys(console: Console) -> None:
         )
         meaning = f"set by {RESERVED[key]}" if key in RESERVED else field.description or ""
         details = "; ".join(part for part in (_allowed(field), meaning) if part)
-        console.print(f"[bold]{key}[/bold] = {escape(default)}", highlight=False)
+        console.print(f"[bold]{key}[/bold] = {escape(default)}", highlight=False, markup=True)
         if details:
-            console.print(f"    {escape(details)}", highlight=False)
+            console.print(f"    {details}", highlight=False, markup=False)
 
 
 def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
