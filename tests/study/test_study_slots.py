@@ -135,6 +135,16 @@ def test_an_idle_worker_takes_half_of_another_s_members(tmp_path, monkeypatch):
     )
 
 
+def test_an_idle_worker_takes_no_more_than_memory_was_found_to_hold(tmp_path, monkeypatch):
+    slots = near_the_end(tmp_path, monkeypatch, seconds=2.0)
+    running = sorted(slots.hosted["a"].numbers)
+    assert len(running) // 2 > 1
+    slots.record("a", [], fits=1)
+    slots.record("b", [report(5, [0.1], "finished")])
+    given = slots.record("a", took(2.0, *(report(number, [0.91], first=2) for number in running)))
+    assert len(given.drop) == 1 and numbers(slots.record("b", []).add) == list(given.drop)
+
+
 def test_a_worker_whose_members_end_together_stays_though_nobody_asked_for_more(tmp_path, monkeypatch):
     """The last pack took exactly the last trials: no later question has shown that there are no more."""
     slots = open_slots(tmp_path, monkeypatch, 3, *ONE_SHAPE)

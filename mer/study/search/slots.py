@@ -122,9 +122,11 @@ class Slots:
         """
         hosting = self.hosted.pop(slot_id, None)
         self._idle = [idle for idle in self._idle if idle != slot_id]
-        if hosting is None or not lost:
+        if hosting is None:
             return
         self.packs.queue[:0] = hosting.coming  # no worker had them
+        if not lost:
+            return
         for number in sorted(hosting.numbers):
             self.engine.lost(number)
 
@@ -153,9 +155,12 @@ class Slots:
         return sum(self.engine.seconds_left(number) for number in hosting.numbers)
 
     def _move_half(self, giving: _Hosting, taking: _Hosting) -> list[int]:
-        """Move half of a slot's members, those with most to train, to an empty one; return their numbers."""
+        """Move half of a slot's members, those with most to train, to an empty one, as far as it has places for them.
+
+        Returns: their numbers.
+        """
         by_rest = sorted(giving.numbers, key=lambda number: (-self.engine.seconds_left(number), number))
-        moved = by_rest[: len(by_rest) // 2]
+        moved = by_rest[: min(len(by_rest) // 2, self.packs.places(giving.like))]
         giving.numbers -= set(moved)
         giving.places = len(giving.numbers)
         configs = [self.engine.config_of(number) for number in moved]
