@@ -99,6 +99,23 @@ def test_killed_while_drawing_equals_uninterrupted(tmp_path, kind, trials):
     assert open_ledger(tmp_path / "b", spec).next_assignment() is None
 
 
+def test_killed_while_training_equals_uninterrupted(tmp_path):
+    """TPE goes by scores of trials that run: the one that a dead driver left behind must not count for itself."""
+    spec = study(tmp_path, "tpe")
+    drawn = {}
+    for name, dies in (("a", False), ("b", True)):
+        ledger, drawn[name] = open_ledger(tmp_path / name, spec), []
+        while assignment := ledger.next_assignment():
+            for epoch in (1, 2, 3):
+                ledger.report(assignment.number, epoch, score_of(assignment) * epoch / 3)
+                if dies and epoch == assignment.number % 3 + 1:
+                    ledger = open_ledger(tmp_path / name, spec)
+                    assert ledger.next_assignment() == assignment
+            finish(ledger, assignment)
+            drawn[name].append(assignment)
+    assert drawn["a"] == drawn["b"] and len(drawn["a"]) == 12
+
+
 class _Killed(Exception):
     pass
 
