@@ -153,6 +153,23 @@ def test_a_worker_whose_members_end_together_stays_though_nobody_asked_for_more(
     assert slots.record("b", [report(number, [0.1], "finished") for number in (3, 4, 5)]) == Change()
 
 
+def test_a_worker_waits_for_the_first_word_of_another(tmp_path, monkeypatch):
+    """Slot a has begun its last pack just now: how long its epochs take, nobody knows yet."""
+    slots = open_slots(tmp_path, monkeypatch, 3, *ONE_SHAPE)
+    slots.fill("a"), slots.fill("b")
+    assert slots.record("b", [report(number, [0.1], "finished") for number in (3, 4, 5)]) == Change()
+    given = slots.record("a", took(2.0, *(report(number, [0.9]) for number in range(3))))
+    assert given.drop == (0,) and numbers(slots.record("b", []).add) == [0]
+
+
+def test_members_that_a_worker_had_no_memory_for_move_first(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch, 3, *ONE_SHAPE)
+    slots.fill("a"), slots.fill("b")
+    slots.record("b", [report(number, [0.1], "finished") for number in (3, 4, 5)])
+    given = slots.record("a", took(2.0, *(report(number, [0.9]) for number in range(2))), fits=2)
+    assert given.drop == (2,), "it has trained nothing yet"
+
+
 def test_what_is_sooner_done_than_moved_stays(tmp_path, monkeypatch):
     slots = near_the_end(tmp_path, monkeypatch, seconds=0.01)
     assert slots.record("b", [report(5, [0.1], "finished")]).is_over

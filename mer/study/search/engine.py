@@ -116,9 +116,9 @@ class StudyEngine:
         """Return the configuration of a trial that is not over."""
         return self.live[number].config
 
-    def seconds_left(self, number: int) -> float:
-        """Estimate the training time that a trial has left, from its last epoch; 0 before its first."""
-        return self.live[number].seconds_left if number in self.live else 0.0
+    def seconds_left(self, number: int, unheard: float) -> float:
+        """Estimate the training time that a trial has left; `unheard` before its first epoch."""
+        return self.live[number].seconds_left(unheard) if number in self.live else 0.0
 
     def lost(self, number: int) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.

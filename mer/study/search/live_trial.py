@@ -34,11 +34,10 @@ class LiveTrial:
         assert self.handed_out is not None
         return self.handed_out[1]
 
-    @property
-    def seconds_left(self) -> float:
-        """Estimate the training time that is left, from the last epoch; 0 before the first."""
+    def seconds_left(self, unheard: float) -> float:
+        """Estimate the training time that is left, from the last epoch; `unheard` before the first."""
         if self.last is None:
-            return 0.0
+            return unheard
         return float(self.last.get("seconds", 0.0)) * (self.config.training.epochs - self.epoch)
 
 

@@ -9,6 +9,7 @@ another. They go on from their checkpoints, so their numbers do not change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ class Slots:
         if fits is not None:
             hosting.places = min(hosting.places, fits)
             self._learn(hosting, fits)
-        if self._idle and hosting is self._fullest():
+        if self._idle and self._gives(hosting):
             drop += self._move_half(hosting, self.hosted[self._idle.pop(0)])
         if len(hosting.numbers) >= hosting.places:
             return Change(tuple(drop))
@@ -137,7 +138,7 @@ class Slots:
             hosting.like, hosting.numbers = members[0], {member.number for member in members}
             hosting.places = len(members)
             return Change(add=tuple(self._place(member) for member in members))
-        waits = self.packs.is_dry and not self.engine.stopped and self._fullest() is not None
+        waits = self.packs.is_dry and not self.engine.stopped and self._may_any_give()
         if not waits:
             self._idle = [idle for idle in self._idle if idle != slot_id]
             return Change(is_over=True)
@@ -145,21 +146,30 @@ class Slots:
             self._idle.append(slot_id)
         return Change()
 
-    def _fullest(self) -> _Hosting | None:
-        """Return the slot with most training left of those that can give members away; None if it is not worth it."""
-        able = [hosting for hosting in self.hosted.values() if len(hosting.numbers) > 1]
-        fullest = max(able, key=self._seconds_left, default=None)
-        return fullest if fullest and self._seconds_left(fullest) > _WORTH_MOVING_S else None
+    def _may_any_give(self) -> bool:
+        """Tell whether a slot has, or may turn out to have, members that are worth moving."""
+        return any(self._shareable(slot, unheard=math.inf) > _WORTH_MOVING_S for slot in self.hosted.values())
 
-    def _seconds_left(self, hosting: _Hosting) -> float:
-        return sum(self.engine.seconds_left(number) for number in hosting.numbers)
+    def _gives(self, hosting: _Hosting) -> bool:
+        """Tell whether a slot that has just reported has members to move, and none is known to have more."""
+        own = self._shareable(hosting, unheard=math.inf)
+        return own > _WORTH_MOVING_S and own >= max(self._shareable(slot, 0.0) for slot in self.hosted.values())
+
+    def _shareable(self, hosting: _Hosting, unheard: float) -> float:
+        """Estimate the training that a slot has left, in seconds; 0 with one member, which stays.
+
+        Args: unheard: what a member counts that has reported no epoch.
+        """
+        if len(hosting.numbers) < 2:
+            return 0.0
+        return sum(self.engine.seconds_left(number, unheard) for number in hosting.numbers)
 
     def _move_half(self, giving: _Hosting, taking: _Hosting) -> list[int]:
         """Move half of a slot's members, those with most to train, to an empty one, as far as it has places for them.
 
         Returns: their numbers.
         """
-        by_rest = sorted(giving.numbers, key=lambda number: (-self.engine.seconds_left(number), number))
+        by_rest = sorted(giving.numbers, key=lambda number: (-self.engine.seconds_left(number, math.inf), number))
         moved = by_rest[: min(len(by_rest) // 2, self.packs.places(giving.like))]
         giving.numbers -= set(moved)
         giving.places = len(giving.numbers)
