@@ -34,10 +34,7 @@ def data_config(root: Path, dataset: str | None, overrides: Sequence[str] = ()) 
             said[key.strip()] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError):
             raise MerError(f"--set {text}", "the value is not YAML", allowed="a number, text, [1, 2]") from None
-    if is_corpus_file(root):
-        said[_DATASET] = str(root)
-    else:
-        said[_ROOT] = str(root)
+    said[_ROOT] = str(root)
     if dataset is not None:
         said[_DATASET] = dataset
     try:
@@ -49,18 +46,19 @@ def data_config(root: Path, dataset: str | None, overrides: Sequence[str] = ()) 
 def with_dataset(said: Mapping[str, Any], *, typed: Container[str] = ()) -> dict[str, Any]:
     """Settle `data.dataset` in dotted keys.
 
-    A file that describes a corpus is replaced by what it says. Where no dataset is named, it is what the folder looks
-    like, if that is not MELD, the default. A dataset that a file names beside another folder than the one typed counts
-    only if the folder looks like it, or like nothing known.
+    A file that describes a corpus, named as the dataset or as its root, is replaced by what it says. Where no dataset
+    is named, it is what the folder looks like, if that is not MELD, the default. A dataset that a file names beside
+    another folder than the one typed counts only if the folder looks like it, or like nothing known.
 
     Args: typed: the keys that stand on the command line; they count more than a description, and it more than a file
         in which it is not named.
     Raises: MerError for a description that cannot be read.
     """
-    if is_corpus_file(said.get(_DATASET)):
-        described = read_corpus_file(Path(said[_DATASET]))
-        others = {key: value for key, value in said.items() if key != _DATASET}
-        if _DATASET not in typed:
+    named = next((key for key in (_DATASET, _ROOT) if is_corpus_file(said.get(key))), None)
+    if named is not None:
+        described = read_corpus_file(Path(said[named]))
+        others = {key: value for key, value in said.items() if key not in (_DATASET, named)}
+        if named not in typed:
             return {**described, **others}
         return {**others, **described, **{key: value for key, value in others.items() if key in typed}}
     root = str(said.get(_ROOT, DataConfig.model_fields["root"].default))

@@ -79,3 +79,15 @@ def test_a_key_that_is_none(tmp_path):
     for words, found in (("data.colums.text=a", "unknown key"), ("text=a", "expected data.KEY=VALUE")):
         with pytest.raises(MerError, match=found):
             data_config(tmp_path, None, [words])
+
+
+def test_a_description_may_be_typed_as_the_root_too(tmp_path):
+    """What `mer.data check ./mycorpus.yaml` prints as the next command is typed into a space that names MELD."""
+    path = tmp_path / "corpus.yaml"
+    path.write_text("root: a.csv\nlabels: [x, y]\n")
+    space = {"data.dataset": "meld", "data.root": str(path), "data.label": "emotion"}
+    said = with_dataset(space, typed={"data.root"})
+    assert said["data.dataset"] == "csv" and said["data.root"] == str(tmp_path / "a.csv")
+    assert said["data.labels"] == ["x", "y"] and said["data.label"] == "emotion"
+    typed = {**space, "data.labels": ["y", "x"]}
+    assert with_dataset(typed, typed={"data.root", "data.labels"})["data.labels"] == ["y", "x"]

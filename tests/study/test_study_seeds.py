@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from mer.config import TrialConfig
-from mer.study.evaluate.seeds import SeedStudy, known_seeds
+from mer.errors import MerError
+from mer.study.evaluate.seeds import SeedStudy, known_seeds, with_root
 from mer.study.search.ledger import Ledger
 from mer.study.space.spec import Resources
 
@@ -34,3 +37,11 @@ def test_no_private_name_of_optuna_is_used() -> None:
         f"{path}: {line.strip()}" for path in files for line in path.read_text().splitlines() if private.search(line)
     ]
     assert files and not found
+
+
+def test_data_that_are_not_there_are_asked_for_with_the_option_of_these_commands(tmp_path: Path) -> None:
+    config = TrialConfig.model_validate({"data": {"dataset": "csv", "root": str(tmp_path / "a.csv")}})
+    with pytest.raises(MerError, match="no such file or folder(.|\n)*say where they are: --data-root FOLDER_OR_FILE"):
+        with_root(config, None)
+    (tmp_path / "b.csv").touch()
+    assert with_root(config, str(tmp_path / "b.csv")).data.root == str(tmp_path / "b.csv")

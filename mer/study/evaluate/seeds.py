@@ -211,10 +211,20 @@ def refuse_other_features(result: SeedResult, now: str) -> None:
 
 
 def with_root(config: TrialConfig, root: str | None) -> TrialConfig:
-    """Return the configuration with its data at `root`; None changes nothing."""
-    if root is None:
-        return config
-    return config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
+    """Return the configuration with its data at `root`; None leaves them where they were.
+
+    Raises: MerError where there are none.
+    """
+    if root is not None:
+        config = config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
+    if not Path(config.data.root).expanduser().exists():
+        raise MerError(
+            config.data.root,
+            "there is no such file or folder",
+            allowed="the data of the configuration",
+            then="run from where the study was run, or say where they are: --data-root FOLDER_OR_FILE",
+        )
+    return config
 
 
 def seed_report(results: Sequence[SeedResult]) -> list[dict[str, Any]]:
