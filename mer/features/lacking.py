@@ -6,14 +6,14 @@ from mer.data import Corpus
 from mer.errors import MerError
 
 _SPACES = {"text": "search_spaces/ce.yaml", "audio": "search_spaces/audio.yaml", "video": "search_spaces/video.yaml"}
-_OWN = "csv"  # the reader whose columns have names
+OWN = "csv"  # the reader whose columns have names
 
 
 def lacking(modality: str, corpus: Corpus, split: str) -> MerError:
     """Word the refusal of a modality that no utterance of a split has."""
     has = [name for name in _SPACES if _has(name, corpus, split)]
     what = "texts" if modality == "text" else f"{modality} clips"
-    ways = [f"name its column, --set data.columns.{modality}=COLUMN"] if corpus.dataset == _OWN else []
+    ways = [f"name its column, --set data.columns.{modality}=COLUMN"] if corpus.dataset == OWN else []
     ways += [f"read the {name}, python -m mer.tune {_SPACES[name]}" for name in has]
     ways.append(f"leave encoders.{modality} out of the search space, or choose another data.root")
     return MerError(

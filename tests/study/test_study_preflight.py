@@ -197,6 +197,12 @@ def no_clips_in_a_table_of_texts(place: Place) -> str:
     return "encoders.audio: the dataset csv has no audio clips\n  allowed: encoders of what it has: text"
 
 
+def clips_elsewhere(place: Place) -> str:
+    own_data(place, "path,label", *(f"C:\\Users\\me\\{n}.wav,{'ab'[n % 2]}" for n in range(20)))
+    place.text = HEARD
+    return "  next: paths start at the folder of the data file, .: put the file beside the clips, or correct them"
+
+
 def no_dialogues(place: Place) -> str:
     own_data(place, "text,label,path", *(f"t{n},{'ab'[n % 2]},{n}.wav" for n in range(20)))
     place.text = SMALL.replace("trainable: text", "trainable: fusion").replace("loss: {contrastive: {kind: spcl}}", "")
@@ -236,8 +242,8 @@ def name_of_the_record(place: Place) -> str:
 
 
 REFUSED = [
-    record_is_a_folder, record_of_a_newer_mlflow, name_of_the_record,
-    no_texts, no_clips_in_a_table_of_texts, no_dialogues, split_that_leaves_one_class, splits_without_a_place,
+    record_is_a_folder, record_of_a_newer_mlflow, name_of_the_record, no_texts, no_clips_in_a_table_of_texts,
+    clips_elsewhere, no_dialogues, split_that_leaves_one_class, splits_without_a_place,
     no_clip, no_clip_of_dev, no_video, no_gpu, too_many_cpus, no_dev_split, root_is_a_file, broken_table, pickled_text,
     half_a_checkpoint, no_tokenizer, hub_id_offline, class_that_dev_lacks, study_exists, folder_is_taken, other_search,
 ]  # fmt: skip

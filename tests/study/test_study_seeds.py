@@ -41,7 +41,8 @@ def test_no_private_name_of_optuna_is_used() -> None:
 
 def test_data_that_are_not_there_are_asked_for_with_the_option_of_these_commands(tmp_path: Path) -> None:
     config = TrialConfig.model_validate({"data": {"dataset": "csv", "root": str(tmp_path / "a.csv")}})
-    with pytest.raises(MerError, match="no such file or folder(.|\n)*say where they are: --data-root FOLDER_OR_FILE"):
+    with pytest.raises(MerError) as caught:
         with_root(config, None)
+    assert "say where they are: --data-root FOLDER_OR_FILE" in str(caught.value)
     (tmp_path / "b.csv").touch()
     assert with_root(config, str(tmp_path / "b.csv")).data.root == str(tmp_path / "b.csv")

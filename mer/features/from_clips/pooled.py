@@ -24,13 +24,27 @@ from mer.features.cache.feature_file import place_of
 from mer.features.cache.key import backbone_words, ingredients_of, rows_hash
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.extraction import VANISHED, extract_clips
-from mer.features.lacking import lacking
+from mer.features.lacking import OWN, lacking
 from mer.features.modalities import describe_backbone, locate_clip_backbone, open_clip_encoder, preprocessing_words
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Spread
 from mer.progress import Progress, Step, reporting
 
 NO_WEIGHTS = Fingerprint("", "", "")
 _ALLOWED = "clips where the reader expects them; `python -m mer.data check ROOT` says what is there"
+
+
+def _way_out(corpus: Corpus, why: str) -> str:
+    """Say what to do where no clip is found. Args: why: the reason, in words."""
+    if "a link that leads out" in why:
+        return "put the data file beside the clips themselves, or hard links of them beside it (cp -rl)"
+    if corpus.dataset == OWN:
+        return (
+            f"paths start at the folder of the data file, {corpus.root}: put the file beside the clips, or correct them"
+        )
+    return (
+        "MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
+        "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample"
+    )
 
 
 class ClipReading:
@@ -110,16 +124,13 @@ class ClipReading:
             first = next((name for u in utterances for name in self._names(u) if name), None)
             if not first:
                 raise lacking(self.modality, corpus, split)
-            linked = "a link that leads out" in self._why(placed)
+            why = self._why(placed)
             raise MerError(
                 corpus.root,
                 f"no {self.modality} clip of split {split!r} is there: looked for {first} (any ending) and "
-                f"{len(utterances) - 1} more ({self._why(placed)})",
+                f"{len(utterances) - 1} more ({why})",
                 allowed=_ALLOWED,
-                then="put the data file beside the clips themselves, or hard links of them beside it (cp -rl)"
-                if linked
-                else "MELD's raw archive: python -m mer.data prepare RAW --out ROOT; to try things: "
-                "python -m mer.data sample datasets/sample, then --set data.root=datasets/sample",
+                then=_way_out(corpus, why),
             )
         return placed
 
