@@ -130,7 +130,7 @@ def simulate(spec: StudySpec, landscape: Scores, costs: Costs, folder: Path) -> 
     heard = _Draws(landscape, spec.sampler.seed, metric)
     engine = StudyEngine(spec, Ledger(folder, spec), build_policy(spec.budget, spec.scheduler), [heard])
     workers = [_Worker() for _ in range(spec.resources.workers or 1)]
-    most = learning_size(spec.sampler, spec.budget.trials, len(workers))
+    most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), len(workers))
     sizes = PackSizes(spec.resources, len(workers), lambda: engine.unfinished, most)
     slots = Slots(engine, folder, lambda config: {}, sizes, room=queue_room(spec.sampler, spec.budget.trials))
     order, names = itertools.count(), itertools.count()

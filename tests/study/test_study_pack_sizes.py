@@ -59,7 +59,8 @@ def test_no_worker_idles_while_another_has_a_full_pack(unfinished: int, workers:
     [("tpe", 24, 4), ("tpe", 60, 4), ("tpe", 200, 12), ("gp", 1000, 62), ("random", 24, None)],
 )
 def test_a_sampler_that_learns_has_an_eighth_of_its_trials_in_training(kind: Any, trials: int, most: int) -> None:
-    assert learning_size(Sampler(kind=kind), trials, 2) == most
+    assert learning_size(Sampler(kind=kind), trials, 1, 2) == most
+    assert learning_size(Sampler(kind=kind), trials, trials, 2) is None, "nothing is left to propose"
     capped = PackSizes(Resources(), 2, lambda: trials, most)
     assert capped(config(head__hidden=128)) == min(most or MOST_ON_CPU, MOST_ON_CPU)
     assert PackSizes(Resources(pack=7), 2, lambda: trials, most)(config()) == 7, "the user decides"

@@ -59,7 +59,7 @@ def run_trials(
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
-            most = learning_size(spec.sampler, spec.budget.trials, workers)
+            most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), workers)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished, most)
             slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler, spec.budget.trials))
             name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731

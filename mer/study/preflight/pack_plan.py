@@ -57,7 +57,7 @@ def plan_packs(spec: StudySpec, workers: int) -> PackPlan:
     counts = Counter(shape.key for shape in shapes if shape.is_packable)
     lines, begun, mean = [], {}, 1.0
     if able:
-        most = learning_size(spec.sampler, spec.budget.trials, workers)
+        most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), workers)
         sizes = PackSizes(spec.resources, workers, lambda: spec.budget.trials, most)
         begun = _sizes_begun(able[: spec.budget.trials], sizes, spec)
         most, mean = max(map(sizes, able)), statistics.mean(size for found in begun.values() for size in found)

@@ -29,15 +29,17 @@ def queue_room(sampler: Sampler, trials: int) -> int:
     return _LONGEST_QUEUE if sampler.kind in _UNINFORMED else min(_LONGEST_QUEUE, trials // _AHEAD)
 
 
-def learning_size(sampler: Sampler, trials: int, workers: int) -> int | None:
+def learning_size(sampler: Sampler, trials: int, given: int, workers: int) -> int | None:
     """Return the largest pack that leaves a sampler time to learn; None when it learns nothing.
 
     Trials that train together know less of one another: on a hard landscape, packs of 8 of a study of 60 trials found
     less than packs of 4, which train nearly as fast (docs/performance.md).
 
-    Args: trials: of the study's budget.
+    Args:
+        trials: of the study's budget.
+        given: of these, those that `points` name.
     """
-    if sampler.kind in _UNINFORMED:
+    if sampler.kind in _UNINFORMED or given >= trials:
         return None
     return max(_LEAST_CAPPED, trials // (_TRAINED_AT_ONCE * workers))
 
