@@ -114,7 +114,7 @@ def no_dev_split(place: Place) -> str:
 def root_is_a_file(place: Place) -> str:
     shutil.rmtree(place.corpus)
     place.corpus.write_text("not a folder")
-    return "this is a file"
+    return "is no table of utterances"
 
 
 def broken_table(place: Place) -> str:
