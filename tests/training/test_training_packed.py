@@ -10,6 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from packed_law import (
+    assert_breaks_change_nothing,
+    assert_company_changes_nothing,
+    assert_equal,
+    assert_same_bits,
+    finished,
+    in_double,
+)
 from tiers import slow_except
 from toy_data import LAYERS, VARIANTS, toy_config, toy_data
 
@@ -20,7 +28,6 @@ from mer.training.packed.optimizer import PackedAdamW
 
 ALONE = {"spcl-curriculum", "spcl-nearest-center", "eacl-two-stages", "averaged-eacl-two-stages"}
 PACKED = [name for name in VARIANTS if name not in ALONE]
-ROUNDED = {"dev_loss", "dev_ece"}  # of class scores in float32
 
 
 class DoubleSplit(SplitArrays):
@@ -80,47 +87,17 @@ def varied(name: str, k: int) -> dict[str, Any]:
 
 def double_run(name: str, k: int, data: TrainingData) -> TrainingRun:
     layers = [[0, 2], [1, 2], [0, 1]][k % 3]
-    run = TrainingRun(toy_config(**varied(name, k)), data, layers)
-    run.model.double()
-    run.objective.double()
-    if run.words_CLD is not None:
-        run.words_CLD = run.words_CLD.double()
-    if run.average is not None:
-        run.average.restart()
-    return run
+    return in_double(TrainingRun(toy_config(**varied(name, k)), data, layers))
 
 
 def alone(name: str, k: int, data: TrainingData) -> TrainingRun:
-    run = double_run(name, k, data)
-    while not run.finished:
-        run.train_epoch()
-    return run
-
-
-def assert_equal(run: TrainingRun, reference: TrainingRun) -> None:
-    assert len(run.history) == len(reference.history) > 0
-    for mine, other in zip(run.history, reference.history, strict=True):
-        assert mine.keys() == other.keys()
-        for key in mine.keys() - {"seconds", "timestamp_ms"}:
-            near = 1e-6 if key in ROUNDED else 1e-9
-            assert mine[key] == pytest.approx(other[key], rel=near, abs=near), key
-    assert run.member.best.row["epoch"] == reference.member.best.row["epoch"]
-    weights, expected = run.weights(), reference.weights()
-    assert weights.keys() == expected.keys()
-    for key, tensor in weights.items():
-        torch.testing.assert_close(tensor, expected[key], rtol=1e-8, atol=1e-9, msg=key)
+    return finished(double_run(name, k, data))
 
 
 @pytest.mark.parametrize("name", slow_except(PACKED, "none", "spcl"))
 def test_a_member_becomes_what_it_becomes_alone(name: str) -> None:
-    """Alone, and in packs of 1, 2, 3 and 8 with the members in another order; members end at different epochs."""
     data = double_data()
-    references = {k: alone(name, k, data) for k in range(8)}
-    for members in ([0], [1, 0], [2, 0, 1], [5, 3, 7, 0, 6, 1, 4, 2]):
-        runs = {k: double_run(name, k, data) for k in members}
-        pack_epochs(list(runs.values()))
-        for k, run in runs.items():
-            assert_equal(run, references[k])
+    assert_company_changes_nothing(lambda k: double_run(name, k, data))
 
 
 @pytest.mark.parametrize("name", ["none", "spcl", "learned-standardize"])
@@ -134,21 +111,8 @@ def test_rows_that_are_absent_are_masked_alike(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["spcl", "apcl-polar", "averaged"])
 def test_cut_refilled_and_resumed_members_become_the_same(name: str) -> None:
-    """Member 0 is cut after an epoch, 3 takes its place, all are saved, and go on in packs of another size or alone."""
     data = double_data()
-    first = [double_run(name, k, data) for k in (0, 1, 2)]
-    Pack(first).train_epoch()
-    joined = [first[1], double_run(name, 3, data), first[2]]
-    Pack(joined).train_epoch()
-    resumed = {}
-    for k, run in zip((1, 3, 2), joined, strict=True):
-        resumed[k] = double_run(name, k, data)
-        resumed[k].load_state(*run.state())
-    pack_epochs([resumed[2], resumed[3]])
-    while not resumed[1].finished:  # unpacked
-        resumed[1].train_epoch()
-    for k in (1, 2, 3):
-        assert_equal(resumed[k], alone(name, k, data))
+    assert_breaks_change_nothing(lambda k: double_run(name, k, data))
 
 
 def test_in_single_precision_the_first_epoch_agrees() -> None:
@@ -172,17 +136,8 @@ def test_in_single_precision_the_first_epoch_agrees() -> None:
 def test_on_a_cpu_a_member_has_the_same_bits_in_any_pack(name: str) -> None:
     """Batches of 8 rows and a rest of 4, widths of whole lanes; the other members come from another corner."""
     data = toy_data()
-
-    def trained(members: list[int]) -> dict[int, dict[str, torch.Tensor]]:
-        settings = [varied(name, k) | {"head__hidden": 64, "training__epochs": 2} for k in members]
-        runs = [TrainingRun(toy_config(**own), data, [0, 2]) for own in settings]
-        pack_epochs(runs)
-        return {k: run.weights() for k, run in zip(members, runs, strict=True)}
-
-    alone = trained([0])[0]
-    for members in ([1, 0], [2, 0, 1], [3, 5, 1, 4, 0, 6, 2, 7]):
-        weights = trained(members)[0]
-        assert [key for key in alone if not torch.equal(alone[key], weights[key])] == []
+    own = {"head__hidden": 64, "training__epochs": 2}
+    assert_same_bits(lambda k: TrainingRun(toy_config(**varied(name, k) | own), data, [0, 2]))
 
 
 def test_a_pack_repeats_itself_bit_for_bit() -> None:

@@ -6,9 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 from distill_data import LAYERS, distill_config, distill_data
-from test_training_packed import DoubleSplit, assert_equal
+from packed_law import (
+    assert_breaks_change_nothing,
+    assert_company_changes_nothing,
+    assert_same_bits,
+    in_double,
+)
+from test_training_packed import DoubleSplit
 from tiers import slow_except
 
 from mer.config import TrialConfig, flatten, nest, student_config
@@ -110,68 +115,28 @@ def run_of(kind: str, k: int, data: TrainingData, layers: list[int], **settings:
 
 
 def double_run(kind: str, k: int, data: TrainingData) -> DistillationRun:
-    run = run_of(kind, k, data, [[0, 2], [1, 2], [0, 1]][k % 3])
-    run.model.double()
-    run.objective.double()
-    if run.average is not None:
-        run.average.restart()
-    return run
-
-
-def alone(kind: str, k: int, data: TrainingData) -> DistillationRun:
-    run = double_run(kind, k, data)
-    while not run.finished:
-        run.train_epoch()
-    return run
+    return in_double(run_of(kind, k, data, [[0, 2], [1, 2], [0, 1]][k % 3]))
 
 
 @pytest.mark.parametrize("kind", slow_except(ALL, "dist", "joint"))
 @pytest.mark.parametrize("absent", [0.3, 0.0], ids=["absent", "whole"])
 def test_a_student_becomes_what_it_becomes_alone(kind: str, absent: float) -> None:
-    """Alone, and in packs of 1, 2, 3 and 8 with the members in another order; members end at different epochs."""
     data = data_of(kind, absent, double=True)
-    references = {k: alone(kind, k, data) for k in range(8)}
-    for members in ([0], [1, 0], [2, 0, 1], [5, 3, 7, 0, 6, 1, 4, 2]):
-        runs = {k: double_run(kind, k, data) for k in members}
-        pack_epochs(list(runs.values()))
-        for k, run in runs.items():
-            assert_equal(run, references[k])
+    assert_company_changes_nothing(lambda k: double_run(kind, k, data))
 
 
 @pytest.mark.parametrize("kind", slow_except(["dist", "tiny-apcl", "averaged", "joint-tgmoe", "self"], "joint-tgmoe"))
 def test_cut_refilled_and_resumed_students_become_the_same(kind: str) -> None:
-    """Member 0 is cut after an epoch, 3 takes its place, all are saved, and go on in packs of another size or alone."""
     data = data_of(kind, double=True)
-    first = [double_run(kind, k, data) for k in (0, 1, 2)]
-    build_pack(first).train_epoch()
-    joined = [first[1], double_run(kind, 3, data), first[2]]
-    build_pack(joined).train_epoch()
-    resumed = {}
-    for k, run in zip((1, 3, 2), joined, strict=True):
-        resumed[k] = double_run(kind, k, data)
-        resumed[k].load_state(*run.state())
-    pack_epochs([resumed[2], resumed[3]])
-    while not resumed[1].finished:  # unpacked
-        resumed[1].train_epoch()
-    for k in (1, 2, 3):
-        assert_equal(resumed[k], alone(kind, k, data))
+    assert_breaks_change_nothing(lambda k: double_run(kind, k, data))
 
 
 @pytest.mark.parametrize("kind", slow_except([kind for kind in ALL if kind != "linear"], "dist", "self"))
 def test_on_a_cpu_a_student_has_the_same_bits_in_any_pack(kind: str) -> None:
     data = data_of(kind)
-
-    def trained(members: list[int]) -> dict[int, dict[str, torch.Tensor]]:
-        wide: dict[str, Any] = {} if kind == "same-width" else {"head__hidden": 64}
-        wide |= {"fusion__width": 64} if kind in MERGED else {}
-        runs = [run_of(kind, k, data, LAYERS["audio"], **wide, training__epochs=2) for k in members]
-        pack_epochs(runs)
-        return {k: run.weights() for k, run in zip(members, runs, strict=True)}
-
-    alone = trained([0])[0]
-    for members in ([1, 0], [2, 0, 1], [3, 5, 1, 4, 0, 6, 2, 7]):
-        weights = trained(members)[0]
-        assert [key for key in alone if not torch.equal(alone[key], weights[key])] == []
+    wide: dict[str, Any] = {} if kind == "same-width" else {"head__hidden": 64}
+    wide |= {"fusion__width": 64} if kind in MERGED else {}
+    assert_same_bits(lambda k: run_of(kind, k, data, LAYERS["audio"], **wide, training__epochs=2))
 
 
 @pytest.mark.parametrize("kind", ["dist", "joint"])

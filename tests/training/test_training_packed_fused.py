@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_training_packed import DoubleSplit, assert_equal, varied
+from packed_law import (
+    assert_breaks_change_nothing,
+    assert_company_changes_nothing,
+    assert_equal,
+    assert_same_bits,
+    finished,
+    in_double,
+)
+from test_training_packed import DoubleSplit, varied
 from test_training_speed_guard import work_of
 from tiers import slow_except
 from toy_data import CLASSES, split, toy_config
@@ -87,47 +95,20 @@ def config_of(kind: str, loss: str, k: int, **dotted: Any) -> Any:
 def run_of(kind: str, loss: str, k: int, data: TrainingData, **dotted: Any) -> TrainingRun:
     layers = {"text": TEXT[k % 3], "audio": AUDIO[k % 3], "video": VIDEO[k % 3]}
     run = TrainingRun(config_of(kind, loss, k, **dotted), data, layers)
-    if isinstance(data.train.parts["text"], DoubleSplit):
-        run.model.double()
-        run.objective.double()
-        if run.average is not None:
-            run.average.restart()
-    return run
-
-
-def alone(kind: str, loss: str, k: int, data: TrainingData) -> TrainingRun:
-    run = run_of(kind, loss, k, data)
-    while not run.finished:
-        run.train_epoch()
-    return run
+    return in_double(run) if isinstance(data.train.parts["text"], DoubleSplit) else run
 
 
 @pytest.mark.parametrize(("kind", "loss"), slow_except(pairs(), ("tgmoe", "none"), ("late", "none")))
 def test_a_member_becomes_what_it_becomes_alone(kind: str, loss: str) -> None:
-    """Alone, and in packs of 1, 2, 3 and 8 with the members in another order; members end at different epochs."""
     data = fused_data()
-    references = {k: alone(kind, loss, k, data) for k in range(8)}
-    for members in ([0], [1, 0], [2, 0, 1], [5, 3, 7, 0, 6, 1, 4, 2]):
-        runs = {k: run_of(kind, loss, k, data) for k in members}
-        pack_epochs(list(runs.values()))
-        for k, run in runs.items():
-            assert_equal(run, references[k])
+    assert_company_changes_nothing(lambda k: run_of(kind, loss, k, data))
 
 
 @pytest.mark.parametrize(("kind", "loss"), slow_except(pairs(), ("shifting", "spcl")))
 def test_on_a_cpu_a_member_has_the_same_bits_in_any_pack(kind: str, loss: str) -> None:
     """The other members come from another corner: other seeds, rates and orders, and members that end earlier."""
     data = fused_data(exact=False)
-
-    def trained(members: list[int]) -> dict[int, dict[str, torch.Tensor]]:
-        runs = [run_of(kind, loss, k, data, fusion__width=32, training__epochs=2) for k in members]
-        pack_epochs(runs)
-        return {k: run.weights() for k, run in zip(members, runs, strict=True)}
-
-    lone = trained([0])[0]
-    for members in ([1, 0], [2, 0, 1], [3, 5, 1, 4, 0, 6, 2, 7]):
-        weights = trained(members)[0]
-        assert [key for key in lone if not torch.equal(lone[key], weights[key])] == []
+    assert_same_bits(lambda k: run_of(kind, loss, k, data, fusion__width=32, training__epochs=2))
 
 
 @pytest.mark.parametrize(("kind", "loss"), slow_except(pairs(), ("self_token", "none")))
@@ -145,21 +126,8 @@ def test_in_single_precision_the_first_epoch_agrees(kind: str, loss: str) -> Non
     ("kind", "loss"), [("late", "none"), *slow_except([("tgmoe", "spcl"), ("lmf", "none"), ("concat", "averaged")])]
 )
 def test_cut_refilled_and_resumed_members_become_the_same(kind: str, loss: str) -> None:
-    """Member 0 is cut after an epoch, 3 takes its place, all are saved, and go on in packs of another size or alone."""
     data = fused_data()
-    first = [run_of(kind, loss, k, data) for k in (0, 1, 2)]
-    Pack(first).train_epoch()
-    joined = [first[1], run_of(kind, loss, 3, data), first[2]]
-    Pack(joined).train_epoch()
-    resumed = {}
-    for k, run in zip((1, 3, 2), joined, strict=True):
-        resumed[k] = run_of(kind, loss, k, data)
-        resumed[k].load_state(*run.state())
-    pack_epochs([resumed[2], resumed[3]])
-    while not resumed[1].finished:  # unpacked
-        resumed[1].train_epoch()
-    for k in (1, 2, 3):
-        assert_equal(resumed[k], alone(kind, loss, k, data))
+    assert_breaks_change_nothing(lambda k: run_of(kind, loss, k, data))
 
 
 def test_two_modalities_and_a_split_without_sound() -> None:
@@ -176,17 +144,12 @@ def test_two_modalities_and_a_split_without_sound() -> None:
         made = TrainingRun(
             config_of("late", "none", k, encoders__video=None), data, {"text": TEXT[k % 3], "audio": AUDIO[k % 3]}
         )
-        made.model.double()
-        made.objective.double()
-        return made
+        return in_double(made)
 
     runs = [run(k) for k in range(3)]
     pack_epochs(runs)
     for k, packed in enumerate(runs):
-        lone = run(k)
-        while not lone.finished:
-            lone.train_epoch()
-        assert_equal(packed, lone)
+        assert_equal(packed, finished(run(k)))
         assert "train_loss_own_text" in packed.history[0] and "train_loss_own_audio" not in packed.history[0]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_training_packed import assert_equal, double_data, varied
+from packed_law import assert_equal, in_double
+from test_training_packed import double_data, varied
 from toy_data import toy_config
 
 from mer.training import TrainingData, TrainingRun
@@ -17,14 +18,7 @@ KINDS = ("none", "supcon", "spcl", "apcl-polar", "eacl", "averaged")
 
 def on_device(name: str, k: int, data: TrainingData, device: str) -> TrainingRun:
     """A float64 run of member k."""
-    run = TrainingRun(toy_config(**varied(name, k)), data, [0, 2], device=device)
-    run.model.double()
-    run.objective.double()
-    if run.words_CLD is not None:
-        run.words_CLD = run.words_CLD.double()
-    if run.average is not None:
-        run.average.restart()
-    return run
+    return in_double(TrainingRun(toy_config(**varied(name, k)), data, [0, 2], device=device))
 
 
 def test_a_gpu_draws_the_numbers_of_a_cpu() -> None:
