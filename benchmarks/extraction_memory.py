@@ -88,7 +88,7 @@ def extract(root: Path, cache: Path, encoder: str, answer: Connection) -> None:
     warm.encode([warm.load(root / "0.flac")])  # SciPy and torchaudio come with the first clip
     if encoder == "stand-in":
         clip_reading.open_clip_encoder = lambda *_: StandIn()  # type: ignore[assignment]
-    Path("/proc/self/clear_refs").write_text("5")  # the kernel's peak starts anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the kernel's peak starts anew
     answer.send(None)
     answer.recv()
     started = time.perf_counter()
@@ -102,7 +102,7 @@ def extract(root: Path, cache: Path, encoder: str, answer: Connection) -> None:
 
 def resident(process: int | str) -> dict[str, int]:
     """Read VmHWM (peak), VmRSS and RssAnon of a process from the kernel, in bytes."""
-    lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    lines = (line.split() for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines())
     return {words[0][:-1]: int(words[1]) * 1024 for words in lines if words and words[0] in NAMES}
 
 

@@ -78,7 +78,9 @@ def processes() -> list[Process]:
 
 def busy_s() -> float:
     """CPU time that all processes and the kernel have used since the machine's start; stolen time counts, seconds."""
-    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text(encoding="utf-8").split()[1:9]
+    )
     return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
 
 
@@ -190,5 +192,5 @@ def watch(action: Callable[[], Any]) -> tuple[Any, Use]:
 
 
 def _field(path: Path, name: str) -> str:
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")

@@ -21,7 +21,9 @@ from trainables.shared_features import SharedFeatures
 
 def memory_mib() -> dict[str, float]:
     """Read this process's proportional, private and shared-memory-file memory from the kernel, in MiB."""
-    fields = dict(line.split(":") for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    fields = dict(
+        line.split(":") for line in Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
+    )
     return {name: int(fields[name].split()[0]) / 1024 for name in ("Pss", "Private_Dirty", "Pss_Shmem")}
 
 

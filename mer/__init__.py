@@ -31,6 +31,7 @@ Parts, from the top down: each imports from those below it only.
     files             files that are whole or absent
     folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
+    terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends
     tensor_math       arithmetic of tensors that models and losses share
     torchaudio_guard  torchaudio beside a CPU-only torch
     errors            faults that a user can mend

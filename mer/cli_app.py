@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from mer import console
+from mer.terminal.streams import neutral_streams
 
 # `console.run` reads --debug from the command line; a command declares it to accept it and to show it in --help.
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
@@ -21,10 +23,25 @@ def launch(app: typer.Typer, module: str) -> None:
 
     def command() -> None:
         try:
-            app(prog_name=f"python -m {module}")
+            _made_neutral(get_command(app))(prog_name=f"python -m {module}")
         except SystemExit as end:
             if end.code == console.EXIT_INTERRUPTED or isinstance(end.__context__, typer.Abort):
                 raise KeyboardInterrupt from None
             raise
 
     console.run(command)
+
+
+def _made_neutral(command: Any) -> Any:
+    """Make what a command prints harmless. Typer's own help and usage errors, which are coloured, are left alone."""
+    for part in getattr(command, "commands", {}).values():
+        _made_neutral(part)
+    if not hasattr(command, "commands"):
+        invoke = command.invoke
+
+        def invoke_neutrally(context: Any) -> Any:
+            with neutral_streams():
+                return invoke(context)
+
+        command.invoke = invoke_neutrally
+    return command

@@ -7,9 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mer.errors import MerError
+from mer.terminal.endings import interrupted_by_signals
+from mer.terminal.escapes import neutral
+from mer.terminal.streams import LastingStream, lasting_streams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,44 +44,50 @@ def quiet_libraries() -> None:
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command; turn what goes wrong into one message and an exit code. `--debug` shows the traceback."""
+    """Run a command; turn what goes wrong into one message and an exit code. `--debug` shows the traceback.
+
+    Signals that ask for an end, and a reader of the output that has gone (`| head`), interrupt it.
+    """
     quiet_libraries()
+    with lasting_streams() as output:
+        code = _code_of(command, output)
+    if code:
+        sys.exit(code)
+
+
+def _code_of(command: Callable[[], object], output: LastingStream) -> int:
     debug = "--debug" in sys.argv
     try:
-        command()
+        with interrupted_by_signals():
+            command()
+            output.flush()
     except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+        if not output.has_gone:
+            _say("interrupted")
+        return EXIT_INTERRUPTED
     except MerError as fault:
         if debug:
-            traceback.print_exc()
+            _say(traceback.format_exc())
         _say(f"error: {fault.message}")
-        sys.exit(EXIT_FAULT)
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
-        sys.stderr.close()
-        sys.exit(EXIT_UNEXPECTED)
+        return EXIT_FAULT
     except OSError as fault:
         if debug:
-            traceback.print_exc()
+            _say(traceback.format_exc())
         _say(f"error: {explain_os_error(fault).message}")
-        sys.exit(EXIT_FAULT)
+        return EXIT_FAULT
     except Exception as fault:
         if debug:
-            raise
+            _say(traceback.format_exc())
         _say(f"error: unexpected {type(fault).__name__}: {fault}\n  next: run it again with --debug, and report it")
-        sys.exit(EXIT_UNEXPECTED)
+        return EXIT_UNEXPECTED
+    return 0
 
 
-def page() -> Console:
-    """Make the rich console on which a command prints its results.
+def page(**options: Any) -> Console:
+    """Make the rich console on which a command prints its results; the options are those of `Page.on`."""
+    from mer.terminal.page import Page  # rich takes a while: not for --help
 
-    Nothing in square brackets is markup: names, labels and options that a user typed hold some. A file or a pipe has no
-    width: tables are not folded at 80 columns there.
-    """
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=160)
+    return Page.on(sys.stdout, **options)
 
 
 def explain_os_error(fault: OSError) -> MerError:
@@ -98,4 +107,4 @@ def explain_os_error(fault: OSError) -> MerError:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(neutral(text), file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,9 @@ from typing import Annotated
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.console import page
 from mer.errors import MerError
+from mer.terminal.commands import command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,18 +45,16 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Export the best trial of a study, or any of its trials."""
-    from rich.console import Console
-
     if trial is not None and top is not None:
         raise MerError("--trial --top", "they exclude each other", then="give one of the two")
     from mer.study.export.choose import ExportOptions
     from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
 
-    console = Console(highlight=False, markup=False)
+    console = page()
     record = read_record(find_study(study, studies))
-    command = f"python -m mer.export {shlex.join(sys.argv[1:])}"
-    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, command, student, merge, threshold)
+    typed = command("mer.export", *sys.argv[1:])
+    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

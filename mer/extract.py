@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.terminal.commands import changed, command
 
 if TYPE_CHECKING:
     from mer.study.preflight.feature_plan import FeaturePlan
@@ -53,11 +53,13 @@ def extract(
     print(f"{len(plan.paths())} files, {words} in {plan.seconds:.1f} s{rate}")
     for line in plan.failed_lines():
         print(f"note: {line}")
-    said = [f"--set {shlex.quote(text)}" for text in overrides or ()]
-    said += [f"--cache {shlex.quote(str(cache))}"] if cache != DEFAULT_CACHE else []
-    said += [f"--max-failed {shlex.quote(max_failed)}"] if max_failed else []
-    said += [f"--address {address}"] if address else []
-    print("next: " + " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said]))
+    said = [
+        *(word for text in overrides or () for word in ("--set", text)),
+        *changed({"--cache": (cache, DEFAULT_CACHE)}),
+    ]
+    said += ["--max-failed", max_failed] if max_failed else []
+    said += ["--address", address] if address else []
+    print(f"next: {command('mer.tune', space, *said)}")
 
 
 def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | None) -> FeaturePlan:

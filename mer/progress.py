@@ -35,8 +35,9 @@ def reporting(progress: Progress, title: str, unit: str = "texts", *, brief: boo
 
 @contextlib.contextmanager
 def _bar(title: str, transient: bool) -> Iterator[Step]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mer.terminal.page import Page
 
     columns = (
         TextColumn("{task.description}"),
@@ -45,7 +46,7 @@ def _bar(title: str, transient: bool) -> Iterator[Step]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=transient) as bar:
+    with Progress(*columns, console=Page.on(sys.stderr), transient=transient) as bar:
         task = bar.add_task(title, total=None, rate="")
         clock = _Clock()
         yield lambda done, total: bar.update(task, completed=done, total=total, rate=f"{clock.rate(done):.0f}/s")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mer.cli_app import Debug, launch
-from mer.console import EXIT_FAULT
+from mer.console import EXIT_FAULT, page
 
 if TYPE_CHECKING:
     from mer.checkpoints import Store
@@ -29,7 +30,6 @@ DEFAULT_STUDIES = Path("studies")
 @app.command()
 def du(studies: Studies = DEFAULT_STUDIES, also: Also = None, debug: Debug = False) -> None:
     """Say how much the weights take, and how much they would take as copies."""
-    from rich.console import Console
     from rich.table import Table
 
     store = _store(studies, also)
@@ -44,7 +44,7 @@ def du(studies: Studies = DEFAULT_STUDIES, also: Also = None, debug: Debug = Fal
         ("not in the store (of running trials, copies)", usage.plain, usage.plain_bytes),
     ):
         table.add_row(name, str(files), f"{size / 1e6:.2f}")
-    Console(highlight=False, markup=False).print(table)
+    page().print(table)
     saved = usage.logical_bytes - (usage.stored_bytes - usage.orphan_bytes)
     print(f"{saved / 1e6:.2f} MB saved in {store.root}")
 
@@ -54,7 +54,7 @@ def verify(studies: Studies = DEFAULT_STUDIES, also: Also = None, debug: Debug =
     """Hash every stored file and follow every link; exit 2 when something is wrong."""
     check = _store(studies, also).verify()
     for fault in check.faults:
-        typer.echo(f"error: {fault.message}", err=True)
+        print(f"error: {fault.message}", file=sys.stderr)
     for path in check.orphans:
         print(f"nobody links to {path}")
     words = f"{len(check.faults)} faults" if check.faults else "all good"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from mer.cli_app import Debug, launch
 from mer.console import page
+from mer.terminal.commands import changed, command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,12 +62,10 @@ def tune(
     from mer.study.preflight.run_options import RunOptions
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
-    said = [f"{name} {shlex.quote(str(value))}" for name, (value, default) in places.items() if value != default]
-    said += [f"--set {shlex.quote(text)}" for text in overrides or ()]
-    said += [f"--max-failed {shlex.quote(max_failed)}"] if max_failed else []
-    said += [f"--address {address}"] if address else []
-    command = " ".join([f"python -m mer.tune {shlex.quote(str(space))}", *said])
-    options = RunOptions(studies, cache, resume, fresh, address, command)
+    said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
+    said += ["--max-failed", max_failed] if max_failed else []
+    said += ["--address", address] if address else []
+    options = RunOptions(studies, cache, resume, fresh, address, command("mer.tune", space, *said))
     if dry_run:
         from mer.study.cluster.connect import machine_at
         from mer.study.preflight.dry_run import dry_run as rehearse

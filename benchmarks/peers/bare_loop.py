@@ -114,7 +114,7 @@ def _train(config: dict[str, Any]) -> float:
 
 
 def main(path: str) -> None:
-    task = json.loads(Path(path).read_text())
+    task = json.loads(Path(path).read_text(encoding="utf-8"))
     with ProcessPoolExecutor(2, initializer=_begin, initargs=(task,)) as pool:
         scores = list(pool.map(_train, task["configs"]))
     print(json.dumps({"trials": len(scores), "best": max(scores)}))

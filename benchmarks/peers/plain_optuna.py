@@ -57,7 +57,7 @@ def work(task: dict[str, Any], seed: int, trials: int) -> None:
 
 
 def main(path: str) -> None:
-    task = json.loads(Path(path).read_text())
+    task = json.loads(Path(path).read_text(encoding="utf-8"))
     mlflow.set_tracking_uri(f"sqlite:///{task['folder']}/mlflow.db")
     mlflow.create_experiment(STUDY, artifact_location=f"{task['folder']}/artifacts")
     study = optuna.create_study(study_name=STUDY, storage=f"sqlite:///{task['folder']}/optuna.db", direction="maximize")

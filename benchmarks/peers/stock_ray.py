@@ -36,7 +36,7 @@ def train(config: dict[str, Any], data: Data, count: int) -> None:
 
 
 def main(path: str) -> None:
-    task = json.loads(Path(path).read_text())
+    task = json.loads(Path(path).read_text(encoding="utf-8"))
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     points = [{name: value for name, value in config.items() if name != "seed"} for config in task["configs"]]
     metric, mode = "dev_weighted_f1", "max"

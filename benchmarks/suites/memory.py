@@ -71,7 +71,7 @@ def _workers(options: Options) -> Values:
 
 def _memory_mib(number: int) -> tuple[float, float]:
     """PSS and private memory of a process."""
-    lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()[1:]
+    lines = Path(f"/proc/{number}/smaps_rollup").read_text(encoding="utf-8").splitlines()[1:]
     fields = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines)}
     return fields["Pss"], fields["Private_Dirty"] + fields["Private_Clean"]
 

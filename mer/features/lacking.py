@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mer.data import Corpus
 from mer.errors import MerError
+from mer.terminal.commands import command
 
 _SPACES = {"text": "search_spaces/ce.yaml", "audio": "search_spaces/audio.yaml", "video": "search_spaces/video.yaml"}
 OWN = "csv"  # the reader whose columns have names
@@ -14,7 +15,7 @@ def lacking(modality: str, corpus: Corpus, split: str) -> MerError:
     has = [name for name in _SPACES if _has(name, corpus, split)]
     what = "texts" if modality == "text" else f"{modality} clips"
     ways = [f"name its column, --set data.columns.{modality}=COLUMN"] if corpus.dataset == OWN else []
-    ways += [f"read the {name}, python -m mer.tune {_SPACES[name]}" for name in has]
+    ways += [f"read the {name}, {command('mer.tune', _SPACES[name])}" for name in has]
     ways.append(f"leave encoders.{modality} out of the search space, or choose another data.root")
     return MerError(
         f"encoders.{modality}",

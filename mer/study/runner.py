@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections import Counter
@@ -38,6 +37,7 @@ from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.terminal.commands import changed, command
 from mer.training.metrics import macro_words, majority_scores
 
 
@@ -179,13 +179,14 @@ def _print_next(options: RunOptions, folder: Path, results: Results, stop: StopS
         lines += [f"  {options.go_on(budget)}"]
     else:
         lines += [f"more trials:     {options.command} --resume --trials {budget * 2}"]
-    studies = "" if options.studies == Path("studies") else f" --studies {shlex.quote(str(options.studies))}"
-    lines += [f"compare trials:  python -m mer.ui {results.spec.study}{studies}"]
-    lines += [f"report:          python -m analysis.report {folder}"]
+    studies = changed({"--studies": (options.studies, "studies")})
+    lines += [f"compare trials:  {command('mer.ui', results.spec.study, *studies)}"]
+    lines += [f"report:          {command('analysis.report', folder)}"]
     if results.best:
-        out = f"exports/{results.spec.study}"
+        out = Path("exports") / results.spec.study
         lines += [f"best trial:      {artifacts_folder(folder, results.best.number)}"]
-        lines += [f"export it:       python -m mer.export {folder} --out {out}{options.places}"]
-        lines += [f"over seeds:      python -m mer.evaluate {out} --seeds 0 42 43 114 3407{options.places}"]
+        lines += [f"export it:       {command('mer.export', folder, '--out', out, *options.places)}"]
+        seeds = ("--seeds", 0, 42, 43, 114, 3407)
+        lines += [f"over seeds:      {command('mer.evaluate', out, *seeds, *options.places)}"]
     lines += [f"all numbers:     {folder / SUMMARY}"]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -426,7 +426,7 @@ def test_command(root, tmp_path, monkeypatch, capsys):
         "dev: 1 utterances: 0 from the cache, 1 transcribed, 0 unreadable; 0 of those heard are empty; "
         "word error rate 50.00% of 4 words\nwrote out\nnext: python -m mer.data check out\n"
     )
-    assert json.loads(Path("out/transcripts.json").read_text())["options"]["vad_filter"] is False
+    assert json.loads(Path("out/transcripts.json").read_text(encoding="utf-8"))["options"]["vad_filter"] is False
     assert len(list(Path("transcripts").iterdir())) == 1
     arguments[3] = str(root)
     monkeypatch.setattr(sys, "argv", ["python -m mer.data", *arguments])

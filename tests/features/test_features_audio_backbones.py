@@ -77,8 +77,8 @@ def reference(family: str, found: BackboneFolder, samples: np.ndarray) -> np.nda
 
 
 def set_json(path: Path, **values: Any) -> None:
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, **values}))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, **values}), encoding="utf-8")
 
 
 def rewrite_weights(found: BackboneFolder, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -105,7 +105,10 @@ def test_the_export_gives_the_trials_scores(number: int, told: Told) -> None:
 
 @pytest.mark.parametrize("number", TRIALS)
 def test_a_csv_file_repeats_the_dev_scores(number: int, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    run(Request(told.exports[number].folder, file=told.table, json_lines=True), io.TextIOWrapper(io.BytesIO()))
+    run(
+        Request(told.exports[number].folder, file=told.table, json_lines=True),
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8"),
+    )
     said = capsys.readouterr()
     rows = [json.loads(line) for line in said.out.splitlines()]
     logits = torch.from_numpy(told.runs[number].member.best.logits_NC)

@@ -20,7 +20,7 @@ class Typed:
     def __call__(self, *arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
         words = [str(self.export), *map(str, arguments)]
         self.monkeypatch.setattr("sys.argv", ["mer.predict", *words])
-        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
         code = 0
         try:
             console.run(lambda: app(words, standalone_mode=True))

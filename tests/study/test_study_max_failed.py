@@ -21,7 +21,7 @@ def space(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("written", ["5%", "0.05", '"5 %"'])
 def test_a_share_in_the_yaml(space: Path, written: str) -> None:
-    space.write_text(SPACE + f"max_failed: {written}\n")
+    space.write_text(SPACE + f"max_failed: {written}\n", encoding="utf-8")
     assert load_spec(space).max_failed == pytest.approx(0.05)
 
 

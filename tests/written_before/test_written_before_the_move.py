@@ -25,7 +25,7 @@ def this_machine() -> dict[str, str]:
     import torch
     import transformers
 
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     return {"processor": next(names, ""), **versions, "python": platform.python_version()}

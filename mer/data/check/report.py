@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -17,6 +16,7 @@ from mer.data.check.finding import Finding, Tokens
 from mer.data.check.leakage import SHORT, Leak
 from mer.data.check.media import LONG_S, MODALITIES, MediaSummary
 from mer.data.check.summary import SplitSummary
+from mer.terminal.commands import command
 
 SPEAKERS = 5  # named on the page; the JSON has all
 _STYLES = {"wrong": "bold red", "note": "yellow", "known": "dim"}
@@ -152,18 +152,17 @@ def next_step(
         splits: those that are there.
         said: what was set with --set, which the next command needs as well.
     """
-    folder = shlex.quote(str(root))
     if dataset == "csv":
-        return _next_of_own(folder, summaries, splits, said)
+        return _next_of_own(root, summaries, splits, said)
+    data = ("--set", f"data.root={root}")
     there = [summary.modality for summary in summaries if summary.count("good")]
     if there:
-        chosen = "" if dataset == "meld" else f" --set data.dataset={dataset}"
-        return f"next: python -m mer.tune search_spaces/{there[0]}.yaml{chosen} --set data.root={folder}"
+        chosen = () if dataset == "meld" else ("--set", f"data.dataset={dataset}")
+        return f"next: {command('mer.tune', f'search_spaces/{there[0]}.yaml', *chosen, *data)}"
     if dataset == "meld":
-        return (
-            f"next, for sound and pictures: python -m mer.data prepare RAW --out {folder}  (RAW: the unpacked archive)"
-        )
-    return f"next: python -m mer.tune search_spaces/ce.yaml --set data.dataset={dataset} --set data.root={folder}"
+        prepare = command("mer.data", "prepare", "RAW", "--out", root)
+        return f"next, for sound and pictures: {prepare}  (RAW: the unpacked archive)"
+    return f"next: {command('mer.tune', 'search_spaces/ce.yaml', '--set', f'data.dataset={dataset}', *data)}"
 
 
 def _share(count: int, of: int) -> str:
@@ -192,10 +191,11 @@ def _speakers(summaries: Sequence[SplitSummary]) -> list[tuple[str, list[int]]]:
     return rows
 
 
-def _next_of_own(folder: str, summaries: Sequence[MediaSummary], splits: Sequence[str], said: Sequence[str]) -> str:
-    kept = "".join(f" --set {shlex.quote(word)}" for word in said)
+def _next_of_own(root: Path, summaries: Sequence[MediaSummary], splits: Sequence[str], said: Sequence[str]) -> str:
+    kept = [word for text in said for word in ("--set", text)]
     if "dev" not in splits:
-        return f"next, to make a dev split: python -m mer.data check {folder}{kept} --set data.split.dev=0.1"
+        check = command("mer.data", "check", root, *kept, "--set", "data.split.dev=0.1")
+        return f"next, to make a dev split: {check}"
     there = [summary.modality for summary in summaries if summary.count("good")]
     space = there[0] if there else "ce"
-    return f"next: python -m mer.tune search_spaces/{space}.yaml --set data.root={folder}{kept}"
+    return f"next: {command('mer.tune', f'search_spaces/{space}.yaml', '--set', f'data.root={root}', *kept)}"

@@ -12,6 +12,7 @@ from mer.data.prepare.placing import copy
 from mer.data.prepare.raw_clips import find_csv
 from mer.data.readers.meld import MELD
 from mer.errors import MerError
+from mer.terminal.commands import command
 
 
 @contextlib.contextmanager
@@ -66,6 +67,6 @@ def collect_csv(raw: Path, out: Path, folders: Mapping[str, Path]) -> list[str]:
             out,
             f"no {names} here, nor in {raw}",
             allowed="the CSV file of a split beside its clips, or in the folder to write",
-            then=f"`python -m mer.data get meld --root {out}`, then the same command",
+            then=f"`{command('mer.data', 'get', 'meld', '--root', out)}`, then the same command",
         )
     return splits

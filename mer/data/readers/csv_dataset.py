@@ -15,6 +15,7 @@ from mer.data.tables import Row, parse_rows, raise_faults, read_rows
 from mer.data.types import DIALOGUE, Corpus, Dialogue, Unit, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file
+from mer.terminal.commands import quoted
 
 
 class Reader(Protocol):
@@ -106,7 +107,7 @@ class Dataset:
 
     def advice(self, root: Path) -> str:
         files = ", ".join(self.file_pattern.format(split=split) for split in SPLITS)
-        return f"{self.get.format(root=root)}, or --set data.root=FOLDER_OR_CSV, or put {files} there by hand"
+        return f"{self.get.format(root=quoted(root))}, or --set data.root=FOLDER_OR_CSV, or put {files} there by hand"
 
 
 def folder_of(data: DataConfig) -> Path:

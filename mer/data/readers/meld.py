@@ -10,6 +10,7 @@ from mer.data.readers.labels import MELD_EMOTIONS, MELD_SENTIMENTS
 from mer.data.tables import Row
 from mer.data.tables.times import interval_s
 from mer.data.types import Utterance
+from mer.terminal.commands import command
 
 
 def meld_clips(split: str, dialogue: str, number: int) -> tuple[str, str]:
@@ -51,7 +52,7 @@ MELD = Dataset(
     ),
     label_names={"emotion": MELD_EMOTIONS, "sentiment": MELD_SENTIMENTS},
     parse=_parse,
-    get="`python -m mer.data get meld --root {root}`",
+    get=f"`{command('mer.data', 'get', 'meld', '--root')} {{root}}`",
     sha256={
         "train": "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
         "dev": "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",

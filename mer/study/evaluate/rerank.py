@@ -24,6 +24,7 @@ from mer.study.paths import CONFIG, artifacts_folder, trial_folder
 from mer.study.preflight.run_options import RunOptions
 from mer.study.show.words import show
 from mer.study.space.spec import Resources
+from mer.terminal.commands import command
 from trainables.trial_files import BEST
 
 
@@ -132,10 +133,10 @@ def _print(ranked: list[Candidate], folder: Path, seeds: Sequence[int], options:
         table.add_row(str(candidate.number), *cells, method_name(candidate.config))
     console.print(table)
     winner = ranked[0]
-    out = f"exports/{folder.name}-{winner.number}"
+    out = Path("exports") / f"{folder.name}-{winner.number}"
     console.print(
         f"best by mean dev: trial {winner.number}. Next\n"
-        f"  python -m mer.export {folder} --trial {winner.number} --out {out}\n"
-        f"  python -m mer.evaluate {out} --seeds {' '.join(map(str, seeds))}",
+        f"  {command('mer.export', folder, '--trial', winner.number, '--out', out)}\n"
+        f"  {command('mer.evaluate', out, '--seeds', *seeds)}",
         soft_wrap=True,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mer.checkpoints.export_folder import BACKBONE, adapter_folder
@@ -13,6 +15,7 @@ from mer.study.export.card_metadata import card_metadata
 from mer.study.export.data_check import data_lines
 from mer.study.export.peft_snippet import peft_snippet
 from mer.study.show.words import show
+from mer.terminal.commands import command
 
 _METHODS = {
     "supcon": "supervised contrastive learning (Khosla et al. 2020)",
@@ -113,12 +116,13 @@ def _use(folder: str, modalities: tuple[str, ...], reads: str) -> str:
         "Import `mer` before `transformers`: beside a CPU-only torch, torchaudio from PyPI cannot be loaded and stops "
         "transformers; `import mer` prevents that."
     )
+    predict, name = command("mer.predict", Path(folder)), json.dumps(folder, ensure_ascii=False)
     if len(modalities) > 1:
-        return f"`python -m mer.predict {folder} {option}`; any of them may be left out. {reads}\n\n{order}"
+        return f"`{predict} {option}`; any of them may be left out. {reads}\n\n{order}"
     call = 'predict(["Oh my God!"])' if modalities == ("text",) else f'predict_clips(["{option.split()[1]}"])'
     return (
-        f'```python\nimport mer\nmodel = mer.load("{folder}")\nprint(model.{call}[0])\n```\n\n'
-        f"or `python -m mer.predict {folder} {option}`. {reads}\n\n{order}"
+        f"```python\nimport mer\nmodel = mer.load({name})\nprint(model.{call}[0])\n```\n\n"
+        f"or `{predict} {option}`. {reads}\n\n{order}"
     )
 
 

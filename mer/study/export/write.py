@@ -34,6 +34,7 @@ from mer.study.folder.standings import Standing
 from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, trial_name
 from mer.study.show.words import show
 from mer.study.tracking.exports import Registration, register, store_of
+from mer.terminal.commands import command
 from mer.training.metrics import Scores
 from mer.training.threshold import choose_threshold
 from trainables.shared_features import layers_of
@@ -178,5 +179,5 @@ def _say(record: StudyRecord, done: Exported, trained: Trained, console: Console
     lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
     options = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
     try_with = " ".join(options[modality] for modality in trained.config.encoders.present)
-    lines.append(f"  try it: python -m mer.predict {done.export.folder} {try_with}")
+    lines.append(f"  try it: {command('mer.predict', done.export.folder)} {try_with}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

@@ -19,6 +19,7 @@ from mer.model_outputs import describe_encoder
 from mer.study.preflight.teacher import check_teacher
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import read_yaml
+from mer.terminal.commands import command
 
 _MOST_FILES = 200
 
@@ -114,10 +115,10 @@ def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
         return
     search, study = "run the study that it comes from", "STUDY"
     if space is not None:
-        search, said = f"python -m mer.tune {space}", read_yaml(Path(space)).data
+        search, said = command("mer.tune", Path(space)), read_yaml(Path(space)).data
         study = said.get("study", study) if isinstance(said, dict) else study
     raise MerError(
         f"{spec.study}: depends_on",
         f"there is no export in {folder}",
-        then=f"{search}, then python -m mer.export studies/{study} --out {folder}",
+        then=f"{search}, then {command('mer.export', Path('studies') / str(study), '--out', Path(folder))}",
     )

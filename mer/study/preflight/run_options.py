@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from mer.terminal.commands import changed
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,6 @@ class RunOptions:
         return self.command if self.quiet else f"{self.command} --fresh"
 
     @property
-    def places(self) -> str:
-        """Options that other commands need to find this study and its features."""
-        said = {"--studies": (self.studies, "studies"), "--cache": (self.cache, "features")}
-        return "".join(
-            f" {name} {shlex.quote(str(path))}" for name, (path, usual) in said.items() if str(path) != usual
-        )
+    def places(self) -> list[object]:
+        """Words that other commands need to find this study and its features."""
+        return changed({"--studies": (self.studies, "studies"), "--cache": (self.cache, "features")})

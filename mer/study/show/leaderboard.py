@@ -16,6 +16,7 @@ from mer.study.search.stored_trial import ENDED_WORDS, STATES
 from mer.study.show.words import short, short_names, show
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
+from mer.terminal.commands import command
 
 _TOP = 10
 _PICTURED = 20  # trials that get a picture when all weights are kept
@@ -102,7 +103,7 @@ class Results:
             lines += [f"- trial 0: {show(metric, self.first.best[metric])} ({self.first.state})"]
         lines += ["", "| parameter | range |", "| :--- | :--- |"]
         lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
-        again = f"python -m mer.verify {folder} --trial {self.best.number}" if self.best else ""
+        again = command("mer.verify", folder, "--trial", self.best.number) if self.best else ""
         whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
         return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mer.config import TrialConfig
+from mer.console import page
 from mer.study.search.stored_trial import STATES, state_after
 from mer.study.show.words import run_name, show
 from mer.study.space.spec import StudySpec
@@ -51,7 +51,7 @@ class Display:
     ended: Counter[str] = field(default_factory=Counter)
     best: tuple[float, int] | None = None
     first: float | None = None
-    console: Console = field(default_factory=lambda: Console(file=sys.stdout, highlight=False, markup=False))
+    console: Console = field(default_factory=page)
     lines: dict[int, _Line] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
