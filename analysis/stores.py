@@ -38,6 +38,7 @@ from mer.study.paths import (
     studies_in,
 )
 from mer.study.search.stored_trial import STATES, params_of
+from mer.terminal.spreadsheet import text_of_cell
 
 
 class Aim(NamedTuple):
@@ -185,7 +186,7 @@ class Study:
             reader = csv.DictReader(stream)
             names = [n.removeprefix("logit_") for n in reader.fieldnames or () if n.startswith("logit_")]
             rows = list(reader)
-        pairs = [(row["true"], row["predicted"]) for row in rows]
+        pairs = [(text_of_cell(row["true"]), text_of_cell(row["predicted"])) for row in rows]
         return Predictions(names, pairs, [[float(row[f"logit_{name}"]) for name in names] for row in rows])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.stores import plain
+from mer.terminal.spreadsheet import csv_text
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,7 @@ class Table:
         return "" if value is None else self.formats.get(self.header[column], plain)(value)
 
     def csv(self) -> str:
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.header)
-        writer.writerows(
-            [["" if v is None else repr(v) if isinstance(v, float) else v for v in row] for row in self.rows]
-        )
-        return stream.getvalue()
+        return csv_text([self.header, *([repr(v) if isinstance(v, float) else v for v in row] for row in self.rows)])
 
     def markdown(self) -> str:
         lines = [list(self.header), ["---:" if self._numeric(c) else "---" for c in range(len(self.header))]]

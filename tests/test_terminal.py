@@ -17,7 +17,8 @@ from rich.table import Table
 from mer import console
 from mer.errors import MerError
 from mer.terminal.commands import changed, command
-from mer.terminal.escapes import neutral, spreadsheet_cell, text_of_cell
+from mer.terminal.escapes import neutral
+from mer.terminal.spreadsheet import csv_text, harmless_cell, text_of_cell
 from mer.terminal.streams import NeutralStream
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07\x9b31m\u202e\u2066b\rc\x08\x7f\u2028\ud800"
@@ -31,16 +32,22 @@ def test_control_characters_are_written_out():
     assert neutral(plain) == plain
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "＝1", "- a dash"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "'=1", "''-x", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "＝1", "- a dash"]
+)
 def test_no_cell_is_a_formula_and_each_can_be_read_back(text: str):
-    assert spreadsheet_cell(text) == f"'{text}" and text_of_cell(f"'{text}") == text
+    assert harmless_cell(text) == f"'{text}" and text_of_cell(f"'{text}") == text
 
 
 @pytest.mark.parametrize("value", ["-0.5", "+1e-3", "-inf", "joy", "'quoted'", "", -0.5, 3, None])
 def test_numbers_and_words_stay_as_they_are(value: object):
-    assert spreadsheet_cell(value) == value
+    assert harmless_cell(value) == value
     if isinstance(value, str):
         assert text_of_cell(value) == value
+
+
+def test_a_csv_file_is_written_without_formulas():
+    assert csv_text([["id", "label"], ["=A1", -1.5], ["x", None]]) == "id,label\n'=A1,-1.5\nx,\n"
 
 
 def test_a_page_shows_control_characters_and_keeps_its_own(monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from mer.data.text import normalise
 from mer.data.types import Utterance
 from mer.predictor.prediction import Prediction
+from mer.terminal import spreadsheet
 
 _SHOWN_CHARACTERS = 80
 _SHOWN_NUMBERS = 5
@@ -47,16 +46,14 @@ def json_lines(pairs: Pairs, *, with_place: bool) -> Iterator[str]:
 
 def csv_text(pairs: Pairs, class_names: Sequence[str]) -> str:
     """Return a CSV file in MELD's columns, with the prediction, one column per class, and the marks of a row."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     columns = ["Dialogue_ID", "Utterance_ID", "Speaker", "Utterance", "predicted", *class_names, "truncated", "fault"]
-    writer.writerow(columns)
+    rows: list[list[object]] = [columns]
     for utterance, prediction in pairs:
         name = utterance.dialogue.removeprefix("dia") if utterance.dialogue.startswith("dia") else utterance.dialogue
         chances = [repr(prediction.probabilities[label]) for label in class_names]
         row = [name, utterance.number, utterance.speaker, utterance.text, prediction.label, *chances]
-        writer.writerow([*row, str(prediction.truncated).lower(), prediction.fault])
-    return stream.getvalue()
+        rows.append([*row, str(prediction.truncated).lower(), prediction.fault])
+    return spreadsheet.csv_text(rows)
 
 
 def notes(pairs: Pairs, max_tokens: int | None) -> list[str]:

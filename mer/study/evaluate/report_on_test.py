@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ from mer.statistics import METRICS, describe, unit_bootstrap
 from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
 from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
 from mer.study.evaluate.seeds import SeedResult, seed_report
+from mer.terminal.spreadsheet import csv_text
 from mer.training import Split
 from mer.training.metrics import macro_words
 
@@ -157,10 +156,8 @@ def write_results(folder: Path, told: dict[str, Any]) -> None:
     """Write `results.json`, `results.md` and `results.csv` into the folder of the seeds' study."""
     write_json(folder / "results.json", told)
     write_text(folder / "results.md", markdown([told]))
-    stream = io.StringIO()
     metrics = list(told["seeds"][0]["test"])
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["method", "seed", "epoch", *metrics])
+    rows = [["method", "seed", "epoch", *metrics]]
     for row in told["seeds"]:
-        writer.writerow([told["method"], row["seed"], row["epoch"], *[repr(row["test"][name]) for name in metrics]])
-    write_text(folder / "results.csv", stream.getvalue())
+        rows.append([told["method"], row["seed"], row["epoch"], *[repr(row["test"][name]) for name in metrics]])
+    write_text(folder / "results.csv", csv_text(rows))

@@ -7,7 +7,6 @@ the end of a study, for its best trials: while it runs, the workers want the mac
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from mer.checkpoints import read_card
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, CONFUSION_COUNTS, DEV_PREDICTIONS, HISTORY, PER_CLASS
+from mer.terminal.spreadsheet import csv_text, text_of_cell
 from mer.training import Row
 from mer.training.metrics import Scores
 from trainables.trial_files import BEST, LAST
@@ -77,7 +77,7 @@ def draw_confusion(trial_folder: Path, title: str, epoch: int) -> Path | None:
 def history_csv(rows: list[Row]) -> str:
     """Write a header and one line per epoch, at full precision."""
     header = list(dict.fromkeys(key for row in rows for key in row)) or ["epoch"]
-    return _csv(header, [[repr(float(row[key])) if key in row else "" for key in header] for row in rows])
+    return csv_text([header, *([repr(float(row[key])) if key in row else "" for key in header] for row in rows)])
 
 
 def read_history(trial_folder: Path) -> list[Row]:
@@ -95,13 +95,13 @@ def read_history(trial_folder: Path) -> list[Row]:
 def per_class_csv(scores: Scores) -> str:
     """Write precision, recall, F1 and counts of every class."""
     rows = scores.per_class()
-    return _csv(list(rows[0]), [list(row.values()) for row in rows])
+    return csv_text([list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def confusion_csv(scores: Scores) -> str:
     """Write the confusion matrix: a line for each true class, a column for each predicted one."""
     lines = [[name, *counts] for name, counts in zip(scores.class_names, scores.confusion_CC.tolist(), strict=True)]
-    return _csv(["true", *scores.class_names], lines)
+    return csv_text([["true", *scores.class_names], *lines])
 
 
 def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
@@ -118,7 +118,7 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
         )
         if true >= 0
     ]
-    return _csv(header, rows)
+    return csv_text([header, *rows])
 
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -136,15 +136,7 @@ def read_scores(path: Path) -> Scores:
 def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
     """Class names, utterance ids, labels (N,), class scores (N, C)."""
     with path.open(newline="", encoding="utf-8") as stream:
-        header, *rows = csv.reader(stream)
+        header, *rows = ([text_of_cell(cell) for cell in row] for row in csv.reader(stream))
     names = [column.removeprefix("logit_") for column in header[3:]]
     logits = np.array([[float(value) for value in row[3:]] for row in rows], dtype=np.float32)
     return tuple(names), tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits
-
-
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return stream.getvalue()
