@@ -24,12 +24,15 @@ def stop() -> Iterator[StopSignal]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_asks_for_an_orderly_stop_and_a_second_one_interrupts(stop, number):
+def test_a_signal_asks_for_an_orderly_stop_and_a_second_ctrl_c_interrupts(stop, number):
     with stop.listening():
         os.kill(os.getpid(), number)
         assert stop.wanted and stop.interrupted
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGHUP)
+        for impatient in (signal.SIGINT, signal.SIGTERM):
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), impatient)
 
 
 def test_handlers_are_taken_again_from_a_library_and_given_back_at_the_end(stop):

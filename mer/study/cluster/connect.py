@@ -6,6 +6,7 @@ import contextlib
 import logging
 import signal
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from mer.console import QUIET_ENVIRONMENT
@@ -21,6 +22,22 @@ def start_ray(address: str | None, feature_bytes: int = 0) -> None:
 
     Args: feature_bytes: size of all that stays in the object store for as long as Ray runs.
     """
+    with _own_handlers():
+        _start(address, feature_bytes)
+
+
+@contextlib.contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Put this process's SIGTERM handler back: ray.init replaces it by one that ends the process on the spot."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, before)
+
+
+def _start(address: str | None, feature_bytes: int) -> None:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -47,14 +64,11 @@ def machine_at(address: str | None) -> Machine:
     refuse_silent(address)
     import ray
 
-    before = signal.getsignal(signal.SIGTERM)  # ray.init puts its own in place of it
     start_ray(address)
     try:
         have = ray.cluster_resources()
     finally:
         ray.shutdown()
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, before)
     return Machine(have.get("CPU", 0), have.get("GPU", 0))
 
 

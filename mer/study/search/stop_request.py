@@ -12,7 +12,8 @@ from typing import Any
 from mer.study.search.engine import StudyEngine
 
 _SENT_TO_ALL = (signal.SIGUSR1, signal.SIGHUP)  # `sbatch --signal=USR1@120`; the terminal was closed
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *_SENT_TO_ALL)
+_IMPATIENT = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (*_IMPATIENT, *_SENT_TO_ALL)
 
 
 @contextmanager
@@ -48,7 +49,11 @@ class StopSignal:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Turn the signals into a request to stop; a second one interrupts at once."""
+        """Turn the signals into a request to stop; a second Ctrl-C or SIGTERM interrupts at once.
+
+        A second SIGUSR1 or SIGHUP does not: one of them may come from a terminal or a reader of the output that goes
+        away while the study stops.
+        """
         before = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()
         try:
@@ -64,6 +69,6 @@ class StopSignal:
                 signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: Any) -> None:
-        if self.interrupted:
+        if self.interrupted and number in _IMPATIENT:
             raise KeyboardInterrupt
         self.interrupted = True
