@@ -72,7 +72,7 @@ def _place(fault: BaseException) -> str:
 def _forget_peak() -> int:
     """Let the kernel measure the peak from now on; return the memory that is resident now, in bytes."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
         return _status("VmHWM")  # no such luck: only what goes above the former peak is seen
     return _status("VmRSS")
@@ -80,7 +80,7 @@ def _forget_peak() -> int:
 
 def _status(name: str) -> int:
     """Read a size from /proc/self/status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     raise LookupError(name)
