@@ -47,7 +47,7 @@ def json_lines(pairs: Pairs, *, with_place: bool) -> Iterator[str]:
 def csv_text(pairs: Pairs, class_names: Sequence[str]) -> str:
     """Return a CSV file in MELD's columns, with the prediction, one column per class, and the marks of a row."""
     columns = ["Dialogue_ID", "Utterance_ID", "Speaker", "Utterance", "predicted", *class_names, "truncated", "fault"]
-    rows: list[list[object]] = [columns]
+    rows: list[Sequence[object]] = [columns]
     for utterance, prediction in pairs:
         name = utterance.dialogue.removeprefix("dia") if utterance.dialogue.startswith("dia") else utterance.dialogue
         chances = [repr(prediction.probabilities[label]) for label in class_names]
