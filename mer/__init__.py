@@ -29,6 +29,7 @@ Parts, from the top down: each imports from those below it only.
     cli_app           launching of typer commands, and their --debug option
     console           how commands speak: quiet libraries, one message per fault, exit codes
     files             files that are whole or absent
+    io_faults         which refusals of the system are the machine's fault, and patience with them
     folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
     terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends

@@ -23,10 +23,12 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
+def atomic_path(target: Path, *, mode: int = 0o666, previous: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `target`; on a clean exit it becomes `target`, otherwise it is removed.
 
-    Args: mode: permissions, less the process's umask; a copy passes those of its source, and is private until whole.
+    Args:
+        mode: permissions, less the process's umask; a copy passes those of its source, and is private until whole.
+        previous: gets the file that was `target`, by a rename; a kill may leave `previous` alone.
     Raises: OSError naming `target` for everything the file system refuses, also when a library (safetensors) wraps
         the system's error number in text.
     """
@@ -42,6 +44,9 @@ def atomic_path(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
             os.fsync(handle)
         finally:
             os.close(handle)
+        if previous is not None:
+            with contextlib.suppress(FileNotFoundError):
+                target.replace(previous)
         temporary.replace(target)
         fsync_folder(target.parent)
     except Exception as fault:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
-from mer.checkpoints import load_tensors
+from ray.exceptions import RayError
+
+from mer.checkpoints.proven import damaged, trusted
 from mer.errors import MerError, TrialFailed
+from mer.io_faults import is_of_the_machine, patiently, refusal
 from mer.training import TrainingRun
 from mer.training.memory import free_words, is_out_of_memory
 from mer.training.packed import shape_of
 from trainables.saving import CheckpointFile, Saver
 from trainables.trial_files import LAST, TRACEBACK, best_file
 from trainables.wire import MemberTask, Outcome, Report
-
-_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no fault of the trial: it stays resumable
 
 
 class Hosted:
@@ -35,6 +36,7 @@ class Hosted:
         self.is_packable = False  # known once it is built
         self.told = 0
         self.trains_apart = False
+        self._note = ""  # for the user, with the next report
         self._bests_saved: dict[str, float] = {}  # by name: epoch
 
     @property
@@ -49,13 +51,31 @@ class Hosted:
 
     def begin(self, build: Callable[[], TrainingRun]) -> None:
         """Build the run, from its last checkpoint where there is one. Raises: whatever a trial may raise."""
+        self.run = patiently(lambda: self._begun(build))
+        self.is_packable = shape_of(self.run.config).is_packable
+
+    def _begun(self, build: Callable[[], TrainingRun]) -> TrainingRun:
         self.task.folder.mkdir(parents=True, exist_ok=True)
-        run = build()
+        run, mistrusted = build(), ""
         self._bests_saved = {}
-        if (self.task.folder / LAST).exists():
-            run.load_state(*load_tensors(self.task.folder / LAST))
-            self._write(self._new_bests(run))  # the file may be ahead of `last`, which alone is believed
-        self.run, self.is_packable = run, shape_of(run.config).is_packable
+        for path, state in trusted(self.task.folder / LAST):
+            try:
+                if isinstance(state, MerError):
+                    raise state
+                run.load_state(*state)
+            except Exception as fault:  # of another trial or version, or damaged: a trial never fails by it
+                if is_of_the_machine(fault) or is_out_of_memory(fault):
+                    raise
+                mistrusted = mistrusted or _what_is_wrong(path, fault)
+                path.replace(damaged(self.task.folder / LAST))
+                run = build()  # the other one may be half loaded
+                continue
+            self._write(self._new_bests(run))  # the file may be ahead of the state, which alone is believed
+            break
+        if mistrusted:
+            whence = f"goes on from epoch {run.epoch}" if run.epoch else "starts again"
+            self._note = f"its checkpoint cannot be trusted, so it {whence} ({mistrusted})"
+        return run
 
     def release(self) -> None:
         """Forget the run, to free its memory or to go back to the last checkpoint."""
@@ -64,7 +84,7 @@ class Hosted:
     def begin_to_save(self) -> None:
         """Begin to write the best weights, where they are new, and after them the state."""
         assert self.run is not None
-        last = CheckpointFile(self.task.folder / LAST, *self.run.state())
+        last = CheckpointFile(self.task.folder / LAST, *self.run.state(), is_state=True)
         self.saver.save(self.task.number, [*self._new_bests(self.run), last])
 
     def report(self) -> Report:
@@ -73,7 +93,7 @@ class Hosted:
         self.saver.wait(self.task.number)
         rows = self.run.history[self.told :]
         self.told = len(self.run.history)
-        return Report(self.task.number, rows, "finished" if self.run.finished else "running")
+        return Report(self.task.number, rows, "finished" if self.run.finished else "running", note=self._said_once())
 
     def failure(self, fault: Exception) -> Report:
         """Turn what was raised into the report that ends the trial."""
@@ -87,9 +107,11 @@ class Hosted:
         if isinstance(fault, MerError):  # in the user's words already; one line, for tables
             return self._ended("error", "; ".join(map(str.strip, fault.message.splitlines())))
         if isinstance(fault, OSError):
-            if fault.errno in _DISK_FAULTS:
-                return self._ended("blocked", f"{fault.filename}: {fault.strerror}")
+            if is_of_the_machine(fault):
+                return self._ended("blocked", refusal(fault))
             return self._ended("error", f"{type(fault).__name__}: {fault}")
+        if isinstance(fault, RayError):  # what all workers share could not be had here
+            return self._ended("lost", f"{type(fault).__name__}: {_first_line(fault)}")
         if is_out_of_memory(fault):
             way_out = "set optim.batch_size or head.hidden lower, or give a trial more memory"
             return self._ended("error", f"out of memory, even with no other trial beside it{free_words()}: {way_out}")
@@ -101,7 +123,11 @@ class Hosted:
 
     def _ended(self, outcome: Outcome, reason: str) -> Report:
         rows = self.run.history if self.run is not None else []
-        return Report(self.task.number, list(rows), outcome, reason)
+        return Report(self.task.number, list(rows), outcome, reason, self._said_once())
+
+    def _said_once(self) -> str:
+        note, self._note = self._note, ""
+        return note
 
     def _write(self, files: list[CheckpointFile]) -> None:
         self.saver.save(self.task.number, files)
@@ -123,3 +149,12 @@ class Hosted:
             files.append(CheckpointFile(self.task.folder / best_file(name), best.tensors, card))
             self._bests_saved[name] = best.row["epoch"]
         return files
+
+
+def _what_is_wrong(path: Path, fault: Exception) -> str:
+    found = fault.found if isinstance(fault, MerError) else f"cannot be loaded ({type(fault).__name__}: {fault})"
+    return f"{path.name} {found.splitlines()[0]}"
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), "")

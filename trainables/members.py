@@ -178,7 +178,7 @@ class Members:
     def _tell(self, member: Hosted) -> Report:
         try:
             report = member.report()
-        except OSError as fault:
+        except Exception as fault:  # what escapes ends the worker, and with it the others' epochs
             return self._fail(member, fault)
         if report.outcome != "running":
             self._forget(member)

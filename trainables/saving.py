@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from mer.checkpoints import save_tensors
+from mer.checkpoints import save_proven, save_tensors
+from mer.io_faults import patiently
 
 _THREADS = 4  # that wait for the disk; more gain nothing
 
@@ -26,11 +27,18 @@ class CheckpointFile:
     Args:
         tensors: copies, which no later step changes (`TrainingRun.state()` and `Best.tensors` are).
         card: JSON-able.
+        is_state: the trial goes on from it, so it is checked when it is read and the one before is kept.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     card: dict[str, Any]
+    is_state: bool = False
+
+    def write(self) -> None:
+        """Write it, again where the disk may take it a moment later. Raises: OSError naming the file."""
+        save = save_proven if self.is_state else save_tensors
+        patiently(lambda: save(self.path, self.tensors, self.card))
 
 
 class Saver:
@@ -65,4 +73,4 @@ def _write(files: Sequence[CheckpointFile], earlier: Future[None] | None) -> Non
     if earlier is not None:  # it was queued before, so a thread has it: no deadlock
         earlier.result()
     for file in files:
-        save_tensors(file.path, file.tensors, file.card)
+        file.write()

@@ -20,7 +20,7 @@ from mer.config import TrialConfig
 if TYPE_CHECKING:
     from mer.training import Row  # torch comes along: not for those who read outcomes only
 
-Outcome = Literal["running", "finished", "cut", "nonfinite", "error", "blocked"]
+Outcome = Literal["running", "finished", "cut", "nonfinite", "error", "lost", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,18 @@ class Report:
         number: the Optuna trial number.
         rows: one per epoch, oldest first; each holds `epoch` (from 1), `timestamp_ms` and metrics. After a resume the
             first report repeats the whole history with its original timestamps.
-        outcome: running, or how the trial ended. Only the driver says `cut`. `blocked` means that the machine is at
-            fault and not the trial (a full disk): the study stops and the trial stays resumable.
+        outcome: running, or how the trial ended. Only the driver says `cut`. `lost` means that this attempt
+            counts as one whose worker died. `blocked` means that the machine is at fault and not the trial (a full
+            disk): the study stops and the trial stays resumable.
         reason: why it failed, in words.
+        note: what the user should hear of it, such as a damaged checkpoint.
     """
 
     number: int
     rows: list[Row] = field(default_factory=list)
     outcome: Outcome = "running"
     reason: str = ""
+    note: str = ""
 
     def wire(self) -> dict[str, Any]:
         """Return the report as JSON-able data."""

@@ -7,11 +7,13 @@ From the top down; each imports only from those below it.
     publish        move a finished file into the store and leave a link in its place
     upkeep         du, verify and gc of the store
     store_folder   where objects lie, which links count, which folders are watched, the lock
+    proven         checkpoints that are checked when they are read, with the one before as a reserve
     tensors        one safetensors file = tensors and a JSON card: save, load
     header         the front of a safetensors file, read and rewritten without touching its tensors
 """
 
+from mer.checkpoints.proven import load_proven, save_proven
 from mer.checkpoints.store import Store
 from mer.checkpoints.tensors import load_tensors, read_card, save_tensors
 
-__all__ = ["Store", "load_tensors", "read_card", "save_tensors"]
+__all__ = ["Store", "load_proven", "load_tensors", "read_card", "save_proven", "save_tensors"]

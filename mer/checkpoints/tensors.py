@@ -28,6 +28,9 @@ def save_tensors(
     tensors: dict[str, Tensor],
     card: dict[str, Any],
     parts: Mapping[str, dict[str, Tensor]] | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    previous: Path | None = None,
 ) -> None:
     """Write `tensors` and the JSON-able `card` as one file: flushed to disk, then renamed into place.
 
@@ -35,17 +38,19 @@ def save_tensors(
         parts: groups of tensors that stay the same from save to save and from trial to trial, such as a frozen
             backbone. Each group becomes a file of its own beside `path`, `<name>.safetensors`, and is written only when
             it is not there yet. Once published, all trials share one copy. `load_tensors(path)` reads the parts too.
+        metadata: further texts for the file's header.
+        previous: becomes the name of the file that was at `path`.
     """
     for name, group in (parts or {}).items():
         part = path.with_name(f"{name}.safetensors")
         if not _holds(part, group):
             with atomic_path(part) as temporary:
                 save_file(_plain(group), temporary, metadata={"format": "pt"})
-    metadata = {CARD: json.dumps(card)}
+    texts = {CARD: json.dumps(card), **(metadata or {})}
     if parts:
-        metadata[_PARTS] = json.dumps(sorted(parts))
-    with atomic_path(path) as temporary:
-        save_file(_plain(tensors), temporary, metadata=metadata)
+        texts[_PARTS] = json.dumps(sorted(parts))
+    with atomic_path(path, previous=previous) as temporary:
+        save_file(_plain(tensors), temporary, metadata=texts)
 
 
 def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:

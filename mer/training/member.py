@@ -94,8 +94,7 @@ class Member:
 
     @property
     def config_sha256(self) -> str:
-        """Identity of the configuration; where the data lie does not matter, what they hold is checked elsewhere."""
-        return sha256_json(self.config.model_dump(mode="json", exclude={"data": {"root"}}))
+        return identity_of(self.config)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors of the best epochs, and a JSON-able card with the rest."""
@@ -126,6 +125,11 @@ class Member:
             )
             for student, row in rows.items()
         }
+
+
+def identity_of(config: TrialConfig) -> str:
+    """Hash a configuration; where the data lie does not matter, what they hold is checked elsewhere."""
+    return sha256_json(config.model_dump(mode="json", exclude={"data": {"root"}}))
 
 
 def _prefix(student: str) -> str:

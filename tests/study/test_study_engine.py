@@ -253,7 +253,7 @@ def test_a_full_disk_stops_the_study_and_the_trial_stays_resumable(tmp_path):
     engine, ledger, _ = build(tmp_path, begin=2)
     assert engine.record(report(0, [0.5], "blocked", reason="studies/s: No space left on device"))
     assert engine.next_trial() is None and ledger.trials()[0].state.name == "RUNNING"
-    with pytest.raises(MerError, match=r"(?s)No space left.*make room, then go on with: again --resume"):
+    with pytest.raises(MerError, match=r"(?s)No space left.*make room\), then go on with: again --resume"):
         engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 
@@ -275,7 +275,7 @@ def test_a_journal_that_cannot_be_written_stops_the_study_in_words(tmp_path, mon
         else:
             assert engine.record(report(0, [0.5], "running" if event == "report" else "finished"))
     assert hears.events == heard and engine.stopped and engine.next_trial() is None
-    with pytest.raises(MerError, match=r"(?s)journal\.log: No space left.*make room, then go on with: again --resume"):
+    with pytest.raises(MerError, match=r"(?s)journal\.log: No space left.*make room\), then go on with: again --r"):
         engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
     states = [trial.state.name for trial in open_ledger(tmp_path / "s", engine.spec).trials()]
     assert states == ["RUNNING"] * 2

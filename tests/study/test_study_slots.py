@@ -6,16 +6,19 @@ import json
 import os
 import signal
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from study_helpers import make_spec, open_ledger, report
 
-from mer.study.search import stop_request
+from mer.checkpoints import save_tensors
+from mer.study.search import lacking_files, stop_request
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.slots import REPORT_INTERVAL_S, Change, Slots
 from mer.study.search.stop_request import StopSignal
+from trainables.trial_files import BEST, LAST
 from trainables.wire import MemberTask, Report, Slot
 
 FEATURES = {"text": {"train": "a.safetensors", "dev": "b.safetensors"}}
@@ -98,8 +101,9 @@ def test_a_dead_worker_costs_no_member_its_number(tmp_path, monkeypatch):
     again = slots.fill("d")
     assert numbers(again.members) == [0, 4], "trial 1 had finished, 2 and 3 are elsewhere"
     slots.close("b", lost=False)
-    following = slots.fill("e")
-    assert numbers(following.members) == [5]
+    assert numbers(slots.fill("e").members) == [2, 3], "given back, not lost"
+    assert [slots.engine.losses(number) for number in (0, 2, 3, 4)] == [1, 0, 0, 1]
+    assert numbers(slots.fill("f").members) == [5]
 
 
 def took(seconds: float, *reports: Report) -> list[Report]:
@@ -241,3 +245,94 @@ def test_without_a_time_budget_only_a_signal_or_the_engine_stops(slots, monkeypa
     hopeless = StopSignal(slots.engine, None)
     slots.engine.hopeless = "every trial fails"
     assert hopeless.wanted and not hopeless.interrupted
+
+
+def test_a_worker_that_gives_its_trials_back_costs_them_no_loss(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
+    slots.fill("a")
+    for again in "bcde":
+        slots.refuse("a" if again == "b" else chr(ord(again) - 1))
+        assert numbers(slots.fill(again).members) == [0, 1]
+    assert [slots.engine.losses(number) for number in (0, 1)] == [0, 0]
+
+
+def test_an_attempt_that_a_worker_calls_lost_is_counted_and_the_others_go_on(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
+    slots.fill("a")
+    change = slots.record("a", [report(1, [], "lost", reason="ObjectLostError: gone")])
+    assert (change.drop, numbers(change.add)) == ((), [1]), "the place that is free is its own again"
+    assert slots.engine.losses(1) == 1 and states(slots)[1] == "RUNNING"
+
+
+def test_losses_survive_the_driver(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch)
+    for slot in "ab":
+        slots.fill(slot)
+        slots.close(slot, lost=True)
+    slots = open_slots(tmp_path, monkeypatch)
+    assert numbers(slots.fill("a").members) == [0] and slots.engine.losses(0) == 2
+    slots.close("a", lost=True)
+    assert states(slots)[0] == "FAIL"
+
+
+def write_files(tmp_path: Path, number: int, *names: str) -> None:
+    folder = tmp_path / f"small/trials/{number:05d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        save_tensors(folder / name, {}, {})
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
+    """Slots whose driver looks for the files, without waiting for a slow file system."""
+    monkeypatch.setattr(lacking_files, "_PAUSES_S", ())
+    slots = open_slots(tmp_path, monkeypatch)
+    slots.lacking = lacking_files.lacking_file
+    slots.fill("a")
+    return slots
+
+
+@pytest.mark.parametrize("there", [(), (BEST,), (LAST,)])
+@pytest.mark.parametrize("outcome", ["finished", "nonfinite", "running"])
+def test_a_report_counts_only_when_its_files_are_there(watched, tmp_path, there, outcome):
+    """Epoch 1 is judged. Nothing of the report is taken in: the next worker says it again."""
+    write_files(tmp_path, 0, *there)
+    change = watched.record("a", [report(0, [0.9], outcome)])
+    assert change.is_over and watched.engine.losses(0) == 1 and states(watched) == {0: "RUNNING"}
+    assert numbers(watched.fill("b").members) == [0]
+    write_files(tmp_path, 0, BEST, LAST)
+    assert watched.record("b", [report(0, [0.9], "finished")]).is_over and states(watched)[0] == "COMPLETE"
+
+
+def test_a_file_that_is_torn_is_not_there(watched, tmp_path):
+    write_files(tmp_path, 0, BEST, LAST)
+    path = tmp_path / "small/trials/00000" / BEST
+    path.write_bytes(path.read_bytes()[:-4])
+    watched.record("a", [report(0, [0.9], "finished")])
+    for slot in "bc":
+        watched.fill(slot)
+        watched.record(slot, [report(0, [0.9], "finished")])
+    ending = watched.engine.ledger.trials()[0].user_attrs["ending"]
+    assert ending["outcome"] == "error" and ending["reason"].endswith("of what it wrote: best.safetensors is not whole")
+
+
+def test_between_verdicts_nobody_looks(watched):
+    assert watched.record("a", [report(0, [0.9, 0.9])]) == Change()
+    assert watched.record("a", [report(0, [], "error", reason="boom")]).is_over
+
+
+def test_a_driver_that_cannot_look_stops_the_study(watched):
+    def refused(*_):
+        raise OSError(5, "Input/output error", "best.safetensors")
+
+    watched.lacking = refused
+    watched.record("a", [report(0, [0.9], "finished")])
+    assert watched.engine.blocked == "best.safetensors: Input/output error" and states(watched) == {0: "RUNNING"}
+
+
+def test_a_note_of_a_worker_is_said(slots):
+    said = []
+    slots.say = said.append
+    slots.fill("a")
+    slots.record("a", [replace(report(0, [0.5]), note="its checkpoint cannot be trusted")])
+    assert said == ["trial 0: its checkpoint cannot be trusted"]

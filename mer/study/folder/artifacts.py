@@ -7,7 +7,6 @@ the end of a study, for its best trials: while it runs, the workers want the mac
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,15 @@ import numpy as np
 from safetensors import safe_open
 
 from mer.checkpoints import read_card
+from mer.checkpoints.proven import trusted
+from mer.config import TrialConfig
+from mer.errors import MerError
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, CONFUSION_COUNTS, DEV_PREDICTIONS, HISTORY, PER_CLASS
 from mer.terminal.spreadsheet import csv_text, text_of_cell
 from mer.training import Row
+from mer.training.member import identity_of
 from mer.training.metrics import Scores
 from trainables.trial_files import BEST, LAST
 
@@ -80,12 +83,16 @@ def history_csv(rows: list[Row]) -> str:
     return csv_text([header, *([repr(float(row[key])) if key in row else "" for key in header] for row in rows)])
 
 
-def read_history(trial_folder: Path) -> list[Row]:
-    """Read the epochs of a trial, with their first timestamps: from `last.safetensors`, else from the artifacts."""
-    last, history = trial_folder / LAST, trial_folder / ARTIFACTS / HISTORY
-    if last.exists():
-        with safe_open(last, framework="np") as file:
-            return list(json.loads(file.metadata()["card"])["history"])
+def read_history(trial_folder: Path, config: TrialConfig | None = None) -> list[Row]:
+    """Read the epochs of a trial, with their first timestamps: from its last sound checkpoint, else the artifacts.
+
+    Args: config: of the trial; a checkpoint of another one is passed over.
+    """
+    for _, state in trusted(trial_folder / LAST):
+        card = {} if isinstance(state, MerError) else state[1]
+        if "history" in card and (config is None or card.get("config_sha256") == identity_of(config)):
+            return list(card["history"])
+    history = trial_folder / ARTIFACTS / HISTORY
     if history.exists():
         with history.open(newline="", encoding="utf-8") as stream:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]

@@ -5,6 +5,7 @@ packs           which trials share a worker, and which wait for the next
 pack_sizes      how many trials a worker takes
 stop_request    signals and the time budget, which end a study early
 engine          what a report means: the next trial, a cut, a failure, the end
+lacking_files   whether what a worker wrote is there for the driver
 live_trial      what is known of a trial until it ends, and who hears of it
 early_stopping  rules that cut a trial: successive halving, Hyperband, median
 ledger          the search state: Optuna's journal, asked and told

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from mer.config import TrialConfig
 from mer.errors import MerError
+from mer.io_faults import refusal
 from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
 from mer.study.search.ledger import Assignment, Ledger
@@ -49,6 +50,7 @@ class StudyEngine:
     drained: bool = False  # the ledger has nothing left to hand out
     hopeless: str = ""  # why no further trial makes sense
     blocked: str = ""  # what the machine refused, e.g. space on the disk
+    _advice: str = ""
 
     def __post_init__(self) -> None:
         self._most, self._ended, self._failed = self.ledger.most(), 0, 0  # counted: a report must not read the study
@@ -66,7 +68,7 @@ class StudyEngine:
             try:
                 assignment = self.ledger.next_assignment()
             except OSError as fault:
-                self._block(fault)
+                self.block(fault)
                 break
             self.drained = not self.ledger.work_left()  # known at once: an idle worker need not ask to find it out
             if assignment is None:
@@ -92,7 +94,8 @@ class StudyEngine:
         return self.stopped or (self.drained and not self.live)
 
     def _start(self, assignment: Assignment, config: TrialConfig | None) -> None:
-        self.live[assignment.number] = LiveTrial((assignment, config) if config else None)
+        losses = self.ledger.losses(assignment.number)
+        self.live[assignment.number] = LiveTrial((assignment, config) if config else None, losses=losses)
         for listener in self.listeners:
             listener.trial_started(assignment.number, assignment.params, config)
 
@@ -120,24 +123,38 @@ class StudyEngine:
         """Estimate the training time that a trial has left; `unheard` before its first epoch."""
         return self.live[number].seconds_left(unheard) if number in self.live else 0.0
 
-    def lost(self, number: int) -> None:
+    def lost(self, number: int, why: str = "") -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
-        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again.
+        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again. Losses are
+        counted on disk: they survive the driver.
+
+        Args: why: "" where its worker process has died.
         """
-        if (live := self.live.get(number)) is None:
+        if (live := self.live.get(number)) is None or number in self.bereft:
             return
         live.losses += 1
-        if live.losses < _LOSSES:
+        if live.losses >= _LOSSES:
+            words = f"{_LOSSES} attempts were lost, the last one because {why}" if why else ""
+            self._end(number, "error", words or f"its worker process was lost {_LOSSES} times (out of memory?)")
+            return
+        try:
+            self.ledger.note_losses(number, live.losses)
+        except OSError as fault:
+            self.block(fault)
+            return
+        self.released(number)
+
+    def released(self, number: int) -> None:
+        """Hand a trial out again whose worker has given it back; that counts as no loss."""
+        if number in self.live and number not in self.bereft:
             self.bereft.append(number)
             for listener in self.listeners:
                 listener.trial_placed(number, has_worker=False)
-        else:
-            self._end(number, "error", f"its worker process was lost {_LOSSES} times (out of memory?)")
 
     def _record(self, report: Report, live: LiveTrial) -> bool:
         if report.outcome == "blocked":
-            self.blocked = report.reason
+            self.block(report.reason)
             return True
         try:
             with self.ledger.together():  # on disk before a listener hears of it
@@ -145,14 +162,19 @@ class StudyEngine:
                 if ending is not None:
                     self._tell(report.number, ending)
         except OSError as fault:
-            self._block(fault)
+            self.block(fault)
             return True
         self._announce(report.number, heard, live.best, ending)
         return ending is not None
 
-    def _block(self, fault: OSError) -> None:
-        """Stop the study: its journal cannot be written. What the file holds is whole, and the study resumable."""
-        self.blocked = self.blocked or f"{fault.filename}: {fault.strerror}"
+    def block(self, reason: str | OSError, advice: str = "") -> None:
+        """Stop the study, which stays resumable: the machine is at fault. What the journal holds is whole.
+
+        Args: advice: what to do before going on.
+        """
+        if not self.blocked:
+            self.blocked = refusal(reason) if isinstance(reason, OSError) else reason
+            self._advice = advice or "mend that (on a full disk make room)"
 
     def _judge(self, report: Report, live: LiveTrial) -> tuple[list[Row], Ending | None]:
         """Take in the epochs that are new, as far as the trial goes on. Returns them, and how it ended."""
@@ -183,7 +205,7 @@ class StudyEngine:
         try:
             self._tell(number, ending)
         except OSError as fault:
-            self._block(fault)
+            self.block(fault)
             return
         self._announce(number, [], best, ending)
 
@@ -216,9 +238,7 @@ class StudyEngine:
             folder: of the study.
         """
         if self.blocked:
-            raise MerError(
-                self.blocked, "the study was stopped", then=f"on a full disk make room, then go on with: {go_on}"
-            )
+            raise MerError(self.blocked, "the study was stopped", then=f"{self._advice}, then go on with: {go_on}")
         if self.hopeless:
             raise MerError(
                 self.spec.study,

@@ -153,6 +153,14 @@ class Ledger:
             self._live[number].report(best_so_far, epoch)
             self._reported[number].add(epoch)
 
+    def losses(self, number: int) -> int:
+        """Count the workers that died with a trial, under earlier drivers too."""
+        return int(self._stored(number).user_attrs.get("losses", 0))
+
+    def note_losses(self, number: int, count: int) -> None:
+        """Note durably how many workers have died with a trial."""
+        self._live[number].set_user_attr("losses", count)
+
     def end(
         self,
         number: int,

@@ -10,7 +10,7 @@ another. They go on from their checkpoints, so their numbers do not change.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Slots:
         size: members of a pack of trials like the given one.
         say: prints a line for the user.
         room: most trials that wait for a slot of their shape, as Packs has it.
+        lacking: says which file is not there for the driver though a report speaks of it, as `lacking_file` does.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Slots:
         size: Callable[[TrialConfig], int] = lambda config: 1,
         say: Callable[[str], None] = lambda text: None,
         room: int = 0,
+        lacking: Callable[[Path, Report, Collection[int]], str] = lambda *_: "",
     ) -> None:
         self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
+        self.lacking = lacking
         self.packs = Packs(engine, size, room)
         self.hosted: dict[str, _Hosting] = {}
         self._idle: list[str] = []  # empty slots that wait for members of others
@@ -95,14 +98,14 @@ class Slots:
 
         Args: fits: members that the worker's memory holds, where it was found out.
         """
-        hosting, drop = self.hosted.get(slot_id), []
-        for report in reports:
-            if self.engine.record(report):
-                drop += [report.number] if report.outcome == "running" else []
-                if hosting is not None:
-                    hosting.numbers.discard(report.number)
-        if hosting is None:
+        hosting = self.hosted.get(slot_id)
+        if hosting is None:  # given up: its trials may be with others now
             return Change(is_over=True)
+        drop: list[int] = []
+        for report in reports:
+            if report.number not in hosting.numbers or self._take_in(report):
+                drop += [report.number] if report.outcome == "running" else []
+                hosting.numbers.discard(report.number)
         if not hosting.numbers:
             return self._offer(slot_id, hosting)
         if fits is not None:
@@ -116,20 +119,40 @@ class Slots:
         hosting.numbers |= {member.number for member in joining}
         return Change(tuple(drop), tuple(self._place(member) for member in joining))
 
-    def close(self, slot_id: str, *, lost: bool) -> None:
-        """Forget a slot that Ray has ended.
+    def _take_in(self, report: Report) -> bool:
+        """Tell the engine of a report; True when its trial is over for this worker."""
+        number = report.number
+        if report.note:
+            self.say(f"trial {number}: {report.note}")
+        try:
+            lacking = self.lacking(self.study, report, self.engine.policy.decision_epochs(number))
+        except OSError as fault:
+            self.engine.block(fault)
+            return True
+        if not lacking and report.outcome != "lost":
+            return self.engine.record(report)
+        self.engine.lost(number, f"the driver finds nothing of what it wrote: {lacking}" if lacking else report.reason)
+        return True
 
-        Args: lost: its worker died; those of its members that were not over are handed out again.
+    def refuse(self, slot_id: str) -> None:
+        """Give up a slot whose worker cannot do its work. Its members go elsewhere, which counts as no loss."""
+        self.close(slot_id, lost=False)
+
+    def close(self, slot_id: str, *, lost: bool) -> None:
+        """Forget a slot that Ray has ended; those of its members that were not over are handed out again.
+
+        Args: lost: its worker died, which is counted.
         """
         hosting = self.hosted.pop(slot_id, None)
         self._idle = [idle for idle in self._idle if idle != slot_id]
         if hosting is None:
             return
         self.packs.queue[:0] = hosting.coming  # no worker had them
-        if not lost:
-            return
         for number in sorted(hosting.numbers):
-            self.engine.lost(number)
+            if lost:
+                self.engine.lost(number)
+            else:
+                self.engine.released(number)
 
     def _offer(self, slot_id: str, hosting: _Hosting) -> Change:
         """Keep an empty slot while it can take members of another; it reports again and again meanwhile."""

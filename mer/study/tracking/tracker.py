@@ -39,7 +39,7 @@ from mer.study.tracking.store import (
 )
 from mer.study.tracking.study_run import StudyRun, clock_ms
 from mer.training import Row
-from trainables.trial_files import LAST
+from trainables.trial_files import forget_state
 from trainables.wire import Outcome
 
 _NOT_METRICS = ("epoch", "timestamp_ms")
@@ -187,15 +187,15 @@ class Tracker:
                 ended and trial.number in self._runs and trial.number not in self._unsure
             ):
                 continue
-            rows = read_history(self._trial_folder(trial.number))
-            if not ended and not rows and trial.number not in self._runs:
-                continue
             params = params_of(trial)
             config: TrialConfig | None
             try:
                 config = self.spec.trial_config(params)
             except ValueError:
                 config = None
+            rows = read_history(self._trial_folder(trial.number), config)
+            if not ended and not rows and trial.number not in self._runs:
+                continue
             self._begin(trial.number, params, config)
             ending = trial.user_attrs.get("ending", {})
             if ended and ending.get("last"):
@@ -264,7 +264,7 @@ class Tracker:
         pending.tags += [RunTag("mer.reason", reason)] if reason else []
         self._terminate(number, outcome, now_ms)
         pending.afterwards += [
-            lambda: (folder / LAST).unlink(missing_ok=True),  # its rows are in history.csv now
+            lambda: forget_state(folder),  # its rows are in history.csv now
             lambda: self.after_trial(number, outcome, best),
         ]
 

@@ -1,0 +1,56 @@
+"""Whether the files that a report speaks of are there for the driver: what a worker elsewhere wrote may not be."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from mer.checkpoints.header import read_front
+from mer.errors import MerError
+from mer.study.paths import trial_folder
+from trainables.trial_files import BEST, LAST
+from trainables.wire import Report
+
+_PAUSES_S = (0.05, 0.3, 1.0)  # a network file system may show a new file a moment later
+
+
+def lacking_file(study: Path, report: Report, decision_epochs: Collection[int]) -> str:
+    """Say which file is lacking of a trial that ended, or that waits for a verdict; "" when all are there.
+
+    Args:
+        study: folder of the study.
+        report: what its worker says.
+        decision_epochs: epochs after which a verdict is due.
+    Raises: OSError when the driver cannot look.
+    """
+    if not report.rows or report.outcome not in ("running", "finished", "nonfinite"):
+        return ""
+    ends = report.outcome != "running"
+    if not ends and report.rows[-1]["epoch"] not in decision_epochs:
+        return ""
+    folder = trial_folder(study, report.number)
+    for pause_s in (*_PAUSES_S, 0.0):
+        fault = next(filter(None, (_fault(folder / name, whole=ends) for name in (BEST, LAST))), "")
+        if not fault:
+            return ""
+        time.sleep(pause_s)
+        with suppress(OSError):
+            os.listdir(folder)  # noqa: PTH208  asks the server, where a stat may be answered from memory
+    return fault
+
+
+def _fault(path: Path, *, whole: bool) -> str:
+    try:
+        if whole:
+            with path.open("rb") as stream:
+                read_front(stream, path)
+        elif not path.stat().st_size:
+            return f"{path.name} is empty"
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return f"{path.name} is not there"
+    except MerError:
+        return f"{path.name} is not whole"
+    return ""
