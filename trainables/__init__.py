@@ -6,6 +6,7 @@
     cached           the trial of every modality, fusion and distillation, on cached features
     saving           checkpoints written beside training, those of several trials at once
     shared_features  features and backbone weights in Ray's object store, read by every worker
+    proof            that a worker sees the study's folder, and not one of the same name
     trial_files      names of the files that a worker writes into its trial's folder
     wire             messages between the driver and a worker
 

@@ -6,14 +6,17 @@ A killed worker or driver loses at most the epochs since the last report: whoeve
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
 from mer.training import TrainingRun
 from trainables.members import Members
+from trainables.proof import Proof, Sight
 from trainables.saving import Saver
 from trainables.shared_features import SharedFeatures
 from trainables.wire import MemberTask, Slot
@@ -23,6 +26,7 @@ class MerTrainable(tune.Trainable):
     """One Ray trial, which is a slot (see `trainables.wire`). Subclasses say how the run of a member is built."""
 
     features: SharedFeatures
+    proven: Proof | None = None  # that this process sees the study's folder
 
     def build(self, task: MemberTask, device: str) -> TrainingRun:
         """Build the run of one trial from its task and the shared features; nothing is trained yet."""
@@ -43,11 +47,14 @@ class MerTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train until the report interval is over or a verdict is due, and report every member that has news.
 
-        `fits` is the number of members that memory holds, once it was found to be less than those of the slot.
+        `fits` is the number of members that memory holds, once it was found to be less than those of the slot. `sight`
+        comes with the first result of a worker; one that does not see the study's folder trains nothing.
         """
         torch.set_num_threads(self.slot.threads)
-        reports = self.members.step(self.slot.report_interval_s)
-        return {"reports": [report.wire() for report in reports], "fits": self.members.most}
+        sight = self._look()
+        reports = [] if sight and sight.fault else self.members.step(self.slot.report_interval_s)
+        result = {"reports": [report.wire() for report in reports], "fits": self.members.most}
+        return result | ({"sight": sight.wire()} if sight else {})
 
     def cleanup(self) -> None:
         """End the threads that write files; nothing is left to write between two steps."""
@@ -70,6 +77,18 @@ class MerTrainable(tune.Trainable):
         self.members.add(MemberTask.read(task) for task in tasks)
 
     # -- ours --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> Sight | None:
+        """Give the proof that the slot asks for; None where it was given before."""
+        proof = self.slot.proof
+        if proof is None or proof == self.proven:
+            return None
+        here = ray.get_runtime_context()
+        node, name = here.get_node_id(), f"answer-{here.get_worker_id()}"
+        host = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
+        fault = proof.answer(name)
+        self.proven = None if fault else proof
+        return Sight(node, host, name, fault)
 
     def _take(self, wire: dict[str, Any]) -> None:
         """Note the next slot. Reads and builds nothing yet: an exception here would count as a lost worker."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mer.config import TrialConfig
+from trainables.proof import Proof
 
 if TYPE_CHECKING:
     from mer.training import Row  # torch comes along: not for those who read outcomes only
@@ -65,12 +66,14 @@ class Slot:
         report_interval_s: the worker reports after the first epoch that ends later than this, or at a decision epoch.
         threads: of torch in the worker.
         device: cpu or cuda.
+        proof: that the worker sees the study's folder, asked for before its first epoch; None: nobody asks.
     """
 
     members: tuple[MemberTask, ...]
     report_interval_s: float
     threads: int = 1
     device: str = "cpu"
+    proof: Proof | None = None
 
     def wire(self) -> dict[str, Any]:
         """Return the slot as JSON-able data: Ray Tune takes it for the configuration of one of its trials.
@@ -78,7 +81,8 @@ class Slot:
         It is one short text and the first member's number: Ray copies, searches and writes down each entry of a
         configuration again and again, and keeps it for as long as a study runs.
         """
-        content = {**vars(self), "members": [task.wire() for task in self.members]}
+        proof = vars(self.proof) if self.proof else None
+        content = {**vars(self), "members": [task.wire() for task in self.members], "proof": proof}
         packed = zlib.compress(json.dumps(content).encode())
         return {"number": self.members[0].number, "slot": base64.b85encode(packed).decode()}
 
@@ -87,7 +91,8 @@ class Slot:
         """Read what `wire` wrote. Checks no configuration, and ignores keys that Ray adds."""
         content = json.loads(zlib.decompress(base64.b85decode(wire["slot"])))
         members = tuple(MemberTask.read(task) for task in content["members"])
-        return cls(members, content["report_interval_s"], content["threads"], content["device"])
+        proof = Proof(**content["proof"]) if content["proof"] else None
+        return cls(members, content["report_interval_s"], content["threads"], content["device"], proof)
 
 
 @dataclass(frozen=True)

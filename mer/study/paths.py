@@ -12,6 +12,7 @@ studies/
     space.json, code.diff       the search space, and code that was not committed
     summary.json                counts, best trial, baseline, times, environment
     .ray/                       scratch space of Ray Tune
+    .proof/                     while it runs: that every node sees this folder (trainables.proof)
     trials/00042/               one trial
       best.safetensors, ...     files of the worker (trainables.trial_files)
       artifacts/                files of the driver for people, once the trial has ended

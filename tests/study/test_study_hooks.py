@@ -11,7 +11,9 @@ from ray.tune.schedulers import TrialScheduler
 from study_helpers import report
 from test_study_slots import ONE_SHAPE, open_slots
 
+from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.cluster.tune_hooks import EngineScheduler
+from mer.study.search.slots import Slots
 
 
 class Worker:
@@ -23,9 +25,13 @@ class Worker:
         self.add = SimpleNamespace(remote=lambda tasks: self.told.append(("add", [task["number"] for task in tasks])))
 
 
+def shared_folder(slots: Slots) -> SharedFolder:
+    return SharedFolder(slots.study, slots.engine, slots.say, list)
+
+
 def test_the_worker_hears_who_leaves_and_who_joins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slots, worker = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE), Worker()
-    scheduler = EngineScheduler(slots)
+    scheduler = EngineScheduler(slots, shared_folder(slots))
     trial = SimpleNamespace(trial_id="a", temporary_state=SimpleNamespace(ray_actor=worker))
     slots.fill("a")
 

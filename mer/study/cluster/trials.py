@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from mer.study.cluster.connect import start_ray
+from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.machine import Machine, most_trials
@@ -18,6 +20,7 @@ from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
 from trainables import TRAINABLES
+from trainables.proof import PROOF
 
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -63,13 +66,14 @@ def run_trials(
             most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), workers)
             sizes = PackSizes(spec.resources, workers, lambda: engine.unfinished, most)
             room = queue_room(spec.sampler, spec.budget.trials)
-            slots = Slots(engine, folder, plan.of, sizes, say, room, lacking_file)
+            shared = SharedFolder(folder, engine, say, ray.nodes)
+            slots = Slots(engine, folder, plan.of, sizes, say, room, shared.proof, lacking_file)
             name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(
                     search_alg=EngineSearcher(slots),
-                    scheduler=EngineScheduler(slots),
+                    scheduler=EngineScheduler(slots, shared),
                     num_samples=-1,
                     max_concurrent_trials=workers,
                     reuse_actors=True,
@@ -90,6 +94,7 @@ def run_trials(
             tuner.fit()
         finally:
             ray.shutdown()
+            shutil.rmtree(folder / PROOF, ignore_errors=True)
 
 
 def _workers(spec: StudySpec) -> int:

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune import Callback, Stopper
+from ray.tune import Callback, PlacementGroupFactory, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.search.slots import Slots
 from trainables.wire import Report
 
@@ -53,13 +54,28 @@ class EngineSearcher(_NoState, Searcher):
 
 
 class EngineScheduler(_NoState, FIFOScheduler):
-    """Takes in reports, tells the worker who leaves and who joins, and stops a slot whose members are all over."""
+    """Takes in reports, tells the worker who leaves and who joins, and stops a slot whose members are all over.
 
-    def __init__(self, slots: Slots) -> None:
+    Args:
+        slots: the book of who hosts what.
+        shared: knows the nodes that are left out.
+    """
+
+    def __init__(self, slots: Slots, shared: SharedFolder) -> None:
         super().__init__()
-        self.slots = slots
+        self.slots, self.shared = slots, shared
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Let no further worker be placed on a node that was refused, and none that is there take this trial."""
+        super().on_trial_add(tune_controller, trial)
+        if selector := self.shared.selector:
+            bundles = trial.placement_group_factory.bundles
+            trial.update_resources(PlacementGroupFactory(bundles, bundle_label_selector=[selector] * len(bundles)))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if not self.shared.accepts(result.get("sight")):
+            self.slots.refuse(trial.trial_id)
+            return TrialScheduler.STOP
         reports = [Report(**report) for report in result["reports"]]
         change = self.slots.record(trial.trial_id, reports, result.get("fits"))
         if change.is_over:

@@ -18,6 +18,7 @@ from mer.config import TrialConfig
 from mer.study.paths import trial_folder
 from mer.study.search.engine import StudyEngine
 from mer.study.search.packs import Asked, Packs
+from trainables.proof import Proof
 from trainables.wire import MemberTask, Report, Slot
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
@@ -62,6 +63,7 @@ class Slots:
         size: members of a pack of trials like the given one.
         say: prints a line for the user.
         room: most trials that wait for a slot of their shape, as Packs has it.
+        proof: asked of every worker before its first epoch.
         lacking: says which file is not there for the driver though a report speaks of it, as `lacking_file` does.
     """
 
@@ -73,10 +75,11 @@ class Slots:
         size: Callable[[TrialConfig], int] = lambda config: 1,
         say: Callable[[str], None] = lambda text: None,
         room: int = 0,
+        proof: Proof | None = None,
         lacking: Callable[[Path, Report, Collection[int]], str] = lambda *_: "",
     ) -> None:
         self.engine, self.study, self.features_of, self.say = engine, study, features_of, say
-        self.lacking = lacking
+        self.proof, self.lacking = proof, lacking
         self.packs = Packs(engine, size, room)
         self.hosted: dict[str, _Hosting] = {}
         self._idle: list[str] = []  # empty slots that wait for members of others
@@ -91,7 +94,7 @@ class Slots:
         )
         resources = self.engine.spec.resources
         tasks = tuple(self._place(member) for member in members)
-        return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device)
+        return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device, self.proof)
 
     def record(self, slot_id: str, reports: Iterable[Report], fits: int | None = None) -> Change:
         """Take in what a worker reports of its members.

@@ -1,0 +1,102 @@
+"""Proof that a worker works in the study's folder, and not in one of the same name on a disk of its own.
+
+The driver writes a token there; a worker reads it back, and writes an answer that the driver looks for. Both are files
+of `.proof` in the study's folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mer.files import write_text
+from mer.io_faults import patiently, refusal
+
+PROOF = ".proof"
+_TOKEN = "token"
+_PAUSES_S = (0.05, 0.3, 1.0, 2.0)  # a network file system may show a new file a moment later
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the driver asks of every worker.
+
+    Args:
+        folder: absolute path of the proofs.
+        token: what the file in it says.
+    """
+
+    folder: str
+    token: str
+
+    @classmethod
+    def begin(cls, study: Path, token: str) -> Proof:
+        """Write the token into the folder of a study."""
+        folder = study.resolve() / PROOF
+        write_text(folder / _TOKEN, token)
+        return cls(str(folder), token)
+
+    @property
+    def study(self) -> Path:
+        """The study's folder."""
+        return Path(self.folder).parent
+
+    def answer(self, name: str) -> str:
+        """Read the token back and write an answer, in a worker. Returns what is wrong with its folder, or "".
+
+        Args: name: of the answer, a file name; each worker has its own.
+        """
+        try:
+            return patiently(lambda: self._answer(name))
+        except OSError as fault:
+            return refusal(fault)
+
+    def _answer(self, name: str) -> str:
+        path = Path(self.folder, _TOKEN)
+        if not path.exists():
+            return f"{self.study} is not there" if not self.study.exists() else f"{self.study} is another folder there"
+        if path.read_text(encoding="utf-8") != self.token:
+            return f"{self.study} is that of another driver there"
+        Path(self.folder, name).write_text(self.token, encoding="utf-8")
+        return ""
+
+    def is_answered(self, name: str) -> bool:
+        """Tell whether the driver sees a worker's answer."""
+        answer = Path(self.folder, name)
+        for pause_s in (*_PAUSES_S, 0.0):
+            try:
+                if answer.read_text(encoding="utf-8") == self.token:
+                    return True
+            except FileNotFoundError:
+                pass
+            time.sleep(pause_s)
+        return False
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a worker says of its view of the study's folder, once, with its first result.
+
+    Args:
+        node: Ray's id of its node.
+        host: name and address of the node, for people.
+        answer: name of the file that it wrote.
+        fault: what is wrong; "" when nothing is.
+    """
+
+    node: str
+    host: str
+    answer: str
+    fault: str
+
+    def wire(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, wire: Mapping[str, Any]) -> Sight:
+        """Read what `wire` wrote."""
+        return cls(**wire)
