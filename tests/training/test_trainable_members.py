@@ -132,18 +132,8 @@ def test_a_member_that_cannot_be_built_fails_alone(tmp_path, fault, outcome, wor
 
 
 def test_a_file_that_cannot_be_written_fails_its_member_alone(tmp_path):
-    class Blocked(ToyTrainable):
-        def build(self, task, device):
-            if task.number == 1:
-                (task.folder / LAST).mkdir()
-                (task.folder / LAST / "file").write_text("in the way")
-                (task.folder / LAST).rename(task.folder / "aside")
-                self.aside = task.folder / "aside"
-            return super().build(task, device)
-
-    trial = actor(pack(tasks(tmp_path, {}, {}), interval=0.0), Blocked)
-    trial.members._begin()
-    trial.aside.rename(trial.aside.parent / LAST)
+    (tmp_path / "00001" / BEST).mkdir(parents=True)
+    trial = actor(pack(tasks(tmp_path, {}, {}), interval=0.0))
     first = told_by(trial)
     assert (first[0]["outcome"], first[1]["outcome"]) == ("running", "error")
     assert to_the_end(trial, {0})[0][-1]["outcome"] == "finished"
