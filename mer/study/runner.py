@@ -20,6 +20,7 @@ from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, forget_empty_folder
 from mer.study.folder.environment import code_diff, describe_environment
+from mer.study.folder.leftovers import sweep
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
@@ -31,7 +32,7 @@ from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
 from mer.study.search.stop_request import StopSignal
-from mer.study.search.stored_trial import ENDED_WORDS
+from mer.study.search.stored_trial import ENDED, ENDED_WORDS
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
@@ -72,6 +73,9 @@ def _run(
         console.print(f"note: {macro}", highlight=False)
     ledger = Ledger(folder, spec)
     ledger.check_features(folder, plan.names())
+    if gone := sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED]):
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in Counter(one.kind for one in gone).items())
+        console.print(f"left by killed runs, now removed: {kinds}", highlight=False, soft_wrap=True)
     environment = describe_environment(sys.argv) | {
         "features": sorted(path.name for path in plan.paths()),
         "threads": spec.resources.threads,

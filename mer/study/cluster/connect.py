@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mer.console import QUIET_ENVIRONMENT
@@ -52,6 +53,18 @@ def _start(address: str | None, feature_bytes: int) -> None:
         ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise _no_cluster(address, str(fault)) from fault
+
+
+def session_folder() -> Path | None:
+    """Return the folder that Ray has made for this process, with sockets and logs; None where Ray does not say.
+
+    Ray never removes it.
+    """
+    import ray
+
+    with contextlib.suppress(AttributeError):  # no public name leads to it
+        return Path(ray.get_runtime_context().worker.node.get_session_dir_path())
+    return None
 
 
 def machine_at(address: str | None) -> Machine:

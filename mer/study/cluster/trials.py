@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mer.study.cluster.connect import start_ray
+from mer.study.cluster.connect import session_folder, start_ray
 from mer.study.cluster.shared_folder import SharedFolder
+from mer.study.folder.leftovers import forget_session, note_session
 from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.machine import Machine, most_trials
@@ -58,7 +59,10 @@ def run_trials(
     with stop.listening():
         with children_spared():
             start_ray(address, plan.shared_bytes())
+        session = session_folder() if address is None else None
         try:
+            if session:
+                note_session(folder, session)
             trainable = getattr(importlib.import_module(module), name)
             features = SharedFeatures.put(plan.paths(), plan.tuned)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
@@ -94,6 +98,8 @@ def run_trials(
             tuner.fit()
         finally:
             ray.shutdown()
+            if session:
+                forget_session(folder, session)
             shutil.rmtree(folder / PROOF, ignore_errors=True)
 
 

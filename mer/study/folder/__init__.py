@@ -6,6 +6,7 @@ read_study        a study read from its folder
 standings         state and rank of trials
 artifacts         tables, predictions and the picture of a trial that has ended
 confusion_svg     picture of a confusion matrix
+leftovers         what killed processes left, found and swept
 weight_retention  which weights are kept
 environment       code, packages and machine of a run
 """

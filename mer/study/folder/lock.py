@@ -17,6 +17,8 @@ from mer.errors import MerError
 from mer.files import write_json
 from mer.study.paths import lock_file, owner_file
 
+_PATIENCE_S = 0.3  # somebody who only looks whether the lock is free has it for a moment
+
 
 @contextlib.contextmanager
 def study_lock(studies: Path, study: str) -> Iterator[None]:
@@ -26,7 +28,7 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
     lock, owner = lock_file(studies, study), owner_file(studies, study)
     held = FileLock(lock)
     try:
-        held.acquire(timeout=0)
+        held.acquire(timeout=_PATIENCE_S)
     except Timeout:
         raise _locked(studies, study) from None
     try:
