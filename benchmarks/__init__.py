@@ -14,6 +14,7 @@ extraction_memory     memory of an extraction over the number of clips
 video_decoding        time to read sixteen frames of a clip with OpenCV, PyAV and torchcodec
 layer_split           time per training step with and without cached frozen layers
 tuned_steps           steps of a tuned text encoder: cached, live, and with the Hugging Face Trainer
+faults                studies in a simulated world in which files, MLflow, workers and nodes fail
 search_quality        searches with and without packs, on a simulated clock
 hugging_face_trainer  the Trainer's side of `tuned_steps`
 random_roberta        a RoBERTa with random weights and its tokenizer, for `tuned_steps`
