@@ -1,15 +1,14 @@
 """Report on finished and running studies from the stores they leave behind. Changes none of them.
 
-report        `python -m analysis.report STUDY`: one page about a study, and its tables as files
-seeds         `python -m analysis.seeds RESULTS.json`: tables from the results of `mer.evaluate`
-sections      sections of the report, from a study to HTML and tables
-details       its later sections: parameters, classes, failures, how to run it again
-two_classes   its section of a study with two classes: ROC, precision and recall
-figures       its pictures
-findings      statistics of a study: noise of dev, importances, ranges that were too narrow
-plots         small SVG pictures in the colours of the page
-pages         the HTML page around the sections
-tables        one table as HTML, CSV or Markdown
-stores        a study as read from Optuna's journal, the study folder and MLflow
-mlflow_store  the part of it that comes from MLflow
+report           `python -m analysis.report STUDY`: one page about a study or an evaluation, and its tables as files
+compare          `python -m analysis.compare STUDY STUDY ...`: several of them on one page
+seeds            `python -m analysis.seeds RESULTS.json ...`: tables from the results of `mer.evaluate`, as Markdown
+at_the_end       picture and page of a study that has just ended
+study_page       the page about one study
+evaluation_page  the page about one evaluation
+comparison_page  the page about several of both
+findings         what the numbers support: chance, luck, importance, calibration, costs
+plots            plots as SVG
+stores           studies and evaluations as read from journal, folder and MLflow
+page             the HTML file: style, script, tables, words
 """

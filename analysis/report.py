@@ -1,76 +1,114 @@
-"""`python -m analysis.report STUDY`: one self-contained page about a study, and its tables as CSV and Markdown."""
+"""`python -m analysis.report STUDY`: one self-contained page about a study or an evaluation, and its tables."""
 
 from __future__ import annotations
 
 import shutil
+import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.errors import MerError
 
 if TYPE_CHECKING:  # Optuna takes a second: not for --help
-    from analysis.stores import Study
+    from analysis.page.document import Section
+    from analysis.stores.evaluation import Evaluation
+    from analysis.stores.study import Study
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+OTHERS = {"compare": "analysis.compare", "seeds": "analysis.seeds"}
+EPILOG = (
+    "mer report compare STUDY STUDY ...: several on one page. mer report seeds RESULTS.json ...: tables as Markdown."
+)
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def report(
-    study: Annotated[str, typer.Argument(help="a study's folder, or its name", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="the page [default: reports/STUDY.html]")] = None,
+    study: Annotated[
+        str, typer.Argument(help="a study's folder or name, or results.json of an evaluation", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option(help="the page [default: report.html in the folder]")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
+    open_it: Annotated[bool, typer.Option("--open", help="show the page in the browser")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write one HTML page about a study (works offline), and its tables beside it."""
-    from analysis.stores import find_study, load_study
-    from mer.errors import MerError
+    """Write one HTML page about a study or an evaluation (works offline), and its tables beside it."""
+    from analysis.stores.evaluation import evaluation_in, load_evaluation
+    from analysis.stores.journal import find_study, load_study
+    from mer.study.paths import REPORT
 
+    target = page_path(out)
+    results = evaluation_in(Path(study)) or evaluation_in(studies / study)
+    if results is not None:
+        evaluation = load_evaluation(results)
+        target = target or results.parent / REPORT
+        tables = write_evaluation_report(evaluation, target)
+    else:
+        record = load_study(find_study(study, studies))
+        target = target or record.folder / REPORT
+        tables = write_report(record, target)
+    told(target, tables, open_it=open_it)
+
+
+def page_path(out: Path | None) -> Path | None:
+    """Return where a page shall lie. Raises: MerError for what is no page."""
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise MerError(f"--out {out}", "is no .html file", then="name a file, e.g. --out reports/spcl.html")
-    record = load_study(find_study(study, studies))
-    target = out or Path("reports") / f"{record.name}.html"
-    tables = write_report(record, target)
+    return out
+
+
+def told(target: Path, tables: Path, *, open_it: bool) -> None:
+    """Print where a page is, and open it where that was asked for."""
     print(f"{target}  ({target.stat().st_size / 1024:.0f} KB)\n{tables}/  tables as CSV and Markdown")
+    if open_it and not webbrowser.open(target.resolve().as_uri()):
+        print(f"no browser could be opened: open {target} yourself")
 
 
 def write_report(study: Study, target: Path) -> Path:
-    """Write the page to `target` and its tables to a folder beside it. Returns that folder."""
-    from analysis import details, sections
-    from analysis.findings import dev_noise
-    from analysis.pages import page
-    from analysis.tables import write_text
-    from analysis.two_classes import two_classes
+    """Write a study's page to `target` and its tables to a folder beside it. Returns that folder."""
+    from analysis.study_page.build import study_html, study_sections
 
-    noise, curves = dev_noise(study), two_classes(study)
-    parts = [
-        sections.header(study),
-        sections.best(study, noise),
-        sections.leaderboard(study),
-        sections.history(study, noise),
-        sections.curves(study),
-        details.matters(study),
-        details.parameters(study),
-        details.ranges(study),
-        details.classes(study),
-        *([curves] if curves else []),
-        details.failures(study),
-        details.commands(study),
-    ]
-    folder = target.with_name(f"{target.stem}-tables")
-    foot = f"Made by python -m analysis.report from the journal, the study folder and MLflow. Tables: {folder.name}/"
-    lead = f"{sections.counted(study)}; objective {', '.join(metric for metric, _ in study.objectives)}"
+    sections = study_sections(study, target)
+    return write_page(target, study_html(study, sections, tables_folder(target)), sections)
+
+
+def write_evaluation_report(evaluation: Evaluation, target: Path) -> Path:
+    """Write an evaluation's page to `target` and its tables to a folder beside it. Returns that folder."""
+    from analysis.evaluation_page.build import evaluation_html, evaluation_sections
+
+    sections = evaluation_sections(evaluation, target)
+    return write_page(target, evaluation_html(evaluation, sections, tables_folder(target)), sections)
+
+
+def tables_folder(target: Path) -> Path:
+    """Return the folder of a page's tables."""
+    return target.with_name(f"{target.stem}-tables")
+
+
+def write_page(target: Path, html: str, sections: list[Section]) -> Path:
+    """Write a page, and its tables into a folder beside it. Returns that folder."""
+    from analysis.page.document import tables_of
+    from analysis.page.tables import write_text
+
+    folder = tables_folder(target)
     shutil.rmtree(folder, ignore_errors=True)
-    for _, tables in parts:
-        for table in tables:
-            if table.rows:
-                table.write(folder)
-    write_text(target, page(study.name, lead, [section for section, _ in parts], foot))
+    for table in tables_of(sections):
+        table.write(folder)
+    write_text(target, html)
     return folder
 
 
 def main() -> None:
+    """Run the command, or hand over to one of its own: compare, seeds."""
+    import importlib
+
+    if len(sys.argv) > 1 and sys.argv[1] in OTHERS:
+        module = OTHERS[sys.argv.pop(1)]
+        importlib.import_module(module).main()
+        return
     launch(app, "analysis.report")
 
 

@@ -5,21 +5,19 @@ A row per seed in the reference layout (method, seed, accuracy, weighted-F1), th
 
 from __future__ import annotations
 
-import json
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from analysis.tables import Table, show, words, write_text
+from analysis.page.html import clean
+from analysis.page.tables import Table, write_text
+from analysis.page.words import show, words
+from analysis.stores.evaluation import MAIN, Evaluation, evaluation_in, load_evaluation
 from mer.cli_app import Debug, launch
-from mer.errors import MerError
 
-FORMAT = 1
-_MAIN = ("test_accuracy", "test_weighted_f1")
-_SUMMARISED = ("test_accuracy", "test_weighted_f1", "test_macro_f1", "test_unweighted_accuracy", "test_ece")
-Results = dict[str, Any]
+_SUMMARISED = ("accuracy", "weighted_f1", "macro_f1", "unweighted_accuracy", "ece")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -30,109 +28,79 @@ def seeds(
     debug: Debug = False,
 ) -> None:
     """Print seed tables as Markdown."""
-    text = seed_report([load_results(path) for path in results])
+    text = seed_report([load_evaluation(evaluation_in(path) or path) for path in results])
     print(text, end="")
     if out is not None:
         write_text(out, text)
 
 
-def load_results(path: Path) -> Results:
-    """Read one evaluation. Raises: MerError when the file holds none, or its summary does not follow from its rows."""
-    again = "run python -m mer.evaluate again: seeds that are done are not redone"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise MerError(path, f"is no JSON ({fault})", then=again) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        what = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise MerError(path, f"is no results file of mer.evaluate: format {what!r}", allowed=f"format {FORMAT}")
-    missing = [key for key in ("method", "dataset", "task", "seeds") if not found.get(key)]
-    rows = found.get("seeds") or []
-    missing += [
-        f"seeds[{i}].test.{key}" for i, row in enumerate(rows) for key in _MAIN if key not in row.get("test", {})
-    ]
-    if missing:
-        raise MerError(path, f"lacks {', '.join(missing)}", then=again)
-    for metric, summary in found.get("summary", {}).items():
-        values = [row["test"][metric] for row in rows if metric in row["test"]]
-        if values and not math.isclose(summary["mean"], sum(values) / len(values), abs_tol=1e-9):
-            raise MerError(
-                path,
-                f"the mean of {metric} is {summary['mean']:.6f}, its rows give {sum(values) / len(values):.6f}",
-                then=again,
-            )
-    return dict(found)
-
-
-def seed_report(results: list[Results]) -> str:
-    """Write Markdown: one heading per dataset and task; below it rows, summary, per-class F1 and comparisons."""
+def seed_report(results: Sequence[Evaluation]) -> str:
+    """Write Markdown: one heading per dataset, task and split; below it rows, summary, F1 per class and comparisons."""
     parts = []
-    for dataset, task in dict.fromkeys((found["dataset"], found["task"]) for found in results):
-        group = [found for found in results if (found["dataset"], found["task"]) == (dataset, task)]
-        parts.append(f"## {dataset}, {task}: test\n")
-        parts.append("Each epoch was chosen on dev; test was evaluated once per seed. Percent.\n")
-        tables = [seed_table(group), summary_table(group), class_table(group)]
+    for group in dict.fromkeys(found.group for found in results):
+        inside = [found for found in results if found.group == group]
+        dataset, task, split = group
+        parts.append(clean(f"## {dataset}, {task}: {split}\n"))
+        parts.append(
+            f"Each epoch was chosen on dev{'; test was evaluated once per seed' if split == 'test' else ''}. Percent.\n"
+        )
+        tables = [seed_table(inside), summary_table(inside), class_table(inside)]
         parts += [table.markdown() for table in tables if table.rows]
-        said = [text for found in group for text in _comparisons(found)]
+        said = [clean(text) for found in inside for text in found.comparisons]
         parts += ["\n".join(f"- {text}" for text in said) + "\n"] if said else []
-        commands = [f"    {found['command']}" for found in group if found.get("command")]
+        commands = [clean(f"    {found.told['command']}") for found in inside if found.told.get("command")]
         parts += ["Made by\n", "\n".join(commands) + "\n"] if commands else []
     return "\n".join(parts)
 
 
-def seed_table(group: list[Results]) -> Table:
+def seed_table(group: Sequence[Evaluation]) -> Table:
+    """Build the table in the reference layout, one row per seed."""
     rows = [
-        [found["method"], row["seed"], *(row["test"][m] for m in _MAIN)] for found in group for row in found["seeds"]
+        [found.method, seed, *(found.values(metric).get(seed) for metric in MAIN)]
+        for found in group
+        for seed in found.seeds
     ]
-    percent = {words(metric): (lambda value, metric=metric: show(metric, value)) for metric in _MAIN}
-    return Table("seeds", ["method", "seed", *map(words, _MAIN)], rows, percent)
+    percent = {words(metric): (lambda value, metric=metric: show(metric, value)) for metric in MAIN}
+    return Table("seeds", ["method", "seed", *map(words, MAIN)], rows, percent)
 
 
-def summary_table(group: list[Results]) -> Table:
+def summary_table(group: Sequence[Evaluation]) -> Table:
     """Build the table with one row per method and metric."""
-    rows, units = [], list(dict.fromkeys(_units(found) for found in group))
+    rows: list[list[Any]] = []
+    units = list(dict.fromkeys(f"{found.unit}s" for found in group))
     for found in group:
-        of_units = f" ({_units(found)})" if len(units) > 1 else ""
+        of_units = f" ({found.unit}s)" if len(units) > 1 else ""
         for metric in _SUMMARISED:
-            if not (summary := found.get("summary", {}).get(metric)):
+            if not (summary := found.summary(metric)):
                 continue
             sd, mean = summary.get("sd"), show(metric, summary["mean"])
             spread = f"{mean} ± {show(metric, sd)}" if sd is not None else mean
             over_seeds, over_units = (_interval(metric, summary.get(f"{name}_interval")) for name in ("t", "bootstrap"))
             intervals = [over_seeds, over_units + of_units]
-            rows.append([found["method"], words(metric), spread, summary["n"], *intervals, summary.get("note") or None])
+            rows.append([found.method, words(metric), spread, summary["n"], *intervals, summary.get("note") or None])
     over = f"95 % over {' or '.join(units)} (bootstrap)"
     header = ["method", "metric", "mean ± sd", "n", "95 % over seeds (t)", over, "note"]
     keep = len(header) if any(row[-1] for row in rows) else len(header) - 1
     return Table("summary", header[:keep], [row[:keep] for row in rows])
 
 
-def class_table(group: list[Results]) -> Table:
+def class_table(group: Sequence[Evaluation]) -> Table:
     """Build the table of mean F1 per class, one row per method."""
+    split = group[0].split
+    scores = [row.get(split, {}) for found in group for row in found.told["seeds"]]
     classes = list(
-        dict.fromkeys(k for f in group for row in f["seeds"] for k in row["test"] if k.startswith("test_f1_"))
+        dict.fromkeys(key.removeprefix(f"{split}_") for row in scores for key in row if key.startswith(f"{split}_f1_"))
     )
-    rows = []
+    rows: list[list[Any]] = []
     for found in group:
-        columns = [[row["test"][name] for row in found["seeds"] if name in row["test"]] for name in classes]
-        rows.append([found["method"], *(sum(values) / len(values) if values else None for values in columns)])
-    header = ["mean F1 of", *(name.removeprefix("test_f1_") for name in classes)]
-    return Table("classes", header, rows if classes else [], dict.fromkeys(header[1:], lambda v: show("test_f1", v)))
-
-
-def _units(found: Results) -> str:
-    """What the bootstrap resampled. Files written before datasets named their unit resampled dialogues."""
-    return f"{found.get('unit', 'dialogue')}s"
+        columns = [list(found.values(name).values()) for name in classes]
+        rows.append([found.method, *(sum(values) / len(values) if values else None for values in columns)])
+    header = ["mean F1 of", *(name.removeprefix("f1_") for name in classes)]
+    return Table("classes", header, rows if classes else [], dict.fromkeys(header[1:], lambda v: show("f1", v)))
 
 
 def _interval(metric: str, ends: list[float] | None) -> str:
     return f"{show(metric, ends[0])} to {show(metric, ends[1])}" if ends else "-"
-
-
-def _comparisons(found: Results) -> list[str]:
-    """List the sentences that compare an evaluation with others."""
-    said = found.get("comparisons") or []
-    return [str(item.get("verdict", "")) if isinstance(item, dict) else str(item) for item in said if item]
 
 
 def main() -> None:

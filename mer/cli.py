@@ -16,6 +16,10 @@ COMMANDS = {
     ),
     "verify": ("mer.verify", "run a trial again and compare every number"),
     "ui": ("mer.ui", "MLflow's pages on this machine"),
+    "report": (
+        "analysis.report",
+        "a study or an evaluation as a page; report compare A B ...; report seeds RESULTS.json",
+    ),
     "predict": ("mer.predict", "labels for texts and files: python -m mer.predict exports/spcl-meld-text --text ..."),
     "data": ("mer.data.__main__", "get, check and generate datasets"),
     "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),

@@ -35,13 +35,14 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
+    from analysis.at_the_end import evaluation_pages
     from mer.study.preflight.run_options import RunOptions
     from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)
     console = page()
     options, resources = (
-        RunOptions(studies, cache, address=address, command=_typed()),
+        RunOptions(studies, cache, address=address, command=_typed(), pages=evaluation_pages),
         Resources(workers=workers, gpu=gpu),
     )
     if top_k_from is not None and (export is not None or against):

@@ -59,13 +59,14 @@ def tune(
         "budget.trials": trials, "budget.hours": hours, "resources.workers": workers, "max_failed": max_failed
     }  # fmt: skip
     spec = load_spec(space, overrides or (), parts)
+    from analysis.at_the_end import study_pages
     from mer.study.preflight.run_options import RunOptions
 
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
     said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
     said += ["--max-failed", max_failed] if max_failed else []
     said += ["--address", address] if address else []
-    options = RunOptions(studies, cache, resume, fresh, address, command("mer.tune", space, *said))
+    options = RunOptions(studies, cache, resume, fresh, address, command("mer.tune", space, *said), pages=study_pages)
     if dry_run:
         from mer.study.cluster.connect import machine_at
         from mer.study.preflight.dry_run import dry_run as rehearse

@@ -11,6 +11,7 @@ studies/
     journal.log                 the search state: Optuna's journal
     space.json, code.diff       the search space, and code that was not committed
     summary.json                counts, best trial, baseline, times, environment
+    report.html, history.svg    page and picture, made at the end; report-tables/ beside them (analysis)
     .ray/                       scratch space of Ray Tune
     .proof/                     while it runs: that every node sees this folder (trainables.proof)
     trials/00042/               one trial
@@ -27,6 +28,7 @@ from mer.folder_kinds import STUDY_MARK
 JOURNAL = STUDY_MARK
 SPACE, CODE_DIFF, SUMMARY = "space.json", "code.diff", "summary.json"
 REPLACED, RAY = ".replaced", ".ray"
+REPORT, PICTURE = "report.html", "history.svg"
 TRIALS, ARTIFACTS = "trials", "artifacts"
 
 # inside artifacts/

@@ -185,7 +185,8 @@ def _print_next(options: RunOptions, folder: Path, results: Results, stop: StopS
         lines += [f"more trials:     {options.command} --resume --trials {budget * 2}"]
     studies = changed({"--studies": (options.studies, "studies")})
     lines += [f"compare trials:  {command('mer.ui', results.spec.study, *studies)}"]
-    lines += [f"report:          {command('analysis.report', folder)}"]
+    lines += options.pages(folder)
+    lines += [f"show it again:   {command('analysis.report', folder, '--open')}"]
     if results.best:
         out = Path("exports") / results.spec.study
         lines += [f"best trial:      {artifacts_folder(folder, results.best.number)}"]

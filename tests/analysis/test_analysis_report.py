@@ -19,9 +19,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from small_study import ONE, TWO, Ending, make_study, write_spec
 
-from analysis.findings import dev_noise, edge, importance, pareto_front
+from analysis.findings import advice
+from analysis.findings.advice import edge
+from analysis.findings.chance import dev_noise
+from analysis.findings.front import pareto_front
+from analysis.findings.importance import importance
 from analysis.report import report, write_report
-from analysis.stores import Range, find_study, load_study
+from analysis.stores.journal import find_study, load_study
+from analysis.stores.study import Range
 from mer.errors import MerError
 from mer.study.search.ledger import Ledger
 
@@ -48,6 +53,7 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str, str]] = []
         self.ids: list[str] = []
         self.words: list[str] = []
+        self.raw = False  # inside script or style
         self.feed(text)
         self.close()
         assert self.open == []
@@ -55,6 +61,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.attributes += [(tag, name, value or "") for name, value in attrs]
         self.ids += [value for name, value in attrs if name == "id"]
+        self.raw = tag in ("script", "style")
         if tag not in VOID:
             self.open.append(tag)
 
@@ -63,9 +70,11 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        self.raw = False
 
     def handle_data(self, data):
-        self.words.append(data)
+        if not self.raw:
+            self.words.append(data)
 
     @property
     def text(self) -> str:
@@ -95,9 +104,11 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert asked and all(value.startswith("#") or value == "data:," for value in asked)
     assert {value[1:] for value in asked if value.startswith("#")} <= set(page.ids)
     tags = {tag for tag, _, _ in page.attributes}
-    assert not tags & {"script", "iframe", "img", "object"}
-    style = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
-    assert "url(" not in style and "@import" not in style and "prefers-color-scheme: dark" in style
+    assert not tags & {"iframe", "img", "object", "embed", "form"}
+    text = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "url(" not in text and "@import" not in text and "prefers-color-scheme: dark" in text
+    assert text.count("<script>") == 1 and "fetch(" not in text and "XMLHttpRequest" not in text
+    assert ("meta", "content") in {(tag, name) for tag, name, value in page.attributes if "default-src 'none'" in value}
     assert not [value for _, name, value in page.attributes if "nan" in value.lower().split() or "inf" in value.split()]
 
 
@@ -138,7 +149,7 @@ def test_every_state_is_said_in_words(tmp_path):
     assert "4 finished, 1 stopped early, 2 failed, 1 interrupted" in page.text
     assert "This study was interrupted: 1 of its trials have not ended." in page.text
     assert "1 failed: CUDA <out> of memory & more" in page.text and "1 failed: the loss is not finite" in page.text
-    assert "4 finished trials: too few to tell which parameter matters (20 are needed" in page.text
+    assert "5 trials: too few to tell which parameter matters (10 are needed" in page.text
     assert "python -m mer.tune search_spaces/small.yaml --trials 9" in page.text
     assert "git checkout 0123abcd" in page.text and "code.diff" in page.text
     assert "A study <to> test & report." in page.text and "meld emotion /data/MELD" in page.text
@@ -155,10 +166,10 @@ def test_every_state_is_said_in_words(tmp_path):
             ["1 of its trials have not ended", "No trial has finished, so there is no best value."],
         ),
         ([Ending("error", reason="no disk", epochs=0)] * 3, ["Every trial failed.", "3 failed: no disk"]),
-        ([Ending("cut")], ["No trial finished: the others were stopped early or failed", "0 finished trials: too few"]),
+        ([Ending("cut")], ["No trial finished: the others were stopped early or failed", "0 trials: too few"]),
         (
             [Ending("finished")],
-            ["The best trial is trial 0", "Only one trial has a value"],
+            ["Trial 0 reaches", "the search has found nothing above it", "Only one trial has a value"],
         ),
     ],
     ids=["none", "running, no epoch", "running", "all failed", "one, stopped early", "one"],
@@ -185,10 +196,28 @@ def test_importance_needs_enough_trials_and_then_sums_to_one(tmp_path):
     study, page, tables = render(
         make_study(tmp_path, [Ending("finished", seed=index) for index in range(24)]), tmp_path
     )
-    shares = importance(study)
+    found = importance(study)
+    shares = found.shares
     assert set(shares) == set(study.ranges) and sum(shares.values()) == pytest.approx(1.0)
-    assert "PED-ANOVA over 24 finished trials" in page.text
+    assert (
+        "PED-ANOVA over 24 finished trials: each" in page.text
+        and "24 trials are few: expect another order" in page.text
+    )
     assert {row["parameter"]: float(row["share"]) for row in rows_of(tables / "importance.csv")} == shares
+
+
+def test_trials_that_were_stopped_count_in_the_rest(tmp_path):
+    """Their own values do not matter, however good they looked when they were stopped."""
+    endings = [Ending("finished", seed=index) for index in range(8)] + [
+        Ending("cut", seed=index) for index in range(8, 20)
+    ]
+    study = load_study(make_study(tmp_path, endings), with_mlflow=False)
+    found = importance(study)
+    assert (found.finished, found.cut, found.top) == (8, 12, 0.25)
+    for trial in study.trials:
+        if trial.state == "stopped early":
+            study._values[trial.number] = 0.999
+    assert importance(study) == found
 
 
 def test_noise_is_the_binomial_error_of_dev(tmp_path):
@@ -204,7 +233,8 @@ def test_noise_is_the_binomial_error_of_dev(tmp_path):
     [
         (["float", 1e-4, 1e-2, True, None, {}], 1e-3, "50 %", "Inside"),
         (["float", 1e-4, 1e-2, True, None, {}], 9.9e-3, "100 %", "At the upper end (0.01)"),
-        (["float", 0.0, 0.5, False, None, {}], 0.001, "0 %", "At the lower end (0)"),
+        (["float", 0.0, 0.5, False, None, {}], 0.001, "0 %", "At the lower end (0), and nothing lies beyond it."),
+        (["float", 0.1, 0.5, False, None, {}], 0.101, "0 %", "At the lower end (0.1): if values beyond it make sense"),
         (["float", 0.0, 1.0, False, None, {}], 0.946, "95 %", "At the upper end (1)"),
         (["float", 0.0, 1.0, False, None, {}], 0.944, "94 %", "Inside"),
         (["int", 8, 64, False, 1, {}], 8, "0 %", "At the lower end (8)"),
@@ -216,10 +246,25 @@ def test_noise_is_the_binomial_error_of_dev(tmp_path):
     ],
 )
 def test_edges(tmp_path, signature, value, where, says):
-    study = load_study(make_study(tmp_path, [Ending("finished")]), with_mlflow=False)
+    study = load_study(make_study(tmp_path, [Ending("finished")] * 5), with_mlflow=False)
     study.ranges["x"] = Range.of(signature)
     study.best.params["x"] = value
     assert edge(study, "x")[0] == where and says in edge(study, "x")[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "end", "step", "is_open"),
+    [
+        ("loss.contrastive.temperature", 0.03, -1, True),
+        ("fusion.modality_dropout", 0.0, -1, False),
+        ("encoders.text.lora.dropout", 0.9, 1, True),
+        ("encoders.text.lora.dropout", 1.0, 1, False),
+        ("no.such.key", 0.0, -1, False),
+        ("no.such.key", 3.0, 1, True),
+    ],
+)
+def test_advice_knows_the_bounds_of_a_configuration(key, end, step, is_open):
+    assert advice.is_open(key, end, step) == is_open
 
 
 def test_a_condition_that_the_best_trial_does_not_meet(tmp_path):
@@ -317,7 +362,8 @@ def test_the_command(tmp_path):
     make_study(tmp_path / "studies", MIXED)
     ended = command(tmp_path, "small")
     assert ended.returncode == 0 and ended.stderr == ""
-    assert ended.stdout.startswith("reports/small.html") and (tmp_path / "reports/small-tables/leaderboard.md").exists()
+    assert ended.stdout.startswith("studies/small/report.html")
+    assert (tmp_path / "studies/small/report-tables/leaderboard.md").exists()
     ended = command(tmp_path, "none")
     assert ended.returncode == 2 and ended.stderr.startswith("error: none: no such study.")
     with pytest.raises(MerError, match=r"--out x\.pdf: is no \.html file"):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.seeds import load_results, seed_report
+from analysis.seeds import seed_report
+from analysis.stores.evaluation import Evaluation, load_evaluation
 from mer.errors import MerError
 from mer.statistics import describe
 
@@ -47,13 +48,17 @@ def results(method="spcl(temp=0.08)", dataset="meld", values=(0.671, 0.668, 0.67
     }
 
 
+def told(*arguments, **named):
+    return Evaluation(Path("results.json"), "test", results(*arguments, **named))
+
+
 def write(path, found):
     path.write_text(json.dumps(found), encoding="utf-8")
     return path
 
 
 def test_the_reference_layout(tmp_path):
-    found = load_results(write(tmp_path / "results.json", results()))
+    found = load_evaluation(write(tmp_path / "results.json", results()))
     text = seed_report([found])
     assert "| method | seed | accuracy | weighted-F1 |" in text
     assert "| spcl(temp=0.08) | 42 | 67.80 | 66.80 |" in text
@@ -64,13 +69,13 @@ def test_the_reference_layout(tmp_path):
 
 
 def test_methods_stand_together_datasets_apart():
-    text = seed_report([results("a"), results("b", "emorynlp"), results("c")])
+    text = seed_report([told("a"), told("b", "emorynlp"), told("c")])
     first, second = text.split("## emorynlp")
     assert "| a | 0 |" in first and "| c | 0 |" in first and "| b | 0 |" not in first and "| b | 0 |" in second
 
 
 def test_one_seed_has_no_spread():
-    text = seed_report([results(values=(0.671,))])
+    text = seed_report([told(values=(0.671,))])
     assert "| 67.10 | 1 | - | 65.00 to 69.00 | one seed: no spread can be told from it |" in text
 
 
@@ -95,7 +100,7 @@ def edited(change):
 )
 def test_bad_files_are_refused(tmp_path, change, text):
     with pytest.raises(MerError, match=text):
-        load_results(write(tmp_path / "results.json", edited(change)))
+        load_evaluation(write(tmp_path / "results.json", edited(change)))
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

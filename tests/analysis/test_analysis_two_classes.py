@@ -10,8 +10,8 @@ import small_study
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from analysis.report import write_report
-from analysis.stores import find_study, load_study
-from analysis.two_classes import TITLE
+from analysis.stores.journal import find_study, load_study
+from analysis.study_page.two_classes import TITLE
 
 ENDINGS = [small_study.Ending("finished", seed) for seed in range(2)]
 
@@ -28,8 +28,8 @@ def report(tmp_path) -> tuple[str, dict[str, str], object]:
 def test_the_curves_are_those_of_the_rarer_class(tmp_path, monkeypatch):
     monkeypatch.setattr(small_study, "NAMES", ("neutral", "anger"))  # two thirds are neutral
     page, table, predictions = report(tmp_path)
-    margins = np.array([scores[1] - scores[0] for scores in predictions.scores])
-    angry = [true == "anger" for true, _ in predictions.pairs]
+    margins = predictions.scores_NC[:, 1] - predictions.scores_NC[:, 0]
+    angry = predictions.true_N == 1
     assert table["positive class"] == "anger" and float(table["share"]) == pytest.approx(1 / 3)
     assert float(table["ROC AUC"]) == pytest.approx(roc_auc_score(angry, margins), abs=1e-12)
     assert float(table["average precision"]) == pytest.approx(average_precision_score(angry, margins), abs=1e-12)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from analysis.seeds import load_results, seed_report
+from analysis.seeds import seed_report
+from analysis.stores.evaluation import load_evaluation
 from mer.config import TrialConfig
 from mer.data.readers.labels import RAVDESS_EMOTIONS
 from mer.data.registry import DATASETS, find_dataset
@@ -105,7 +106,7 @@ def test_lines_and_files_name_the_unit(tmp_path: Path) -> None:
     assert "test, 256 utterances of 4 actors" in said and "95 % over actors" in said and "dialogue" not in said
     assert "note: 4 actors are few: the interval over actors is rough" in said
     write_results(tmp_path, told)
-    report = seed_report([load_results(tmp_path / "results.json")])
+    report = seed_report([load_evaluation(tmp_path / "results.json")])
     assert "95 % over actors (bootstrap)" in report and "dialogues" not in report
 
 
@@ -120,7 +121,7 @@ def test_results_of_before_are_read_as_over_dialogues(tmp_path: Path) -> None:
     old = {key: value for key, value in told.items() if key not in ("unit", "test_actors")} | {"test_dialogues": 256}
     (tmp_path / "old.json").write_text(json.dumps(old | {"method": "before"}))
     (tmp_path / "new.json").write_text(json.dumps(told))
-    before = load_results(tmp_path / "old.json")
+    before = load_evaluation(tmp_path / "old.json")
     assert "95 % over dialogues (bootstrap)" in seed_report([before])
-    both = seed_report([before, load_results(tmp_path / "new.json")])
+    both = seed_report([before, load_evaluation(tmp_path / "new.json")])
     assert "95 % over dialogues or actors (bootstrap)" in both and "(dialogues) |" in both and "(actors) |" in both

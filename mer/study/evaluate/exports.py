@@ -87,6 +87,7 @@ def evaluate_exports(
         console.print(comparison["verdict"], soft_wrap=True)
     places = ", ".join(str(folder / "results.json") for folder in folders)
     console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
+    _print_pages(folders, options, console)
     return done
 
 
@@ -112,6 +113,13 @@ def _report_dev(
         report_dev(study, path, results[index], folders[index], options.command, console, told)
     for comparison in comparisons:
         console.print(f"on dev: {comparison['verdict']}", soft_wrap=True)
+    _print_pages(folders, options, console)
+
+
+def _print_pages(folders: Sequence[Path], options: RunOptions, console: Console) -> None:
+    """Make picture and report of every evaluation, and say where they are."""
+    for line in [line for folder in folders for line in options.pages(folder)]:
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _require_test_split(study: SeedStudy) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mer.terminal.commands import changed
+
+
+def _no_pages(folder: Path) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,8 @@ class RunOptions:
         address: Ray cluster, or None for this machine.
         command: what to type again, without --resume, --fresh and --trials.
         quiet: no leaderboard and no advice at the end.
+        pages: makes picture and report of the folder of what has just ended, and returns lines that say where they
+            are; it never raises.
     """
 
     studies: Path
@@ -29,6 +36,7 @@ class RunOptions:
     address: str | None = None
     command: str = "python -m mer.tune"
     quiet: bool = False
+    pages: Callable[[Path], list[str]] = _no_pages
 
     def go_on(self, trials: int) -> str:
         """Return the command that goes on with the study; that of an evaluation needs no --resume."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.stores.files import inner
+
 _ONE_TRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
@@ -39,7 +41,11 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
     from mer.study.tracking.store import TrackingStore
 
     beside = TrackingStore.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI")).uri
-    candidates = list(dict.fromkeys(filter(None, [summary.get("mlflow", {}).get("uri"), beside])))
+    candidates = list(
+        dict.fromkeys(
+            filter(None, [told if isinstance(told := inner(summary, "mlflow").get("uri"), str) else None, beside])
+        )
+    )
     there = [uri for uri in candidates if not uri.startswith("sqlite:///") or Path(uri[10:]).is_file()]
     if not there:  # opening a SQLite store that is not there would make one
         return MlflowRecord(f"no store at {' or '.join(candidates)}")

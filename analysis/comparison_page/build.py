@@ -1,0 +1,170 @@
+"""Put the parts of a comparison into their order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.comparison_page.pairs import Verdict, evaluation_verdicts, study_verdicts
+from analysis.evaluation_page.scores import estimate, key_words, mean_and_sd
+from analysis.findings.chance import chance_on_dev, dev_noise
+from analysis.findings.costs import costs
+from analysis.page.document import Section, page
+from analysis.page.html import esc, link, note, paragraph, say
+from analysis.page.tables import Table
+from analysis.page.words import clock, counted, is_fraction, show, words
+from analysis.plots.interval import Estimate, intervals_svg
+from analysis.plots.picture import both
+from analysis.stores.evaluation import Evaluation
+from analysis.stores.study import Study
+from analysis.study_page.result import endings
+
+
+def comparison_sections(studies: Sequence[Study], evaluations: Sequence[Evaluation], target: Path) -> list[Section]:
+    """Build every part. Args: target: where the page will lie; its links are relative to that."""
+    of_studies = _told_apart([study.name for study in studies], [str(study.folder) for study in studies])
+    of_results = _told_apart([one.name for one in evaluations], [one.path.parent.name for one in evaluations])
+    sections = [_first(studies, of_studies, evaluations, of_results)]
+    if studies:
+        sections += [_on_dev(studies, of_studies), _cost(studies, of_studies)]
+    if evaluations:
+        sections.append(_on_test(evaluations, of_results))
+    sections.append(_links(studies, evaluations, target))
+    unreadable = [name for study in studies for name in study.unreadable]
+    unreadable += [name for one in evaluations for name in one.unreadable]
+    if unreadable:
+        first = sections[0]
+        said = say(f"Made without {', '.join(unreadable)}: garbage.", "warn")
+        sections[0] = Section(first.anchor, first.title, said + first.html, first.tables)
+    return sections
+
+
+def comparison_html(studies: Sequence[Study], evaluations: Sequence[Evaluation], sections: list[Section]) -> str:
+    """Assemble the page."""
+    counts = [counted(len(studies), "search") if len(studies) == 1 else f"{len(studies)} searches"] if studies else []
+    counts += [counted(len(evaluations), "evaluation")] if evaluations else []
+    return page("Comparison", " and ".join(counts), sections, "Made by python -m analysis.compare.")
+
+
+def _told_apart(names: Sequence[str], longer: Sequence[str]) -> list[str]:
+    """Name each by its short name, or by the longer one where two share the short one."""
+    return [name if list(names).count(name) == 1 else long for name, long in zip(names, longer, strict=True)]
+
+
+def _first(
+    studies: Sequence[Study], of_studies: list[str], evaluations: Sequence[Evaluation], of_results: list[str]
+) -> Section:
+    """Say who is ahead, on test where there is test, and what of it is supported."""
+    verdicts = evaluation_verdicts(evaluations, of_results)
+    dev = study_verdicts(studies, of_studies)
+    html = f'<p class="result">{esc(_leader(studies, of_studies, evaluations, of_results))}</p>'
+    table, of_dev = _table(verdicts, "verdicts_test"), _table(dev, "verdicts_dev")
+    html += "".join(say(one.says, "good" if " is above " in one.says else "") for one in [*verdicts, *dev][:12])
+    if len(verdicts) + len(dev) > 12:
+        html += note("All pairs are in the tables below.") + table.html(45) + of_dev.html(45)
+    if not verdicts and not dev:
+        html += paragraph("No two of them were scored on the same utterances by the same metric: nothing is paired.")
+    if dev:
+        html += note("On dev, each search is the best of its trials: their scores are hopeful. p is adjusted by Holm.")
+    return Section("top", "Comparison", html, [table, of_dev])
+
+
+def _leader(
+    studies: Sequence[Study], of_studies: list[str], evaluations: Sequence[Evaluation], of_results: list[str]
+) -> str:
+    if evaluations:
+        means = [(sum(v.values()) / len(v), name, one.split) for one, name in zip(evaluations, of_results, strict=True)
+                 if (v := one.values("weighted_f1"))]  # fmt: skip
+        mean, name, split = max(means)
+        return f"{name} has the highest mean weighted-F1 on {split}: {show('f1', mean)} %."
+    scored = [(study, name) for study, name in zip(studies, of_studies, strict=True) if study.best]
+    metrics = {study.metric for study, _ in scored}
+    if len(metrics) != 1:
+        return "The searches have different objectives." if metrics else "No search has a finished trial yet."
+    sign = 1 if scored[0][0].larger_is_better else -1
+    study, name = max(scored, key=lambda pair: sign * _best(pair[0]))
+    value = show(study.metric, _best(study))
+    return f"{name} has the best {words(study.metric)} on dev: {value}{' %' if is_fraction(study.metric) else ''}."
+
+
+def _best(study: Study) -> float:
+    return (study.value(study.best) or 0.0) if study.best else 0.0
+
+
+def _table(verdicts: Sequence[Verdict], name: str) -> Table:
+    rows = [[v.first, v.second, v.difference, *(v.interval or (None, None)), v.p, v.says] for v in verdicts]
+    header = ["first", "second", "difference", "low", "high", "p (Holm)", "verdict"]
+    return Table(name, header, rows, dict.fromkeys(header[2:5], lambda value: f"{100 * value:+.2f}"))
+
+
+def _on_dev(studies: Sequence[Study], names: list[str]) -> Section:
+    rows: list[list[Any]] = []
+    lines: dict[str, list[Estimate]] = {}
+    for study, name in zip(studies, names, strict=True):
+        value, chance, noise = study.value(study.best) if study.best else None, chance_on_dev(study), dev_noise(study)
+        first, metric = study.trial(0), study.metric
+        begun = first.best.get(metric) if first else None
+        cells = [show(metric, value), show(metric, begun), show(metric, chance.value if chance else None)]
+        rows.append(
+            [name, words(metric), *cells, study.best.number if study.best else None, len(study.trials), endings(study)]
+        )
+        if value is not None:
+            around = (value - 1.96 * noise.error, value + 1.96 * noise.error) if noise else None
+            hint = f"{name}: trial {study.best.number if study.best else '?'}, {show(metric, value)}"
+            dots = (
+                [(begun, f"trial 0: {show(metric, begun)}")]
+                if begun is not None and study.trial(0) is not study.best
+                else []
+            )
+            lines.setdefault(metric, []).append(Estimate(name, value, dots, None, around, hint=hint))
+    table = Table(
+        "searches", ["search", "objective", "best", "trial 0", "guessing", "best trial", "trials", "endings"], rows
+    )
+    html = "".join(
+        both(lambda width, m=metric, r=found: intervals_svg(r, f"{words(m)} on dev", width, percent=is_fraction(m)))  # type: ignore[misc]
+        for metric, found in lines.items()
+    )
+    html += note("Diamond: the best trial, with the 95 % interval of chance on dev (binomial). Dot: trial 0.")
+    return Section("dev", "On dev", html + table.html(), [table])
+
+
+def _cost(studies: Sequence[Study], names: list[str]) -> Section:
+    rows: list[list[Any]] = []
+    for study, name in zip(studies, names, strict=True):
+        if told := costs(study):
+            per = told.trial_seconds / max(1, sum(study.counts[s] for s in told.seconds_by_state))
+            rows.append([name, len(study.trials), told.span, told.trial_seconds, per, told.epochs, told.saved])
+    header = ["search", "trials", "first to last", "all trials", "a trial", "epochs", "epochs saved"]
+    formats = {**dict.fromkeys(header[2:5], clock), "epochs saved": lambda value: f"{100 * max(0.0, value):.0f} %"}
+    table = Table("costs", header, rows, formats)
+    html = table.html() if rows else paragraph("No trial has ended yet.")
+    return Section("cost", "Cost", html, [table])
+
+
+def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
+    html, rows = "", []
+    for group in dict.fromkeys(one.group for one in evaluations):
+        inside = [(one, name) for one, name in zip(evaluations, names, strict=True) if one.group == group]
+        lines = [estimate(one, "weighted_f1", name) for one, name in inside]
+        title = f"weighted-F1 of {group[0]} {group[1]} on {group[2]}, in percent"
+        html += both(lambda width, r=lines, t=title: intervals_svg(r, t, width))  # type: ignore[misc]
+        html += note(key_words(inside[0][0]))
+        for one, name in inside:
+            cells = [
+                mean_and_sd(one, metric) for metric in ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy")
+            ]
+            rows.append([name, " ".join(group), one.method, len(one.seeds), *cells])
+    header = ["evaluation", "data", "method", "seeds", "weighted-F1", "accuracy", "macro-F1", "UA"]
+    table = Table("evaluations", header, rows)
+    return Section("test", "Over seeds", html + table.html(), [table])
+
+
+def _links(studies: Sequence[Study], evaluations: Sequence[Evaluation], target: Path) -> Section:
+    items = []
+    for folder in [*(study.folder for study in studies), *(one.path.parent for one in evaluations)]:
+        page_of = folder / "report.html"
+        goal = page_of if page_of.is_file() else folder
+        items.append(f"<li>{link(os.path.relpath(goal.resolve(), target.resolve().parent), str(folder))}</li>")
+    return Section("links", "Pages of each", f"<ul>{''.join(items)}</ul>")

@@ -1,0 +1,6 @@
+"""The page about one evaluation: test scores over seeds.
+
+scores   seeds, mean, intervals and comparisons
+classes  confusion and F1 per class over seeds, calibration
+build    all parts in their order
+"""

@@ -1,0 +1,128 @@
+"""Show the scores of an evaluation: every seed, mean and intervals, what it was compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.page.document import Section
+from analysis.page.html import commands, esc, note, say, tiles
+from analysis.page.tables import Table
+from analysis.page.words import counted, show, words
+from analysis.plots.interval import Estimate, intervals_svg
+from analysis.plots.picture import WIDE, both, stand_alone
+from analysis.stores.evaluation import Evaluation
+
+METRICS = ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy")
+_ALSO = ("ece",)
+
+
+def first_screen(one: Evaluation, chance: float | None) -> Section:
+    """Say the result in one sentence, then draw it."""
+    html = f'<p class="result">{esc(sentence(one, chance))}</p>'
+    if one.split == "dev":
+        html += say(str(one.told.get("note", "dev scores")), "warn")
+    main = one.summary("weighted_f1")
+    items = [(mean_and_sd(one, metric), f"{words(metric)}, mean ± sd") for metric in METRICS if one.summary(metric)]
+    html += tiles([*items, (str(len(one.seeds)), "seeds")])
+    html += both(lambda width: _picture(one, width))
+    html += note(key_words(one) + (f" {main['note']}." if main.get("note") else ""))
+    html += "".join(say(text) for text in one.comparisons)
+    if one.told.get("command"):
+        html += "<h3>Made by</h3>" + commands([str(one.told["command"])])
+    return Section("top", one.name, html)
+
+
+def scores_picture(one: Evaluation) -> str:
+    """Draw the scores as a file of its own."""
+    return stand_alone(_picture(one, WIDE))
+
+
+def _picture(one: Evaluation, width: int) -> str:
+    rows = [estimate(one, metric, words(metric)) for metric in METRICS if one.values(metric)]
+    return intervals_svg(rows, f"{one.split} scores in percent", width, unit="%")
+
+
+def sentence(one: Evaluation, chance: float | None) -> str:
+    values = one.values("weighted_f1")
+    mean = sum(values.values()) / len(values)
+    interval = _ends(one.summary("weighted_f1").get("t_interval"))
+    said = f"{one.method} reaches {show('f1', mean)} % weighted-F1 on {one.split}"
+    said += f", the mean of {counted(len(values), 'seed')}"
+    if interval:
+        said += f" (95 % over seeds: {show('f1', interval[0])} to {show('f1', interval[1])})"
+    if chance is not None:
+        said += f": {100 * (mean - chance):+.1f} points against guessing"
+    return said + "."
+
+
+def key_words(one: Evaluation) -> str:
+    return (
+        "Diamond: the mean. Dots: seeds. Thick line: 95 % over seeds (another training run). Thin line: 95 % over "
+        f"{one.unit}s (other {one.unit}s of this kind)."
+    )
+
+
+def estimate(one: Evaluation, metric: str, name: str, css: str = "s1") -> Estimate:
+    """Build the row of one metric: seeds, their mean, intervals over seeds and over units."""
+    values = one.values(metric)
+    told = one.summary(metric)
+    dots = [(value, f"seed {seed}: {show('f1', value)}") for seed, value in values.items()]
+    mean = sum(values.values()) / len(values) if values else None
+    return Estimate(name, mean, dots, _ends(told.get("t_interval")), _ends(told.get("bootstrap_interval")), css)
+
+
+def mean_and_sd(one: Evaluation, metric: str) -> str:
+    told = one.summary(metric)
+    mean, sd = told.get("mean"), told.get("sd")
+    if not isinstance(mean, int | float):
+        return "-"
+    return show("f1", mean) + (f" ± {show('f1', sd)}" if isinstance(sd, int | float) else "")
+
+
+def seeds_section(one: Evaluation) -> Section:
+    """List every seed."""
+    metrics = [metric for metric in (*METRICS, *_ALSO) if one.values(metric)]
+    columns = {metric: one.values(metric) for metric in metrics}
+    rows = [
+        [row["seed"], row.get("epoch"), *(columns[metric].get(row["seed"]) for metric in metrics)]
+        for row in one.told["seeds"]
+    ]
+    formats = {words(metric): (lambda value: show("f1", value)) for metric in metrics}
+    table = Table("seeds", ["seed", "epoch", *map(words, metrics)], rows, formats)
+    html = table.html() + summary_table(one).html()
+    return Section("seeds", "Seeds", html, [table, summary_table(one)])
+
+
+def summary_table(one: Evaluation) -> Table:
+    """Build the table of means and intervals."""
+    rows: list[list[Any]] = []
+    for metric in (*METRICS, *_ALSO):
+        told = one.summary(metric)
+        if told:
+            rows.append(
+                [
+                    words(metric),
+                    mean_and_sd(one, metric),
+                    told.get("n"),
+                    *(_words(told.get(f"{kind}_interval")) for kind in ("t", "bootstrap")),
+                ]
+            )
+    return Table(
+        "summary", ["metric", "mean ± sd", "n", "95 % over seeds (t)", f"95 % over {one.unit}s (bootstrap)"], rows
+    )
+
+
+def _words(ends: Any) -> str | None:
+    two = _ends(ends)
+    return f"{show('f1', two[0])} to {show('f1', two[1])}" if two else None
+
+
+def _ends(ends: Any) -> tuple[float, float] | None:
+    if (
+        isinstance(ends, Sequence)
+        and len(ends) == 2
+        and all(isinstance(end, int | float) and end == end for end in ends)
+    ):
+        return float(ends[0]), float(ends[1])
+    return None

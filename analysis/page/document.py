@@ -1,0 +1,60 @@
+"""Build the page around its sections: one HTML file with style and script inside, that asks the network for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from analysis.page.html import esc
+from analysis.page.style import script, style_sheet
+from analysis.page.tables import Table
+
+# The browser is told to load nothing, from here or elsewhere, whatever text from data might have slipped in.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a page.
+
+    Args:
+        html: its content; text from data was escaped by who wrote it.
+        tables: its numbers, as files beside the page.
+    """
+
+    anchor: str
+    title: str
+    html: str
+    tables: Sequence[Table] = field(default_factory=tuple)
+
+
+def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
+    """Assemble the whole document. The first section is the first screen and stands without a heading.
+
+    Args: title, lead, foot: plain text.
+    """
+    links = "".join(f'<a href="#{section.anchor}">{esc(section.title)}</a>' for section in sections[1:])
+    body = "".join(
+        f'<section id="{section.anchor}">'
+        + (f"<h2>{esc(section.title)}</h2>" if index else "")
+        + f"{section.html}</section>"
+        + (f'<nav aria-label="sections">{links}</nav>' if not index else "")
+        for index, section in enumerate(sections)
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer">'
+        f'<link rel="icon" href="data:,"><title>{esc(title)}</title><style>{style_sheet()}</style></head>\n<body>'
+        f'<h1>{esc(title)}</h1><p class="lead">{esc(lead)}</p><main>\n{body}\n</main>'
+        f'<p class="note" style="margin-top:40px">{esc(foot)}</p><script>{script()}</script></body></html>\n'
+    )
+
+
+def tables_of(sections: Sequence[Section]) -> list[Table]:
+    """List the tables that have rows."""
+    return [table for section in sections for table in section.tables if table.rows]

@@ -1,0 +1,140 @@
+"""Read the results of `mer.evaluate`, on test or on dev alone, and the predictions of its seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from analysis.stores.files import BROKEN, inner, read_text, reason
+from analysis.stores.predictions import Predictions, read_predictions
+from mer.errors import MerError
+from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
+
+FORMAT = 1
+RESULTS, DEV_RESULTS, TEST_PREDICTIONS = "results.json", "dev_results.json", "test_predictions.csv"
+MAIN = ("accuracy", "weighted_f1")
+_AGAIN = "run python -m mer.evaluate again: seeds that are done are not redone"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One configuration over its seeds.
+
+    Args:
+        path: of its results file; beside it lie the trials of its seeds.
+        split: test, or dev where there is no test split.
+        told: the file.
+        unreadable: file of a seed -> why it cannot be read.
+    """
+
+    path: Path
+    split: str
+    told: dict[str, Any]
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The export that was evaluated, by its folder."""
+        return Path(str(self.told.get("export") or self.path.parent.name)).name
+
+    @property
+    def method(self) -> str:
+        return str(self.told["method"])
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What must be equal of two evaluations that are compared: dataset, task and split."""
+        return str(self.told.get("dataset", "")), str(self.told.get("task", "")), self.split
+
+    @property
+    def unit(self) -> str:
+        """What the bootstrap resampled. Files written before datasets named their unit resampled dialogues."""
+        return str(self.told.get("unit", "dialogue"))
+
+    @property
+    def seeds(self) -> list[int]:
+        return [int(row["seed"]) for row in self.told["seeds"]]
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Return seed -> metric. Args: metric: without its split, e.g. weighted_f1."""
+        key = f"{self.split}_{metric}"
+        rows = [(row["seed"], inner(row, self.split).get(key)) for row in self.told["seeds"]]
+        return {
+            int(seed): float(value) for seed, value in rows if isinstance(value, int | float) and math.isfinite(value)
+        }
+
+    def summary(self, metric: str) -> dict[str, Any]:
+        """Return mean, sd, n and intervals of a metric; empty where there are none."""
+        return inner(self.told, "summary", f"{self.split}_{metric}")
+
+    @property
+    def comparisons(self) -> list[str]:
+        """Sentences that compare it with other evaluations."""
+        said = self.told.get("comparisons")
+        items = said if isinstance(said, list) else []
+        return [str(item.get("verdict", "")) if isinstance(item, dict) else str(item) for item in items if item]
+
+    @cached_property
+    def predictions(self) -> dict[int, Predictions]:
+        """Seed -> its predictions; seeds whose file is missing or garbage are left out (`unreadable`)."""
+        found: dict[int, Predictions] = {}
+        for row in self.told["seeds"]:
+            if not isinstance(row.get("trial"), int):
+                continue
+            folder = trial_folder(self.path.parent, row["trial"])
+            path = folder / TEST_PREDICTIONS if self.split == "test" else folder / ARTIFACTS / DEV_PREDICTIONS
+            try:
+                if path.exists():
+                    found[int(row["seed"])] = read_predictions(path)
+            except BROKEN as fault:
+                self.unreadable[f"{path.name} of seed {row['seed']}"] = reason(fault)
+        return found
+
+
+def evaluation_in(place: Path) -> Path | None:
+    """Return the results file that a path means: itself, or the one in this folder; None for anything else."""
+    if place.suffix == ".json" and place.is_file():
+        return place
+    return next((place / name for name in (RESULTS, DEV_RESULTS) if (place / name).is_file()), None)
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """Read one evaluation. Raises: MerError when the file holds none, or its summary does not follow from its rows."""
+    try:
+        found = json.loads(read_text(path))
+    except FileNotFoundError:
+        raise MerError(path, "No such file", allowed="results.json of an evaluation", then=_AGAIN) from None
+    except (ValueError, RecursionError) as fault:
+        raise MerError(path, f"is no JSON ({reason(fault)})", then=_AGAIN) from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        what = found.get("format") if isinstance(found, dict) else type(found).__name__
+        raise MerError(path, f"is no results file of mer.evaluate: format {what!r}", allowed=f"format {FORMAT}")
+    split = "dev" if found.get("split") == "dev" else "test"
+    needed = ("method", "dataset", "seeds") if split == "dev" else ("method", "dataset", "task", "seeds")
+    missing = [key for key in needed if not found.get(key)]
+    rows = found.get("seeds") if isinstance(found.get("seeds"), list) else []
+    rows = [row if isinstance(row, dict) else {} for row in rows or []]
+    for index, row in enumerate(rows):
+        missing += [] if isinstance(row.get("seed"), int) else [f"seeds[{index}].seed"]
+        scores = inner(row, split)
+        keys = [f"{split}_{metric}" for metric in MAIN]
+        missing += [f"seeds[{index}].{split}.{key}" for key in keys if not isinstance(scores.get(key), int | float)]
+    if missing:
+        raise MerError(path, f"lacks {', '.join(missing)}", then=_AGAIN)
+    evaluation = Evaluation(path, split, found | {"seeds": rows})
+    for key in inner(found, "summary"):
+        told, values = (
+            evaluation.summary(key.removeprefix(f"{split}_")),
+            evaluation.values(key.removeprefix(f"{split}_")),
+        )
+        if not values or not isinstance(told.get("mean"), int | float):
+            continue
+        mean = sum(values.values()) / len(values)
+        if not math.isclose(told["mean"], mean, abs_tol=1e-9):
+            words = f"the mean of {key} is {told['mean']:.6f}, its rows give {mean:.6f}"
+            raise MerError(path, words, then=_AGAIN)
+    return evaluation

@@ -1,0 +1,84 @@
+"""Find what belongs together: the study of an export, the exports and evaluations of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.stores.evaluation import DEV_RESULTS, RESULTS, Evaluation
+from analysis.stores.files import BROKEN, read_json
+from analysis.stores.study import Study
+
+PROVENANCE, EXPORTS = "provenance.json", "exports"
+_MOST = 500  # folders that are looked into
+
+
+@dataclass(frozen=True)
+class Related:
+    """What was found near a study or an evaluation; its folder, and one line about it."""
+
+    kind: str
+    folder: Path
+    words: str
+
+
+def related_to_study(study: Study) -> list[Related]:
+    """List the exports made from a study, and the evaluations of those exports."""
+    found: list[Related] = []
+    mine: set[Path] = set()
+    for folder in _exports_near(study.folder):
+        told = read_json(folder / PROVENANCE)
+        if study.generation and told.get("generation") == study.generation:
+            mine.add(folder.resolve())
+            found.append(Related("export", folder, f"trial {told.get('trial', '?')}"))
+    for path in _results_near(study.folder.parent):
+        told = read_json(path)
+        export = _where(told, study.folder)
+        if export is not None and export.resolve() in mine:
+            seeds = told.get("seeds")
+            count = len(seeds) if isinstance(seeds, list) else 0
+            split = "dev" if path.name == DEV_RESULTS else "test"
+            found.append(Related("evaluation", path.parent, f"{split}, {count} seeds of {export.name}"))
+    return found
+
+
+def related_to_evaluation(evaluation: Evaluation) -> list[Related]:
+    """Name the export that was evaluated, and the study that it came from."""
+    folder = evaluation.path.parent
+    export = _where(evaluation.told, folder)
+    if export is None:
+        return []
+    told = read_json(export / PROVENANCE)
+    found = [Related("export", export, f"trial {told.get('trial', '?')} of {told.get('study', '?')}")]
+    study = folder.parent / str(told.get("study") or "?")
+    if "/" not in study.name and study.is_dir():
+        found.append(Related("study", study, "the search that found it"))
+    return found
+
+
+def _where(told: dict[str, Any], near: Path) -> Path | None:
+    """Return the export that results name: as it was typed, from here or from beside the folder of studies."""
+    named = told.get("export")
+    if not isinstance(named, str) or not named or "\0" in named:
+        return None
+    try:
+        return next((p for p in (Path(named), near.parent.parent / named) if (p / PROVENANCE).is_file()), None)
+    except BROKEN:
+        return None
+
+
+def _exports_near(folder: Path) -> Iterator[Path]:
+    """Yield the exports in `exports/`, here or beside the folder of studies."""
+    seen: set[Path] = set()
+    for place in (Path(EXPORTS), folder.resolve().parent.parent / EXPORTS):
+        if not place.is_dir() or place.resolve() in seen:
+            continue
+        seen.add(place.resolve())
+        yield from (path.parent for path in sorted(place.glob(f"*/{PROVENANCE}"))[:_MOST])
+
+
+def _results_near(studies: Path) -> Iterator[Path]:
+    for name in (RESULTS, DEV_RESULTS):
+        yield from sorted(studies.glob(f"*/{name}"))[:_MOST]
