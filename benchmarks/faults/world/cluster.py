@@ -6,9 +6,11 @@ it was observed (mer.study.cluster.tune_hooks).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.faults.world.clock import Clock
@@ -16,10 +18,13 @@ from benchmarks.faults.world.placed import Moments, Placed, Worker
 from benchmarks.faults.world.processes import Crash, Process, Running
 from benchmarks.faults.world.threads import Hub, Stall
 from benchmarks.faults.world.training import ToyRun
+from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.cluster.tune_hooks import EngineScheduler, EngineSearcher
+from mer.study.search.lacking_files import lacking_file
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal
 from trainables.base import MerTrainable
+from trainables.proof import PROOF
 from trainables.wire import MemberTask
 
 _BACK_S, _SLOW_S, _START_S, _ANSWER_S = 30.0, 45.0, 0.5, 0.01
@@ -46,15 +51,23 @@ class Cluster:
     idle: list[Worker] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     stop: StopSignal | None = None
+    shared: SharedFolder | None = None
 
     def run_trials(
         self, engine: Any, plan: Any, folder: Any, address: str | None, tick: Callable[[], None], stop: Any, say: Any
     ) -> None:
         """Stand in for `mer.study.cluster.trials.run_trials`."""
         self.stop = stop
-        resources, count = engine.spec.resources, 0
-        slots = Slots(engine, folder, plan.of, lambda config: resources.pack, say, 8)
-        searcher, scheduler, no_more = EngineSearcher(slots), EngineScheduler(slots), False
+        resources = engine.spec.resources
+        self.shared = shared = SharedFolder(folder, engine, say, self._alive)
+        slots = Slots(engine, folder, plan.of, lambda config: resources.pack, say, 8, shared.proof, lacking_file)
+        try:
+            self._loop(EngineSearcher(slots), EngineScheduler(slots, shared), tick, stop)
+        finally:
+            shutil.rmtree(folder / PROOF, ignore_errors=True)
+
+    def _loop(self, searcher: EngineSearcher, scheduler: EngineScheduler, tick: Callable[[], None], stop: Any) -> None:
+        no_more, count = False, 0
         for _ in range(_MOST_EVENTS):
             self.hub.turn()
             self.running.check()
@@ -109,16 +122,18 @@ class Cluster:
         for placed in self.placed:
             if placed.worker is not None or placed.lost:
                 continue
-            worker = self.idle.pop(0) if self.idle else self._hire()
+            able = [worker for worker in self.idle if not self._is_refused(worker.node)]
+            worker = able[0] if able else self._hire()
             if worker is None:
                 return
+            self.idle = [idle for idle in self.idle if idle is not worker]
             placed.worker = worker
             placed.call = lambda name, argument, of=placed: self._call(of, name, argument)
             self._compute(placed, lambda of=placed: self._begin(of), _START_S, is_step=False)
 
     def _hire(self) -> Worker | None:
         for node, places in enumerate(self.nodes):
-            if self.away.get(node, 0.0) > self.clock.seconds:
+            if self.away.get(node, 0.0) > self.clock.seconds or self._is_refused(node):
                 continue
             here = sum(worker.node == node and worker.process.alive for worker in self.workers)
             if here < places:
@@ -166,6 +181,28 @@ class Cluster:
                 self.idle.append(worker)  # Ray keeps it for the next slot, and does not notice when it dies meanwhile
                 return
         self._compute(placed, lambda: worker.trainable.step(), 0.0, is_step=True)
+
+    def _is_refused(self, node: int) -> bool:
+        return self.shared is not None and f"node {node}" in self.shared.refused
+
+    def _alive(self) -> list[dict[str, Any]]:
+        """List the nodes as `ray.nodes` does."""
+        return [
+            {
+                "NodeID": f"node {node}",
+                "Alive": self.away.get(node, 0.0) <= self.clock.seconds,
+                "Resources": {"CPU": float(places)},
+            }
+            for node, places in enumerate(self.nodes)
+        ]
+
+    def ray_in_a_worker(self) -> Any:
+        """Stand in for the module `ray`, as far as a worker asks it where it is."""
+        me = lambda: next(one for one in self.workers if one.process is self.running.now)  # noqa: E731
+        context = SimpleNamespace(get_node_id=lambda: f"node {me().node}", get_worker_id=lambda: me().process.name[7:])
+        return SimpleNamespace(
+            get_runtime_context=lambda: context, util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
+        )
 
     # -- a worker computes ---------------------------------------------------------------------------------------
 

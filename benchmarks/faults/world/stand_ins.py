@@ -21,13 +21,14 @@ from typing import Any
 
 import filelock
 import mlflow
+import ray
 import safetensors
 import safetensors.torch
 
 from benchmarks.faults.world.processes import Process, Running
 from mer.training.packed import build_pack
 
-_OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "trainables")
+_OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "mer.io_faults", "trainables")
 _MODULES = ("mer.study.runner", "trainables.base", "mer.study.tracking.tracker")
 _REPLACED: dict[str, Any] = {
     "time": time,
@@ -40,6 +41,7 @@ _REPLACED: dict[str, Any] = {
     "save_file": safetensors.torch.save_file,
     "build_pack": build_pack,
     "gc": gc,
+    "ray": ray,
 }
 
 

@@ -26,7 +26,8 @@ from benchmarks.faults.world.placed import Moments
 from benchmarks.faults.world.processes import Crash, Process, Running
 from benchmarks.faults.world.stand_ins import Names, locks_of, standing_in
 from benchmarks.faults.world.tensors import safe_open_through, save_file
-from benchmarks.faults.world.threads import Executor, Hub, queue_of, threading_of
+from benchmarks.faults.world.thread_modules import Executor, queue_of, threading_of
+from benchmarks.faults.world.threads import Hub
 from benchmarks.faults.world.training import DEV, ToyPack
 from mer.console import explain_os_error
 from mer.errors import MerError
@@ -104,9 +105,10 @@ class World:
         self.wire.begin(plan)
         driver = Process("driver")
         cluster = Cluster(list(self.nodes), driver, self.clock, self.hub, self.running, Moments(plan))
+        names = self._names | {"ray": cluster.ray_in_a_worker()}
         with (
             self.files.installed(),
-            standing_in(self._names, lambda *_, **__: Client(self.wire), self._runner(cluster)),
+            standing_in(names, lambda *_, **__: Client(self.wire), self._runner(cluster)),
         ):
             try:
                 with self.running.inside(driver):

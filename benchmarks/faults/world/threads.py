@@ -1,17 +1,11 @@
 """Threads of the simulated world: greenlets, of which one runs at a time, until it waits or ends.
 
-Stand-ins for `threading`, `queue` and `ThreadPoolExecutor`. Who runs next is decided here, so a run can be repeated.
+Who runs next is decided here, so a run can be repeated.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from types import SimpleNamespace
-from typing import Any
 
 from greenlet import getcurrent, greenlet
 
@@ -23,7 +17,7 @@ class Stall(Exception):
     """Everybody waits for somebody else."""
 
 
-class _Task:
+class Task:
     """A thread, and what it waits for."""
 
     def __init__(self, process: Process, target: Callable[[], object]) -> None:
@@ -42,8 +36,8 @@ class Hub:
 
     def __init__(self, clock: Clock, running: Running) -> None:
         self.clock, self.running = clock, running
-        self._tasks: list[_Task] = []
-        self._now: _Task | None = None  # None: the first thread
+        self._tasks: list[Task] = []
+        self._now: Task | None = None  # None: the first thread
         self._first = getcurrent()
         clock.wait = self.wait
 
@@ -73,9 +67,9 @@ class Hub:
             self.running.check()
         return bool(able)
 
-    def begin(self, process: Process, target: Callable[[], object]) -> _Task:
+    def begin(self, process: Process, target: Callable[[], object]) -> Task:
         """Start a thread of a process; it runs when it gets its turn."""
-        task = _Task(process, target)
+        task = Task(process, target)
         self._tasks.append(task)
         return task
 
@@ -86,7 +80,7 @@ class Hub:
             if not task.ended:
                 self._tasks.remove(task)
 
-    def _is_able(self, task: _Task) -> bool:
+    def _is_able(self, task: Task) -> bool:
         return task.ready() or (task.deadline is not None and self.clock.seconds >= task.deadline)
 
     def _let_time_pass(self, own: float | None) -> None:
@@ -96,7 +90,7 @@ class Hub:
             raise Stall("every thread waits for another")
         self.clock.advance(min(deadlines) - self.clock.seconds)
 
-    def _run(self, task: _Task, switch: Callable[[], object]) -> None:
+    def _run(self, task: Task, switch: Callable[[], object]) -> None:
         """Give a thread its turn. Raises: an exception by which it ended, which is a finding."""
         process, before = self.running.now, self._now
         self.running.now, self._now, task.started = task.process, task, True
@@ -108,108 +102,3 @@ class Hub:
             self.running.now, self._now = process, before
             if task.ended:
                 self._tasks.remove(task)
-
-
-def threading_of(hub: Hub) -> Any:
-    """Return a stand-in for the module `threading`."""
-
-    class Thread:
-        def __init__(
-            self,
-            target: Callable[..., object],
-            name: str = "",
-            daemon: bool = False,
-            args: Any = (),
-            kwargs: Any = None,
-        ) -> None:
-            self.name, self.daemon = name, daemon
-            self._call = lambda: target(*args, **(kwargs or {}))
-            self._task: _Task | None = None
-
-        def start(self) -> None:
-            self._task = hub.begin(hub.running.now, self._call)
-
-        def join(self, timeout: float | None = None) -> None:
-            hub.block(lambda: not self.is_alive(), timeout)
-
-        def is_alive(self) -> bool:
-            return self._task is not None and not self._task.ended
-
-    class Event:
-        def __init__(self) -> None:
-            self._is_set = False
-
-        def is_set(self) -> bool:
-            return self._is_set
-
-        def set(self) -> None:
-            self._is_set = True
-
-        def clear(self) -> None:
-            self._is_set = False
-
-        def wait(self, timeout: float | None = None) -> bool:
-            return self._is_set or hub.block(lambda: self._is_set, timeout)
-
-    return _Module(threading, Thread=Thread, Event=Event)
-
-
-def queue_of(hub: Hub) -> Any:
-    """Return a stand-in for the module `queue`."""
-
-    class Queue:
-        def __init__(self, maxsize: int = 0) -> None:
-            self._items: deque[Any] = deque()
-
-        def put(self, item: Any) -> None:
-            self._items.append(item)
-
-        def get(self, block: bool = True, timeout: float | None = None) -> Any:
-            if not self._items and (not block or not hub.block(lambda: bool(self._items), timeout)):
-                raise queue.Empty
-            return self._items.popleft()
-
-        def get_nowait(self) -> Any:
-            return self.get(block=False)
-
-        def empty(self) -> bool:
-            return not self._items
-
-        def qsize(self) -> int:
-            return len(self._items)
-
-    return _Module(queue, Queue=Queue, SimpleQueue=Queue)
-
-
-class Executor:
-    """Stands in for `ThreadPoolExecutor`: a job is done when it is handed over."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def submit(self, job: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(job(*args, **kwargs))
-        except Exception as fault:
-            done.set_exception(fault)
-        return done
-
-    def shutdown(self, wait: bool = True, **_: Any) -> None:
-        return None
-
-    def __enter__(self) -> Executor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-class _Module(SimpleNamespace):
-    """A module of which some names are replaced."""
-
-    def __init__(self, real: Any, **names: Any) -> None:
-        super().__init__(_real=real, **names)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
