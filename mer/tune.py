@@ -9,6 +9,7 @@ import typer
 
 from mer.cli_app import Debug, launch
 from mer.console import page
+from mer.errors import MerError
 from mer.terminal.commands import changed, command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -35,6 +36,9 @@ def tune(
     workers: Annotated[int | None, typer.Option(min=1, help="trials at once [default: as many as fit]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with an existing study")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="put an existing study aside and start over")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="with --resume: try failed trials again, each under a new number")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="check everything, estimate the cost, run nothing")
     ] = False,
@@ -66,7 +70,10 @@ def tune(
     said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
     said += ["--max-failed", max_failed] if max_failed else []
     said += ["--address", address] if address else []
-    options = RunOptions(studies, cache, resume, fresh, address, command("mer.tune", space, *said), pages=study_pages)
+    typed = command("mer.tune", space, *said)
+    if retry_failed and not resume:
+        raise MerError("--retry-failed", "goes on with an existing study", then=f"{typed} --resume --retry-failed")
+    options = RunOptions(studies, cache, resume, fresh, address, typed, retry_failed=retry_failed, pages=study_pages)
     if dry_run:
         from mer.study.cluster.connect import machine_at
         from mer.study.preflight.dry_run import dry_run as rehearse

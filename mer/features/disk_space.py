@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
 _SECOND = 16_000  # samples
-_STORE_SHARE = 1.2  # bytes of the object store per byte that is put into it
+STORE_SHARE = 1.2  # bytes of the object store per byte that is put into it
 
 
 def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: Sequence[str], cache: Path) -> None:
@@ -45,7 +45,7 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             if not there:
                 new, making = new + size, max(making, size if encoder.modality == "text" else 2 * size)
             sizes.append((size, split, encoder))
-    store = int(_STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
+    store = int(STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
     size, split, encoder = max(sizes, key=lambda one: one[0])
     for need, place, what in (
         (new + making, cache, "cached tokens"),

@@ -18,14 +18,16 @@ from mer.features import load_features
 from mer.files import write_json, write_text
 from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
-from mer.study.folder.claim import claim_folder, forget_empty_folder
+from mer.study.folder.claim import claim_folder, whole_or_absent
 from mer.study.folder.environment import code_diff, describe_environment
 from mer.study.folder.leftovers import sweep
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
-from mer.study.paths import CODE_DIFF, SPACE, SUMMARY, artifacts_folder
+from mer.study.next_steps import next_steps
+from mer.study.paths import CODE_DIFF, SPACE, SUMMARY
 from mer.study.preflight.check_study import check_study
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
+from mer.study.preflight.object_store import refuse_no_store
 from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
 from mer.study.search.early_stopping import build_policy
@@ -38,7 +40,6 @@ from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import DevSplit, Tracker
-from mer.terminal.commands import changed, command
 from mer.training.metrics import macro_words, majority_scores
 
 
@@ -53,11 +54,9 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
         console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
     with study_lock(options.studies, spec.study):
         folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
-        try:
+        with whole_or_absent(folder):
             plan = ensure_plan(checked.plan, options.cache, max_failed=spec.max_failed)
-        except BaseException:
-            forget_empty_folder(folder)
-            raise
+            refuse_no_store(plan.shared_bytes(), options.address)
         words = f"{plan.encoded} inputs encoded" if plan.encoded else "all cached, nothing encoded"
         console.print(f"features: {len(plan.paths())} files, {words} ({plan.seconds:.1f} s)", highlight=False)
         for line in plan.failed_lines():
@@ -71,8 +70,13 @@ def _run(
     dev, baseline, macro = _dev_split(spec, plan)
     if macro:
         console.print(f"note: {macro}", highlight=False)
-    ledger = Ledger(folder, spec)
-    ledger.check_features(folder, plan.names())
+    with whole_or_absent(folder):
+        ledger = Ledger(folder, spec)
+        ledger.check_features(folder, plan.names())
+        write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        diff = code_diff()
+        if diff or not (folder / CODE_DIFF).exists():  # later runs on clean code do not undo what an earlier one ran
+            write_text(folder / CODE_DIFF, diff + "\n")
     if gone := sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED]):
         kinds = ", ".join(f"{count} x {kind}" for kind, count in Counter(one.kind for one in gone).items())
         console.print(f"left by killed runs, now removed: {kinds}", highlight=False, soft_wrap=True)
@@ -86,20 +90,20 @@ def _run(
     keeper = WeightKeeper(Store(options.studies), spec, folder, say)
     keeper.remember(ledger.trials())
     tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended)
-    write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-    diff = code_diff()
-    if diff or not (folder / CODE_DIFF).exists():  # a later run on clean code does not undo what an earlier one ran
-        write_text(folder / CODE_DIFF, diff + "\n")
     tracker.start(ledger.trials(), [folder / SPACE, folder / CODE_DIFF])
 
+    if options.retry_failed:
+        failed = ledger.retries.propose()
+        say(f"failed trials that are tried again: {', '.join(map(str, failed)) or 'none'}")
     display = _display(spec, Results(spec, ledger), console)
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
     stop = StopSignal(engine, spec.budget.hours)
     status = "FAILED"
     try:
-        if ledger.work_left():
+        if ledger.work_left() and not stop.wanted:
             with display:
                 run_trials(engine, plan, folder, options.address, display.tick, stop, say)
+        stop.spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
     finally:
         results = Results(spec, ledger)
@@ -121,15 +125,16 @@ def _run(
         )
         try:
             write_json(folder / SUMMARY, summary)
-        finally:
-            note = results.note(options.start_over, folder)
-            tracker.close(status, results.best_metrics(), [folder / SUMMARY], note, results.pictured)
-            keeper.remember(ledger.trials())
-            keeper.finish()
+        except OSError as fault:  # a former one stays
+            engine.block(fault)
+        note = results.note(options.start_over, folder)
+        tracker.close(status, results.best_metrics(), [folder / SUMMARY], note, results.pictured)
+        keeper.remember(ledger.trials())
+        keeper.finish()
     if not options.quiet:
         results.print_leaderboard(console, baseline)
-        _print_next(options, folder, results, stop, console)
-    engine.raise_if_stopped(options.go_on(spec.budget.trials), options.start_over, folder)
+        console.print("\n".join(next_steps(options, folder, results, stop)), highlight=False, soft_wrap=True)
+    engine.raise_if_stopped(options.go_on(spec.budget.trials), options.try_again(spec.budget.trials), folder)
     if tracker.errors:
         raise MerError(
             store.shown,
@@ -167,31 +172,6 @@ def _display(spec: StudySpec, before: Results, console: Console) -> Display:
 
 def _controller_ms(engine: StudyEngine) -> dict[str, float]:
     """Return how long our own code held up Ray's loop per report, in milliseconds."""
-    spent = np.array(engine.seconds_in_reports or [0.0]) * 1000
-    return {"mean": round(float(spent.mean()), 3), "max": round(float(spent.max()), 3), "reports": len(spent)}
-
-
-def _print_next(options: RunOptions, folder: Path, results: Results, stop: StopSignal, console: Console) -> None:
-    """Print the exact commands for what comes next."""
-    lines = []
-    budget = results.spec.budget.trials
-    if stop.engine.stopped:
-        pass  # the error message that follows says what to do
-    elif results.unfinished:
-        why = "interrupted" if stop.interrupted else "the time budget is used up"
-        lines += [f"{why}: {results.unfinished} trials are not finished, nothing is lost. Go on with"]
-        lines += [f"  {options.go_on(budget)}"]
-    else:
-        lines += [f"more trials:     {options.command} --resume --trials {budget * 2}"]
-    studies = changed({"--studies": (options.studies, "studies")})
-    lines += [f"compare trials:  {command('mer.ui', results.spec.study, *studies)}"]
-    lines += options.pages(folder)
-    lines += [f"show it again:   {command('analysis.report', folder, '--open')}"]
-    if results.best:
-        out = Path("exports") / results.spec.study
-        lines += [f"best trial:      {artifacts_folder(folder, results.best.number)}"]
-        lines += [f"export it:       {command('mer.export', folder, '--out', out, *options.places)}"]
-        seeds = ("--seeds", 0, 42, 43, 114, 3407)
-        lines += [f"over seeds:      {command('mer.evaluate', out, *seeds, *options.places)}"]
-    lines += [f"all numbers:     {folder / SUMMARY}"]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    spent = engine.seconds_in_reports
+    mean_s = spent.total_s / max(1, spent.count)
+    return {"mean": round(1000 * mean_s, 3), "max": round(1000 * spent.most_s, 3), "reports": spent.count}

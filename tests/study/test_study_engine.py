@@ -58,7 +58,7 @@ def test_rows_are_reported_as_best_so_far_and_passed_on(tmp_path):
     assert not engine.record(report(0, [0.4], first=3))
     assert values(ledger, 0) == {1: 0.3, 2: 0.3, 3: 0.4}
     assert engine.record(report(0, [0.1], "finished", first=4))
-    assert ledger.trials()[0].value == 0.4 and len(engine.seconds_in_reports) == 3
+    assert ledger.trials()[0].value == 0.4 and engine.seconds_in_reports.count == 3
     assert hears.events == [
         ("start", 0, "RUNNING"),
         ("rows", 0, [1, 2], "RUNNING"),
@@ -168,9 +168,9 @@ def test_three_failures_before_any_success_end_the_study(tmp_path):
     engine, _, _ = build(tmp_path, begin=3)
     for number in range(2):
         engine.record(report(number, [], "error", reason="boom"))
-    assert not engine.hopeless and engine.next_trial() is not None
+    assert not engine.halt.hopeless and engine.next_trial() is not None
     engine.record(report(2, [], "error", reason="boom 3"))
-    assert engine.hopeless == "boom 3" and engine.next_trial() is None
+    assert engine.halt.hopeless == "boom 3" and engine.next_trial() is None
     with pytest.raises(MerError, match=r"the first 3 trials all failed, so the study was stopped: boom 3"):
         engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
@@ -180,7 +180,7 @@ def test_one_success_is_hope(tmp_path):
     engine.record(report(0, [0.5], "finished"))
     for number in (1, 2, 3):
         engine.record(report(number, [], "error", reason="boom"))
-    assert not engine.hopeless
+    assert not engine.halt.hopeless
     engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mer.errors import MerError
 from mer.study.folder import environment
-from mer.study.folder.claim import claim_folder, forget_empty_folder
+from mer.study.folder.claim import claim_folder, whole_or_absent
 from mer.study.folder.lock import study_lock
 
 COMMAND = "python -m mer.tune space.yaml"
@@ -81,13 +81,27 @@ def test_fresh_puts_aside_and_never_deletes(tmp_path, capsys, monkeypatch):
     assert kept == {"s-20260101-120000": "one", "s-20260101-120000-2": "two", "s-20260101-120000-3": "three"}
 
 
-def test_an_empty_folder_is_forgotten_and_a_full_one_is_not(tmp_path):
-    forget_empty_folder(claim(tmp_path))
+def fails_to_begin(folder: Path, *names: str) -> None:
+    with pytest.raises(OSError, match="full"), whole_or_absent(folder):
+        for name in names:
+            (folder / name).write_text("written")
+        raise OSError("full")
+
+
+def test_a_study_that_cannot_begin_leaves_nothing(tmp_path):
+    fails_to_begin(claim(tmp_path))
     assert not (tmp_path / "s").exists()
-    forget_empty_folder(tmp_path / "s")
+    fails_to_begin(claim(tmp_path), "journal.log", "space.json")
+    assert not (tmp_path / "s").exists()
+    fails_to_begin(tmp_path / "s")
+
+
+def test_a_study_that_was_there_keeps_everything(tmp_path):
     journal(tmp_path)
-    forget_empty_folder(tmp_path / "s")
-    assert (tmp_path / "s/journal.log").exists()
+    fails_to_begin(tmp_path / "s", "space.json")
+    assert (tmp_path / "s/journal.log").exists() and (tmp_path / "s/space.json").exists()
+    fails_to_begin(claim(tmp_path, fresh=True), "notes.txt")
+    assert (tmp_path / "s/notes.txt").exists(), "not ours"
 
 
 # -- lock ----------------------------------------------------------------------------------------------------------

@@ -243,7 +243,7 @@ def test_without_a_time_budget_only_a_signal_or_the_engine_stops(slots, monkeypa
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
     hopeless = StopSignal(slots.engine, None)
-    slots.engine.hopeless = "every trial fails"
+    slots.engine.halt.hopeless = "every trial fails"
     assert hopeless.wanted and not hopeless.interrupted
 
 
@@ -327,7 +327,7 @@ def test_a_driver_that_cannot_look_stops_the_study(watched):
 
     watched.lacking = refused
     watched.record("a", [report(0, [0.9], "finished")])
-    assert watched.engine.blocked == "best.safetensors: Input/output error" and states(watched) == {0: "RUNNING"}
+    assert watched.engine.halt.blocked == "best.safetensors: Input/output error" and states(watched) == {0: "RUNNING"}
 
 
 def test_a_note_of_a_worker_is_said(slots):

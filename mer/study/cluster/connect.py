@@ -13,8 +13,8 @@ from typing import Any
 from mer.console import QUIET_ENVIRONMENT
 from mer.errors import MerError
 from mer.study.preflight.machine import Machine, this_machine
+from mer.study.preflight.object_store import refuse_small_nodes, store_bytes
 
-_STORE_HEADROOM_BYTES = 128 * 2**20
 _REACH_S = 5.0
 
 
@@ -45,14 +45,24 @@ def _start(address: str | None, feature_bytes: int) -> None:
     for name in ("ray.tune", "ray.train"):  # they log tracebacks of what is reported once, in words, at the end
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
-        store_bytes = int(1.2 * feature_bytes) + _STORE_HEADROOM_BYTES
         cpus = int(this_machine().cpus)  # Ray counts processors that this process may not use
-        ray.init(address="local", num_cpus=cpus, object_store_memory=store_bytes, include_dashboard=False, **quiet)
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=store_bytes(feature_bytes),
+            include_dashboard=False,
+            **quiet,
+        )
         return
     try:
         ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise _no_cluster(address, str(fault)) from fault
+    refuse_small_nodes(feature_bytes, {node["NodeName"]: _store_of(node) for node in ray.nodes() if node["Alive"]})
+
+
+def _store_of(node: dict[str, Any]) -> float:
+    return float(node["Resources"].get("object_store_memory", 0.0))
 
 
 def session_folder() -> Path | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.files import fsync_folder
-from mer.study.paths import JOURNAL, REPLACED, is_study
+from mer.study.paths import CODE_DIFF, JOURNAL, REPLACED, SPACE, is_study
 
 
 def claim_folder(studies: Path, study: str, command: str, *, resume: bool, fresh: bool) -> Path:
@@ -61,7 +63,19 @@ def _free_place(folder: Path) -> Path:
     return folder if not folder.exists() else next(name for name in names if not name.exists())
 
 
-def forget_empty_folder(folder: Path) -> None:
-    """Remove a study's folder if nothing is in it, after a study that could not start."""
-    if folder.exists() and not (folder / JOURNAL).exists() and not any(folder.iterdir()):
-        folder.rmdir()
+@contextlib.contextmanager
+def whole_or_absent(folder: Path) -> Iterator[None]:
+    """Remove what a study's beginning wrote when it fails, so that the same command can be typed again.
+
+    A study that was there before keeps everything.
+    """
+    begins = not is_study(folder)
+    try:
+        yield
+    except BaseException:
+        if begins:
+            with contextlib.suppress(OSError):
+                for name in (SPACE, CODE_DIFF, JOURNAL):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()  # unless something else is in it
+        raise

@@ -6,6 +6,7 @@ objective_classes  objectives of a class that dev cannot score
 dialogues          models that read dialogues, where the data have none
 teacher            whether a teacher may teach these students
 machine            what a study may use of this machine, and whether its trials fit
+object_store       whether the features fit into shared memory
 run_options        how the command that runs a study was called
 feature_plan       feature files of a study and of one configuration, extracted where missing
 pack_plan          which trials will share a worker, and why others cannot

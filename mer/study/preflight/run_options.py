@@ -25,6 +25,7 @@ class RunOptions:
         address: Ray cluster, or None for this machine.
         command: what to type again, without --resume, --fresh and --trials.
         quiet: no leaderboard and no advice at the end.
+        retry_failed: try the failed trials of an existing study again.
         pages: makes picture and report of the folder of what has just ended, and returns lines that say where they
             are; it never raises.
     """
@@ -36,6 +37,7 @@ class RunOptions:
     address: str | None = None
     command: str = "python -m mer.tune"
     quiet: bool = False
+    retry_failed: bool = False
     pages: Callable[[Path], list[str]] = _no_pages
 
     def go_on(self, trials: int) -> str:
@@ -46,6 +48,10 @@ class RunOptions:
     def start_over(self) -> str:
         """The command that begins the study again."""
         return self.command if self.quiet else f"{self.command} --fresh"
+
+    def try_again(self, trials: int) -> str:
+        """Return the command that tries failed trials again; an evaluation has none and goes on."""
+        return self.go_on(trials) if self.quiet else f"{self.go_on(trials)} --retry-failed"
 
     @property
     def places(self) -> list[object]:

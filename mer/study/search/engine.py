@@ -13,20 +13,28 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from mer.config import TrialConfig
-from mer.errors import MerError
-from mer.io_faults import refusal
-from mer.study.paths import TRIALS
 from mer.study.search.early_stopping import Policy
+from mer.study.search.halt import Halt
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.live_trial import Ending, Listener, LiveTrial
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.training import Row
-from trainables.trial_files import TRACEBACK
 from trainables.wire import Outcome, Report
 
-_HOPELESS = 3  # so many failures before any success end the study: the next ones would fail alike
 _LOSSES = 3  # a trial that lost its worker so many times fails: it may be what kills them
+
+
+@dataclass
+class Tally:
+    """Count, sum and largest of some durations."""
+
+    count: int = 0
+    total_s: float = 0.0
+    most_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count, self.total_s, self.most_s = self.count + 1, self.total_s + seconds, max(self.most_s, seconds)
 
 
 @dataclass
@@ -45,18 +53,20 @@ class StudyEngine:
     policy: Policy
     listeners: list[Listener] = field(default_factory=list)
     live: dict[int, LiveTrial] = field(default_factory=dict)
-    seconds_in_reports: list[float] = field(default_factory=list)
+    seconds_in_reports: Tally = field(default_factory=Tally)
     bereft: list[int] = field(default_factory=list)  # trials that lost their worker and wait for another
     drained: bool = False  # the ledger has nothing left to hand out
-    hopeless: str = ""  # why no further trial makes sense
-    blocked: str = ""  # what the machine refused, e.g. space on the disk
-    _advice: str = ""
+    halt: Halt = field(default_factory=Halt)  # why no further trial is handed out
 
     def __post_init__(self) -> None:
         self._most, self._ended, self._failed = self.ledger.most(), 0, 0  # counted: a report must not read the study
+        self._epochs_of_ended = 0
         for trial in self.ledger.trials():
             self._ended += trial.state in ENDED
             self._failed += trial.state == TrialState.FAIL
+            if trial.state in ENDED:
+                told = trial.user_attrs.get("ending", {}).get("epochs", 0)
+                self._epochs_of_ended += told or len(trial.intermediate_values)
             for epoch, value in sorted(trial.intermediate_values.items()):
                 self.policy.remember(trial.number, epoch, self._score(value))
 
@@ -89,6 +99,11 @@ class StudyEngine:
         return max(self._most - self._ended, len(self.live))
 
     @property
+    def epochs_done(self) -> int:
+        """Epochs of all trials, under earlier drivers too; of one that is resumed, those that it has told again."""
+        return self._epochs_of_ended + sum(live.epoch for live in self.live.values())
+
+    @property
     def over(self) -> bool:
         """True when no trial will be handed out any more, not even one whose worker is lost later."""
         return self.stopped or (self.drained and not self.live)
@@ -103,7 +118,7 @@ class StudyEngine:
         """Take in a report; True when its trial is over: it ended, or is cut now."""
         started = time.perf_counter()
         over = report.number not in self.live or self._record(report, self.live[report.number])
-        self.seconds_in_reports.append(time.perf_counter() - started)
+        self.seconds_in_reports.add(time.perf_counter() - started)
         return over
 
     def placed(self, number: int) -> None:
@@ -168,13 +183,8 @@ class StudyEngine:
         return ending is not None
 
     def block(self, reason: str | OSError, advice: str = "") -> None:
-        """Stop the study, which stays resumable: the machine is at fault. What the journal holds is whole.
-
-        Args: advice: what to do before going on.
-        """
-        if not self.blocked:
-            self.blocked = refusal(reason) if isinstance(reason, OSError) else reason
-            self._advice = advice or "mend that (on a full disk make room)"
+        """Stop the study, since the machine is at fault. What the journal holds is whole, and the study resumable."""
+        self.halt.block(reason, advice)
 
     def _judge(self, report: Report, live: LiveTrial) -> tuple[list[Row], Ending | None]:
         """Take in the epochs that are new, as far as the trial goes on. Returns them, and how it ended."""
@@ -212,11 +222,13 @@ class StudyEngine:
     def _tell(self, number: int, ending: Ending) -> None:
         """Note durably how a trial ended, and give the study up when all have failed."""
         live = self.live.pop(number)
-        state = self.ledger.end(number, ending.outcome, best=live.best, reason=ending.reason, last=ending.last)
+        state = self.ledger.end(
+            number, ending.outcome, best=live.best, reason=ending.reason, last=ending.last, epochs=live.epoch
+        )
         self._ended += 1
+        self._epochs_of_ended += live.epoch
         self._failed += state == TrialState.FAIL
-        if ending.outcome == "error" and self._failed == self._ended >= _HOPELESS:
-            self.hopeless = ending.reason
+        self.halt.note(ending, ran=live.handed_out is not None, ended=self._ended, failed=self._failed)
 
     def _announce(self, number: int, rows: list[Row], best: Row | None, ending: Ending | None) -> None:
         for listener in self.listeners:
@@ -227,24 +239,11 @@ class StudyEngine:
     @property
     def stopped(self) -> bool:
         """True when nothing more should be handed out."""
-        return bool(self.hopeless or self.blocked)
+        return bool(self.halt)
 
-    def raise_if_stopped(self, go_on: str, start_over: str, folder: Path) -> None:
-        """Raise MerError when the study was stopped.
-
-        Args:
-            go_on: command that goes on with the study.
-            start_over: command that begins it again.
-            folder: of the study.
-        """
-        if self.blocked:
-            raise MerError(self.blocked, "the study was stopped", then=f"{self._advice}, then go on with: {go_on}")
-        if self.hopeless:
-            raise MerError(
-                self.spec.study,
-                f"the first {_HOPELESS} trials all failed, so the study was stopped: {self.hopeless}",
-                then=f"mend the cause (tracebacks: {folder}/{TRIALS}/*/{TRACEBACK}), then start over: {start_over}",
-            )
+    def raise_if_stopped(self, go_on: str, try_again: str, folder: Path) -> None:
+        """Raise MerError when the study was stopped; arguments as `Halt.raise_if_stopped` has them."""
+        self.halt.raise_if_stopped(self.spec.study, go_on, try_again, folder)
 
     @property
     def _metric(self) -> str:

@@ -35,7 +35,7 @@ def refuse_other_search(folder: Path, known: dict[str, Any], spec: StudySpec) ->
         raise MerError(
             folder,
             "the search space is not the one this study began with:\n    " + "\n    ".join(changes),
-            allowed="between runs: budget.trials, budget.hours, resources, keep_weights, points, data.root",
+            allowed="between runs: the budget (but budget.epochs), resources, keep_weights, points, data.root",
             then=f"give the new search another name (--set study={spec.study}-2), or start over with --fresh",
         )
 

@@ -24,6 +24,7 @@ from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
 from mer.study.search.identity import refuse_other_search, refuse_other_study
+from mer.study.search.retries import Retries
 from mer.study.search.samplers import SeededTrial, build_sampler
 from mer.study.search.storage import StudyStorage
 from mer.study.search.stored_trial import state_after
@@ -31,6 +32,8 @@ from mer.study.space.params import encode
 from mer.study.space.spec import StudySpec
 from mer.training import Row
 from trainables.wire import Outcome
+
+_SECONDS = "seconds_spent"  # attribute of the study
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Ledger:
         self._reported: dict[int, set[int]] = {}
         self._finish_half_told()
         self._orphans = [t.number for t in self.trials() if t.state == TrialState.RUNNING]
+        self.retries = Retries(self.study, self.storage)
         if spec.sampler.kind != "grid":
             self._propose_points()
 
@@ -90,11 +94,32 @@ class Ledger:
 
     def work_left(self) -> bool:
         """Tell whether a trial is waiting to be run or to be gone on with."""
-        return bool(self._orphans) or self.begun() < self.most()
+        return bool(self._orphans or self.retries.waiting) or self._begun_in_budget() < self._most
 
     def most(self) -> int:
-        """Count the trials that the budget allows; a grid may have fewer cells."""
-        return self._most
+        """Count the trials that the budget allows, and those that repeat failed ones; a grid may have fewer cells."""
+        return self._most + self.retries.count
+
+    def _begun_in_budget(self) -> int:
+        """Count the trials that were handed out, without those that repeat failed ones."""
+        return self.begun() - self.retries.begun
+
+    @property
+    def cells(self) -> int | None:
+        """How many combinations a grid has, where the budget has a trial for each; None otherwise."""
+        if self.spec.sampler.kind != "grid":
+            return None
+        cells = sum(1 for _ in itertools.islice(self.spec.space.grid(), self.spec.budget.trials + 1))
+        return cells if cells <= self.spec.budget.trials else None
+
+    @property
+    def seconds_spent(self) -> float:
+        """The time that runs of the command took, as far as they noted it."""
+        return float(self.study.user_attrs.get(_SECONDS, 0.0))
+
+    def note_seconds(self, seconds: float) -> None:
+        """Note durably how long all runs of the command took together. Raises: OSError."""
+        self.study.set_user_attr(_SECONDS, round(seconds, 1))
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -109,12 +134,12 @@ class Ledger:
             self._use_sampler(number)
             trial = optuna.trial.Trial(self.study, self._storage_id(number))
             return self._draw(trial, reported=set(self._stored(number).intermediate_values))
-        if self.begun() >= self.spec.budget.trials:
+        if self._begun_in_budget() >= self.spec.budget.trials and not self.retries.waiting:
             return None
         waiting = self.storage.waiting
         number = waiting[0].number if waiting else self.storage.count
         if self.spec.sampler.kind == "grid" and not waiting:
-            cell = self._grid_cell(number)
+            cell = self._grid_cell(number - self.retries.count)
             if cell is None:
                 return None
             self.study.enqueue_trial({k: encode(v) for k, v in cell.items()})
@@ -169,9 +194,11 @@ class Ledger:
         best: Row | None,
         reason: str = "",
         last: tuple[int, float] | None = None,
+        epochs: int = 0,
     ) -> TrialState:
         """Finish a trial: COMPLETE with its best score, PRUNED when cut, FAIL with the reason otherwise.
 
+        Args: epochs: that were heard of.
         Returns: the state that it has now.
         """
         trial = self._live[number]
@@ -182,7 +209,9 @@ class Ledger:
             if bad:  # Optuna refuses NaN only after the note is written: the study could never be opened again
                 outcome, reason = "nonfinite", f"{', '.join(bad)} is not a finite number at its best epoch"
         with self.together():
-            trial.set_user_attr("ending", {"outcome": outcome, "reason": reason, "best": best, "last": last})
+            trial.set_user_attr(
+                "ending", {"outcome": outcome, "reason": reason, "best": best, "last": last, "epochs": epochs}
+            )
             self._tell(number)
         self._live.pop(number, None)
         self._reported.pop(number, None)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mer.study.search.engine import StudyEngine
+from mer.study.search.spending import Spending
 
 _SENT_TO_ALL = (signal.SIGUSR1, signal.SIGHUP)  # `sbatch --signal=USR1@120`; the terminal was closed
 _IMPATIENT = (signal.SIGINT, signal.SIGTERM)
@@ -30,22 +31,25 @@ def children_spared() -> Iterator[None]:
 
 
 class StopSignal:
-    """A signal (Ctrl-C, SIGTERM, SIGUSR1, SIGHUP), the time budget, or a hopeless study ends the loop.
+    """A signal (Ctrl-C, SIGTERM, SIGUSR1, SIGHUP), a budget, or a hopeless study ends the loop.
 
     Trials that run at that moment stay resumable.
 
-    Args: hours: the time budget of this run of the command; None for no limit.
+    Args: hours: the time budget of this run of the command; None for no limit. Other budgets are the study's own.
     """
 
     def __init__(self, engine: StudyEngine, hours: float | None) -> None:
         self.engine = engine
         self.deadline = time.monotonic() + hours * 3600 if hours else math.inf
         self.interrupted = False
+        self.spending = Spending(engine)
 
     @property
     def wanted(self) -> bool:
         """True when the loop should end now."""
-        return self.interrupted or self.engine.stopped or time.monotonic() > self.deadline
+        self.spending.note()
+        budgets = time.monotonic() > self.deadline or bool(self.spending.used_up)
+        return self.interrupted or self.engine.stopped or budgets
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -21,6 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.files import fsync_folder
 from mer.study.search.journal import mend_journal, parse_line
 
+RETRY_OF = "retry_of"  # attribute of a trial: the number of the failed one whose parameters it repeats
+
 _NOTES = frozenset({2, 3, 8, 9})  # operations of Optuna's that set attributes of a study or trial
 
 
@@ -131,8 +133,9 @@ class StudyStorage(JournalStorage):
 
     @property
     def waiting(self) -> list[FrozenTrial]:
-        """Trials that were proposed and not handed out, oldest first."""
-        return [self.get_trial(identity) for identity in sorted(self._waiting)]
+        """Trials that were proposed and not handed out: those that repeat failed ones first, then the oldest."""
+        waiting = [self.get_trial(identity) for identity in sorted(self._waiting)]
+        return sorted(waiting, key=lambda trial: RETRY_OF not in trial.user_attrs)
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         identity = super().create_new_trial(study_id, template_trial)

@@ -30,12 +30,14 @@ class Results:
         counts: state in words -> trials.
         standings: every trial that was handed out.
         pareto: numbers on the Pareto front; empty with one objective.
+        retried: number of a failed trial -> number of the trial that repeats it.
+        cells: combinations of a grid that the budget covers whole; None otherwise.
     """
 
     def __init__(self, spec: StudySpec, ledger: Ledger) -> None:
         self.spec = spec
         trials = ledger.trials()
-        self.most = ledger.most()
+        self.most, self.retried, self.cells = ledger.most(), ledger.retries.pairs(), ledger.cells
         self.counts = Counter(STATES[trial.state] for trial in trials)
         self.standings = standings_of(trials)
         self.pareto = {t.number for t in ledger.study.best_trials} if len(spec.objective) > 1 else set()
@@ -66,6 +68,11 @@ class Results:
         """Trials of the budget (or cells of the grid) that have not ended."""
         ended = sum(n for word, n in self.counts.items() if word in ENDED_WORDS)
         return max(0, self.most - ended)
+
+    @property
+    def failed(self) -> list[Standing]:
+        """Failed trials that nobody has tried again yet."""
+        return [one for one in self.standings if one.state == "failed" and one.number not in self.retried]
 
     def best_metrics(self) -> dict[str, float]:
         """Return the best trial's dev metrics under the names best_*."""
@@ -151,6 +158,9 @@ class Results:
         reasons = Counter(s.reason for s in self.standings if s.state == "failed")
         for reason, count in reasons.most_common(3):
             console.print(f"{count} failed: {reason}", highlight=False)
+        if self.retried:
+            pairs = ", ".join(f"{failed} as {again}" for failed, again in sorted(self.retried.items())[:_TOP])
+            console.print(f"tried again: {pairs}", highlight=False)
 
 
 def _range(param: Param) -> str:

@@ -47,6 +47,19 @@ class Budget(Frozen):
     trials: PositiveInt = 20
     epochs: PositiveInt = 20
     hours: PositiveFloat | None = Field(None, description="wall time of one run of the command; resumable afterwards")
+    total_epochs: PositiveInt | None = Field(
+        None, description="epochs of all trials together, over every run of the command; resumable with a larger one"
+    )
+    cost: PositiveFloat | None = Field(
+        None, description="what the study may cost, over every run of the command, in the money of cost_per_hour"
+    )
+    cost_per_hour: PositiveFloat | None = Field(None, description="what an hour of the machine or cluster costs")
+
+    @model_validator(mode="after")
+    def _cost_of_an_hour(self) -> Self:
+        if self.cost is not None and self.cost_per_hour is None:
+            raise ValueError("cost needs cost_per_hour beside it: what an hour of the machine or cluster costs")
+        return self
 
 
 class Sampler(Frozen):
@@ -163,7 +176,8 @@ class StudySpec(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return all that may not change between runs of a study, as JSON-able data.
 
-        Budgets of trials and hours, resources, the data root, points, `keep_weights` and `max_failed` may change.
+        Budgets but that of a trial's epochs, resources, the data root, points, `keep_weights` and `max_failed` may
+        change.
         """
         return {
             "trainable": self.trainable,
