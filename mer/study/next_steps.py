@@ -40,8 +40,8 @@ def _go_on(options: RunOptions, results: Results, stop: StopSignal) -> list[str]
     budget = results.spec.budget.trials
     lines = []
     if results.unfinished:
-        why = "interrupted" if stop.interrupted else stop.spending.used_up or "the time budget is used up"
-        further = "" if stop.interrupted else stop.spending.enlarge
+        why = "interrupted" if stop.interrupted else stop.used_up or "stopped"
+        further = stop.spending.enlarge if stop.spending is not None else ""
         lines += [f"{why}: {results.unfinished} trials are not finished, nothing is lost. Go on with"]
         lines += [f"  {options.go_on(budget)} {further}".rstrip()]
     elif results.cells is not None:

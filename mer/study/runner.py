@@ -33,6 +33,7 @@ from mer.study.preflight.run_options import RunOptions
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
+from mer.study.search.spending import Spending
 from mer.study.search.stop_request import StopSignal
 from mer.study.search.stored_trial import ENDED, ENDED_WORDS
 from mer.study.show.leaderboard import Results
@@ -97,13 +98,14 @@ def _run(
         say(f"failed trials that are tried again: {', '.join(map(str, failed)) or 'none'}")
     display = _display(spec, Results(spec, ledger), console)
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
-    stop = StopSignal(engine, spec.budget.hours)
+    spending = Spending(engine)
+    stop = StopSignal(engine, spec.budget.hours, spending)
     status = "FAILED"
     try:
         if ledger.work_left() and not stop.wanted:
             with display:
                 run_trials(engine, plan, folder, options.address, display.tick, stop, say)
-        stop.spending.note(at_once=True)
+        spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
     finally:
         results = Results(spec, ledger)

@@ -510,7 +510,7 @@ def test_a_changed_choice_is_refused_in_words(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path / 's'}: the search space is not the one this study began with:\n"
         "    params.head.hidden: was ['choice', [32, 64], {}], now ['choice', [32, 64, 128], {}]\n"
-        "  allowed: between runs: budget.trials, budget.hours, resources, keep_weights, points, "
+        "  allowed: between runs: the budget (but budget.epochs), resources, keep_weights, points, "
         "data.root\n"
         "  next: give the new search another name (--set study=small-2), or start over with --fresh"
     )

@@ -184,7 +184,8 @@ def test_missing_study(tmp_path, text, where):
             "budget",
             "{trials: 4, epochs: 6}",
             "12",
-            "budget: got 12\n  allowed: a mapping with trials, epochs, hours\n  next: write {trials: 12}",
+            "budget: got 12\n  allowed: a mapping with trials, epochs, hours, total_epochs, cost, cost_per_hour\n"
+            "  next: write {trials: 12}",
         ),
         (
             "sampler",

@@ -15,6 +15,7 @@ from mer.study.preflight.run_options import RunOptions
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
 from mer.study.search.ledger import Ledger
+from mer.study.search.spending import Spending
 from mer.study.search.stop_request import StopSignal
 from mer.study.show.leaderboard import Results
 
@@ -112,7 +113,9 @@ def test_the_end_of_a_study_says_what_comes_next(tmp_path, quiet):
         if retry:
             ledger.retries.propose()
         run(engine, fail)
-        return next_steps(options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None))
+        return next_steps(
+            options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine))
+        )
 
     again = "python -m mer.tune s.yaml" + ("" if quiet else " --trials 4 --resume --retry-failed")
     said = lines(*GRID, fail=(2,))
@@ -126,7 +129,7 @@ def test_more_trials_are_advised_where_there_are_more(tmp_path):
     options = RunOptions(Path("studies"), Path("features"), command="c")
     ledger, engine = opened(tmp_path, *GRID, trials=3)
     run(engine)
-    said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None))
+    said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine)))
     assert ledger.cells is None and said[0] == "more trials:     c --resume --trials 6"
 
 
@@ -179,18 +182,18 @@ def test_losses_of_a_score_in_a_row_are_the_ranges_own(tmp_path):
 def test_a_budget_of_epochs_counts_all_trials_and_runs(tmp_path):
     epochs = ("budget: {trials: 4, epochs: 6}", "budget: {trials: 4, epochs: 6, total_epochs: 7}")
     ledger, engine = opened(tmp_path, epochs)
-    stop = StopSignal(engine, None)
+    stop = StopSignal(engine, None, Spending(engine))
     engine.next_trial(), engine.next_trial()
     engine.record(report(0, [0.5, 0.5, 0.5], "finished"))
     engine.record(report(1, [0.5, 0.5]))
     assert engine.epochs_done == 5 and not stop.wanted
     ledger, engine = opened(tmp_path, epochs)
-    stop = StopSignal(engine, None)
+    stop = StopSignal(engine, None, Spending(engine))
     engine.next_trial()
     engine.record(report(1, [0.5, 0.5]))
     assert engine.epochs_done == 5 and not stop.wanted, "what is told again is counted once"
     engine.record(report(1, [0.5, 0.5], first=3))
-    assert stop.wanted and stop.spending.used_up == "the budget of 7 epochs is used up"
+    assert stop.wanted and stop.used_up == "the budget of 7 epochs is used up"
     options = RunOptions(Path("studies"), Path("features"), command="c")
     said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop)
     assert said[:2] == [
@@ -198,7 +201,7 @@ def test_a_budget_of_epochs_counts_all_trials_and_runs(tmp_path):
         "  c --trials 9 --resume --set budget.total_epochs=14",
     ]
     ledger, engine = opened(tmp_path, epochs)
-    assert not StopSignal(engine, None).wanted, "trial 1 has not told its epochs again"
+    assert not StopSignal(engine, None, Spending(engine)).wanted, "trial 1 has not told its epochs again"
 
 
 def test_epochs_of_a_study_with_two_objectives_are_counted_too(tmp_path):
@@ -214,22 +217,22 @@ def test_a_budget_of_money_counts_the_time_of_all_runs(tmp_path, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("mer.study.search.spending.time.monotonic", lambda: clock[0])
     _, engine = opened(tmp_path, money)
-    stop = StopSignal(engine, None)
+    stop = StopSignal(engine, None, Spending(engine))
     clock[0] += 3600
     assert not stop.wanted and stop.spending.cost == pytest.approx(1.5)
     ledger, engine = opened(tmp_path, money)
     assert ledger.seconds_spent == 3600, "noted while it ran: a kill forgets less than a minute"
-    stop = StopSignal(engine, None)
+    stop = StopSignal(engine, None, Spending(engine))
     clock[0] += 3599
     assert not stop.wanted
     clock[0] += 2
-    assert stop.wanted and stop.spending.used_up == "the budget of 3 is spent, at 1.5 an hour"
+    assert stop.wanted and stop.used_up == "the budget of 3 is spent, at 1.5 an hour"
     assert stop.spending.enlarge == "--set budget.cost=6"
 
 
 def test_without_a_price_nothing_is_noted(tmp_path):
     ledger, engine = opened(tmp_path)
-    StopSignal(engine, None).spending.note(at_once=True)
+    StopSignal(engine, None, Spending(engine)).spending.note(at_once=True)
     assert "seconds_spent" not in ledger.study.user_attrs
 
 

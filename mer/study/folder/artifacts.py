@@ -90,7 +90,7 @@ def read_history(trial_folder: Path, config: TrialConfig | None = None) -> list[
     """
     for _, state in trusted(trial_folder / LAST):
         card = {} if isinstance(state, MerError) else state[1]
-        if "history" in card and (config is None or card.get("config_sha256") == identity_of(config)):
+        if "history" in card and (config is None or card.get("config_sha256") in (None, identity_of(config))):
             return list(card["history"])
     history = trial_folder / ARTIFACTS / HISTORY
     if history.exists():

@@ -35,21 +35,30 @@ class StopSignal:
 
     Trials that run at that moment stay resumable.
 
-    Args: hours: the time budget of this run of the command; None for no limit. Other budgets are the study's own.
+    Args:
+        hours: the time budget of this run of the command; None for no limit.
+        spending: the budgets that all runs share.
     """
 
-    def __init__(self, engine: StudyEngine, hours: float | None) -> None:
+    def __init__(self, engine: StudyEngine, hours: float | None, spending: Spending | None = None) -> None:
         self.engine = engine
         self.deadline = time.monotonic() + hours * 3600 if hours else math.inf
         self.interrupted = False
-        self.spending = Spending(engine)
+        self.spending = spending
 
     @property
     def wanted(self) -> bool:
         """True when the loop should end now."""
-        self.spending.note()
-        budgets = time.monotonic() > self.deadline or bool(self.spending.used_up)
-        return self.interrupted or self.engine.stopped or budgets
+        if self.spending is not None:
+            self.spending.note()
+        return self.interrupted or self.engine.stopped or bool(self.used_up)
+
+    @property
+    def used_up(self) -> str:
+        """Say which budget is used up, in words; "" while none is."""
+        if time.monotonic() > self.deadline:
+            return "the time budget is used up"
+        return self.spending.used_up if self.spending is not None else ""
 
     @contextmanager
     def listening(self) -> Iterator[None]:
