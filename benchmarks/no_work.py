@@ -120,7 +120,7 @@ def main(words: list[str] | None = None) -> None:
         "trials": summary["trials"],
         "controller": summary["controller_ms_per_report"],
         "driver_cpu_s": used.ru_utime + used.ru_stime,
-        "tracker_cpu_s": cpu_s.get("mer-tracker", 0.0),
+        "tracker_cpu_s": cpu_s.get("mer-tracker", 0.0) + cpu_s.get("mer-mlflow", 0.0),
         "memory_mib": memory,
     }
     print(json.dumps(said), flush=True)

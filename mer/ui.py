@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ def ui(
     debug: Debug = False,
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
+    from mer.study.tracking.moved import follow_the_folder
     from mer.study.tracking.store import TrackingStore
     from mer.study.tracking.usable import refuse_unusable
 
@@ -38,6 +41,8 @@ def ui(
     if store.uri.startswith("sqlite:///") and not Path(database).exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
     refuse_unusable(store)
+    with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files
+        follow_the_folder(store)
     page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
     _refuse_taken_port(port)
     print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")
@@ -65,7 +70,7 @@ def _trials_page(uri: str, studies: Path, study: str) -> str:
         "orderByKey": f"metrics.`best_{metric}`",
         "orderByAsc": "true" if mode == "min" else "false",
     }
-    return f"/#/experiments/{_experiment_id(uri, study)}/runs?{urlencode(query, quote_via=quote)}"
+    return f"/#/experiments/{_experiment_id(uri, studies, study)}/runs?{urlencode(query, quote_via=quote)}"
 
 
 def _objective(space: Path) -> tuple[str, str]:
@@ -86,11 +91,17 @@ def _refuse_taken_port(port: int) -> None:
             raise MerError(f"{HOST}:{port}", "is taken", then=f"choose another: --port {port + 1}") from None
 
 
-def _experiment_id(uri: str, study: str) -> str:
+def _experiment_id(uri: str, studies: Path, study: str) -> str:
     from mlflow import MlflowClient
+
+    from mer.study.paths import is_study
+    from mer.study.tracking.from_disk import StudyOnDisk
+    from mer.study.tracking.store import find_experiment
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(study)
+    if experiment is None and is_study(studies / study):  # somebody renamed it
+        experiment = find_experiment(client, study, StudyOnDisk.read(studies / study).identity.generation)
     if experiment is None:
         known = [one.name for one in client.search_experiments() if one.name != "Default"]
         found = f"no such study in this store.{did_you_mean(study, known)}"

@@ -48,15 +48,15 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
     )
     there = [uri for uri in candidates if not uri.startswith("sqlite:///") or Path(uri[10:]).is_file()]
     if not there:  # opening a SQLite store that is not there would make one
-        return MlflowRecord(f"no store at {' or '.join(candidates)}")
+        return MlflowRecord(f"no store at {' or '.join(TrackingStore(uri, None).shown for uri in candidates)}")
     try:
         return _search(there[0], name, generation)
     except Exception as fault:  # a server that is away, another version's database: the page does without
-        return MlflowRecord(f"{there[0]} cannot be read ({type(fault).__name__})")
+        return MlflowRecord(f"{TrackingStore(there[0], None).shown} cannot be read ({type(fault).__name__})")
 
 
 def _search(uri: str, name: str, generation: str) -> MlflowRecord:
-    from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, children
+    from mer.study.tracking.store import STUDY, TrackingStore, find_experiment, find_runs, one_for_each
 
     for key, value in _ONE_TRY.items():
         os.environ.setdefault(key, value)
@@ -65,23 +65,23 @@ def _search(uri: str, name: str, generation: str) -> MlflowRecord:
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(name)
-    mine = f"tags.`{TAG_GENERATION}` = '{generation}' and tags.`{TAG_TRIAL}` = 'study'"
-    parents = client.search_runs([experiment.experiment_id], mine) if experiment else []
-    if not parents:
-        return MlflowRecord(f"{uri} holds no record of this search")
-    parent = parents[0]
-    found = children(client, parent.info.experiment_id, parent.info.run_id)
+    experiment = find_experiment(client, name, generation)
+    found, _ = one_for_each(find_runs(client, experiment.experiment_id, generation) if experiment else ())
+    shown = TrackingStore(uri, None).shown
+    if (own := found.pop(STUDY, None)) is None:
+        return MlflowRecord(f"{shown} holds no record of this search")
+    parent = client.get_run(own.run_id)
+    found = {trial: run for trial, run in found.items() if not run.deleted}
     statuses = Counter(run.status for run in found.values())
     counted = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "no trials"
     end = parent.info.end_time
     seconds = (end - parent.info.start_time) / 1000 if end else None
-    note = f"{uri}, experiment {name}: study {parent.info.status}, {counted}"
+    note = f"{shown}, experiment {name}: study {parent.info.status}, {counted}"
     return MlflowRecord(
         note,
         parent.info.status,
         seconds,
         dict(parent.data.tags),
-        {number: run.run_id for number, run in found.items()},
+        {int(trial): run.run_id for trial, run in found.items()},
         client,
     )

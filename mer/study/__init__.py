@@ -1,5 +1,7 @@
 """Search for good configurations: a study runs trials of one search space and keeps what they find.
 
+`python -m mer.study sync STUDY` looks after one that exists.
+
 From the top down; each imports from those below it only, and those on one line know nothing of each other.
     evaluate    what a result is worth: seeds, the test split, comparisons, re-ranking, verification
     runner      one study from spec to summary
@@ -7,7 +9,7 @@ From the top down; each imports from those below it only, and those on one line 
     export      a trial as a folder that loads anywhere
     next_steps  what comes after a study, as commands
     preflight   all that can be refused or made sure of before the first trial
-    tracking    every trial in MLflow
+    tracking    every trial's files, and its run in MLflow
     show        what a person sees while a study runs and at its end
     folder      what lies in a study's folder, and how its trials stand
     search      what runs next and who is stopped

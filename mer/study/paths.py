@@ -12,6 +12,7 @@ studies/
     space.json, code.diff       the search space, and code that was not committed
     summary.json                counts, best trial, baseline, times, environment
     report.html, history.svg    page and picture, made at the end; report-tables/ beside them (analysis)
+    mlflow.jsonl                what must be in MLflow, and what MLflow has confirmed
     .ray/                       scratch space of Ray Tune
     .proof/                     while it runs: that every node sees this folder (trainables.proof)
     trials/00042/               one trial
@@ -26,7 +27,7 @@ from pathlib import Path
 from mer.folder_kinds import STUDY_MARK
 
 JOURNAL = STUDY_MARK
-SPACE, CODE_DIFF, SUMMARY = "space.json", "code.diff", "summary.json"
+SPACE, CODE_DIFF, SUMMARY, OUTBOX = "space.json", "code.diff", "summary.json", "mlflow.jsonl"
 REPLACED, RAY = ".replaced", ".ray"
 REPORT, PICTURE = "report.html", "history.svg"
 TRIALS, ARTIFACTS = "trials", "artifacts"

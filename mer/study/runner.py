@@ -39,8 +39,11 @@ from mer.study.search.stored_trial import ENDED, ENDED_WORDS
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.copied import original_of
 from mer.study.tracking.store import TrackingStore
+from mer.study.tracking.sync import sync_words
 from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.writer import Behind
 from mer.training.metrics import macro_words, majority_scores
 
 
@@ -88,10 +91,13 @@ def _run(
     }
     store = TrackingStore.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI"))
     say = lambda text: console.print(text, highlight=False, soft_wrap=True)  # noqa: E731
+    if origin := original_of(folder, store):
+        say(f"note: this study is a copy of {origin}, which keeps its runs in MLflow; the copy gets its own")
+        ledger.part_from_original()
     keeper = WeightKeeper(Store(options.studies), spec, folder, say)
     keeper.remember(ledger.trials())
-    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended)
-    tracker.start(ledger.trials(), [folder / SPACE, folder / CODE_DIFF])
+    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended, say)
+    tracker.start(ledger.trials())
 
     if options.retry_failed:
         failed = ledger.retries.propose()
@@ -100,7 +106,7 @@ def _run(
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
     spending = Spending(engine)
     stop = StopSignal(engine, spec.budget.hours, spending)
-    status = "FAILED"
+    status, behind = "FAILED", Behind()
     try:
         if ledger.work_left() and not stop.wanted:
             with display:
@@ -130,7 +136,7 @@ def _run(
         except OSError as fault:  # a former one stays
             engine.block(fault)
         note = results.note(options.start_over, folder)
-        tracker.close(status, results.best_metrics(), [folder / SUMMARY], note, results.pictured)
+        behind = tracker.close(status, results.best_metrics(), note, results.pictured)
         keeper.remember(ledger.trials())
         keeper.finish()
     if not options.quiet:
@@ -139,9 +145,17 @@ def _run(
     engine.raise_if_stopped(options.go_on(spec.budget.trials), options.try_again(spec.budget.trials), folder)
     if tracker.errors:
         raise MerError(
+            folder,
+            f"{len(tracker.errors)} times a trial's files could not be written: {tracker.errors[0].splitlines()[0]}",
+            then=f"nothing is lost; `{options.go_on(spec.budget.trials)}` writes them again",
+        )
+    if behind and stop.interrupted:  # the command ends as interrupted
+        say(f"note: {behind.words} ({behind.cause}): {sync_words(folder)}")
+    elif behind:
+        raise MerError(
             store.shown,
-            f"MLflow refused {len(tracker.errors)} writes, the first with {tracker.errors[0].splitlines()[0]}",
-            then=f"the study itself is whole; `{options.go_on(spec.budget.trials)}` writes them again",
+            f"{behind.words}: {behind.cause}",
+            then=f"the study itself is whole. When MLflow takes records again: {sync_words(folder)}",
         )
     if stop.interrupted:
         raise KeyboardInterrupt

@@ -314,7 +314,8 @@ def test_mlflow_tells_of_a_running_study(tmp_path, monkeypatch):
     client.set_terminated(stale.info.run_id)
     parent = client.create_run(experiment, tags={TAG_GENERATION: generation, TAG_TRIAL: "study"}).info.run_id
     for number in (0, 1):
-        run = client.create_run(experiment, tags={PARENT_TAG: parent, TAG_TRIAL: str(number)}).info.run_id
+        tags = {PARENT_TAG: parent, TAG_GENERATION: generation, TAG_TRIAL: str(number)}
+        run = client.create_run(experiment, tags=tags).info.run_id
         for epoch in (1, 2):
             client.log_metric(run, "dev_weighted_f1", 0.1 * epoch + number, step=epoch)
     study = load_study(folder)

@@ -9,27 +9,33 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
 
-from mer.study.tracking.run_batch import RunBatch, one_transaction
-from mer.study.tracking.store import create_database
+from mer.study.tracking.content import Point
+from mer.study.tracking.run_batch import Patch, StoreAway, write_batch
+from mer.study.tracking.store import (
+    TAG_DIGEST,
+    TAG_GENERATION,
+    TAG_OUTCOME,
+    TAG_TRIAL,
+    create_database,
+    find_runs,
+    one_for_each,
+)
+from mer.study.tracking.study_runs import StudyRuns
+from mer.study.tracking.transaction import one_transaction
 
 pytestmark = pytest.mark.slow
 
 
 class Store:
-    """A database with one experiment, and the writes that failed."""
+    """A database with one experiment."""
 
     def __init__(self, folder: Path) -> None:
         uri = f"sqlite:///{folder}/mlflow.db"
         create_database(uri)
         self.client = MlflowClient(uri)
         self.experiment = self.client.create_experiment("e", artifact_location=(folder / "files").as_uri())
-        self.failed: list[Exception] = []
-        self.runs: dict[int, str] = {}
-
-    def batch(self) -> RunBatch:
-        return RunBatch(self.client, self.experiment, self.runs, self.failed.append)
+        self.runs = StudyRuns(self.client, self.experiment, "mine")
 
     def found(self) -> dict[str, Any]:
         return {run.info.run_name: run for run in self.client.search_runs([self.experiment])}
@@ -40,17 +46,20 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
-def add(batch: RunBatch, number: int, done: list[int], files: Path | None = None) -> None:
-    entry = batch.of(number)
-    entry.create = f"r{number}", {"number": str(number)}, 1000 + number
-    entry.params.append(Param("p", str(number)))
-    entry.metrics += [Metric("m", float(step), 10 * step, step) for step in range(3)]
-    entry.tags.append(RunTag("ended", "yes"))
-    entry.artifacts, entry.ending = files, ("FINISHED", 5000 + number)
-    entry.afterwards.append(lambda: done.append(number))
+def patch(number: int, *files: Path) -> Patch:
+    return Patch(
+        str(number),
+        create=(f"r{number}", {"number": str(number)}, 1000 + number),
+        params={"p": str(number)},
+        points=[Point("m", float(step), 10 * step, step) for step in range(3)],
+        tags={"ended": "yes"},
+        files=files,
+        ending=("FINISHED", 5000 + number),
+        digest=f"d{number}",
+    )
 
 
-def count_commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+def count_commits(store: Store) -> list[None]:
     from sqlalchemy import event
 
     commits: list[None] = []
@@ -58,71 +67,68 @@ def count_commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return commits
 
 
-def test_forty_runs_take_two_commits_that_write(store: Store, tmp_path: Path, monkeypatch: Any) -> None:
-    files, done, batch = tmp_path / "made", [], store.batch()
-    files.mkdir()
-    (files / "a.csv").write_text("a")
-    for number in range(40):
-        add(batch, number, done, files if number == 7 else None)
-    commits = count_commits(store, monkeypatch)
-    batch.write()
+def test_forty_runs_take_two_commits_that_write(store: Store, tmp_path: Path) -> None:
+    (file := tmp_path / "a.csv").write_text("a")
+    patches = [patch(number, *([file] if number == 7 else [])) for number in range(40)]
+    commits = count_commits(store)
+    written = write_batch(store.runs, patches)
     assert len(commits) <= 2, "values and statuses; where the files go is known"
     found = store.found()
-    assert store.failed == [] and done == list(range(40)) and len(found) == 40 and len(batch) == 0
+    assert written.failed == {} and list(written.runs) == [str(number) for number in range(40)] and len(found) == 40
     run = found["r7"]
     assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1007, 5007)
     assert run.data.params == {"p": "7"} and run.data.metrics == {"m": 2.0}
-    assert run.data.tags.items() >= {"number": "7", "ended": "yes"}.items()
-    assert [(m.step, m.value) for m in store.client.get_metric_history(run.info.run_id, "m")] == [
-        (0, 0),
-        (1, 1),
-        (2, 2),
-    ]
+    assert run.data.tags.items() >= {"number": "7", "ended": "yes", TAG_DIGEST: "d7"}.items()
+    history = store.client.get_metric_history(run.info.run_id, "m")
+    assert [(m.step, m.value) for m in history] == [(0, 0), (1, 1), (2, 2)]
     assert [file.path for file in store.client.list_artifacts(run.info.run_id)] == ["a.csv"]
-    assert store.runs[7] == run.info.run_id
-    batch.write()  # nothing is left to write
-    assert len(store.found()) == 40
+    assert written.runs["7"] == run.info.run_id
 
 
 def test_what_is_there_already_is_no_fault_and_nothing_is_lost_over_it(store: Store) -> None:
-    """A resumed trial says its history again: MLflow drops what it has, in a way that undoes a shared transaction."""
-    done: list[int] = []
-    first = store.batch()
-    add(first, 0, done)
-    first.write()
-    second = store.batch()
-    add(second, 1, done)
-    again = second.of(0)
-    again.reopen, again.metrics = True, [Metric("m", float(step), 10 * step, step) for step in range(5)]
-    add(second, 2, done)
-    second.write()
+    """MLflow drops what it has, in a way that undoes a shared transaction."""
+    first = write_batch(store.runs, [patch(0)]).runs["0"]
+    again = Patch("0", first, reopen=True, points=[Point("m", float(step), 10 * step, step) for step in range(5)])
+    written = write_batch(store.runs, [patch(1), again, patch(2)])
     found = store.found()
-    assert store.failed == [] and len(found) == 3 and done == [0, 1, 2]
-    assert len(store.client.get_metric_history(store.runs[0], "m")) == 5 and found["r0"].info.status == "RUNNING"
+    assert written.failed == {} and len(found) == 3 and set(written.runs) == {"0", "1", "2"}
+    assert len(store.client.get_metric_history(first, "m")) == 5 and found["r0"].info.status == "RUNNING"
     assert found["r1"].data.metrics == found["r2"].data.metrics == {"m": 2.0}
 
 
 def test_a_refused_run_is_said_and_left_open_and_the_others_are_written(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(self: Any, run_id: str, files: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(store.client, "log_artifacts", full)
-    done: list[int] = []
-    batch = store.batch()
-    for number in range(3):
-        add(batch, number, done)
-    batch.of(1).params.append(Param("x" * 900, "a name that is too long"))
-    add(batch, 3, done, tmp_path)
-    batch.of(4).metrics.append(Metric("m", 1.0, 1, 1))  # no run, and nobody says how to create it
-    batch.of(2).afterwards.insert(0, lambda: 1 / 0)  # type: ignore[arg-type]
-    batch.write()
+    monkeypatch.setattr(StudyRuns, "upload", full)
+    bad = patch(1)
+    bad.params = {"x" * 900: "a name that is too long"}
+    written = write_batch(
+        store.runs, [patch(0), bad, patch(2), patch(3, tmp_path), Patch("4", points=[Point("m", 1.0, 1, 1)])]
+    )
     found = store.found()
     assert {name: run.info.status for name, run in found.items()} == {
         "r0": "FINISHED", "r1": "RUNNING", "r2": "FINISHED", "r3": "RUNNING",
     }  # fmt: skip
-    assert done == [0, 2] and len(store.failed) == 4
+    assert set(written.runs) == {"0", "2"} and set(written.failed) == {"1", "3", "4"}
+    assert TAG_DIGEST not in found["r1"].data.tags and TAG_DIGEST not in found["r3"].data.tags
+
+
+def test_a_store_that_takes_nothing_ends_the_batch_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def away(self: Any, *_: Any, **__: Any) -> None:
+        asked.append("")
+        raise OSError("nobody answers")
+
+    for name in ("create", "probe"):
+        monkeypatch.setattr(StudyRuns, name, away)
+    with pytest.raises(StoreAway, match="nobody answers"):
+        write_batch(store.runs, [patch(number) for number in range(40)])
+    assert len(asked) == 2, "the first write, and whether it was the store or the run"
+    assert store.found() == {}
 
 
 def test_a_transaction_that_fails_leaves_nothing_and_the_store_as_it_was(store: Store) -> None:
@@ -140,23 +146,27 @@ def test_other_stores_take_calls_one_by_one() -> None:
 
 
 def test_runs_of_trials_are_found_alike_in_sql_and_by_search(store: Store) -> None:
-    """Deleted runs, those of other studies and those without an outcome included."""
-    from mer.study.tracking.store import PARENT_TAG, TAG_OUTCOME, TAG_TRIAL, children
+    """Deleted runs and those without an outcome included; those of other searches not."""
 
-    def run(number: int, parent: str, ending: str = "", **tags: str) -> str:
-        tags = {PARENT_TAG: parent, TAG_TRIAL: str(number), **tags}
-        made = store.client.create_run(store.experiment, tags=tags).info.run_id
+    def run(number: int, generation: str, ending: str = "", **tags: str) -> str:
+        tags = {TAG_GENERATION: generation, TAG_TRIAL: str(number), **tags}
+        made = store.client.create_run(store.experiment, tags=tags, start_time=number).info.run_id
         if ending:
             store.client.set_terminated(made, status=ending)
         return made
 
-    run(0, "mine", "FINISHED", **{TAG_OUTCOME: "finished"})
+    run(0, "mine", "FINISHED", **{TAG_OUTCOME: "finished", TAG_DIGEST: "abc"})
     run(1, "mine", "KILLED", **{TAG_OUTCOME: "cut"})
     run(2, "mine")
     store.client.delete_run(run(3, "mine", "FAILED"))
     run(0, "other", "FINISHED")
     server = SimpleNamespace(search_runs=store.client.search_runs)  # a client that is not of an SQL store
-    found = children(store.client, store.experiment, "mine")
-    assert found == children(server, store.experiment, "mine")
-    told = {number: (child.status, child.outcome) for number, child in found.items()}
-    assert told == {0: ("FINISHED", "finished"), 1: ("KILLED", "cut"), 2: ("RUNNING", "")}
+    found = find_runs(store.client, store.experiment, "mine")
+    assert sorted(found) == sorted(find_runs(server, store.experiment, "mine"))
+    told = {run.trial: (run.status, run.outcome, run.digest, run.deleted) for run in found}
+    assert told == {
+        "0": ("FINISHED", "finished", "abc", False), "1": ("KILLED", "cut", "", False),
+        "2": ("RUNNING", "", "", False), "3": ("FAILED", "", "", True),
+    }  # fmt: skip
+    chosen, extra = one_for_each(found)
+    assert set(chosen) == {"0", "1", "2", "3"} and extra == []

@@ -49,9 +49,7 @@ def test_a_server_that_nobody_answers_for_is_said_within_seconds(scheme: str) ->
     assert words.endswith("next: start the server, or type: unset MLFLOW_TRACKING_URI")
 
 
-def test_a_server_that_answers_and_one_behind_a_proxy_are_left_to_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        refuse_unusable(TrackingStore(f"http://127.0.0.1:{server.getsockname()[1]}", None))
+def test_a_server_behind_a_proxy_and_other_kinds_of_store_are_left_to_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     refuse_unusable(TrackingStore("http://mlflow.invalid", None))
     refuse_unusable(TrackingStore("databricks", None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from mer.checkpoints import save_tensors
 from mer.study.folder.standings import Standing
 from mer.study.paths import trial_folder
 from mer.study.search.ledger import Assignment, Ledger
+from mer.study.search.stored_trial import params_of
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore, create_database
 from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.training.member import identity_of
 
 SCORES = (0.3, 0.5, 0.4)
 ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc", "python": "3.11"}
@@ -61,10 +64,12 @@ class Search:
 
     def write_weights(self, number: int, rows: list[Any]) -> None:
         """The files of a worker: dev scores of a best epoch, and a checkpoint with the history."""
+        config = self.spec.trial_config(params_of(self.ledger.trials()[number]))
         card = {"class_names": ["neutral", "joy"], "epoch": 2.0}
         logits = torch.tensor([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
         save_tensors(trial_folder(self.folder, number) / "best.safetensors", {"dev_logits": logits}, card)
-        save_tensors(trial_folder(self.folder, number) / "last.safetensors", {"w": torch.zeros(1)}, {"history": rows})
+        card = {"history": rows, "config_sha256": identity_of(config)}
+        save_tensors(trial_folder(self.folder, number) / "last.safetensors", {"w": torch.zeros(1)}, card)
 
     def end(self, tracker: Tracker, number: int, outcome: Any, best: Any, reason: str = "", last: Any = None) -> None:
         self.ledger.end(number, outcome, best=best, reason=reason, last=last)
@@ -98,14 +103,14 @@ def rows_of(scores: tuple[float, ...] = SCORES, first: int = 1) -> list[Any]:
 
 
 def closed(tracker: Tracker, status: str = "FINISHED") -> None:
-    tracker.close(status, {"trials": 1.0}, [], "done")
+    assert not tracker.close(status, {"trials": 1.0}, "done")
     assert tracker.errors == []
 
 
 def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> None:
-    file = tmp_path / "space.yaml"
+    (search.folder / "space.json").write_text("{}")
     tracker = search.tracker()
-    tracker.start([], [file])
+    tracker.start([])
     trial = search.begin(tracker)
     rows = rows_of()
     search.write_weights(0, rows)
@@ -114,8 +119,8 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     tracker.trial_rows(0, rows[1:])  # a report that repeats an epoch
     search.end(tracker, 0, "finished", rows[1])
     standings = [Standing(0, "finished", rows[1]), Standing(7, "finished", rows[1])]  # 7 is of another search
-    (summary := tmp_path / "summary.json").write_text("{}")
-    tracker.close("FINISHED", {"best": 0.5}, [summary, tmp_path / "absent.json"], "**note**", standings)
+    (search.folder / "summary.json").write_text("{}")
+    assert not tracker.close("FINISHED", {"best": 0.5}, "**note**", standings)
     assert tracker.errors == [] and search.told == [(0, "finished", rows[1])]
 
     runs = search.runs()
@@ -145,16 +150,15 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
 
     assert parent.info.run_name == "small" and parent.data.metrics == {"best": 0.5}
     assert parent.data.tags["mlflow.note.content"] == "**note**"
-    assert search.files(parent) == {"space.yaml", "summary.json"}
+    assert search.files(parent) == {"space.json", "summary.json"}
 
 
 def test_the_parent_while_it_runs(search: Search, tmp_path: Path) -> None:
     tracker = search.tracker()
-    tracker.start([], [tmp_path / "space.yaml"])
-    tracker._queue.put(None)  # as a driver that is killed: nothing is closed
-    tracker._thread.join()
+    tracker.start([])
+    die(tracker)
     parent = search.runs()["study"]
-    assert parent.info.status == "RUNNING" and search.files(parent) == {"space.yaml"}
+    assert parent.info.status == "RUNNING" and search.files(parent) == set()
     assert parent.data.tags["mlflow.note.content"] == "a small one\n\nRunning, started by `mer tune space.yaml`."
     assert parent.data.tags["mer.git_sha"] == "abc"
     client = MlflowClient(search.store.uri)
@@ -168,7 +172,7 @@ def test_the_parent_while_it_runs(search: Search, tmp_path: Path) -> None:
 )
 def test_the_status_of_each_ending(search: Search, outcome: str, status: str) -> None:
     tracker = search.tracker()
-    tracker.start([], [])
+    tracker.start([])
     search.begin(tracker)
     rows = rows_of()
     tracker.trial_rows(0, rows)
@@ -183,7 +187,7 @@ def test_the_status_of_each_ending(search: Search, outcome: str, status: str) ->
 
 def test_a_trial_that_ended_before_its_first_row(search: Search) -> None:
     tracker = search.tracker()
-    tracker.start([], [])
+    tracker.start([])
     search.begin(tracker)
     search.end(tracker, 0, "error", None, "out of luck")
     tracker.trial_started(1, {"head.hidden": 8}, None)  # the drawn configuration was refused
@@ -198,7 +202,7 @@ def test_a_trial_that_ended_before_its_first_row(search: Search) -> None:
 
 def test_what_is_open_at_the_end_is_interrupted_and_taken_up_by_the_next_driver(search: Search) -> None:
     first = search.tracker()
-    first.start([], [])
+    first.start([])
     search.begin(first)
     search.begin(first)
     rows = rows_of()
@@ -215,7 +219,7 @@ def test_what_is_open_at_the_end_is_interrupted_and_taken_up_by_the_next_driver(
     search.ledger = open_ledger(search.folder, search.spec)
     second = search.tracker()
     second.environment = {**ENVIRONMENT, "git_sha": "later"}
-    second.start(search.ledger.trials(), [])
+    second.start(search.ledger.trials())
     search.begin(second)
     more = rows_of((0.6,), first=4)
     second.trial_rows(0, [*rows, *more])
@@ -231,17 +235,30 @@ def test_what_is_open_at_the_end_is_interrupted_and_taken_up_by_the_next_driver(
     assert environment == {**ENVIRONMENT, "seed": 0}, "the driver that began the trial"
 
 
+def die(tracker: Tracker) -> None:
+    """As a driver that is killed once MLflow has what was told: its threads stop, and nothing is closed."""
+    tracker._queue.put(None)
+    tracker._thread.join()
+    writer, until = tracker._writer, time.monotonic() + 60
+    while (writer._due or writer._stale) and time.monotonic() < until:
+        time.sleep(0.02)
+    with writer._changed:
+        writer._abandoned, writer._next = True, 0.0
+        writer._due[-1] = writer._due.get(-1)  # wakes it
+        writer._changed.notify()
+    writer._thread.join()
+
+
 def _killed(search: Search, tracker: Tracker, after: Callable[[], None]) -> None:
     """A driver that dies once `after` is queued: its thread stops, and nothing is closed."""
     after()
-    tracker._queue.put(None)
-    tracker._thread.join()
+    die(tracker)
     search.ledger = open_ledger(search.folder, search.spec)
 
 
 def test_an_ending_that_only_the_ledger_knows_is_written_by_the_next_driver(search: Search) -> None:
     first = search.tracker()
-    first.start([], [])
+    first.start([])
     rows = rows_of()
 
     def die() -> None:
@@ -254,7 +271,7 @@ def test_an_ending_that_only_the_ledger_knows_is_written_by_the_next_driver(sear
 
     _killed(search, first, die)
     second = search.tracker()
-    second.start(search.ledger.trials(), [])
+    second.start(search.ledger.trials())
     closed(second)
     runs = search.runs()
     assert runs["0"].info.status == "KILLED" and runs["0"].data.tags["mer.outcome"] == "cut"
@@ -267,7 +284,7 @@ def test_an_ending_that_only_the_ledger_knows_is_written_by_the_next_driver(sear
 def test_an_interrupted_trial_that_ended_unheard_is_finished_behind_one_that_is_whole(search: Search) -> None:
     """Trial 1 was closed as interrupted, ended in the journal under a driver that died before it wrote to MLflow."""
     first = search.tracker()
-    first.start([], [])
+    first.start([])
     rows = rows_of()
     for number in range(2):
         search.begin(first)
@@ -278,7 +295,7 @@ def test_an_interrupted_trial_that_ended_unheard_is_finished_behind_one_that_is_
     search.ledger.end(1, "finished", best=rows[1])
     search.ledger = open_ledger(search.folder, search.spec)
     second = search.tracker()
-    second.start(search.ledger.trials(), [])
+    second.start(search.ledger.trials())
     closed(second)
     runs = search.runs()
     assert runs["1"].info.status == "FINISHED" and runs["1"].data.tags["mer.outcome"] == "finished"
@@ -287,7 +304,7 @@ def test_an_interrupted_trial_that_ended_unheard_is_finished_behind_one_that_is_
 
 def test_a_running_trial_of_a_dead_driver_is_brought_up_to_date(search: Search) -> None:
     first = search.tracker()
-    first.start([], [])
+    first.start([])
 
     def die() -> None:
         search.begin(first)
@@ -297,7 +314,7 @@ def test_a_running_trial_of_a_dead_driver_is_brought_up_to_date(search: Search) 
     _killed(search, first, die)
     assert search.runs()["0"].info.status == "RUNNING"
     second = search.tracker()
-    second.start(search.ledger.trials(), [])
+    second.start(search.ledger.trials())
     closed(second)
     runs = search.runs()
     assert {runs["0"].info.status, runs["1"].info.status} == {"KILLED"}
@@ -312,7 +329,7 @@ def test_trials_that_were_never_begun_get_no_run(search: Search) -> None:
     search.ledger.next_assignment()
     search.ledger = open_ledger(search.folder, search.spec)
     tracker = search.tracker()
-    tracker.start([*waiting, *search.ledger.trials()], [])
+    tracker.start([*waiting, *search.ledger.trials()])
     closed(tracker)
     assert set(search.runs()) == {"study"}
 
@@ -320,7 +337,7 @@ def test_trials_that_were_never_begun_get_no_run(search: Search) -> None:
 def test_a_new_search_of_the_same_name_has_runs_of_its_own(search: Search) -> None:
     for generation in ("one", "two"):
         tracker = search.tracker(generation)
-        tracker.start([], [])
+        tracker.start([])
         tracker.trial_started(0, {}, None)
         tracker.trial_ended(0, "error", None, generation)
         closed(tracker)
@@ -335,7 +352,7 @@ def test_more_children_than_a_page_and_more_values_than_a_batch(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = search.tracker()
-    first.start([], [])
+    first.start([])
     long = [row(epoch, 0.5, **{f"m{i}": 0.1 for i in range(100)}) for epoch in range(1, 22)]  # 102 values an epoch
     for number in range(3):
         first.trial_started(number, {}, None)
@@ -346,7 +363,7 @@ def test_more_children_than_a_page_and_more_values_than_a_batch(
         MlflowClient, "search_runs", lambda self, *args, **given: usual(self, *args, **{**given, "max_results": 1})
     )
     second = search.tracker()
-    second.start([], [])
+    second.start([])
     for number in range(3):
         second.trial_started(number, {}, None)
     closed(second)
@@ -358,12 +375,12 @@ def test_more_children_than_a_page_and_more_values_than_a_batch(
 
 def test_a_deleted_experiment_is_brought_back(search: Search) -> None:
     closed_once = search.tracker()
-    closed_once.start([], [])
+    closed_once.start([])
     closed(closed_once)
     client = MlflowClient(search.store.uri)
     client.delete_experiment(closed_once.experiment_id)
     again = search.tracker()
-    again.start([], [])
+    again.start([])
     closed(again)
     assert client.get_experiment(again.experiment_id).lifecycle_stage == "active"
     assert again.experiment_id == closed_once.experiment_id
@@ -371,11 +388,11 @@ def test_a_deleted_experiment_is_brought_back(search: Search) -> None:
 
 def test_a_job_that_fails_is_noted_and_the_next_ones_are_done(search: Search) -> None:
     tracker = search.tracker()
-    tracker.start([], [])
+    tracker.start([])
     tracker.trial_ended(7, "finished", None, "")  # never begun
     search.begin(tracker)
     search.end(tracker, 0, "error", None, "x")
-    tracker.close("FINISHED", {}, [], "done")
+    assert not tracker.close("FINISHED", {}, "done")
     assert tracker.errors == ["KeyError: 7"]
     assert search.runs()["0"].info.status == "FAILED" and search.runs()["study"].info.status == "FINISHED"
 

@@ -8,30 +8,49 @@ from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.journal import readable_journal
-from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore, metric_name
+from mer.study.tracking.store import TrackingStore, find_experiment, find_runs, metric_name, one_for_each
+from mer.study.tracking.study_runs import connect
 
 
-def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> None:
+def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> str:
     """Add test metrics and predictions to each seed's run. A run that has them is left alone.
 
     Args:
         folder, study: of the seeds' study.
         studies: folder of all studies, which holds the default database.
+    Returns: what could not be written and why, in words; "" when all is in. The next evaluation writes it.
     """
-    from mlflow import MlflowClient
+    store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    try:
+        absent = _log(folder, study, store, results)
+    except Exception as fault:  # stores raise whatever their transport raises; the results are in files
+        return f"test scores are not all in MLflow ({store.shown}): {store.redact(str(fault)).partition(chr(10))[0]}"
+    return (
+        f"MLflow ({store.shown}) has no run of {', '.join(absent)}: their test scores are not in it" if absent else ""
+    )
+
+
+def _log(folder: Path, study: str, store: TrackingStore, results: Sequence[SeedResult]) -> list[str]:
     from mlflow.entities import Metric
 
-    client = MlflowClient(TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI")).uri)
-    experiment = client.get_experiment_by_name(study)
+    client = connect(store)
     with readable_journal(folder, study) as found:
         generation = found.user_attrs["generation"]
-    runs = client.search_runs([experiment.experiment_id], f"tags.`{TAG_GENERATION}` = '{generation}'", max_results=1000)
-    by_number = {run.data.tags[TAG_TRIAL]: run for run in runs}
+    experiment = find_experiment(client, study, generation)
+    runs, _ = one_for_each(find_runs(client, experiment.experiment_id, generation) if experiment else ())
+    absent = []
     for result in results:
-        run = by_number[str(result.number)]
-        if result.test is None or "test_weighted_f1" in run.data.metrics:
+        known = runs.get(str(result.number))
+        if result.test is None:
+            continue
+        if known is None or known.deleted:
+            absent.append(f"trial {result.number}")
+            continue
+        run = client.get_run(known.run_id)
+        if "test_weighted_f1" in run.data.metrics:
             continue
         stamp = run.info.end_time or run.info.start_time
         metrics = [Metric(metric_name(key), value, stamp, result.epoch) for key, value in result.test.items()]
         client.log_artifact(run.info.run_id, str(result.folder / "test_predictions.csv"))
         client.log_batch(run.info.run_id, metrics=metrics)
+    return absent

@@ -162,7 +162,7 @@ def _tell_mlflow(
     try:
         return register(store, what), ""
     except Exception as fault:  # stores raise whatever their transport raises
-        words = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        words = store.redact(str(fault)).splitlines()[0] if str(fault) else type(fault).__name__
         return "", f"not registered in MLflow ({store.shown}): {words}"
 
 

@@ -46,7 +46,8 @@ def write_artifacts(
         labels_N: their true labels.
     """
     folder = trial_folder / ARTIFACTS
-    write_json(folder / CONFIG, config)
+    if not (folder / CONFIG).exists():  # the driver that began the trial has written it
+        write_json(folder / CONFIG, config)
     write_text(folder / HISTORY, history_csv(rows))
     best = trial_folder / BEST
     if best.exists():

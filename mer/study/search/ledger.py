@@ -252,6 +252,10 @@ class Ledger:
                 then="bring the former data back, or start over with --fresh",
             )
 
+    def part_from_original(self) -> None:
+        """Give a copy of a study a generation of its own, by which its record is told from the original's."""
+        self.study.set_user_attr("generation", uuid.uuid4().hex[:12])
+
     # -- identity ----------------------------------------------------------------------------------------------
 
     def _check_identity(self, folder: Path) -> None:

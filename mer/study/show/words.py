@@ -40,7 +40,20 @@ def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None)
     Args: config: None when the draw was refused.
     """
     kind = config.loss.contrastive.kind if config else "refused"
-    loss = config.loss.classification.kind if config and kind == "none" else kind
+    return run_title(number, params, config.loss.classification.kind if config and kind == "none" else kind)
+
+
+def recorded_name(number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Name a run as `run_name` does. Args: config: as `config.json` has it; the bare draw when that was refused."""
+    if "training" not in config:
+        return run_title(number, params, "refused")
+    loss = config["loss"]
+    kind = loss["contrastive"]["kind"]
+    return run_title(number, params, loss["classification"]["kind"] if kind == "none" else kind)
+
+
+def run_title(number: int, params: Mapping[str, Any], loss: str) -> str:
+    """Join a trial's number, its loss and the first three sampled values."""
     names = short_names(list(params))
     shown = [f"{names[key]}={short(value)}" for key, value in list(params.items())[:3]]
     return " ".join([trial_name(number), loss, *shown])

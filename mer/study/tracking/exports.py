@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mer.study.paths import trial_name
-from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore, metric_name
+from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore, find_experiment, metric_name
+from mer.study.tracking.study_runs import connect
 
 TAG_EXPORT = "mer.export"
 
@@ -49,13 +49,10 @@ def register(store: TrackingStore, what: Registration) -> str:
     database = store.uri.removeprefix("sqlite:///")
     if database != store.uri and not Path(database).exists():
         raise LookupError("there is no such database")
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    from mlflow import MlflowClient
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
-    client = MlflowClient(store.uri)
-    experiment = client.get_experiment_by_name(what.study)
+    client = connect(store)
+    experiment = find_experiment(client, what.study, what.generation)
     wanted = f"tags.`{TAG_GENERATION}` = '{what.generation}' and tags.`{TAG_TRIAL}` = '{what.number}'"
     runs = client.search_runs([experiment.experiment_id], wanted) if experiment else []
     if not runs:

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from mer.errors import MerError
+from mer.study.tracking.server import ALLOWED, MEND, WHERE, refuse_strange
 from mer.study.tracking.store import TrackingStore
 
-_WHERE = "MLFLOW_TRACKING_URI"
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ANSWER_S = 3.0
 _SQLITE = "sqlite:///"
@@ -27,9 +27,9 @@ _MIGRATIONS = "store/db_migrations/versions"
 
 
 def refuse_unusable(store: TrackingStore) -> None:
-    """Refuse a server that does not answer, and a database file that this MLflow cannot open. Writes nothing.
+    """Refuse a server that is not MLflow's or does not answer, and a database that this MLflow cannot open.
 
-    Other kinds of store are passed over. Raises: MerError with the command that mends it.
+    Writes nothing. Other kinds of store are passed over. Raises: MerError with the command that mends it.
     """
     if store.uri.startswith(_SQLITE):
         _refuse_file(Path(store.uri.removeprefix(_SQLITE).partition("?")[0]))
@@ -40,6 +40,8 @@ def refuse_unusable(store: TrackingStore) -> None:
         if getproxies().get(scheme) and not proxy_bypass(parts.hostname):
             return  # the proxy may reach it
         _refuse_silent(store, parts.hostname, parts.port or _PORTS[scheme])
+        if scheme in ("http", "https"):
+            refuse_strange(store)
 
 
 def _refuse_silent(store: TrackingStore, host: str, port: int) -> None:
@@ -47,10 +49,7 @@ def _refuse_silent(store: TrackingStore, host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=_ANSWER_S).close()
     except OSError as fault:
         raise MerError(
-            _WHERE,
-            f"nobody answers at {store.shown}: {fault.strerror or fault}",
-            allowed="a store that answers; without this variable, trials are recorded in the studies folder",
-            then="start the server, or type: unset MLFLOW_TRACKING_URI",
+            WHERE, f"nobody answers at {store.shown}: {fault.strerror or fault}", allowed=ALLOWED, then=MEND
         ) from None
 
 

@@ -1,0 +1,80 @@
+"""Compare what a study's folder says with what MLflow holds, trial by trial, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mer.study.tracking.content import Content
+from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.held import missing
+from mer.study.tracking.store import STUDY, FoundRun, one_for_each
+from mer.study.tracking.study_runs import StudyRuns
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A trial and its run in MLflow.
+
+    Args:
+        number: of the trial; None for the study's own run and for runs of trials that the journal does not know.
+        must: what the run must hold; None where the folder does not say.
+        words: how the run differs; none when it is as it must be.
+    """
+
+    number: int | None
+    must: Content | None
+    words: tuple[str, ...]
+
+
+def differences(disk: StudyOnDisk, runs: StudyRuns, *, thorough: bool = True) -> Iterator[Difference]:
+    """Yield every trial that must have a run, in order, with how its run differs; then what else is wrong.
+
+    Args:
+        thorough: read every value that MLflow holds; else a run whose digest is right is taken to be whole.
+    Raises: whatever the store raises. A trial whose files are damaged is told in words.
+    """
+    found, extra = one_for_each(runs.find())
+    parent = found.get(STUDY)
+    expected = set()
+    for number in disk.recorded():
+        expected.add(str(number))
+        try:
+            must = disk.content(number)
+            words = tuple(_words(disk, number, must, found.get(str(number)), parent, runs, thorough))
+            yield Difference(number, must, words)
+        except (OSError, ValueError) as fault:
+            yield Difference(number, None, (f"its files cannot be read: {fault}",))
+    for run in extra:
+        yield Difference(None, None, (f"a second run of trial {run.trial}: {run.run_id}, {run.status}",))
+    for trial in sorted(set(found) - expected - {STUDY}):
+        if not found[trial].deleted:
+            yield Difference(None, None, (f"a run of trial {trial}, which the journal does not know",))
+    if parent is None or parent.deleted:
+        yield Difference(None, None, ("the study has no run of its own" if parent is None else "its run is deleted",))
+
+
+def _words(
+    disk: StudyOnDisk,
+    number: int,
+    must: Content,
+    run: FoundRun | None,
+    parent: FoundRun | None,
+    runs: StudyRuns,
+    thorough: bool,
+) -> Iterator[str]:
+    if disk.unfinished_files(number):
+        yield "its tables are not made yet"
+    if run is None:
+        yield "it has no run"
+        return
+    proven = run.digest == must.digest
+    if run.deleted:
+        if not proven:
+            yield "its run is deleted, and was not whole"
+        return  # its owner deleted it: so be it
+    if proven and run.status == must.status and not thorough:
+        return
+    yield from missing(must, runs.held(run.run_id), parent.run_id if parent else "").words()
+    if not proven:
+        yield "it is not proven: its digest is another" if run.digest else "it is not proven: it has no digest"

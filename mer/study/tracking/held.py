@@ -1,0 +1,87 @@
+"""What a run holds in MLflow, and how that differs from what it must hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mer.study.tracking.content import Content, Point
+from mer.study.tracking.store import PARENT_TAG
+
+_LARGEST = 1.797e308  # MLflow stores infinity as about this
+
+
+@dataclass(frozen=True)
+class Held:
+    """What MLflow has of one run.
+
+    Args:
+        points: (key, step) -> values that were logged there; several when somebody logged another one.
+        files: name -> size in bytes, of those at the top.
+        deleted: the run lies in MLflow's trash.
+    """
+
+    status: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    points: Mapping[tuple[str, int], tuple[float, ...]]
+    files: Mapping[str, int]
+    deleted: bool = False
+
+
+@dataclass
+class Missing:
+    """What has to be written so that a run holds what it must. False when nothing is."""
+
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    status: str = ""  # what it should be, when it is another
+
+    def __bool__(self) -> bool:
+        return bool(self.params or self.tags or self.points or self.files or self.status)
+
+    def words(self) -> Iterator[str]:
+        """Say each kind of thing that is missing, in words."""
+        for kind, names in (
+            ("parameters", sorted(self.params)),
+            ("metrics", sorted({point.key for point in self.points})),
+            ("tags", sorted(self.tags)),
+            ("files", sorted(file.name for file in self.files)),
+        ):
+            if names:
+                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                yield f"{len(names)} {kind} missing or other than on disk: {shown}"
+        if self.points:
+            steps = sorted({point.step for point in self.points})
+            yield f"of {len(steps)} epochs ({steps[0]} to {steps[-1]}) not all metrics are there"
+        if self.status:
+            yield f"its status should be {self.status}"
+
+
+def missing(must: Content, held: Held, parent: str = "") -> Missing:
+    """Compare. What a run holds beside what it must (a person's tags, notes, metrics) is left alone.
+
+    Args: parent: id of the study's run, which a trial's run names.
+    """
+    tags = {**must.tags, **({PARENT_TAG: parent} if parent else {})}
+    return Missing(
+        params={key: value for key, value in must.params.items() if key not in held.params},
+        tags={key: value for key, value in tags.items() if held.tags.get(key) != value},
+        points=[point for point in must.points() if not has_value(held.points, point)],
+        files=[file for file in must.files if held.files.get(file.name) != must.sizes[file.name]],
+        status=must.status if held.status != must.status else "",
+    )
+
+
+def has_value(points: Mapping[tuple[str, int], tuple[float, ...]], wanted: Point) -> bool:
+    """True when a value was logged at its step. NaN equals NaN; infinity is stored as the largest number."""
+    for value in points.get((wanted.key, wanted.step), ()):
+        if value == wanted.value or (math.isnan(value) and math.isnan(wanted.value)):
+            return True
+        if math.isinf(wanted.value) and abs(value) >= _LARGEST and (value > 0) == (wanted.value > 0):
+            return True
+    return False

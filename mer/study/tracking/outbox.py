@@ -1,0 +1,105 @@
+"""The note in a study's folder of what must be in MLflow, and what MLflow has confirmed.
+
+One line of JSON for each event, appended; the last word about a trial counts. The content itself is in the journal and
+in the trials' folders, so a digest of it is enough. A line that was lost or torn costs a comparison with MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mer.study.paths import OUTBOX
+from mer.study.tracking.content import Closing
+from mer.study.tracking.store import STUDY
+
+
+class Outbox:
+    """What the runs of one study must hold, by trial (its number as text, or `STUDY`).
+
+    Attributes:
+        due: digest of what the run must hold.
+        confirmed: digest of what MLflow has confirmed last.
+        place: where the study's folder was when a driver last worked in it; "" before the first.
+        git_sha: of the code that this driver ran.
+        closing: how the study ended; None while it runs, and after a kill.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / OUTBOX
+        self.due: dict[str, str] = {}
+        self.confirmed: dict[str, str] = {}
+        self.place = self.git_sha = ""
+        self.closing: Closing | None = None
+        self._lock = threading.Lock()
+        self._torn = False  # the file ends within a line
+        for line in self._lines():
+            self._take(line)
+
+    @property
+    def open(self) -> list[int]:
+        """Numbers of trials of which something is due that MLflow has not confirmed."""
+        return sorted(int(t) for t, digest in self.due.items() if t != STUDY and self.confirmed.get(t) != digest)
+
+    def must(self, trial: str, digest: str) -> None:
+        """Note what a run must hold, before it is written anywhere."""
+        self._append({"trial": trial, "must": digest})
+
+    def note(self, trial: str, digest: str, *, confirmed: bool) -> None:
+        """Note what a comparison with MLflow has found, where it is news."""
+        if self.due.get(trial) != digest:
+            self.must(trial, digest)
+        if confirmed and self.confirmed.get(trial) != digest:
+            self.confirm({trial: digest})
+
+    def confirm(self, digests: dict[str, str]) -> None:
+        """Note that MLflow has these."""
+        self._append(*({"trial": trial, "in": digest} for trial, digest in digests.items()))
+
+    def begin(self, place: Path, git_sha: str) -> None:
+        """Note that a driver works on the study, where, and with which code."""
+        self._append({"trial": STUDY, "place": str(place), "git": git_sha, "closing": {}})
+
+    def close(self, closing: Closing) -> None:
+        """Note how the study ended."""
+        self._append({"trial": STUDY, "closing": asdict(closing)})
+
+    def _append(self, *lines: dict[str, Any]) -> None:
+        """Append lines. Raises: OSError; what was noted holds in memory all the same."""
+        with self._lock:
+            for line in lines:
+                self._take(line)
+            if lines:
+                text = "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+                with self.path.open("a", encoding="utf-8") as stream:
+                    stream.write(f"\n{text}" if self._torn else text)
+                self._torn = False
+
+    def _take(self, line: dict[str, Any]) -> None:
+        trial = str(line.get("trial"))
+        if isinstance(must := line.get("must"), str):
+            self.due[trial] = must
+        if isinstance(confirmed := line.get("in"), str):
+            self.confirmed[trial] = confirmed
+        if isinstance(place := line.get("place"), str):
+            self.place, self.git_sha = place, str(line.get("git", ""))
+        if isinstance(closing := line.get("closing"), dict):
+            self.closing = Closing.read(closing)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        self._torn = bool(data) and not data.endswith(b"\n")
+        found = []
+        for line in data.split(b"\n"):
+            try:
+                said = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            found += [said] if isinstance(said, dict) else []
+        return found

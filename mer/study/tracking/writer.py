@@ -1,0 +1,250 @@
+"""The thread that keeps MLflow up with a study. It may be behind, and catches up; it never holds the study up.
+
+While MLflow takes nothing, it is asked again with growing pauses, and one warning is given. What is due of a trial that
+has ended is read from its folder again when its turn comes, so an outage of any length takes no memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mer.study.search.stored_trial import ENDED
+from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
+from mer.study.tracking.from_disk import facts_of, filled, has_files, is_begun
+from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.run_batch import Written
+from mer.study.tracking.store import STUDY
+from mer.study.tracking.study_record import RUNNING, StudyRecord
+from mer.study.tracking.sync import study_files
+
+_GATHER_S = 1.0  # what is told within this time is written together
+_MOST_RUNS = 100  # of one batch: others may write to the database too, and wait for its end
+_PAUSES_S = (0.5, 1, 2, 4, 8, 16, 30)  # between attempts while the store is away
+_PATIENCE_S = 8.0  # of a study's end, when nothing is being written
+_OPENING_S = 120.0  # the same while the database is made, seconds of work for a busy machine
+_LAST_TRIES = 3  # at a study's end, for what is refused though the store works
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What MLflow does not have when a study ends. False when it has everything.
+
+    Args:
+        trials: numbers.
+        study: the study's own run is not closed.
+        cause: what MLflow said last.
+    """
+
+    trials: tuple[int, ...] = ()
+    study: bool = False
+    cause: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.trials) or self.study
+
+    @property
+    def words(self) -> str:
+        """Say how much is missing."""
+        if not self.trials:
+            return "the end of the study is not yet in MLflow"
+        return f"{len(self.trials)} trial{'s' if len(self.trials) > 1 else ''} not yet in MLflow"
+
+
+class Writer:
+    """Writes what `put` was told last of each trial.
+
+    Args:
+        folder: the study folder.
+        open_record: opens the store; called in the thread, again after a failure.
+        say: tells the user something.
+        redact: takes secrets out of what a library said.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: StudyIdentity,
+        outbox: Outbox,
+        open_record: Callable[[Callable[[], None]], StudyRecord],
+        say: Callable[[str], None],
+        redact: Callable[[str], str],
+    ) -> None:
+        self.folder, self.identity, self.outbox, self.say, self.redact = folder, identity, outbox, say, redact
+        self.cause = ""  # of the last failure
+        self._open_record = open_record
+        self._record: StudyRecord | None = None
+        self._first = self._stale = True  # the runs have to be looked for before anything is written
+        self._due: dict[int, tuple[TrialFacts, Content | None]] = {}  # the last word about each trial
+        self._taken: tuple[int, ...] = ()  # of these it is not known yet what got in
+        self._earlier: list[FrozenTrial] = []  # of former drivers, not compared yet
+        self._closing: Closing | None = None
+        self._closed = self._abandoned = False
+        self._failures = self._refusals = 0  # in a row; of the store, and of single runs
+        self._next, self._warned = 0.0, False  # when the store is asked again
+        self._changed = threading.Condition()
+        self._progress = time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="mer-mlflow", daemon=True)
+
+    # -- told by others ------------------------------------------------------------------------------------------
+
+    def start(self, earlier: Iterable[FrozenTrial]) -> None:
+        """Open the study's record, then bring in what former drivers left unwritten of these trials."""
+        self._earlier = [trial for trial in earlier if trial.state != TrialState.WAITING]
+        self._thread.start()
+
+    def put(self, facts: TrialFacts, content: Content) -> None:
+        """Note what a trial's run must hold; what was noted of it before is over."""
+        with self._changed:
+            self._due[facts.number] = (facts, content)
+            self._changed.notify()
+
+    def close(self, closing: Closing) -> Behind:
+        """Write all that is due, then the end of the study. Gives up when nothing gets in for some seconds."""
+        with self._changed:
+            self._closing, asked = closing, time.monotonic()
+            self._changed.notify()
+        while self._thread.is_alive():
+            self._thread.join(0.05)
+            opening = self._record is None and not self._failures
+            if time.monotonic() - max(self._progress, asked) > (_OPENING_S if opening else _PATIENCE_S):
+                self._abandoned = True  # the thread is stuck in a call; it ends with the process
+                break
+        with self._changed:
+            behind = tuple(sorted({*self._due, *self._taken, *(trial.number for trial in self._earlier)}))
+        return Behind(behind, not self._closed, self.redact(self.cause) or "it does not answer")
+
+    @property
+    def experiment_id(self) -> str:
+        """The study's experiment. Raises: RuntimeError before it was opened."""
+        if self._record is None:
+            raise RuntimeError("the store could not be opened")
+        return self._record.runs.experiment_id
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        last_tries = 0
+        while not self._closed and not self._abandoned:
+            self._wait()
+            closing = self._closing  # nothing is put any more once it is set
+            try:
+                record = self._opened()
+                self._write(record)
+                last_tries += bool(closing and self._refusals)
+                if closing and (not self._due or last_tries >= _LAST_TRIES):
+                    record.close(closing, study_files(self.folder), whole=not self._due)
+                    self._confirm({STUDY: closing.digest})
+                    self._closed = True
+            except Exception as fault:  # the record must never take the study down
+                self._failed(fault)
+
+    def _wait(self) -> None:
+        """Wait until there is something to do and the store may be asked, then a moment for more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._due or self._stale)
+            while not self._closing and (left := self._next - time.monotonic()) > 0:
+                self._changed.wait(left)
+            if not self._stale:
+                self._changed.wait_for(lambda: self._closing or len(self._due) >= _MOST_RUNS, _GATHER_S)
+        if self._failures + self._refusals:
+            time.sleep(max(0.0, min(self._next - time.monotonic(), _PAUSES_S[1])))
+
+    def _opened(self) -> StudyRecord:
+        """Return the record, opened and looked through where that is due."""
+        if self._record is None:
+            self._record = self._open_record(self._alive)
+        if self._stale:
+            record, self._record = self._record, None  # until it has answered
+            record.begin(RUNNING)
+            if self._first:
+                record.add(study_files(self.folder))
+            self._first, self._stale, self._record = False, False, record
+            self._compare(record)
+        return self._record
+
+    def _compare(self, record: StudyRecord) -> None:
+        """Put in what former drivers left unwritten; a trial that goes on meanwhile has the last word."""
+        for trial in self._earlier:
+            name, ended = str(trial.number), trial.state in ENDED
+            if ended and record.has(name, self.outbox.due.get(name, "")):
+                self._confirm({name: self.outbox.due[name]})
+            elif has_files(self.folder, trial.number) if ended else self._was_begun(record, trial.number):
+                with self._changed:
+                    self._due.setdefault(trial.number, (facts_of(trial), None))
+        self._earlier = []
+
+    def _was_begun(self, record: StudyRecord, number: int) -> bool:
+        return str(number) in record.found or is_begun(self.folder, number)
+
+    def _write(self, record: StudyRecord) -> None:
+        """Write one batch. What did not get in is due again."""
+        with self._changed:
+            taken = {number: self._due.pop(number) for number in list(self._due)[:_MOST_RUNS]}
+            self._taken = tuple(taken)
+        contents: dict[str, Content] = {}
+        try:
+            for number, (facts, content) in taken.items():
+                contents[str(number)] = content or self._from_disk(facts)
+            new = [content for content in contents.values() if not record.has(content.trial, content.digest_if_over)]
+            written = record.write(new) if new else Written()
+        except Exception:
+            self._put_back(taken)
+            raise
+        self._put_back({int(trial): taken[int(trial)] for trial in written.failed})
+        over = [c for c in contents.values() if c.status != RUNNING and c.trial not in written.failed]
+        self._confirm({content.trial: content.digest for content in over})
+        self._failures = 0
+        if written.failed:
+            self._refused(next(iter(written.failed.values())))
+        elif taken:
+            self._refusals = 0
+
+    def _from_disk(self, facts: TrialFacts) -> Content:
+        content = content_of(self.identity, filled(self.folder, facts))
+        with contextlib.suppress(OSError):  # a note that is lost costs a comparison
+            self.outbox.note(content.trial, content.digest, confirmed=False)
+        return content
+
+    def _put_back(self, taken: dict[int, tuple[TrialFacts, Content | None]]) -> None:
+        """Make trials due again, unless there is news of them; of those that are over, the disk knows the rest."""
+        with self._changed:
+            self._taken = ()
+            for number, (facts, content) in taken.items():
+                if facts.outcome != "running":
+                    facts, content = replace(facts, rows=(), config={}, files=()), None
+                self._due.setdefault(number, (facts, content))
+
+    def _failed(self, fault: Exception) -> None:
+        self._failures += 1
+        self._ask_later(fault, self._failures)
+
+    def _refused(self, fault: Exception) -> None:
+        self._refusals += 1
+        self._ask_later(fault, self._refusals)
+
+    def _ask_later(self, fault: Exception, times: int) -> None:
+        """Note what was said, and when to ask again; tell the user once, when it is no passing matter."""
+        self._stale = True
+        self.cause = str(fault).partition("\n")[0] or type(fault).__name__
+        self._next = time.monotonic() + _PAUSES_S[min(times, len(_PAUSES_S)) - 1]
+        if times > 1 and not self._warned and not self._closing:
+            self._warned = True
+            self.say(
+                f"note: MLflow takes no records just now ({self.redact(self.cause)}); the study goes on, and they are "
+                "written as soon as it does"
+            )
+
+    def _confirm(self, digests: dict[str, str]) -> None:
+        news = {trial: digest for trial, digest in digests.items() if self.outbox.confirmed.get(trial) != digest}
+        with contextlib.suppress(OSError):  # a note that is lost costs a comparison
+            self.outbox.confirm(news)
+
+    def _alive(self) -> None:
+        self._progress = time.monotonic()

@@ -1,0 +1,302 @@
+"""MLflow's record survives every fault of every call: it ends as if there had been none, in that run or by a sync."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fake_runs import WRITES, FakeMLflow, FakeRuns
+from study_helpers import make_spec, open_ledger, row
+
+from mer.checkpoints import save_tensors
+from mer.study.folder.standings import Standing
+from mer.study.paths import trial_folder
+from mer.study.tracking import writer
+from mer.study.tracking.differences import differences
+from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.store import TrackingStore
+from mer.study.tracking.sync import Synced, sync_study
+from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.writer import Behind
+from mer.training.member import identity_of
+
+ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc"}
+AWAY = OSError("nobody answers at http://ann:secret@host:1/")
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_GATHER_S", 0.01)
+    monkeypatch.setattr(writer, "_PAUSES_S", (0.01,) * 7)
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.5)
+
+
+class Search:
+    """A study of four trials that end in four ways, run by a driver that ends in order."""
+
+    def __init__(self, place: Path) -> None:
+        self.folder = place / "studies/small"
+        self.folder.mkdir(parents=True)
+        self.spec = make_spec(place, ("study: small", "study: small\ndescription: a small one"))
+        self.ledger = open_ledger(self.folder, self.spec)
+        (self.folder / "space.json").write_text('{"study": "small", "description": "a small one"}')
+        self.said: list[str] = []
+
+    def tracker(self, mlflow: FakeMLflow) -> Tracker:
+        return Tracker(
+            TrackingStore("http://ann:secret@host:1/", None), self.spec, self.folder, self.ledger.generation,
+            ENVIRONMENT, DevSplit(("a", "b", "c"), np.array([0, 1, 1])), say=self.said.append, open_runs=mlflow.open,
+        )  # fmt: skip
+
+    def run(self, mlflow: FakeMLflow) -> Behind:
+        """Trials 0 finished, 1 cut, 2 failed, 3 interrupted."""
+        tracker = self.tracker(mlflow)
+        tracker.start(self.ledger.trials())
+        rows = [row(epoch, score, seconds=1.0) for epoch, score in enumerate((0.3, 0.5, float("nan")), 1)]
+        for number in range(4):
+            assignment = self.ledger.next_assignment()
+            assert assignment is not None and assignment.number == number
+            tracker.trial_started(number, assignment.params, self.spec.trial_config(assignment.params))
+            if number != 2:
+                self.worker_saves(number, rows, identity_of(self.spec.trial_config(assignment.params)))
+            for one in {0: rows, 1: rows[:2], 2: [], 3: rows[:2]}[number]:
+                tracker.trial_rows(number, [one])
+        self._end(tracker, 0, "finished", rows[1])
+        self._end(tracker, 1, "cut", rows[1], last=(2, 0.5))
+        self._end(tracker, 2, "error", None, "out of luck")
+        behind = tracker.close("KILLED", {"best": 0.5}, "**note**", [Standing(0, "finished", rows[1])])
+        assert tracker.errors == []
+        tracker._writer._thread.join(10)  # in a command it ends with the process
+        return behind
+
+    def worker_saves(self, number: int, rows: list[Any], config: str) -> None:
+        folder = trial_folder(self.folder, number)
+        logits = torch.tensor([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
+        save_tensors(folder / "best.safetensors", {"dev_logits": logits}, {"class_names": ["n", "j"], "epoch": 2.0})
+        save_tensors(folder / "last.safetensors", {"w": torch.zeros(1)}, {"history": rows, "config_sha256": config})
+
+    def _end(self, tracker: Tracker, number: int, outcome: Any, best: Any, reason: str = "", last: Any = None) -> None:
+        self.ledger.end(number, outcome, best=best, reason=reason, last=last)
+        tracker.trial_ended(number, outcome, best, reason)
+
+    def sync(self, mlflow: FakeMLflow, **how: Any) -> Synced:
+        runs: Any = FakeRuns(mlflow, self.ledger.generation)
+        return sync_study(StudyOnDisk.read(self.folder), Outbox(self.folder), runs, **how)
+
+    def words(self, mlflow: FakeMLflow) -> list[str]:
+        runs: Any = FakeRuns(mlflow, self.ledger.generation)
+        return [words for one in differences(StudyOnDisk.read(self.folder), runs) for words in one.words]
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    return Search(tmp_path)
+
+
+def content(mlflow: FakeMLflow) -> dict[str, Any]:
+    """Of every trial its one run. Generations differ between searches."""
+    found = {}
+    for trial, runs in mlflow.trials().items():
+        assert len(runs) == 1, f"{len(runs)} runs of trial {trial}"
+        status, tags, *rest = runs[0].content()
+        tags = {key: value for key, value in tags.items() if key not in ("mer.generation", "mer.digest")}
+        params, points, *others = rest
+        values = {place: [repr(float(value)) for value in values] for place, values in points.items()}  # NaN equals NaN
+        found[trial] = status, tags, params, values, *others
+    return found
+
+
+@pytest.fixture(scope="module")
+def faultless(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[str]]:
+    """What MLflow holds in the end, and what it was asked for."""
+    search, mlflow = Search(tmp_path_factory.mktemp("faultless")), FakeMLflow()
+    assert not search.run(mlflow) and search.said == [] and search.words(mlflow) == []
+    return content(mlflow), mlflow.calls
+
+
+def test_without_faults_all_is_there_and_nothing_is_left_to_sync(search: Search) -> None:
+    mlflow = FakeMLflow()
+    assert not search.run(mlflow)
+    found = mlflow.trials()
+    assert {trial: run.status for trial, (run,) in found.items()} == {
+        "study": "KILLED", "0": "FINISHED", "1": "KILLED", "2": "FAILED", "3": "KILLED",
+    }  # fmt: skip
+    (whole,) = found["0"]
+    assert {step for _, step in whole.points} == {1, 2, 3} and "confusion.svg" in whole.files
+    assert {step for _, step in found["1"][0].points} == {1, 2}, "the third epoch is beyond the verdict"
+    assert search.words(mlflow) == []
+    before = len(mlflow.calls)
+    for thorough in (False, True):
+        done = search.sync(mlflow, thorough=thorough)
+        assert (done.trials, done.written, done.left, done.extra) == (4, {}, {}, 0)
+    assert not set(mlflow.calls[before:]) & set(WRITES)
+
+
+def once(call: str, which: int, after: bool) -> Callable[[str, int], Exception | None]:
+    """Fail one call of a kind: before it is done, or after, as when its answer is lost."""
+    seen = [0]
+
+    def fault(name: str, count: int) -> Exception | None:
+        seen[0] += name == call
+        if name == call and seen[0] == which:
+            if after:
+                return AWAY
+            raise AWAY
+        return None
+
+    return fault
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", ["open", "find", "create", "log", "upload", "set_status", "held"])
+def test_one_fault_at_any_call_leaves_no_trace(
+    tmp_path: Path, faultless: tuple[dict[str, Any], list[str]], call: str, after: bool
+) -> None:
+    """Every call of a kind fails once, each in a study of its own."""
+    expected, calls = faultless
+    for which in range(1, max(2, calls.count(call) + 1)):
+        (place := tmp_path / str(which)).mkdir()
+        search, mlflow = Search(place), FakeMLflow(once(call, which, after))
+        behind = search.run(mlflow)
+        mlflow.fault = lambda name, count: None
+        assert not behind, f"fault {which}: {behind}"
+        assert content(mlflow) == expected, f"fault {which}"
+        assert search.words(mlflow) == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_driver_killed_at_any_call_is_mended_by_a_sync(
+    tmp_path: Path, faultless: tuple[dict[str, Any], list[str]], after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer never comes back: from one call on, nothing is written."""
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.0)
+    expected, calls = faultless
+    for dies in range(1, len(calls) + 1):
+        (place := tmp_path / str(dies)).mkdir()
+
+        def fault(name: str, count: int, dies: int = dies) -> Exception | None:
+            if count < dies:
+                return None
+            if count == dies and after:
+                return AWAY
+            raise AWAY
+
+        search, mlflow = Search(place), FakeMLflow(fault)
+        behind = search.run(mlflow)
+        mlflow.fault = lambda name, count: None
+        done = search.sync(mlflow)
+        assert done.left == {} and content(mlflow) == expected, f"call {dies}: {behind}"
+        assert search.words(mlflow) == []
+
+
+def test_a_store_that_is_away_costs_one_warning_and_the_end_comes_in_time(search: Search) -> None:
+    def away(name: str, count: int) -> None:
+        raise AWAY
+
+    mlflow = FakeMLflow(away)
+    tracker_said = search.said
+    started = time.monotonic()
+    behind = search.run(mlflow)
+    assert time.monotonic() - started < 5
+    assert behind.trials == (0, 1, 2, 3) and behind.study and behind.words == "4 trials not yet in MLflow"
+    assert len(tracker_said) <= 1 and "secret" not in behind.cause + "".join(tracker_said)
+    history = trial_folder(search.folder, 0) / "artifacts/history.csv"
+    assert history.exists() and not (trial_folder(search.folder, 0) / "last.safetensors").exists()
+    mlflow.fault = lambda name, count: None
+    done = search.sync(mlflow)
+    assert sorted(done.written) == [0, 1, 2, 3] and mlflow.trials()["study"][0].status == "KILLED"
+    assert search.words(mlflow) == []
+
+
+def test_a_run_that_is_refused_keeps_no_other_from_being_written(search: Search) -> None:
+    mlflow = FakeMLflow()
+    refused: set[str] = set()
+    usual = FakeRuns.log
+
+    class Picky(FakeRuns):
+        def log(self, run_id: str, *args: Any, **given: Any) -> None:
+            if self.server.runs[run_id].tags["mer.trial"] == "1":
+                refused.add(run_id)
+                raise ValueError("a value that it does not take")
+            usual(self, run_id, *args, **given)
+
+    mlflow.open = lambda *_: Picky(mlflow, search.ledger.generation)  # type: ignore[method-assign, assignment]
+    behind = search.run(mlflow)
+    assert behind.trials == (1,) and not behind.study and "does not take" in behind.cause
+    assert behind.words == "1 trial not yet in MLflow"
+    found = mlflow.trials()
+    assert len(found["1"]) == 1 and {trial: run.status for trial, (run,) in found.items() if trial != "1"} == {
+        "study": "KILLED", "0": "FINISHED", "2": "FAILED", "3": "KILLED",
+    }  # fmt: skip
+    assert search.sync(mlflow).left == {} and search.words(mlflow) == []
+
+
+def test_two_runs_of_a_trial_become_one_and_none_stays_open(search: Search) -> None:
+    """The server made a run after all, long after its answer was given up."""
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+    late = FakeRuns(mlflow, search.ledger.generation)
+    for trial in ("0", "study"):
+        late.create("late", mlflow.trials()[trial][0].tags | {"mer.digest": ""}, 10**15)
+    assert sum("a second run of trial" in words for words in search.words(mlflow)) == 2
+    done = search.sync(mlflow)
+    assert done.extra == 2 and {len(runs) for runs in mlflow.trials().values()} == {1}
+    assert "RUNNING" not in {run.status for run in mlflow.runs.values()}
+
+
+def test_what_its_owner_deleted_stays_deleted_unless_the_trial_goes_on(search: Search) -> None:
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+    for trial in ("0", "3", "study"):
+        mlflow.trials()[trial][0].deleted = True
+    ids = set(mlflow.runs)
+    tracker = search.tracker(mlflow)
+    search.ledger = open_ledger(search.folder, search.spec)
+    tracker.start(search.ledger.trials())
+    assignment = search.ledger.next_assignment()
+    assert assignment is not None and assignment.number == 3
+    config = search.spec.trial_config(assignment.params)
+    tracker.trial_started(3, assignment.params, config)
+    rows = [row(epoch, 0.1 * epoch, seconds=1.0) for epoch in range(1, 5)]
+    search.worker_saves(3, rows, identity_of(config))
+    tracker.trial_rows(3, rows)
+    assert not tracker.close("KILLED", {}, "note")
+    assert set(mlflow.runs) == ids and set(mlflow.trials()) == {"1", "2", "3", "study"}
+    assert search.words(mlflow) == []
+
+
+def test_a_parent_that_is_gone_for_good_leaves_no_trial_twice(search: Search) -> None:
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+    (gone,) = [key for key, run in mlflow.runs.items() if run.tags["mer.trial"] == "study"]
+    del mlflow.runs[gone]
+    assert search.words(mlflow) == ["the study has no run of its own"]
+    search.sync(mlflow)
+    (parent,) = [key for key, run in mlflow.runs.items() if run.tags["mer.trial"] == "study"]
+    assert {len(runs) for runs in mlflow.trials().values()} == {1} and len(mlflow.runs) == 5
+    children = [run for run in mlflow.runs.values() if run.tags["mer.trial"] != "study"]
+    assert {run.tags["mlflow.parentRunId"] for run in children} == {parent}
+    assert search.words(mlflow) == []
+
+
+def test_what_somebody_has_lost_is_told_in_words_and_written_again(search: Search) -> None:
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+    ((run,), (other,)) = mlflow.trials()["0"], mlflow.trials()["1"]
+    run.params.pop("optim.head_lr")
+    run.points = {place: value for place, value in run.points.items() if place[1] != 2}
+    run.files.pop("history.csv")
+    run.status, other.tags["mer.digest"] = "RUNNING", ""
+    words = search.words(mlflow)
+    assert "1 parameters missing or other than on disk: optim.head_lr" in words
+    assert "1 files missing or other than on disk: history.csv" in words
+    assert "its status should be FINISHED" in words and "it is not proven: it has no digest" in words
+    assert "of 1 epochs (2 to 2) not all metrics are there" in words
+    assert sorted(search.sync(mlflow).written) == [0, 1]
+    assert search.words(mlflow) == [] and run.status == "FINISHED"
