@@ -126,8 +126,8 @@ def _on_dev(studies: Sequence[Study], names: list[str]) -> Section:
         both(lambda width, m=metric, r=found: intervals_svg(r, f"{words(m)} on dev", width, percent=is_fraction(m)))  # type: ignore[misc]
         for metric, found in lines.items()
     )
-    html += note("Diamond: the best trial, with the 95 % interval of chance on dev (binomial). Dot: trial 0.")
-    return Section("dev", "On dev", html + table.html(), [table])
+    html += note("Diamond: the best trial. Line with ends: 95 % by chance on dev (binomial). Dot: trial 0.")
+    return Section("dev", "On dev", html + table.html(css="tight"), [table])
 
 
 def _cost(studies: Sequence[Study], names: list[str]) -> Section:
@@ -158,7 +158,7 @@ def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
             rows.append([name, " ".join(group), one.method, len(one.seeds), *cells])
     header = ["evaluation", "data", "method", "seeds", "weighted-F1", "accuracy", "macro-F1", "UA"]
     table = Table("evaluations", header, rows)
-    return Section("test", "Over seeds", html + table.html(), [table])
+    return Section("test", "Over seeds", html + table.html(css="tight"), [table])
 
 
 def _links(studies: Sequence[Study], evaluations: Sequence[Evaluation], target: Path) -> Section:

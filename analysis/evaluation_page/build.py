@@ -43,4 +43,4 @@ def _facts(one: Evaluation) -> Section:
     rows = [[key.replace("_", " "), str(one.told[key])] for key in keys if one.told.get(key)]
     rows += [["folder", near(one.path.parent)]]
     table = Table("evaluation", ["fact", "value"], rows)
-    return Section("facts", "Facts", folded("Facts", table.html()), [table])
+    return Section("facts", "Facts", folded("Where the numbers come from", table.html()), [table])

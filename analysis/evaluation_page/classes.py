@@ -60,6 +60,6 @@ def per_class(one: Evaluation) -> Section:
     return Section(
         "classes",
         title,
-        html + note("Diamond: the mean. Dots: seeds. Line: from the lowest to the highest seed.") + table.html(),
+        html + note("Diamond: the mean. Dots: seeds. Band: from the lowest to the highest seed.") + table.html(),
         [table],
     )

@@ -58,7 +58,7 @@ def sentence(one: Evaluation, chance: float | None) -> str:
 
 def key_words(one: Evaluation) -> str:
     return (
-        "Diamond: the mean. Dots: seeds. Thick line: 95 % over seeds (another training run). Thin line: 95 % over "
+        "Diamond: the mean. Dots: seeds. Band: 95 % over seeds (another training run). Line with ends: 95 % over "
         f"{one.unit}s (other {one.unit}s of this kind)."
     )
 
@@ -90,7 +90,7 @@ def seeds_section(one: Evaluation) -> Section:
     ]
     formats = {words(metric): (lambda value: show("f1", value)) for metric in metrics}
     table = Table("seeds", ["seed", "epoch", *map(words, metrics)], rows, formats)
-    html = table.html() + summary_table(one).html()
+    html = table.html() + summary_table(one).html(css="tight")
     return Section("seeds", "Seeds", html, [table, summary_table(one)])
 
 

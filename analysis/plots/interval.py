@@ -8,7 +8,7 @@ from typing import NamedTuple
 from analysis.plots.axis import span
 from analysis.plots.picture import CHARACTER, frame, label, mark
 
-_ROW, _TOP, _RIGHT = 46, 30, 16
+_ROW, _TOP, _RIGHT = 48, 30, 16
 
 
 class Estimate(NamedTuple):
@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
 
 
 def intervals_svg(rows: Sequence[Estimate], title: str, width: int, *, percent: bool = True, unit: str = "") -> str:
-    """Draw the rows on one axis: thick line the inner interval, thin line the outer, marks the single values."""
+    """Draw the rows on one axis: band the inner interval, line with ends the outer, dots the values."""
     every = [v for row in rows for v in (*(x for x, _ in row.values), *(row.inner or ()), *(row.outer or ()))]
     every += [row.middle for row in rows if row.middle is not None]
     if not every:
@@ -51,14 +51,13 @@ def intervals_svg(rows: Sequence[Estimate], title: str, width: int, *, percent: 
             parts.append(label(left, y - 14, row.name, most=int(room / CHARACTER)))
         else:
             parts.append(label(left - 10, y + 4, row.name, anchor="end", most=int(left / CHARACTER)))
-        for ends, thick in ((row.outer, 1.6), (row.inner, 5)):
+        for ends, css in ((row.inner, "inner"), (row.outer, "outer")):
             if ends:
                 low, high = (left + axis.at(end) * room for end in ends)
-                parts.append(
-                    f'<path class="line {row.css}" style="stroke-width:{thick}" d="M{low:.1f} {y:.1f}H{high:.1f}"/>'
-                )
+                caps = f"M{low:.1f} {y - 5:.1f}v10M{high:.1f} {y - 5:.1f}v10" if css == "outer" else ""
+                parts.append(f'<path class="{css}" d="M{low:.1f} {y:.1f}H{high:.1f}{caps}"/>')
         for value, hint in row.values:
-            place = f'cx="{left + axis.at(value) * room:.1f}" cy="{y + 9:.1f}" r="4"'
+            place = f'cx="{left + axis.at(value) * room:.1f}" cy="{y + 12:.1f}" r="4"'
             parts.append(mark("circle", f'class="dot {row.css}" {place}', hint))
         if row.middle is not None:
             x = left + axis.at(row.middle) * room

@@ -116,8 +116,9 @@ def load_evaluation(path: Path) -> Evaluation:
     split = "dev" if found.get("split") == "dev" else "test"
     needed = ("method", "dataset", "seeds") if split == "dev" else ("method", "dataset", "task", "seeds")
     missing = [key for key in needed if not found.get(key)]
-    rows = found.get("seeds") if isinstance(found.get("seeds"), list) else []
-    rows = [row if isinstance(row, dict) else {} for row in rows or []]
+    told = found.get("seeds")
+    missing += ["seeds"] if told and not isinstance(told, list) else []
+    rows = [row if isinstance(row, dict) else {} for row in told] if isinstance(told, list) else []
     for index, row in enumerate(rows):
         missing += [] if isinstance(row.get("seed"), int) else [f"seeds[{index}].seed"]
         scores = inner(row, split)
@@ -126,15 +127,18 @@ def load_evaluation(path: Path) -> Evaluation:
     if missing:
         raise MerError(path, f"lacks {', '.join(missing)}", then=_AGAIN)
     evaluation = Evaluation(path, split, found | {"seeds": rows})
-    for key in inner(found, "summary"):
-        told, values = (
-            evaluation.summary(key.removeprefix(f"{split}_")),
-            evaluation.values(key.removeprefix(f"{split}_")),
-        )
-        if not values or not isinstance(told.get("mean"), int | float):
+    _check_means(evaluation)
+    return evaluation
+
+
+def _check_means(evaluation: Evaluation) -> None:
+    """Compare the means of the summary with the rows. Raises: MerError when one does not follow from them."""
+    for key in inner(evaluation.told, "summary"):
+        metric = key.removeprefix(f"{evaluation.split}_")
+        told, values = evaluation.summary(metric).get("mean"), evaluation.values(metric)
+        if not values or not isinstance(told, int | float):
             continue
         mean = sum(values.values()) / len(values)
-        if not math.isclose(told["mean"], mean, abs_tol=1e-9):
-            words = f"the mean of {key} is {told['mean']:.6f}, its rows give {mean:.6f}"
-            raise MerError(path, words, then=_AGAIN)
-    return evaluation
+        if not math.isclose(told, mean, abs_tol=1e-9):
+            words = f"the mean of {key} is {told:.6f}, its rows give {mean:.6f}"
+            raise MerError(evaluation.path, words, then=_AGAIN)

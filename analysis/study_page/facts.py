@@ -42,7 +42,7 @@ def facts(study: Study) -> Section:
     packages = Table(
         "packages", ["package", "version"], [[k, v] for k, v in inner(study.environment(), "packages").items()]
     )
-    html = folded("Facts", table.html())
+    html = folded("The study", table.html())
     html += folded(
         "What was searched",
         space.html() if rows else paragraph("No parameters: every trial has the fixed configuration."),
