@@ -10,7 +10,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.page.words import counted
-from analysis.stores.study import Study
+from analysis.stores.study import Study, Trial
 
 ENOUGH = 10  # trials
 SETTLED = 50  # from here on the order of the larger shares tends to stay
@@ -42,7 +42,7 @@ def importance(study: Study) -> Importance | str:
     The method asks in which group a trial is, not how good it is. So a trial that was stopped early counts in the rest.
     """
     directions = ["maximize" if mode == "max" else "minimize" for _, mode in study.objectives]
-    finished = [trial.frozen for trial in study.finished]
+    finished = [_bare(trial, [trial.best[metric] for metric, _ in study.objectives]) for trial in study.finished]
     cut = _as_the_rest(study) if len(directions) == 1 else []
     n = len(finished) + len(cut)
     if n < ENOUGH:
@@ -74,12 +74,12 @@ def _as_the_rest(study: Study) -> list[FrozenTrial]:
         return []
     sign = 1 if study.larger_is_better else -1
     worst = min(sign * (study.value(trial) or 0.0) for trial in study.finished)
-    return [
-        create_trial(
-            state=TrialState.COMPLETE,
-            value=sign * min(sign * (study.value(trial) or 0.0), worst),
-            params=trial.frozen.params,
-            distributions=trial.frozen.distributions,
-        )
-        for trial in stopped
-    ]
+    return [_bare(trial, [sign * min(sign * (study.value(trial) or 0.0), worst)]) for trial in stopped]
+
+
+def _bare(trial: Trial, values: list[float]) -> FrozenTrial:
+    """Return what the method asks of a trial: Optuna copies all that it is given."""
+    frozen = trial.frozen
+    return create_trial(
+        state=TrialState.COMPLETE, values=values, params=frozen.params, distributions=frozen.distributions
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from analysis.page.html import esc
 from analysis.plots.axis import Axis
@@ -24,7 +25,7 @@ class Plot:
     says: str = ""
     _marks: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def left(self) -> float:
         """Room for the labels of the y axis."""
         longest = max((len(cut(text, 20)) for _, text in self.y.ticks(self._rows)), default=1)

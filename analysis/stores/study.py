@@ -19,6 +19,7 @@ from analysis.stores.mlflow_record import MlflowRecord
 from analysis.stores.predictions import Predictions, read_predictions
 from mer.study.folder.standings import rank, rank_key
 from mer.study.paths import CONFIG, DEV_PREDICTIONS, ENVIRONMENT, HISTORY, artifacts_folder
+from mer.study.show.words import short_names
 
 
 class Aim(NamedTuple):
@@ -106,6 +107,11 @@ class Study:
     @cached_property
     def ranges(self) -> dict[str, Range]:
         return {name: Range.of(signature) for name, signature in self.identity["params"].items()}
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Parameter -> its name in few characters."""
+        return short_names(list(self.ranges))
 
     @cached_property
     def counts(self) -> Counter[str]:

@@ -10,7 +10,6 @@ from analysis.page.words import is_fraction, plain, show, words
 from analysis.plots.axis import Axis, span
 from analysis.plots.plot import Plot
 from analysis.stores.study import Range, Study, Trial
-from mer.study.show.words import short_names
 
 _KIND = {"finished": "done", "stopped early": "cut", "interrupted": "open", "failed": "failed"}
 MOST_MARKS = 800  # in a plot that stands beside others
@@ -23,7 +22,7 @@ def kind(study: Study, trial: Trial) -> str:
 
 def hint(study: Study, trial: Trial, keys: Sequence[str] = ()) -> str:
     """Word a trial's tooltip: number, ending, value, and these parameters."""
-    names = short_names(list(study.ranges))
+    names = study.names
     drawn = "\n".join(f"{names[key]} {plain(trial.params[key])}" for key in keys if key in trial.params)
     at = f" at epoch {trial.best['epoch']:.0f}" if "epoch" in trial.best else ""
     value = f"{words(study.metric)} {show(study.metric, study.value(trial))}{at}"

@@ -9,7 +9,6 @@ from analysis.plots.parallel import Strand, parallel_svg
 from analysis.plots.picture import NARROW, WIDE, figure, scrolling
 from analysis.stores.study import Study
 from analysis.study_page.marks import aside, hint, parameter_axis, place, scored, thinned, value_axis, varied
-from mer.study.show.words import short_names
 
 _MOST = 240  # lines; more of them hide each other
 _AXIS = 118  # pixels an axis needs
@@ -20,7 +19,7 @@ def parallel(study: Study) -> Section | None:
     keys, trials = varied(study), scored(study)
     if len(keys) < 2 or len(trials) < 3:
         return None
-    names = short_names(list(study.ranges))
+    names = study.names
     shown = thinned(study, trials, _MOST)
     ranked = study.by_value([trial for trial, _ in shown])
     quarter = {trial.number for trial in ranked[: max(1, len(ranked) // 4)]}

@@ -26,7 +26,6 @@ from analysis.study_page.marks import (
     value_axis,
     varied,
 )
-from mer.study.show.words import short_names
 
 
 def importances(study: Study, found: Importance | str) -> Section:
@@ -53,7 +52,7 @@ def importances(study: Study, found: Importance | str) -> Section:
 
 def slices(study: Study) -> Section:
     """Draw one small plot per parameter that took at least two values: the trial's score over the value."""
-    title, names, keys = "Value against each parameter", short_names(list(study.ranges)), varied(study)
+    title, names, keys = "Value against each parameter", study.names, varied(study)
     trials = scored(study)
     pictures = []
     for key in keys:
@@ -95,7 +94,7 @@ def two_most(study: Study, found: Importance | str) -> Section | None:
     keys = [key for key in found.shares if key in varied(study)] if isinstance(found, Importance) else []
     if len(keys) < 2:
         return None
-    names, (first, second) = short_names(list(study.ranges)), keys[:2]
+    names, (first, second) = study.names, keys[:2]
     having = [(trial, value) for trial, value in scored(study) if first in trial.params and second in trial.params]
     having = thinned(study, having)
     axes = [parameter_axis(study.ranges[key], names[key]) for key in (first, second)]
@@ -132,7 +131,7 @@ def _inside(axis: Axis, value: float) -> float:
 
 
 def ranges(study: Study) -> Section:
-    title, names = "Is the best value at the edge of its range?", short_names(list(study.ranges))
+    title, names = "Is the best value at the edge of its range?", study.names
     if study.best is None or not names:
         why = "No trial has finished, so there is no best value." if names else "No parameters were searched."
         return Section("ranges", title, paragraph(why))

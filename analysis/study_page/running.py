@@ -14,7 +14,6 @@ from analysis.plots.picture import both
 from analysis.stores.study import Study
 from analysis.study_page.marks import kind
 from analysis.study_page.trials import ROWS
-from mer.study.show.words import short_names
 
 _LANES = 40  # more of them are no picture any more
 
@@ -75,7 +74,7 @@ def failures(study: Study) -> Section:
     )
     if not failed:
         return Section("failures", "Failures", html + paragraph("No trial failed."), [unreadable])
-    names = short_names(list(study.ranges))
+    names = study.names
     grouped = Counter(trial.reason or "no reason was kept" for trial in failed)
     html += "".join(say(f"{count} failed: {reason}", "bad") for reason, count in grouped.most_common(5))
     if len(grouped) > 5:

@@ -16,7 +16,6 @@ from analysis.plots.picture import NARROW, figure
 from analysis.plots.plot import Plot
 from analysis.stores.study import Study
 from analysis.study_page.marks import drawn
-from mer.study.show.words import short_names
 
 _COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_unweighted_accuracy", "dev_loss", "dev_ece")
 _LESS = ("dev_loss", "dev_ece")
@@ -80,7 +79,7 @@ def leaderboard(study: Study) -> Section:
     sometimes = [key for key, searched in study.ranges.items() if searched.when]
     order = ["stopped early", "interrupted", "failed", "waiting"]
     rest = [t for state in order for t in study.by_value([t for t in study.trials if t.state == state])]
-    trials, names = [*study.finished, *rest], short_names(list(study.ranges))
+    trials, names = [*study.finished, *rest], study.names
     shown, whole, marks = [], [], []
     for place, trial in enumerate(trials, 1):
         ranked = place if trial.state == "finished" else None
