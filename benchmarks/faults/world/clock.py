@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.faults.world.processes import Running
 
-_BEGIN_S = 1_700_000_000.0
+_BEGIN_S = 4_000_000_000.0  # later than any file of the real world: none is too young to be collected
 
 
 class Clock:
