@@ -20,19 +20,21 @@ from optuna.trial import FrozenTrial
 from benchmarks.faults.world.mlflow_server import Server, StoredRun
 from benchmarks.faults.world.study import World
 from mer.errors import MerError
-from mer.study.paths import CODE_DIFF, JOURNAL, SPACE, SUMMARY
+from mer.study.paths import CODE_DIFF, JOURNAL, OUTBOX, SPACE, SUMMARY
 from mer.study.search.journal import readable_journal
+from mer.study.tracking.outbox import Outbox
 
 Picture = dict[str, str]
 
 _TIMES = ("seconds", "timestamp_ms")
-_OF_THE_LAST_RUN = (JOURNAL, SUMMARY)  # read as what they say, not as bytes
+_OF_THE_LAST_RUN = (JOURNAL, SUMMARY, OUTBOX)  # read as what they say, not as bytes
 _LOCKS = (".lock", ".gate")
 
 
 def picture_of(world: World) -> Picture:
     """Look at journal, folders, store and MLflow's record. Raises: MerError when the journal cannot be read."""
-    return {**_journal(world), **_files(world.studies), **_record(world.server, world.spec.study)}
+    left = {"outbox/open": _words(Outbox(world.folder).open)}
+    return {**_journal(world), **_files(world.studies), **_record(world.server, world.spec.study), **left}
 
 
 def differences(found: Picture, wanted: Picture) -> dict[str, str]:

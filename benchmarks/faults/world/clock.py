@@ -24,7 +24,11 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass for everybody."""
-        self.seconds += max(0.0, seconds)
+        self.reach(self.seconds + seconds)
+
+    def reach(self, seconds: float) -> None:
+        """Let time pass until then; exactly, or who waits for it would wait for ever."""
+        self.seconds = max(self.seconds, seconds)
 
     def monotonic(self) -> float:
         return self.seconds + self.running.now.ahead

@@ -187,10 +187,11 @@ class Client:
         self._upload("log_artifacts", run_id, content)
 
     def list_artifacts(self, run_id: str, path: str | None = None) -> Any:
-        names = lambda: sorted(self._server.run(run_id).files)  # noqa: E731
-        return [
-            SimpleNamespace(path=n, is_dir=False) for n in self._wire.call("list_artifacts", self._of(run_id), names)
-        ]
+        def look() -> Any:
+            files = self._server.run(run_id).files
+            return [SimpleNamespace(path=n, is_dir=False, file_size=len(files[n])) for n in sorted(files)]
+
+        return self._wire.call("list_artifacts", self._of(run_id), look)
 
     def _upload(self, name: str, run_id: str, content: dict[str, bytes]) -> None:
         half = dict(list(content.items())[: len(content) // 2])

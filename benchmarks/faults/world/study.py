@@ -29,9 +29,11 @@ from benchmarks.faults.world.tensors import safe_open_through, save_file
 from benchmarks.faults.world.thread_modules import Executor, queue_of, threading_of
 from benchmarks.faults.world.threads import Hub
 from benchmarks.faults.world.training import DEV, ToyPack
+from mer.config import TrialConfig
 from mer.console import explain_os_error
 from mer.errors import MerError
 from mer.study import runner
+from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.run_options import RunOptions
 from mer.study.space.spec import StudySpec
 
@@ -65,6 +67,13 @@ class Said:
         self.lines += [str(thing) for thing in things]
 
     out = print
+
+
+class _NoFeatures(FeaturePlan):
+    """The plan of a study that reads nothing."""
+
+    def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
+        return {}
 
 
 class World:
@@ -143,14 +152,11 @@ class World:
 
     def _runner(self, cluster: Cluster) -> dict[str, Any]:
         """What of `mer.study.runner` is not this world's: data, features, the machine, Ray."""
-        nothing = SimpleNamespace(
-            plan=None, notes=(), files={}, encoded=0, seconds=0.0, failures=(), tuned=(),
-            of=lambda config: {}, names=dict, paths=list, failed_lines=list,
-        )  # fmt: skip
         return {
-            "check_study": lambda *_, **__: nothing,
+            "check_study": lambda *_, **__: SimpleNamespace(plan=None, notes=()),
             "machine_at": lambda address: None,
-            "ensure_plan": lambda *_, **__: nothing,
+            "ensure_plan": lambda *_, **__: _NoFeatures({}, 0, 0.0),
+            "refuse_no_store": lambda *_, **__: None,
             "_dev_split": lambda *_, **__: (DEV, {"dev_weighted_f1": 0.1}, ""),
             "describe_environment": lambda command: dict(_ENVIRONMENT),
             "code_diff": lambda: "",

@@ -76,7 +76,7 @@ def threading_of(hub: Hub) -> Any:
             until = None if timeout is None else hub.clock.seconds + timeout
             while not (result := predicate()):
                 left = None if until is None else until - hub.clock.seconds
-                if left is not None and left <= 0:
+                if left is not None and left <= _SHORTEST_S:
                     break
                 self.wait(left)
             return result
@@ -114,6 +114,9 @@ def queue_of(hub: Hub) -> Any:
             return len(self._items)
 
     return _Module(queue, Queue=Queue, SimpleQueue=Queue)
+
+
+_SHORTEST_S = 1e-6  # less may be nothing beside the time that has passed
 
 
 class Executor:

@@ -88,7 +88,7 @@ class Hub:
         deadlines += [own] if own is not None else []
         if not deadlines:
             raise Stall("every thread waits for another")
-        self.clock.advance(min(deadlines) - self.clock.seconds)
+        self.clock.reach(min(deadlines))
 
     def _run(self, task: Task, switch: Callable[[], object]) -> None:
         """Give a thread its turn. Raises: an exception by which it ended, which is a finding."""
