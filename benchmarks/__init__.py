@@ -15,6 +15,7 @@ video_decoding        time to read sixteen frames of a clip with OpenCV, PyAV an
 layer_split           time per training step with and without cached frozen layers
 tuned_steps           steps of a tuned text encoder: cached, live, and with the Hugging Face Trainer
 faults                studies in a simulated world in which files, MLflow, workers and nodes fail
+kills                 a running study killed, frozen and starved at random, gone on with, and compared: what is lost
 search_quality        searches with and without packs, on a simulated clock
 hugging_face_trainer  the Trainer's side of `tuned_steps`
 random_roberta        a RoBERTa with random weights and its tokenizer, for `tuned_steps`

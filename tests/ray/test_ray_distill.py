@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from conftest_ray import Commands, histories, records, wait_until
 
+from benchmarks.kills.commands import Starter
+from benchmarks.kills.fork_server import ForkServer
 from mer.checkpoints import load_tensors
 from mer.data.sample.corpus import write_sample
 
@@ -40,16 +42,16 @@ params: {{optim.head_lr: {{float: [1e-3, 2e-3]}}}}
 class Desk(Commands):
     """A corpus with voices, and both search spaces."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, starter: Starter) -> None:
+        self.home, self.starter = home, starter
         write_sample(home / "corpus", dialogues_per_split={"train": 10, "dev": 5}, modalities=("text", "audio"))
         (home / "teacher.yaml").write_text(TEACHER)
         (home / "students.yaml").write_text(STUDENTS)
 
 
 @pytest.mark.faults
-def test_a_chain_of_studies_survives_a_kill(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+def test_a_chain_of_studies_survives_a_kill(tmp_path: Path, forks: ForkServer) -> None:
+    desk = Desk(tmp_path, forks)
     refused = desk.run("mer.tune", "students.yaml", code=2)
     assert "python -m mer.tune teacher.yaml, then python -m mer.export studies/teacher --out exports/teacher" in refused
     desk.run("mer.tune", "teacher.yaml")

@@ -19,7 +19,7 @@ class Desk(Commands):
     """A private copy of the finished study and the corpus, with commands typed in its folder."""
 
     def __init__(self, home: Path, workshop: Workshop, uninterrupted: Path) -> None:
-        self.home, self.corpus = home, home / "corpus"
+        self.home, self.corpus, self.starter = home, home / "corpus", workshop.starter
         shutil.copytree(uninterrupted, home / "studies")
         shutil.copytree(workshop.home / "corpus", self.corpus)
         shutil.copytree(workshop.cache, home / "features")

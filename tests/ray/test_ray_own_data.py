@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from benchmarks.kills.fork_server import ForkServer
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/own_data.md"
@@ -44,17 +44,14 @@ def commands() -> list[str]:
 
 
 @pytest.mark.ray
-def test_every_command_of_the_page_works_as_typed(folder: Path) -> None:
-    said = {}
+def test_every_command_of_the_page_works_as_typed(folder: Path, forks: ForkServer) -> None:
+    said, environment = {}, {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160"}
     for line in commands():
         words = shlex.split(line.replace("--trials 20", "--trials 2").replace("--seeds 0 42 43", "--seeds 0"))
-        typed = [sys.executable, *words[1:], *(SMALL.get(words[2], []))]
-        done = subprocess.run(
-            typed, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=300,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160"},
-        )  # fmt: skip
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        said[line] = done.stdout
+        assert words[:2] == ["python", "-m"], line
+        process = forks(words[2], [*words[3:], *SMALL.get(words[2], [])], cwd=folder, environment=environment)
+        assert process.wait() == 0, f"{line}\n{process.output()}"
+        said[line] = process.output()
     of = {" ".join(line.split()[2:4]): text for line, text in said.items()}
     assert "text from text, label from label, speaker from speaker" in said[commands()[0]]
     assert "mean F1 per class" in of["mer.evaluate exports/mydata"] and "开心" in of["mer.evaluate exports/mydata"]

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
-from test_ray_study import optuna_trials
+from conftest_ray import Workshop, histories, journal_lines, metric_steps, optuna_trials, records, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -25,7 +25,7 @@ def packed(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Work
     text = workshop.space.read_text().replace("trials: 6", "trials: 10").replace("kind: tpe", "kind: random")
     space = tmp_path_factory.mktemp("packs") / "packs.yaml"
     space.write_text(text)
-    return Workshop(workshop.home, space, workshop.cache)
+    return replace(workshop, space=space)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_members_that_move_to_an_idle_worker_keep_their_numbers(packed: Workshop
     text = packed.space.read_text().replace("trials: 10, epochs: 6", "trials: 6, epochs: 30")
     space = tmp_path / "moves.yaml"
     space.write_text(text.replace("{choice: [256, 512]}", "{choice: [256]}"))
-    shop = Workshop(packed.home, space, packed.cache)
+    shop = replace(packed, space=space)
     common = ("--set", "scheduler.kind=none", "--set", "resources.workers=2")
     shop.run(tmp_path / "alone", *common, "--set", "resources.pack=1")
     command = shop.command(tmp_path / "moved", *common, "--set", "resources.pack=4")

@@ -8,21 +8,14 @@ import random
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import optuna
 import psutil
 import pytest
-from conftest_ray import Workshop, histories, journal_lines, metric_steps, records, wait_until
-
-from mer.study.search.journal import readable_journal
+from conftest_ray import Workshop, histories, journal_lines, metric_steps, optuna_trials, records, wait_until
 
 pytestmark = pytest.mark.ray
-
-
-def optuna_trials(study: Path) -> list[optuna.trial.FrozenTrial]:
-    with readable_journal(study, study.name) as found:
-        return found.get_trials()
 
 
 def assert_same_study(one: Path, other: Path) -> None:
@@ -215,7 +208,7 @@ def test_failed_trials_end_alone_and_say_why(workshop: Workshop, tmp_path: Path)
     )
     space = tmp_path / "failing.yaml"
     space.write_text(text.replace("sampler: {kind: tpe", "sampler: {kind: random"))
-    failing = Workshop(workshop.home, space, workshop.cache)
+    failing = replace(workshop, space=space)
     output = failing.run(tmp_path / "studies")
     trials = optuna_trials(tmp_path / "studies" / "small")
     assert trials[0].state.name == "FAIL" and "COMPLETE" in {t.state.name for t in trials}

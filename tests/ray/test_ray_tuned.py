@@ -10,6 +10,7 @@ import pytest
 from audio_backbones import save_backbone
 from conftest_ray import Workshop, histories, wait_until
 
+from benchmarks.kills.fork_server import ForkServer
 from mer.checkpoints import load_tensors
 from mer.config import TrialConfig
 from mer.data.sample.corpus import write_sample
@@ -40,13 +41,13 @@ params:
 
 
 @pytest.fixture(scope="module")
-def tuning(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def tuning(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Workshop:
     home = tmp_path_factory.mktemp("tuning")
     write_sample(home / "corpus", dialogues_per_split={"train": 12, "dev": 3}, modalities=("text", "audio"))
     backbone = save_backbone("wavlm", home / "tiny")
     space = SPACE.replace("CORPUS", str(home / "corpus")).replace("BACKBONE", str(backbone.folder))
     (home / "space.yaml").write_text(space)
-    return Workshop(home, home / "space.yaml", home / "features")
+    return Workshop(home, home / "space.yaml", home / "features", forks)
 
 
 @pytest.mark.faults

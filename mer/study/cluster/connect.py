@@ -54,8 +54,12 @@ def _start(address: str | None, feature_bytes: int) -> None:
             **quiet,
         )
         return
+    from ray.exceptions import AuthenticationError
+
     try:
         ray.init(address=address, runtime_env={"env_vars": QUIET_ENVIRONMENT}, **quiet)
+    except AuthenticationError as fault:
+        raise _no_entry(address, fault.message) from fault
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise _no_cluster(address, str(fault)) from fault
     refuse_small_nodes(feature_bytes, {node["NodeName"]: _store_of(node) for node in ray.nodes() if node["Alive"]})
@@ -104,6 +108,16 @@ def refuse_silent(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=_REACH_S).close()
     except OSError as fault:
         raise _no_cluster(str(address), str(fault)) from fault
+
+
+def _no_entry(address: str, reason: str) -> MerError:
+    return MerError(
+        f"--address {address}",
+        f"the Ray cluster there lets nobody in without its token ({reason})",
+        allowed="the token with which its nodes were started",
+        then="export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=TOKEN, or copy the head's ~/.ray/auth_token to ~/.ray/ here "
+        "(docs/cluster.md)",
+    )
 
 
 def _no_cluster(address: str, reason: str) -> MerError:

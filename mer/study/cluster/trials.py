@@ -6,9 +6,12 @@ import importlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from mer.errors import MerError
 from mer.study.cluster.connect import session_folder, start_ray
+from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.folder.leftovers import forget_session, note_session
 from mer.study.paths import RAY, trial_name
@@ -50,6 +53,7 @@ def run_trials(
     os.environ.update(_TUNE_ENVIRONMENT)
     import ray
     from ray import tune
+    from ray.tune.search import ConcurrencyLimiter
 
     from mer.study.cluster.tune_hooks import EngineScheduler, EngineSearcher, Heartbeat, StopWhen
     from trainables.shared_features import SharedFeatures
@@ -72,14 +76,15 @@ def run_trials(
             room = queue_room(spec.sampler, spec.budget.trials)
             shared = SharedFolder(folder, engine, say, ray.nodes)
             slots = Slots(engine, folder, plan.of, sizes, say, room, shared.proof, lacking_file)
+            limiter = ConcurrencyLimiter(EngineSearcher(slots), max_concurrent=workers)
+            nodes = NodeWatch(limiter, partial(_fitting, spec), say) if address is not None else None
             name_of = lambda trial: trial_name(trial.config["number"])  # noqa: E731
             tuner = tune.Tuner(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(
-                    search_alg=EngineSearcher(slots),
+                    search_alg=limiter,
                     scheduler=EngineScheduler(slots, shared),
                     num_samples=-1,
-                    max_concurrent_trials=workers,
                     reuse_actors=True,
                     trial_name_creator=name_of,
                     trial_dirname_creator=name_of,
@@ -88,7 +93,7 @@ def run_trials(
                     name="run",
                     storage_path=str((folder / RAY).resolve()),
                     verbose=0,
-                    callbacks=[Heartbeat(stop.listen, tick)],
+                    callbacks=[Heartbeat(stop.listen, tick, nodes)],
                     stop=StopWhen(lambda: stop.wanted),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=0),  # the engine hands lost trials out again
@@ -101,6 +106,14 @@ def run_trials(
             if session:
                 forget_session(folder, session)
             shutil.rmtree(folder / PROOF, ignore_errors=True)
+
+
+def _fitting(spec: StudySpec, have: Machine) -> int:
+    """Return how many trials would run at once on what a cluster has now; 0 for none."""
+    try:
+        return most_trials(spec.resources, have)
+    except MerError:
+        return 0
 
 
 def _workers(spec: StudySpec) -> int:

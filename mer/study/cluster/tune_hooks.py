@@ -18,6 +18,7 @@ from ray.tune import Callback, PlacementGroupFactory, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.search.slots import Slots
 from trainables.wire import Report
@@ -94,16 +95,27 @@ def worker_of(trial: Any) -> Any:
 
 
 class Heartbeat(_NoState, Callback):
-    """Calls `begin` once before Ray's loop, and `tick` after every event of it; the display decides when to redraw."""
+    """Calls `begin` once before Ray's loop, and `tick` after every event of it; the display decides when to redraw.
 
-    def __init__(self, begin: Callable[[], None], tick: Callable[[], None]) -> None:
-        self.begin, self.tick = begin, tick
+    Args: nodes: watches the cluster; None on one machine.
+    """
+
+    def __init__(self, begin: Callable[[], None], tick: Callable[[], None], nodes: NodeWatch | None = None) -> None:
+        self.begin, self.tick, self.nodes = begin, tick, nodes
 
     def setup(self, *_: Any, **info: Any) -> None:
         self.begin()
 
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if self.nodes is not None:
+            self.nodes.reported()
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.tick()
+        if self.nodes is not None:
+            self.nodes.look(lambda: (trial.status for trial in trials))
 
 
 class StopWhen(_NoState, Stopper):

@@ -1,0 +1,81 @@
+"""A study on a machine that gives less than usual: few open files, little shared memory, no MLflow."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest_ray import Workshop, wait_until
+
+from benchmarks.kills.commands import started
+from benchmarks.kills.judge import compare
+from benchmarks.kills.mlflow_http import MlflowServer
+from benchmarks.kills.snapshot import Snapshot
+from benchmarks.kills.workshop import STUDY
+
+pytestmark = [pytest.mark.ray, pytest.mark.faults]
+
+
+def run_limited(shop: Workshop, before: str, studies: Path) -> tuple[int, str]:
+    """Type the command in a shell after other words."""
+    words = " ".join(f"'{word}'" for word in shop.command(studies))
+    process = started(["bash", "-c", f"{before}; exec {words}"], cwd=shop.home, environment=shop.environment())
+    return process.wait(120), process.output()
+
+
+@pytest.mark.parametrize("files", [1024, 64])
+def test_few_open_files(files: int, workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    """With a usual limit all is as ever; with next to none the study ends in words, and can be gone on with."""
+    code, said = run_limited(workshop, f"ulimit -n {files}", tmp_path / "studies")
+    if files == 1024:
+        assert code == 0, said
+    else:
+        assert code == 2 and "ulimit -n" in said and "Traceback" not in said, said
+        workshop.run(tmp_path / "studies", "--resume")
+    verdict = compare(Snapshot.of(tmp_path / "studies", STUDY), Snapshot.of(uninterrupted, STUDY), tmp_path / "studies")
+    assert verdict.is_clean, str(verdict)
+
+
+def test_little_shared_memory(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    small = "mount -t tmpfs -o size=16m tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", small], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system here")
+    words = " ".join(f"'{word}'" for word in workshop.command(tmp_path / "studies"))
+    typed = ["unshare", "-m", "sh", "-c", f"{small} && exec {words}"]
+    process = started(typed, cwd=workshop.home, environment=workshop.environment())
+    assert process.wait(120) == 0, process.output()
+    verdict = compare(Snapshot.of(tmp_path / "studies", STUDY), Snapshot.of(uninterrupted, STUDY), tmp_path / "studies")
+    assert verdict.is_clean, str(verdict)
+
+
+def test_a_server_that_goes_away_for_ever_holds_nothing_up(
+    workshop: Workshop, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """The study ends as it would; what MLflow lacks is written by one command when it is there again."""
+    server, studies = MlflowServer(tmp_path / "server"), tmp_path / "studies"
+    shop = replace(workshop, settings={**workshop.settings, "MLFLOW_TRACKING_URI": server.uri})
+    server.start()
+    process = shop.start(studies)
+    wait_until(lambda: bool(list(studies.glob("*/trials/*/last.safetensors"))) or process.poll() is not None)
+    server.stop()
+    wait_until(lambda: "all numbers:" in process.output() or process.poll() is not None)
+    ended = time.monotonic()
+    assert process.wait(60) == 2, process.output()
+    assert time.monotonic() - ended < 20
+    said = process.output()
+    assert said.count("the study goes on") == 1 and "not yet in MLflow" in said and "Traceback" not in said
+    advice = re.findall(r"(python -m mer\.study sync .*)$", said, re.M)[-1]
+    server.start()
+    try:
+        _, _, module, *arguments = shlex.split(advice)
+        sync = shop.starter(module, arguments, cwd=shop.home, environment=shop.environment(), own_group=False)
+        assert sync.wait(120) == 0, sync.output()
+        verdict = compare(Snapshot.of(studies, STUDY, server), Snapshot.of(uninterrupted, STUDY), server.files)
+        assert verdict.is_clean, str(verdict)
+    finally:
+        server.stop()
