@@ -68,6 +68,14 @@ def test_rows_are_reported_as_best_so_far_and_passed_on(tmp_path):
     ]
 
 
+def test_listeners_hear_the_ending_that_the_ledger_has_noted(tmp_path):
+    """A trial that finished without an epoch failed: MLflow must not call it FINISHED."""
+    engine, ledger, hears = build(tmp_path)
+    assert engine.record(report(0, [], "finished"))
+    assert ledger.trials()[0].user_attrs["ending"]["outcome"] == "error"
+    assert hears.events[-1] == ("end", 0, "error", None, "FAIL")
+
+
 def test_replays_are_ignored(tmp_path):
     engine, ledger, hears = build(tmp_path)
     engine.record(report(0, [0.3, 0.5]))

@@ -214,6 +214,22 @@ def test_a_store_that_is_away_costs_one_warning_and_the_end_comes_in_time(search
     assert search.words(mlflow) == []
 
 
+def test_a_password_in_the_store_s_address_is_written_nowhere(search: Search) -> None:
+    failed = [0]
+
+    def at_first(name: str, count: int) -> None:
+        failed[0] += 1
+        if failed[0] <= 3:
+            raise AWAY
+
+    mlflow = FakeMLflow(at_first)
+    search.run(mlflow)
+    assert len(search.said) == 1 and "(nobody answers at http://host:1/)" in search.said[0]
+    files = [path for path in search.folder.parent.rglob("*") if path.is_file()]
+    assert len(files) > 10 and not [path for path in files if b"secret" in path.read_bytes()]
+    assert "secret" not in repr(mlflow.runs)
+
+
 def test_a_run_that_is_refused_keeps_no_other_from_being_written(search: Search) -> None:
     mlflow = FakeMLflow()
     refused: set[str] = set()

@@ -386,6 +386,21 @@ def test_a_deleted_experiment_is_brought_back(search: Search) -> None:
     assert again.experiment_id == closed_once.experiment_id
 
 
+def test_a_renamed_experiment_is_still_the_study_s(search: Search) -> None:
+    first = search.tracker()
+    first.start([])
+    search.begin(first)
+    search.end(first, 0, "error", None, "x")
+    closed(first)
+    client = MlflowClient(search.store.uri)
+    client.rename_experiment(first.experiment_id, "my best work")
+    again = search.tracker()
+    again.start(search.ledger.trials())
+    closed(again)
+    assert again.experiment_id == first.experiment_id and client.get_experiment_by_name("small") is None
+    assert len(client.search_runs([first.experiment_id])) == 2
+
+
 def test_a_job_that_fails_is_noted_and_the_next_ones_are_done(search: Search) -> None:
     tracker = search.tracker()
     tracker.start([])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from optuna.trial import TrialState
@@ -17,7 +17,7 @@ from mer.study.search.early_stopping import Policy
 from mer.study.search.halt import Halt
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.live_trial import Ending, Listener, LiveTrial
-from mer.study.search.stored_trial import ENDED
+from mer.study.search.stored_trial import ENDED, state_after
 from mer.study.space.spec import StudySpec
 from mer.training import Row
 from trainables.wire import Outcome, Report
@@ -175,7 +175,7 @@ class StudyEngine:
             with self.ledger.together():  # on disk before a listener hears of it
                 heard, ending = self._judge(report, live)
                 if ending is not None:
-                    self._tell(report.number, ending)
+                    ending = self._tell(report.number, ending)
         except OSError as fault:
             self.block(fault)
             return True
@@ -213,22 +213,24 @@ class StudyEngine:
         """End a trial that no report has ended."""
         best, ending = self.live[number].best, Ending(outcome, reason)
         try:
-            self._tell(number, ending)
+            ending = self._tell(number, ending)
         except OSError as fault:
             self.block(fault)
             return
         self._announce(number, [], best, ending)
 
-    def _tell(self, number: int, ending: Ending) -> None:
-        """Note durably how a trial ended, and give the study up when all have failed."""
+    def _tell(self, number: int, ending: Ending) -> Ending:
+        """Note durably how a trial ended, and give the study up when all have failed. Returns what was noted."""
         live = self.live.pop(number)
-        state = self.ledger.end(
+        outcome, reason = self.ledger.end(
             number, ending.outcome, best=live.best, reason=ending.reason, last=ending.last, epochs=live.epoch
         )
+        ending = replace(ending, outcome=outcome, reason=reason)
         self._ended += 1
         self._epochs_of_ended += live.epoch
-        self._failed += state == TrialState.FAIL
+        self._failed += state_after(outcome) == TrialState.FAIL
         self.halt.note(ending, ran=live.handed_out is not None, ended=self._ended, failed=self._failed)
+        return ending
 
     def _announce(self, number: int, rows: list[Row], best: Row | None, ending: Ending | None) -> None:
         for listener in self.listeners:

@@ -195,11 +195,11 @@ class Ledger:
         reason: str = "",
         last: tuple[int, float] | None = None,
         epochs: int = 0,
-    ) -> TrialState:
+    ) -> tuple[Outcome, str]:
         """Finish a trial: COMPLETE with its best score, PRUNED when cut, FAIL with the reason otherwise.
 
         Args: epochs: that were heard of.
-        Returns: the state that it has now.
+        Returns: how it ended and why, as it is noted: what cannot be COMPLETE is not.
         """
         trial = self._live[number]
         if outcome == "finished" and best is None:
@@ -215,7 +215,7 @@ class Ledger:
             self._tell(number)
         self._live.pop(number, None)
         self._reported.pop(number, None)
-        return state_after(outcome)
+        return outcome, reason
 
     def _tell(self, number: int) -> None:
         """Carry out a noted ending; every step may have been done before."""
