@@ -102,7 +102,7 @@ def explain_os_error(fault: OSError) -> MerError:
         errno.ENOENT: "check the path",
         errno.ENOTDIR: "check the path",
     }
-    reason = os.strerror(fault.errno) if fault.errno else str(fault)
+    reason = fault.strerror or (os.strerror(fault.errno) if fault.errno else str(fault))
     return MerError(where, reason, then=advice.get(fault.errno or 0, "run again with --debug to see where it happened"))
 
 

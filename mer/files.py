@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mer.read_files import open_regular
+
 
 def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut."""
@@ -92,8 +94,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as stream:
+    """SHA-256 of a file's bytes, in hex. Raises: OSError, also for what is no regular file."""
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

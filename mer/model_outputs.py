@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mer.checkpoints.export_folder import Export, is_export, read_export, trained_sha256
+from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
 from mer.config import DataConfig, EncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
@@ -28,6 +28,7 @@ from mer.features.rehearse import rehearse
 from mer.files import sha256_file, sha256_json
 from mer.predictor.opening import open_predictor
 from mer.progress import Progress, Step
+from mer.tensor_header import read_header
 
 _OWN_KEYS = {"backbone", "mode", "layers"}
 
@@ -112,8 +113,12 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
 
 
 def width_of(export: Export) -> int:
-    """The width of the export's h."""
-    return int(export.tensors()["model.classifier.weight"].shape[1])
+    """The width of the export's h. Raises: MerError where its weights do not say it."""
+    path = export.folder / MODEL
+    shape = read_header(path).shapes.get("model.classifier.weight", ())
+    if len(shape) != 2:
+        raise MerError(path, "its classifier is not there", allowed="an export with one classifier")
+    return shape[1]
 
 
 def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, **how: Any) -> dict[str, Path]:

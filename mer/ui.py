@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import sqlite3
@@ -16,6 +15,7 @@ import typer
 
 from mer.cli_app import Debug, launch
 from mer.errors import MerError, did_you_mean
+from mer.read_files import read_object
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HOST = "127.0.0.1"
@@ -76,7 +76,7 @@ def _trials_page(uri: str, studies: Path, study: str) -> str:
 def _objective(space: Path) -> tuple[str, str]:
     """Read the study's first objective, metric and mode; weighted-F1 where its folder is not here."""
     try:
-        first = json.loads(space.read_text(encoding="utf-8"))["objective"][0]
+        first = read_object(space)["objective"][0]
         return str(first["metric"]), str(first.get("mode", "max"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "dev_weighted_f1", "max"

@@ -13,29 +13,31 @@ The folder is built beside its place and renamed, so it is whole or absent.
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mer.checkpoints.tensors import load_tensors, save_tensors
+from mer.checkpoints.export_manifest import MAKE, MANIFEST, check_files, read_manifest, way_out
+from mer.checkpoints.export_parts import FORMAT, Card, Labels, Provenance, reads_model
+from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite, save_tensors
 from mer.config import Task, TrialConfig
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_text
-from mer.folder_kinds import EXPORT_MARK, STUDY_MARK
-from mer.terminal.commands import command
+from mer.read_files import as_model, complaint, read_object, shown
+from mer.tensor_header import read_header
 
-FORMAT = 1
-MANIFEST, MODEL, BACKBONE, ADAPTER = EXPORT_MARK, "model.safetensors", "backbone", "adapter"
+MODEL, BACKBONE, ADAPTER = "model.safetensors", "backbone", "adapter"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
-_MAKE = "python -m mer.export STUDY"
+_MOST_INSIDE = 8  # exports, each the encoder of the one before
+Some = TypeVar("Some")
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,28 @@ class Export:
         return folder if self.preprocessor.get("bundled") else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Read the weights by name: `model.*`, and those that its kind of prediction needs besides."""
-        return load_tensors(self.folder / MODEL)[0]
+        """Read the weights by name: `model.*`, and those that its kind of prediction needs besides.
+
+        Raises: MerError for NaN or infinity among them.
+        """
+        path = self.folder / MODEL
+        tensors = _whole(path, lambda: load_tensors(path)[0])
+        refuse_infinite(path, tensors, way_out(self.folder))
+        return tensors
 
     def adapters(self) -> dict[str, dict[str, Tensor]]:
-        """Read the weights of adapters: modality -> tensors under peft's names; {} where there are none."""
+        """Read the weights of adapters: modality -> tensors under peft's names; {} where there are none.
+
+        Raises: MerError for NaN or infinity among them.
+        """
         places = {m: self.folder / adapter_folder(self.config, m) / _ADAPTER_WEIGHTS for m in self.config.tuned}
-        return {modality: load_file(path) for modality, path in places.items() if path.is_file()}
+        return {modality: self._adapter(path) for modality, path in places.items() if path.is_file()}
+
+    def _adapter(self, path: Path) -> dict[str, Tensor]:
+        _whole(path, lambda: read_header(path))
+        tensors = _whole(path, lambda: load_file(path))
+        refuse_infinite(path, tensors, way_out(self.folder))
+        return tensors
 
 
 @dataclass(frozen=True)
@@ -119,9 +136,9 @@ def is_export(place: Path | str) -> bool:
 
 def trained_sha256(folder: Path | str) -> str:
     """Hash everything that was trained, by the manifest's hashes: the model, and its adapters if it has any."""
-    names = _manifest(Path(folder).expanduser())
+    names = read_manifest(Path(folder).expanduser())
     ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{_ADAPTER_WEIGHTS}")}
-    return ours[MODEL] if len(ours) == 1 else sha256_json(ours)
+    return next(iter(ours.values())) if len(ours) == 1 else sha256_json(ours)
 
 
 def write_export(
@@ -164,39 +181,93 @@ def refuse_taken(folder: Path, *, force: bool) -> None:
 def read_export(folder: Path | str) -> Export:
     """Open an export and check every byte of it.
 
-    Raises: MerError naming the first file that is missing or not as it was written, with both hashes.
+    Raises: MerError naming the first file that is missing, not as it was written, or not what an export holds.
     """
     folder = Path(folder).expanduser()
-    for name, expected in _manifest(folder).items():
-        _check(folder, name, expected)
-    parts = {name: _json(folder / f"{name}.json") for name in ("config", "labels", "preprocessor", "provenance")}
-    if parts["provenance"].get("format") != FORMAT:
-        found = parts["provenance"].get("format")
+    check_files(folder, read_manifest(folder))
+    config_json, labels_json, preprocessor, provenance = (
+        read_object(folder / f"{name}.json", then=way_out(folder))
+        for name in ("config", "labels", "preprocessor", "provenance")
+    )
+    if (found := provenance.get("format")) != FORMAT or isinstance(found, bool):
         raise MerError(
-            folder, f"an export of format {found}", allowed=f"format {FORMAT}", then=f"{_MAKE} makes it anew"
+            folder, f"an export of format {shown(found)}", allowed=f"format {FORMAT}", then=f"{MAKE} makes it anew"
         )
+    as_model(provenance, Provenance, folder / "provenance.json", then=way_out(folder))
+    as_model(preprocessor, reads_model(preprocessor), folder / "preprocessor.json", then=way_out(folder))
+    labels = as_model(labels_json, Labels, folder / "labels.json", then=way_out(folder))
     try:
-        config = TrialConfig.recorded(parts["config"])
+        config = TrialConfig.recorded(config_json)
     except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
         raise MerError(
             folder / "config.json",
-            f"{where}: {first['msg']}; this version of mer does not know such a configuration",
-            then=f"use the version that wrote it, or {_MAKE}",
+            f"{complaint(fault)[0]}; this version of mer does not know such a configuration",
+            then=f"use the version that wrote it, or {MAKE}",
         ) from fault
-    names = tuple(parts["labels"]["class_names"])
-    threshold = _threshold(folder, parts["labels"].get("threshold"), names)
-    return Export(folder, config, names, parts["provenance"], parts["preprocessor"], threshold)
+    names = tuple(labels.class_names)
+    threshold = _threshold(folder, labels.threshold, names)
+    export = Export(folder, config, names, provenance, preprocessor, threshold)
+    _refuse_mixed(export, labels)
+    _refuse_circle(config, (folder.resolve(),))
+    return export
 
 
-def _threshold(folder: Path, found: Any, names: Sequence[str]) -> float | None:
-    """Read the decision threshold. Raises: MerError for one that is no probability, or of other than two classes."""
-    if found is None:
-        return None
-    if len(names) != 2 or not isinstance(found, float) or not 0.0 < found < 1.0:
+def _refuse_mixed(export: Export, labels: Labels) -> None:
+    """Refuse an export whose parts are of two models. Raises: MerError."""
+    folder, config = export.folder, export.config
+    if labels.task != config.data.label:
+        raise MerError(
+            folder / "labels.json", f"task is {labels.task}", allowed=config.data.label, then=way_out(folder)
+        )
+    told = export.preprocessor.get("modalities") or {export.preprocessor["modality"]: export.preprocessor}
+    reads = {name: one["modality"] for name, one in told.items()}
+    if reads != {name: name for name in config.encoders.present}:
+        raise MerError(
+            folder / "preprocessor.json",
+            f"it is of a model that reads {', '.join(reads.values())}",
+            allowed=f"what config.json has: {', '.join(config.encoders.present)}",
+            then=way_out(folder),
+        )
+    path = folder / MODEL
+    card = as_model(_whole(path, lambda: read_card(path)), Card, path, then=way_out(folder))
+    if tuple(card.class_names) != export.class_names:
+        raise MerError(
+            folder / "labels.json",
+            f"class_names are {_some(export.class_names)}",
+            allowed=f"those of the weights: {_some(card.class_names)}",
+            then=way_out(folder),
+        )
+
+
+def _refuse_circle(config: TrialConfig, within: tuple[Path, ...]) -> None:
+    """Refuse an export whose encoder is that export, or reads it in turn. Raises: MerError."""
+    for encoder in config.encoders.present.values():
+        if is_export(encoder.backbone):
+            place = Path(encoder.backbone).expanduser().resolve()
+            if place in within or len(within) >= _MOST_INSIDE:
+                found = "it stands in the place of an encoder of itself"
+                raise MerError(place, found, allowed="exports that read one another in turn", then=way_out(within[0]))
+            _refuse_circle(as_model(read_object(place / "config.json"), TrialConfig, place), (*within, place))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(shown(name)[1:-1] for name in names[:10]) + (" ..." if len(names) > 10 else "")
+
+
+def _whole(path: Path, read: Callable[[], Some]) -> Some:
+    """Read tensors of an export. Raises: MerError for a file that is not whole, with what to do."""
+    try:
+        return read()
+    except (MerError, SafetensorError) as fault:
+        found = fault.found if isinstance(fault, MerError) else f"not a whole tensors file ({fault})"
+        raise MerError(path, found, then=way_out(path.parent)) from fault
+
+
+def _threshold(folder: Path, found: float | None, names: Sequence[str]) -> float | None:
+    """Check the decision threshold. Raises: MerError for one that is no probability, or of other than two classes."""
+    if found is not None and (len(names) != 2 or not 0.0 < found < 1.0):
         allowed = "a probability between 0 and 1, of a model with two classes"
-        raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=_way_out(folder))
+        raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=way_out(folder))
     return found
 
 
@@ -233,52 +304,3 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     else:
         temporary.rename(folder)
     fsync_folder(folder.parent)
-
-
-def _manifest(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        raise MerError(folder, "no such folder", allowed="an export", then=f"make one: {_MAKE}")
-    if not (folder / MANIFEST).is_file():
-        hint = (
-            f"it is a study: {command('mer.export', folder)}"
-            if (folder / STUDY_MARK).exists()
-            else f"make one: {_MAKE}"
-        )
-        raise MerError(folder, f"not an export (no {MANIFEST} in it)", then=hint)
-    manifest = _json(folder / MANIFEST)
-    hashes = manifest.get("sha256")
-    if not isinstance(hashes, dict) or not hashes or not all(map(_inside, hashes)):
-        raise MerError(folder / MANIFEST, "not a list of files with their hashes", then=_way_out(folder))
-    return hashes
-
-
-def _inside(name: str) -> bool:
-    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-
-
-def _check(folder: Path, name: str, expected: str) -> None:
-    path = folder / name
-    if not path.is_file():
-        raise MerError(path, "this file of the export is missing", then=_way_out(folder))
-    found = sha256_file(path)
-    if found != expected:
-        raise MerError(
-            path,
-            f"truncated or edited since the export was made: {path.stat().st_size} bytes with sha256 {found}",
-            allowed=f"sha256 {expected} (from {MANIFEST})",
-            then=_way_out(folder),
-        )
-
-
-def _way_out(folder: Path) -> str:
-    return f"copy the folder again from where it is whole, or write it anew: {_MAKE} --out {folder} --force"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as fault:
-        raise MerError(path, f"cannot be read: {fault}", then=_way_out(path.parent)) from fault
-    if not isinstance(value, dict):
-        raise MerError(path, "not a JSON object", then=_way_out(path.parent))
-    return value

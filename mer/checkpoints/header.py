@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mer.errors import MerError
+from mer.read_files import as_object, parse_json
 
 CARD = "card"
 _METADATA, _LENGTH = "__metadata__", struct.Struct("<Q")
@@ -38,7 +39,7 @@ def read_front(stream: BinaryIO, path: Path) -> bytes:
         raise _torn(path, "it has no safetensors header")
     header = stream.read(length)
     try:
-        entries = json.loads(header)
+        entries = parse_json(header, path)
         ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != _METADATA]
     except (ValueError, LookupError, TypeError, AttributeError) as fault:
         raise _torn(path, "its header is no safetensors header") from fault
@@ -49,11 +50,11 @@ def read_front(stream: BinaryIO, path: Path) -> bytes:
 
 def without_card(front: bytes) -> tuple[bytes, dict[str, Any] | None]:
     """Take the card out of a front: the front without it, and the card; where there is none, the front and None."""
-    entries = json.loads(front[_LENGTH.size :])
+    entries = parse_json(front[_LENGTH.size :], "a tensors file")
     metadata = dict(entries.pop(_METADATA, {}))
     if CARD not in metadata:
         return front, None
-    card = json.loads(metadata.pop(CARD))
+    card = as_object(parse_json(metadata.pop(CARD), "a tensors file"), "a tensors file")
     metadata = {"format": "pt", **metadata}
     text = json.dumps({_METADATA: dict(sorted(metadata.items())), **entries}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # safetensors begins the tensors at a multiple of 8

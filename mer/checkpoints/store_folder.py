@@ -9,18 +9,28 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from mer.errors import MerError
 from mer.files import write_text
+from mer.read_files import read_model
 
 FOLDER = ".store"
 SUFFIX = ".safetensors"
 
 OBJECT_NAME = re.compile(r"[0-9a-f]{64}\.safetensors")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+
+class _Note(BaseModel):
+    """A remembered folder, relative to the studies folder."""
+
+    folder: str
 
 
 class StoreFolder:
@@ -107,7 +117,7 @@ class StoreFolder:
                 raise MerError(folder, "no such folder", then="check --also")
             roots.append(folder)
         for note in sorted((self.root / "roots").glob("*.json")):
-            folder = self.studies.resolve() / json.loads(note.read_text(encoding="utf-8"))["folder"]
+            folder = self.studies.resolve() / read_model(note, _Note, then=f"rm {shlex.quote(str(note))}").folder
             if not folder.is_dir():
                 then = f"bring it back; if it is gone for good: rm {note}"
                 raise MerError(folder, "links into the store were made in it, and it is not there now", then=then)

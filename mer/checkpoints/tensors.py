@@ -7,6 +7,7 @@ a sidecar, `best.json` beside `best.safetensors`. Readers look in the header fir
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from torch import Tensor
 from mer.checkpoints.header import CARD, sidecar
 from mer.errors import MerError
 from mer.files import atomic_path
+from mer.read_files import Unreadable, as_object, parse_json, read_object
+from mer.tensor_header import read_header
 
 _PARTS = "parts"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def save_tensors(
@@ -59,44 +63,55 @@ def load_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, Tensor], di
     Raises: MerError when the file is truncated or not ours.
     """
     try:
+        metadata = read_header(path).metadata
         with safe_open(path, framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
         card = _card(path, metadata)
-        for name in json.loads(metadata.get(_PARTS, "[]")):
-            tensors |= load_file(_part(path, name), device=device)
+        for part in _parts(path, metadata):
+            read_header(part)
+            tensors |= load_file(part, device=device)
         return tensors, card
-    except SafetensorError as fault:
-        raise _foreign(path, str(fault)) from fault
+    except (SafetensorError, Unreadable) as fault:
+        raise _foreign(path, _why(fault)) from fault
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """Read the JSON card and no tensor. Raises: MerError when there is none."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return _card(path, file.metadata())
-    except SafetensorError as fault:
-        raise _foreign(path, str(fault)) from fault
+        metadata = read_header(path).metadata
+        with safe_open(path, framework="pt"):  # which finds a file that is cut short
+            return _card(path, metadata)
+    except (SafetensorError, Unreadable) as fault:
+        raise _foreign(path, _why(fault)) from fault
 
 
-def _card(path: Path, metadata: dict[str, str] | None) -> dict[str, Any]:
+def _card(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Take the card from the header, which was written with the tensors, or else from the sidecar of publishing."""
-    if metadata and CARD in metadata:
-        return json.loads(metadata[CARD])
+    if CARD in metadata:
+        return as_object(parse_json(metadata[CARD], path), path)
     beside = sidecar(path)
     try:
-        return dict(json.loads(beside.read_text(encoding="utf-8"))[CARD])
+        return as_object(read_object(beside)[CARD], beside)
     except FileNotFoundError:
         raise _foreign(path, f"its header has no card, and there is no {beside.name} beside it") from None
-    except (ValueError, LookupError, TypeError) as fault:
+    except (OSError, ValueError, LookupError) as fault:
         raise _foreign(path, f"the card beside it, {beside.name}, is not one of ours") from fault
 
 
-def _part(path: Path, name: str) -> Path:
-    part = path.with_name(f"{name}.safetensors")
-    if not part.exists():
-        raise _foreign(path, f"its part {part.name} is missing beside it")
-    return part
+def _parts(path: Path, metadata: Mapping[str, str]) -> list[Path]:
+    """List the files beside `path` that hold the rest of its tensors."""
+    names = parse_json(metadata.get(_PARTS, "[]"), path)
+    if not isinstance(names, list) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise _foreign(path, "its parts are no names of files")
+    parts = [path.with_name(f"{name}.safetensors") for name in names]
+    for part in parts:
+        if not part.exists():
+            raise _foreign(path, f"its part {part.name} is missing beside it")
+    return parts
+
+
+def _why(fault: Exception) -> str:
+    return fault.found if isinstance(fault, MerError) else str(fault)
 
 
 def _holds(part: Path, group: Mapping[str, Tensor]) -> bool:
@@ -127,6 +142,13 @@ def _foreign(path: Path, reason: str) -> MerError:
         allowed="a .safetensors file written by mer",
         then="delete this file; the trial is then trained again from its start",
     )
+
+
+def refuse_infinite(path: Path, tensors: Mapping[str, Tensor], then: str) -> None:
+    """Refuse weights with NaN or infinity. Raises: MerError naming the first of them."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise MerError(path, f"{name[:200]} has NaN or infinity", allowed="finite numbers", then=then)
 
 
 def clone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mer.checkpoints.header import sidecar
 from mer.checkpoints.store_folder import FOLDER, OBJECT_NAME, SUFFIX, StoreFolder, absolute, resolved
 from mer.errors import MerError
 from mer.files import sha256_file
+from mer.read_files import read_object
 
 GRACE_S = 3600.0
 _LEFTOVER = re.compile(r"\..+\.(safetensors|json)\.[0-9a-f]{8}\.tmp")  # names that mer.files.atomic_path gives
@@ -211,9 +210,8 @@ def _object_fault(path: Path) -> MerError | None:
 def _sidecar_fault(path: Path) -> MerError | None:
     """The fault of a card that belongs to other tensors. A file without a sidecar of ours has no such fault."""
     try:
-        note: Any = json.loads(sidecar(path).read_text(encoding="utf-8"))
-        sha = note["tensors_sha256"]
-    except (OSError, ValueError, LookupError, TypeError):
+        sha = str(read_object(sidecar(path))["tensors_sha256"])
+    except (OSError, ValueError, LookupError):
         return None
     if sha == resolved(path).stem or not path.is_symlink():  # removed, or written anew, meanwhile
         return None

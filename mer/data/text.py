@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mer.errors import MerError
+
 NORMALISATION_VERSION = 1
 
 
@@ -34,6 +36,12 @@ _ASCII = str.maketrans(
 REPLACED: dict[int, str] = {code: ascii_text or "" for code, ascii_text in _ASCII.items()} | {
     code: meant.translate(_ASCII) for code, meant in _C1.items()
 }
+
+
+def refuse_halves(text: str, where: object) -> None:
+    """Refuse half of a character (a lone surrogate), as Python makes of bytes that are no UTF-8. Raises: MerError."""
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise MerError(where, "holds half of a character (a lone surrogate): it is no text", allowed="UTF-8 text")
 
 
 def repair_c1(text: str) -> str:

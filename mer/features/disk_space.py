@@ -13,6 +13,7 @@ from mer.data import open_corpus
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
 from mer.features.from_text.sequences import TextSequenceReading
+from mer.tensor_header import read_header
 
 if TYPE_CHECKING:
     from mer.features.from_clips.sequences import ClipSequenceReading
@@ -97,13 +98,8 @@ def shared_weights_bytes(encoders: Iterable[EncoderConfig]) -> int:
 
 def weights_bytes(encoder: EncoderConfig) -> int:
     """The size of the backbone's weights in float32, from the headers of its files."""
-    from safetensors import safe_open
-
-    numbers = 0
-    for file in weight_files(locate(encoder, weights=True).folder):
-        with safe_open(file, framework="np") as opened:
-            numbers += sum(math.prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
-    return 4 * numbers
+    headers = map(read_header, weight_files(locate(encoder, weights=True).folder))
+    return 4 * sum(math.prod(shape) for header in headers for shape in header.shapes.values())
 
 
 def free_bytes(place: Path) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mer.errors import MerError
+from mer.read_files import read_object
 from mer.terminal.commands import command
 
 EXAMPLES = 3
@@ -123,10 +123,9 @@ def kind_of(words: str) -> str:
 def read_card(path: Path) -> dict[str, Any]:
     """Read the sidecar of a feature file; {} if there is none that can be read."""
     try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return read_object(path.with_suffix(".json"))
     except (OSError, ValueError):
         return {}
-    return card if isinstance(card, dict) else {}
 
 
 def failed_record(path: Path) -> Path:

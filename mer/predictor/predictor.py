@@ -10,7 +10,7 @@ import numpy as np
 
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
-from mer.data.text import normalise
+from mer.data.text import normalise, refuse_halves
 from mer.errors import MerError
 from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.reading import LiveFeatures
@@ -144,6 +144,7 @@ def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
     """Make a dialogue from (speaker, text) turns. Raises: MerError for an empty text."""
     utterances = []
     for number, (speaker, text) in enumerate(turns):
+        refuse_halves(speaker + text, f"{name}, turn {number}")
         if not normalise(text):
             raise MerError(name, f"turn {number} is empty: there is nothing to classify", allowed="some text")
         utterances.append(Utterance("new", name, number, speaker.strip(), text, "", None, None, None))

@@ -11,6 +11,7 @@ from mer.data.inputs import Inputs, absent_texts, decode, from_table, from_texts
 from mer.data.media import ClipFinder, MediaFault
 from mer.data.media.paths import Modality
 from mer.data.settings import data_config
+from mer.data.tables.table import LARGEST_BYTES
 from mer.data.text import normalise
 from mer.errors import MerError
 
@@ -95,7 +96,10 @@ def read_inputs(request: Request, export: Export, stdin: TextIO) -> Inputs:
         return _some_text(_read_file(request.file, request, export), request.file)
     lines: list[str] = []
     if not stdin.isatty():
-        lines = decode(stdin.buffer.read(), "standard input").split("\n")
+        content = stdin.buffer.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise MerError("standard input", f"has more than {LARGEST_BYTES} bytes", then="give it in parts")
+        lines = decode(content, "standard input").split("\n")
         while lines and not lines[-1].strip():
             lines.pop()
     if not lines:

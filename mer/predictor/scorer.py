@@ -20,10 +20,9 @@ from mer.features.reading import LiveFeatures
 from mer.losses import Objective, build_objective
 from mer.models.adapters import from_peft_tensors
 from mer.models.weight_names import backbone_prefix
+from mer.predictor.weights_fit import WORDS, refuse_unfit, unfit
 from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_model, outputs_of
 from mer.training.data import Layers, Part
-
-WORDS = "label_text.words_CLD"  # tensor of an export: features of the label words, if prediction reads them
 
 
 class LiveModel:
@@ -62,6 +61,7 @@ class Scorer:
         widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
         self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
         width = widths if config.fusion is not None else next(iter(widths.values()))
+        refuse_unfit(export.folder / MODEL, config, self._layers, width, len(self.class_names), tensors)
         try:
             self._model = build_model(
                 config,
@@ -72,19 +72,17 @@ class Scorer:
                 adapters=any(".lora_" in name for name in tensors),
             )
             self._model.load_state_dict(under("model", tensors))
+            self._objective: Objective | None = None
+            if config.training.prediction == "nearest_anchor":
+                ones = torch.ones(len(self.class_names), dtype=torch.long)  # class counts matter in training only
+                self._objective = build_objective(config.loss, width=self._model.width, counts_C=ones)
+                self._objective.load_state_dict(under("objective", tensors))
+                self._objective.to(device).eval()
         except RuntimeError as fault:
-            raise MerError(
-                export.folder / MODEL, f"its weights do not fit config.json: {' '.join(str(fault).split())[:300]}"
-            ) from fault
+            raise unfit(export.folder / MODEL, " ".join(str(fault).split())[:300]) from fault
         self._model.to(device).eval()
         words = tensors.get(WORDS)
         self._words_CLD = words.to(device) if words is not None else None
-        self._objective: Objective | None = None
-        if config.training.prediction == "nearest_anchor":
-            ones = torch.ones(len(self.class_names), dtype=torch.long)  # class counts matter in training only
-            self._objective = build_objective(config.loss, width=self._model.width, counts_C=ones)
-            self._objective.load_state_dict(under("objective", tensors))
-            self._objective.to(device).eval()
 
     @property
     def class_names(self) -> tuple[str, ...]:

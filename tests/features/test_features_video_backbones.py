@@ -237,7 +237,7 @@ def test_no_preprocessor(tmp_path: Path) -> None:
     with pytest.raises(MerError, match=r"no preprocessor_config\.json") as caught:
         read_preprocessing(tmp_path, KNOWN["videomae"])
     assert "copy the file" in caught.value.then
-    for text, words in [("{", "not JSON"), ("[]", "not an image processor")]:
+    for text, words in [("{", "not JSON"), ("[]", "is a list")]:
         (tmp_path / "preprocessor_config.json").write_text(text)
         with pytest.raises(MerError, match=words):
             read_preprocessing(tmp_path, KNOWN["videomae"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mer.data.text import repair_c1
+from mer.data.text import refuse_halves, repair_c1
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError
 
@@ -38,6 +38,9 @@ class Inputs:
 
 def from_texts(texts: Sequence[str], *, speaker: str) -> Inputs:
     """Take each text as a dialogue of its own; it may be empty."""
+    refuse_halves(speaker, "--speaker")
+    for place, text in enumerate(texts, start=1):
+        refuse_halves(text, f"text {place}")
     dialogues = [_dialogue(f"text{place}", [(speaker, text)]) for place, text in enumerate(texts, start=1)]
     return Inputs(tuple(dialogues), tuple(range(len(dialogues))))
 

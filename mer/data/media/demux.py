@@ -18,6 +18,7 @@ from mer.data.media.files import require_content
 from mer.files import atomic_path
 
 SAMPLE_RATE_HZ = 16000
+MOST_PIXELS = 2**25  # of a picture: 8K has 33 million, and takes 100 MB
 
 
 @contextlib.contextmanager
@@ -56,7 +57,14 @@ def pictures_of(container: Any) -> Any:
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise MediaFault("no decoder for its pictures")
+    refuse_large(stream.codec_context.width, stream.codec_context.height)
     return stream
+
+
+def refuse_large(width: float, height: float) -> None:
+    """Refuse pictures that no camera makes. Raises: MediaFault."""
+    if width * height > MOST_PIXELS:
+        raise MediaFault(f"pictures of {width:.0f}x{height:.0f} pixels, at most {MOST_PIXELS:,} are read")
 
 
 def write_flac(path: Path, samples_int16: np.ndarray, *, mode: int = 0o666) -> None:

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from mer.data.media.faults import MediaAbsent, MediaFault
+from mer.read_files import KINDS
 
 _HEAD_BYTES = 512
 
@@ -41,7 +42,7 @@ def require_file(path: Path) -> os.stat_result:
     except ValueError as fault:  # a zero byte in the name
         raise MediaFault("cannot be opened: its name has a zero byte") from fault
     if not stat.S_ISREG(status.st_mode):
-        raise MediaFault(f"not a file{_KINDS.get(stat.S_IFMT(status.st_mode), '')}")
+        raise MediaFault(f"not a file: {KINDS.get(stat.S_IFMT(status.st_mode), 'something else')}")
     return status
 
 
@@ -58,11 +59,3 @@ def require_content(path: Path) -> None:
     for beginning, said in _STAND_INS.items():
         if head.startswith(beginning):
             raise MediaFault(said)
-
-
-_KINDS = {
-    stat.S_IFIFO: ": a pipe",
-    stat.S_IFSOCK: ": a socket",
-    stat.S_IFCHR: ": a device",
-    stat.S_IFBLK: ": a device",
-}

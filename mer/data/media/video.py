@@ -24,10 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from mer.data.media.demux import MOST_PIXELS, refuse_large
 from mer.data.media.faults import MediaAbsent, MediaFault
 from mer.data.media.files import require_content, require_file
 
 Opener = Callable[[Path], contextlib.AbstractContextManager[Any]]
+MOST_PIXELS_KEPT = 2**28  # of a clip, 0.8 GB; 32 frames of 4K are just below. Beyond it frames are scaled down
+MOST_FRAMES_PER_S = 1000
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -74,7 +77,8 @@ def read_frames(path: Path, count: int, *, max_seconds: float, size: tuple[int, 
     chosen = _choose(np.asarray(times), length_s, count)
     if missing := set(chosen) - kept.keys():
         with opened(path) as capture:
-            kept |= _decode(capture, missing, clip.fps, max_seconds, size, last=max(missing))[0]
+            room = MOST_PIXELS_KEPT // count
+            kept |= _decode(capture, missing, clip.fps, max_seconds, size, last=max(missing), room=room)[0]
     if not kept.keys() >= set(chosen):
         raise MediaFault("cannot be decoded: other frames when read again")
 
@@ -98,6 +102,7 @@ def bin_centres(total: int, count: int) -> list[int]:
 def _cv2() -> Any:
     """Import OpenCV, silent and without threads of its own: clips are read in parallel, one thread each."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at the first capture; our faults say what is wrong
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # read at the import
     import cv2
 
     level = cv2.utils.logging.LOG_LEVEL_ERROR
@@ -146,8 +151,9 @@ class _Header:
 def _header(capture: Any) -> _Header:
     cv2 = _cv2()
     frames, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    usable = 0 < frames < 1e9 and 0 < fps <= 1000
-    return _Header(int(frames) if usable else 0, fps if 0 < fps <= 1000 else 25.0)
+    refuse_large(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    usable = 0 < frames < 1e9 and 0 < fps <= MOST_FRAMES_PER_S
+    return _Header(int(frames) if usable else 0, fps if 0 < fps <= MOST_FRAMES_PER_S else 25.0)
 
 
 def _first_pass(
@@ -161,7 +167,7 @@ def _first_pass(
     with opened(path) as capture:
         clip = _header(capture)
         planned = bin_centres(min(clip.frames, ceil(max_seconds * clip.fps)), count)
-        return clip, *_decode(capture, set(planned), clip.fps, max_seconds, size)
+        return clip, *_decode(capture, set(planned), clip.fps, max_seconds, size, room=MOST_PIXELS_KEPT // count)
 
 
 def _decode(
@@ -170,10 +176,13 @@ def _decode(
     fps: float,
     max_seconds: float,
     size: tuple[int, int] | None,
+    *,
+    room: int,
     last: int | None = None,
 ) -> tuple[dict[int, np.ndarray], list[float], bool]:
     """Grab every frame up to `max_seconds` (or `last`) and keep the wanted ones.
 
+    Args: room: most pixels of a frame that is kept in its own size.
     Returns: the kept frames by index; the time of each frame in seconds after the first, ascending; whether the clip
         is longer than `max_seconds`.
     """
@@ -187,21 +196,29 @@ def _decode(
         time_s = shown_s - start_s if times else 0.0
         if times and not time_s > times[-1]:  # timestamp missing or running backwards: use the frame rate
             time_s = times[-1] + 1 / fps
-        if time_s > max_seconds - 1e-6:
+        if time_s > max_seconds - 1e-6 or len(times) > MOST_FRAMES_PER_S * max_seconds:
             return kept, times, True
         if len(times) in wanted:
             decoded, image = capture.retrieve()
             if not decoded:
                 raise MediaFault(f"cannot be decoded: frame {len(times)}")
-            kept[len(times)] = _prepare(image, size)
+            kept[len(times)] = _prepare(image, size, room)
         times.append(time_s)
     return kept, times, False
 
 
-def _prepare(image: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """Convert BGR (H, W, 3) to RGB, scaled to `size` if given."""
+def _prepare(image: np.ndarray, size: tuple[int, int] | None, room: int) -> np.ndarray:
+    """Convert BGR (H, W, 3) to RGB, scaled to `size` if given, else to no more than `room` pixels."""
     cv2 = _cv2()
-    return cv2.cvtColor(_scaled(image, size) if size else image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(_scaled(image, size or _fitting(image, room)), cv2.COLOR_BGR2RGB)
+
+
+def _fitting(image: np.ndarray, room: int) -> tuple[int, int]:
+    """Return the (width, height) of a picture, or of a smaller one of that shape that has at most `room` pixels."""
+    height, width = image.shape[:2]
+    refuse_large(width, height)
+    scale = min(1.0, (room / (width * height)) ** 0.5)
+    return max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def _scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -237,7 +254,8 @@ def _read_folder(folder: Path, count: int, size: tuple[int, int] | None) -> Fram
         raise MediaFault("a folder without jpg or png images")
     files.sort(key=lambda path: _natural(path.name))
     chosen = bin_centres(len(files), count)
-    images = {index: _prepare(_read_image(files[index]), size) for index in set(chosen)}
+    room = MOST_PIXELS_KEPT // count
+    images = {index: _prepare(_read_image(files[index]), size, room) for index in set(chosen)}
     return Frames(_stack([images[index] for index in chosen]), 0.0)
 
 

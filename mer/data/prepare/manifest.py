@@ -5,18 +5,20 @@ A second run skips what is done, and `check` tells the reasons of faults from it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from mer.errors import MerError
 from mer.files import write_json
+from mer.read_files import read_object
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2  # raise it when the same raw clips would give other files
 NO_CLIP = "no clip in the archive"
+_KEPT = ("raw", "entries", "unannotated")
 _MADE_BY = "mer.data.prepare"
 
 
@@ -90,30 +92,18 @@ def read_manifest(root: Path) -> Manifest | None:
     """
     path = root / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         if content["made_by"] != _MADE_BY:
             raise ValueError("another program's file")
         if content["version"] != MANIFEST_VERSION:
             return Manifest()
-        entries = {name: _entry(entry) for name, entry in content["entries"].items()}
-        return Manifest(content["raw"], entries, content["unannotated"])
+        return TypeAdapter(Manifest).validate_python({name: content[name] for name in _KEPT})
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (OSError, ValueError, KeyError) as fault:
         raise MerError(
             path,
             "this is not a manifest that `python -m mer.data prepare` wrote",
             allowed="none, or an untouched one",
             then=f"move {path} away, audios/ and videos/ beside it too, then prepare again; or choose another folder",
         ) from fault
-
-
-def _entry(said: dict[str, Any]) -> PreparedUtterance:
-    audio, video = said.pop("audio"), said.pop("video")
-    seen = {name: (int(size), int(time_ns)) for name, (size, time_ns) in said.pop("seen").items()}
-    return PreparedUtterance(
-        **said,
-        seen=seen,
-        audio=None if audio is None else WrittenSound(**{**audio, "notes": tuple(audio["notes"])}),
-        video=None if video is None else PlacedVideo(**video),
-    )

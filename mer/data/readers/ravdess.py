@@ -7,7 +7,7 @@ it. Two layouts are read: a `metadata.csv` that names the files, or the distribu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mer.config import DataConfig
@@ -120,7 +120,8 @@ class Ravdess:
                     allowed=", ".join(found),
                     then=f"ask for the other splits only (--splits {','.join(found)}), or add the missing actors",
                 )
-        return published_corpus(self.name, root, found, splits, {"emotion": RAVDESS_EMOTIONS}, data)
+        corpus = published_corpus(self.name, root, found, splits, {"emotion": RAVDESS_EMOTIONS}, data)
+        return replace(corpus, links="inside") if (root / METADATA).is_file() else corpus  # the file names the paths
 
     def official(self, root: Path, split: str) -> bool | None:
         return None

@@ -5,16 +5,32 @@ Who reads a corpus writes nothing. Whoever begins something with it (an extracti
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from mer.config import SplitRule
 from mer.data.types import Corpus, MadeSplits
 from mer.errors import MerError
 from mer.files import write_json
+from mer.read_files import Unreadable, as_model, read_object
+
+
+class _Record(BaseModel):
+    """A record of splits: the names of what is held out, and how it was drawn."""
+
+    model_config = ConfigDict(strict=True)
+    by: Literal["speaker", "dialogue", "row"]
+    seed: int
+    shares: dict[Literal["dev", "test"], float]
+    dev: list[str] = []
+    test: list[str] = []
+    rows_sha256: str | None = None
+
 
 ENDING = ".splits.json"
 HELD_OUT = ("test", "dev")
@@ -68,16 +84,14 @@ def _no_place(path: Path, why: str) -> MerError:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Return what a record says. Raises: MerError for a file that is none."""
+    then = f"rm {shlex.quote(str(path))}, and the splits are made anew"
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        is_ours = known["by"] in ("speaker", "dialogue", "row") and isinstance(known["seed"], int)
-        lists = [known.get(split, []) for split in HELD_OUT]
-        is_ours = is_ours and isinstance(known["shares"], dict) and all(isinstance(names, list) for names in lists)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        is_ours = False
-    if not is_ours:
-        raise MerError(path, "is no record of splits", then=f"remove {path}, and the splits are made anew")
-    return dict(known)
+        known = read_object(path)
+        as_model(known, _Record, path)
+    except (OSError, Unreadable) as fault:
+        why = fault.found if isinstance(fault, Unreadable) else fault.strerror
+        raise MerError(path, f"is no record of splits: {why}", then=then) from fault
+    return known
 
 
 def refuse_other(path: Path, known: Mapping[str, Any], rule: SplitRule | None, rows_sha256: str) -> None:

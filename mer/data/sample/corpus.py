@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from mer.data.sample.plan import MODALITIES, SHOWN, PlannedUtterance, generator,
 from mer.data.sample.text import words
 from mer.errors import MerError, did_you_mean
 from mer.files import write_json, write_text
+from mer.read_files import read_object
 
 SAMPLE_VERSION = 2
 DIALOGUES_PER_SPLIT = {"train": 120, "dev": 40, "test": 40}
@@ -258,7 +258,6 @@ def _require_no_links(out: Path) -> None:
 
 def _is_ours(marker: Path) -> bool:
     try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
+        return read_object(marker).get("made_by") == _MADE_BY
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and content.get("made_by") == _MADE_BY

@@ -11,7 +11,9 @@ from mer.data.tables.json_lines import read_json_lines
 from mer.data.tables.row import Row
 from mer.data.tables.separated import read_separated
 from mer.errors import MerError
+from mer.read_files import read_bytes
 
+LARGEST_BYTES = 2**28  # of a file; MELD has 1.1 MB
 _JSON = (".jsonl", ".ndjson")
 _NAME_IT = "name its encoding: --set data.encoding=gb18030 (Chinese), shift_jis (Japanese), cp1251 (Cyrillic)"
 ENDINGS = (".csv", ".tsv", *_JSON)  # in any case
@@ -91,7 +93,7 @@ def read_rows(path: Path, columns: Sequence[str], then: str, optional: Sequence[
 def _read(path: Path, then: str, encoding: str | None, undecoded: str) -> Table:
     """Args: undecoded: what the user should do if the bytes are no text in this encoding."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, largest=LARGEST_BYTES, then="split it into several files")
     except OSError as fault:
         raise MerError(path, f"cannot be read: {fault.strerror}", then=then) from fault
     text, name = decode(content, str(path), encoding=encoding, then=undecoded)

@@ -26,6 +26,7 @@ from mer.data.types import Corpus
 from mer.errors import MerError
 from mer.files import sha256_file, write_json, write_text
 from mer.progress import Step
+from mer.read_files import open_regular
 
 TEXT_COLUMN = "Utterance"
 
@@ -115,7 +116,7 @@ def _hear_split(
 
 def _header(path: Path) -> list[str]:
     """Read the column names of a CSV file."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with open_regular(path) as content, io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as stream:
         return [name.strip() for name in next(csv.reader(stream))]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import Any
 from mer.data.transcribe.transcript_cache import MADE_BY
 from mer.data.types import Corpus
 from mer.errors import MerError
+from mer.read_files import read_object
 
 MARKER = "transcripts.json"  # marks the folder as ours to write again, and says how the text came about
 
@@ -51,10 +51,10 @@ def require_ours(out: Path, root: Path) -> dict[str, Any]:
         raise MerError(out, "this is a file", allowed="a folder", then=choose)
     there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     try:
-        marker = json.loads((out / MARKER).read_text(encoding="utf-8"))
+        marker = read_object(out / MARKER)
     except (OSError, ValueError):
-        marker = None
-    if isinstance(marker, dict) and marker.get("made_by") == MADE_BY:
+        marker = {}
+    if marker.get("made_by") == MADE_BY:
         return marker
     if not there:
         return {}

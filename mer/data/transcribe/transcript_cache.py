@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mer.data.transcribe.recogniser import versions
 from mer.files import sha256_json
+from mer.read_files import parse_json, read_bytes
 
+_LARGEST_BYTES = 2**28
 MADE_BY = "mer.data.transcribe"  # written into files, so that they are known as ours later
 
 
@@ -61,9 +64,9 @@ def _cached_lines(path: Path) -> Iterable[tuple[str, str]]:
     """Yield hash and text of every whole line."""
     if not path.exists():
         return
-    for line in path.read_bytes().splitlines():
+    for line in read_bytes(path, largest=_LARGEST_BYTES, then=f"rm {shlex.quote(str(path))}").splitlines():
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, path)
         except ValueError:
             continue
         if isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("text"), str):

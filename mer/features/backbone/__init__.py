@@ -7,6 +7,7 @@ Nothing in here knows a modality: `text`, `audio` and `video` stand on it.
     layers        the hidden states that a head reads
     clip_encoder  the interface between a backbone of media files and their extraction
     files         a backbone's folder, its configuration, and the hashes of its files
+    content       what such a folder may hold: no code, no pickles, no way out, no size that no encoder has
     hub           snapshots of the Hugging Face hub: cached, downloaded, or refused with one message
     conversion    the command that makes safetensors of pickled weights
     hash_memo     SHA-256 of large files, remembered by path, size and time of change

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from mer.config import EncoderConfig, Modality
 from mer.errors import MerError
 from mer.features.backbone import hub
+from mer.features.backbone.content import index_names, model_config, refuse_large, refuse_traps
 from mer.features.backbone.conversion import conversion
 from mer.features.backbone.hash_memo import HashMemo
 from mer.files import sha256_file, sha256_json
@@ -118,7 +118,10 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
                 allowed="only with a Hugging Face id",
             )
         found = _minilm() if name == "minilm" else _local(folder, offline)
+    model_config(found.folder / "config.json")
+    refuse_traps(found.folder)
     if weights:
+        refuse_large(reads(found.folder))
         weight_files(found.folder, convert=conversion(found.folder, modality, reader=bool(reads(found.folder))))
         if not reads(found.folder):
             what, names = ("tokenizer", TOKENIZER_FILES) if modality == "text" else ("preprocessor", PROCESSOR_FILES)
@@ -150,12 +153,7 @@ def require_weights(encoder: EncoderConfig) -> None:
 def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
     """Read config.json. Raises: MerError when it is broken or, with `encoder_only`, describes an encoder-decoder."""
     path = found.folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise MerError(path, f"not JSON: {fault}", then="fetch the backbone again") from fault
-    if not isinstance(config, dict):
-        raise MerError(path, "not a model's configuration")
+    config = model_config(path)
     if encoder_only and config.get("is_encoder_decoder"):
         raise MerError(path, f"{config.get('model_type')!r} is an encoder-decoder", allowed="encoders such as RoBERTa")
     return config
@@ -171,9 +169,7 @@ def weight_files(folder: Path, convert: str = "") -> list[Path]:
     if single.is_file():
         return [single]
     if index.is_file():
-        files = [
-            folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        ]
+        files = [folder / name for name in index_names(index)]
         if absent := [file.name for file in files if not file.is_file()]:
             raise MerError(folder, f"weights are missing: {', '.join(absent)}", then="fetch the backbone again")
         return files

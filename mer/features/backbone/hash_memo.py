@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mer.files import sha256_file, sha256_json, write_json
 from mer.progress import Step
+from mer.read_files import read_object
+
+_LARGEST_BYTES = 2**28  # of a memo: some millions of clips
 
 
 class HashMemo:
@@ -23,8 +25,8 @@ class HashMemo:
         self._known: dict[str, str] = {}
         self._changed = False
         if path is not None:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                known = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError, ValueError):
+                known = read_object(path, largest=_LARGEST_BYTES)
                 self._known = {stamp: sha for stamp, sha in known.items() if isinstance(sha, str)}
 
     def sha256(self, file: Path) -> str:

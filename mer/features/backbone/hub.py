@@ -7,7 +7,6 @@ every file an encoder reads, and within 5 s whether the hub can be reached (hf_h
 from __future__ import annotations
 
 import errno
-import json
 import os
 import urllib.error
 import urllib.request
@@ -15,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mer.errors import MerError, did_you_mean
+from mer.features.backbone.content import index_names
 
 # Everything an encoder needs at the top of a repository; never pickled weights, never code.
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-NOT_FILES = ["*/*", "*.fp16.safetensors", "*.fp32.safetensors"]
+NOT_FILES = ["*/*", "adapter_config.json", "*.fp16.safetensors", "*.fp32.safetensors"]
 REACH_TIMEOUT_S = 5.0
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
@@ -124,7 +124,7 @@ def _has_weights(folder: Path) -> bool:
     index = folder / "model.safetensors.index.json"
     names = {"model.safetensors"}
     if index.is_file():
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(index_names(index))
     return all((folder / name).is_file() for name in names)
 
 

@@ -17,13 +17,13 @@ def refusing(found: BackboneFolder, *, allowed: str, offline: str) -> Iterator[N
         allowed: kinds of folder that can be loaded, in words.
         offline: the backbone of this modality that needs no hub.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (
-        OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError, SafetensorError,
-    ) as fault:  # fmt: skip
+    except MerError:
+        raise
+    except BaseException as fault:
+        if not isinstance(fault, Exception) and type(fault).__name__ != "PanicException":  # Rust's, of tokenizers
+            raise
         raise MerError(
             found.folder,
             f"backbone {found.name!r} cannot be loaded: {' '.join(str(fault).split())[:400]}",

@@ -15,7 +15,6 @@ repeats the words for people and adds when, how long and on which machine; no co
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from mer.errors import MerError
 from mer.features.cache import tensors
@@ -30,8 +30,35 @@ from mer.features.cache.key import FORMAT_VERSION, key_of
 from mer.features.cache.sequences import Sequences
 from mer.features.cache.tensors import THE_WAY_OUT
 from mer.files import write_json
+from mer.read_files import as_model, read_object
 
+_TYPES = {  # of tensors, by the first part of their names
+    "features": ("float16", "float32"), "ids": ("uint8",), "labels": ("int64",), "label_text": ("float32",),
+    "present": ("uint8",), "logits": ("float32",), "tokens": ("int32", "int64", "float16", "float32"),
+}  # fmt: skip
 KEY_LENGTH = 12  # of the key in a file name; the header has all of it
+
+
+class _Tokens(BaseModel):
+    model_config = ConfigDict(strict=True)
+    of: int
+
+
+class _Ingredients(BaseModel):
+    model_config = ConfigDict(strict=True)
+    format: int
+    split: str
+    modality: str
+    tokens: _Tokens | None = None
+
+
+class _Header(BaseModel):
+    """The part of a file's header that its reader stands on."""
+
+    model_config = ConfigDict(strict=True)
+    key: str
+    ingredients: _Ingredients
+    label_names: dict[str, list[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +163,12 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
     Raises: MerError naming the file, what was found, and the way out.
     """
     header = tensors.read_header(path)
-    try:
-        key, ingredients, names, shapes = (header[k] for k in ("key", "ingredients", "label_names", "shapes"))
-        rows, layers, width = shapes["features"]
-        made_as = ingredients["format"]
-        split = ingredients["split"]
-    except (KeyError, TypeError, ValueError) as fault:
-        raise MerError(path, f"not a feature file: {fault} is missing from it", then=THE_WAY_OUT) from fault
+    said = as_model(header, _Header, path, then=THE_WAY_OUT)
+    key, ingredients, names, shapes = said.key, header["ingredients"], said.label_names, header["shapes"]
+    made_as, split = said.ingredients.format, said.ingredients.split
+    if len(shapes.get("features", ())) != 3 or "ids" not in shapes:
+        raise MerError(path, "not a feature file: features or ids are missing from it", then=THE_WAY_OUT)
+    rows, layers, width = shapes["features"]
     if made_as != FORMAT_VERSION:
         raise MerError(path, f"format {made_as}", allowed=f"format {FORMAT_VERSION}", then=THE_WAY_OUT)
     if key_of(ingredients) != key:
@@ -160,7 +186,8 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
         for tensor, shape in wanted.items():
             if shapes.get(tensor) != shape:
                 raise MerError(path, f"{tensor} is {shapes.get(tensor)}", allowed=f"{shape}", then=THE_WAY_OUT)
-    if ingredients["modality"] == "tokens" and shapes.get("tokens.spans") != (rows, 2):
+    of_tokens = said.ingredients.tokens is not None and shapes.get("tokens.spans") == (rows, 2)
+    if ingredients["modality"] == "tokens" and not of_tokens:
         raise MerError(path, "it has no tokens", then=THE_WAY_OUT)
     if ingredients["modality"] == "model" and len(shapes.get("logits", ())) != 2:
         raise MerError(path, "it has no class scores (logits)", then=THE_WAY_OUT)
@@ -192,6 +219,9 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     path = Path(path)
     header = check_header(path)
     arrays = tensors.read(path)
+    for name, array in arrays.items():
+        if array.dtype.name not in _TYPES.get(name.split(".")[0], ()):
+            raise MerError(path, f"{name} is of type {array.dtype.name}", then=THE_WAY_OUT)
     if checksum and tensors.checksum(arrays) != header.get("content_sha256"):
         raise MerError(path, "its content does not match its checksum: bytes were altered", then=THE_WAY_OUT)
     features = arrays["features"]
@@ -223,9 +253,9 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
 
 
 def _card(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the sidecar if it is there and belongs to this file; else take the same words from the header."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if card.get("key") == header["key"]:
-            return dict(card)
-    return {name: header[name] for name in ("key", "ingredients", "label_names")}
+    """Return what the header says, and of the sidecar, if it belongs to this file, what it adds."""
+    ours = {name: header[name] for name in ("key", "ingredients", "label_names")}
+    with contextlib.suppress(OSError, ValueError):
+        card = read_object(path.with_suffix(".json"))
+        return {**card, **ours} if card.get("key") == header["key"] else ours
+    return ours

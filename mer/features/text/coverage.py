@@ -14,7 +14,7 @@ from mer.config import TextEncoderConfig
 from mer.data import Dialogue, windows
 from mer.data.text import normalise
 from mer.features.backbone.files import locate
-from mer.features.text.turn_tokenizer import TurnTokenizer
+from mer.features.text.turn_tokenizer import TurnTokenizer, readable
 
 EMPTY = "its text is empty"
 READS_OTHERS = (
@@ -126,7 +126,7 @@ def coverage_of(
     context = config.context
     rows = windows(dialogues, past=context.past, future=context.future, speaker=config.speaker)
     texts = [normalise(utterance.text) for dialogue in dialogues for utterance in dialogue.utterances]
-    known = {text: _counts(text, tokenizer) for text in dict.fromkeys(texts)}
+    known = {text: _counts(readable(text), tokenizer) for text in dict.fromkeys(texts)}
     return [TextCoverage(*known[text], tokenizer.is_cut(row)) for text, row in zip(texts, rows, strict=True)]
 
 

@@ -17,6 +17,7 @@ from mer.features.backbone.files import BackboneFolder, read_config
 from mer.features.backbone.loading import quiet, refusing, require_whole
 from mer.features.cache.key import Dtype
 from mer.features.text.turn_tokenizer import Pooler, TokenInput, TurnTokenizer
+from mer.read_files import shown
 
 # These families count positions from the padding id on; the rows before it in their position table are never used.
 OFFSET_POSITIONS = {
@@ -41,7 +42,7 @@ class Encoder:
     """
 
     def __init__(self, found: BackboneFolder, dtype: Dtype) -> None:
-        self.name = found.name
+        self.name, self.found = found.name, found
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = load_tokenizer(found)
         self.model = load_text_model(found, getattr(torch, dtype)).eval().requires_grad_(False).to(self.device)
@@ -51,7 +52,8 @@ class Encoder:
 
     def turn_tokenizer(self, *, max_tokens: int, prompt: bool, pooler: Pooler) -> TurnTokenizer:
         limit = min(max_tokens, self.limit)
-        return TurnTokenizer(self.tokenizer, limit=limit, prompt=prompt, pooler=pooler, name=self.name)
+        with refusing(self.found, allowed=_ALLOWED, offline="minilm"):
+            return TurnTokenizer(self.tokenizer, limit=limit, prompt=prompt, pooler=pooler, name=self.name)
 
     def check(self, inputs: Sequence[TokenInput]) -> None:
         """Raises: MerError when the tokenizer gives ids that the embedding table does not have."""
@@ -100,20 +102,26 @@ def token_limit(found: BackboneFolder, tokenizer: Any) -> int:
         positions = NO_LIMIT
     elif config.get("model_type") in OFFSET_POSITIONS:
         positions -= int(_auto_config(found).pad_token_id or 0) + 1
-    return min(positions, int(tokenizer.model_max_length))
+    longest = tokenizer.model_max_length
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
+        where = found.folder / "tokenizer_config.json"
+        raise MerError(where, f"model_max_length is {shown(longest)}", allowed="a number of tokens, at least 1")
+    return int(min(positions, longest))
 
 
 def _auto_config(found: BackboneFolder) -> Any:
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(found.folder, **_LOCAL)
+    with refusing(found, allowed=_ALLOWED, offline="minilm"):
+        return AutoConfig.from_pretrained(found.folder, **_LOCAL)
 
 
 def turn_tokenizer(found: BackboneFolder, config: TextEncoderConfig) -> TurnTokenizer:
     """Load the tokenizer of a backbone as a configuration uses it; loads no weights. Raises: MerError."""
     tokenizer = load_tokenizer(found)
     limit = min(config.context.max_tokens, token_limit(found, tokenizer))
-    return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
+    with refusing(found, allowed=_ALLOWED, offline="minilm"):
+        return TurnTokenizer(tokenizer, limit=limit, prompt=config.prompt, pooler=config.pooler, name=found.name)
 
 
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}

@@ -17,6 +17,13 @@ from mer.errors import MerError
 PREPROCESSING_VERSION = 1  # raise it whenever the same window would give other ids or another span
 PROMPT = "Now {speaker} feels"  # followed by the mask; part of the key as words
 Pooler = Literal["mean", "target", "mask", "first"]
+LONGEST_TEXT = 2**18  # characters; a cell of a table has half as many at most
+
+
+def readable(text: str) -> str:
+    """Return a text, or beginning and end of one that is longer than any tokenizer should be given."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} {text[-half:]}"
 
 
 class TurnWindow(Protocol):
@@ -98,8 +105,9 @@ class TurnTokenizer:
 
     def is_cut(self, window: TurnWindow) -> bool:
         """True when the target alone, as it is rendered, has more tokens than fit; lost context does not count."""
-        needed = len(self.before) + len(self._ids(window.turns[window.target])) + len(self._tail(window))
-        return needed > self.limit
+        text = window.turns[window.target]
+        needed = len(self.before) + len(self._ids(text)) + len(self._tail(window))
+        return needed > self.limit or len(text) > LONGEST_TEXT
 
     def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of a text alone, and the characters [start, end) that each stands for.
@@ -127,7 +135,7 @@ class TurnTokenizer:
         return tail
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        key = text
+        key = text = readable(text)
         if key not in self._known:
             ids = self._tokenise(text)
             if self._forbidden.intersection(ids):  # some vocabularies hold '<mask>' as an ordinary piece too

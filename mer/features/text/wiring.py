@@ -25,7 +25,8 @@ class TextWiring(Wiring):
     def config(self) -> Any:
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self.found.folder, local_files_only=True, trust_remote_code=False)
+        with refusing(self.found, allowed="a text encoder that transformers knows", offline="minilm"):
+            return AutoConfig.from_pretrained(self.found.folder, local_files_only=True, trust_remote_code=False)
 
     @property
     def depth(self) -> int:  # type: ignore[override]

@@ -6,7 +6,6 @@ level from those that checkpoints were trained with. This code equals the latter
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from mer.data.media import MediaFault
 from mer.errors import MerError
 from mer.features.video.families import Family
+from mer.read_files import read_object
 
 if TYPE_CHECKING:
     import torch
@@ -92,14 +92,10 @@ def read_preprocessing(folder: Path, family: Family) -> Preprocessing:
     """
     path = folder / "preprocessor_config.json"
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = read_object(path, then="fetch the backbone again")
     except FileNotFoundError as fault:
         then = "fetch the backbone again, or copy the file from the backbone that this one was trained from"
         raise MerError(folder, "no preprocessor_config.json", then=then) from fault
-    except ValueError as fault:
-        raise MerError(path, f"not JSON: {fault}", then="fetch the backbone again") from fault
-    if not isinstance(given, dict):
-        raise MerError(path, "not an image processor's settings")
     return _Settings(path, given, family).preprocessing()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.files import write_json
 from mer.naming import method_name
+from mer.read_files import as_model, read_json
 from mer.statistics import Summary, describe
 from mer.study.evaluate.candidate_study import CandidateStudy, alike
 from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
@@ -112,12 +112,10 @@ def _train(
 def _config_of(folder: Path, number: int) -> TrialConfig:
     """Read a trial's configuration from its artifacts, or from its weights where there are no artifacts."""
     resolved = artifacts_folder(folder, number) / CONFIG
-    data = (
-        json.loads(resolved.read_text(encoding="utf-8"))
-        if resolved.exists()
-        else read_card(trial_folder(folder, number) / BEST)["config"]
-    )
-    return TrialConfig.model_validate(data)
+    if resolved.exists():
+        return as_model(read_json(resolved), TrialConfig, resolved)
+    best = trial_folder(folder, number) / BEST
+    return as_model(read_card(best).get("config"), TrialConfig, best)
 
 
 def _print(ranked: list[Candidate], folder: Path, seeds: Sequence[int], options: RunOptions, console: Console) -> None:

@@ -7,13 +7,13 @@ chosen on dev. Each seed's test scores are written once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from mer.checkpoints import load_tensors
@@ -21,6 +21,7 @@ from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
+from mer.read_files import read_model
 from mer.study.folder.artifacts import predictions_csv, read_scores
 from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
@@ -38,6 +39,14 @@ from trainables.trial_files import BEST
 TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"
 _LARGEST_SEED = 2**31 - 1
 SEED_PARAM = IntParam.model_validate({"int": [0, _LARGEST_SEED]})
+
+
+class _Recorded(BaseModel):
+    """What test.json says of one seed."""
+
+    model_config = ConfigDict(strict=True)
+    metrics: dict[str, float]
+    features: str
 
 
 @dataclass(frozen=True)
@@ -155,8 +164,8 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
         metrics, logits = None, None
         if (place / TEST).exists():
-            scored, recorded = read_scores(place / TEST_PREDICTIONS), json.loads((place / TEST).read_text())
-            metrics = scored.as_metrics("test") | recorded["metrics"]  # an older version recorded fewer
+            scored, recorded = read_scores(place / TEST_PREDICTIONS), read_model(place / TEST, _Recorded)
+            metrics = scored.as_metrics("test") | recorded.metrics  # an older version recorded fewer
             logits = scored.logits_NC
         results.append(SeedResult(seed, number, int(best["epoch"]), dev, metrics, logits, place))
     return results
@@ -201,7 +210,7 @@ def evaluate_on_test(
 
 def refuse_other_features(result: SeedResult, now: str) -> None:
     """Refuse recorded test scores that were made with other data or another backbone than those here now."""
-    then = json.loads((result.folder / TEST).read_text(encoding="utf-8"))["features"]
+    then = read_model(result.folder / TEST, _Recorded).features
     if then != now:
         raise MerError(
             result.folder / TEST,

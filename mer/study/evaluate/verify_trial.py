@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer.config import TrialConfig
 from mer.errors import MerError, TrialFailed
+from mer.read_files import complaint, read_json, read_model
 from mer.study.evaluate.seeds import with_root
 from mer.study.folder.artifacts import read_history
 from mer.study.folder.environment import describe_environment
@@ -65,6 +66,20 @@ class Verification:
         return "different" if self.differing else "within rounding" if self.rounded else "exact"
 
 
+class _Environment(BaseModel):
+    """Code, packages and machine of a trial, as environment.json has them."""
+
+    model_config = ConfigDict(strict=True)
+    git_sha: str | None = None
+    code_diff_sha256: str | None = None
+    python: str | None = None
+    device: str | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    packages: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    features: list[str] = []
+
+
 @dataclass(frozen=True)
 class _Recorded:
     """A trial as its study recorded it.
@@ -75,15 +90,15 @@ class _Recorded:
     number: int
     rows: list[Row]
     config: TrialConfig
-    then: dict[str, Any]
+    then: _Environment
 
     @property
     def device(self) -> str:
-        return "cuda" if self.then.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
+        return "cuda" if self.then.device == "cuda" and torch.cuda.is_available() else "cpu"
 
     @property
     def threads(self) -> int:
-        return int(self.then.get("threads", 1))
+        return self.then.threads
 
 
 def verify_trial(study: Path, number: int, cache: Path, data_root: str | None = None) -> Verification:
@@ -125,8 +140,14 @@ def _read(study: Path, number: int, data_root: str | None) -> _Recorded:
         known = trial_numbers(study)
         allowed = f"{known[0]} to {known[-1]}" if known else "the folder of a study, e.g. studies/spcl-meld-text"
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
-    config = with_root(TrialConfig.recorded(json.loads((folder / ARTIFACTS / CONFIG).read_text())), data_root)
-    return _Recorded(number, read_history(folder), config, json.loads((folder / ARTIFACTS / ENVIRONMENT).read_text()))
+    artifacts = folder / ARTIFACTS
+    try:
+        config = TrialConfig.recorded(read_json(artifacts / CONFIG))
+    except ValidationError as fault:
+        found, allowed = complaint(fault)
+        raise MerError(artifacts / CONFIG, found, allowed=allowed) from None
+    then = read_model(artifacts / ENVIRONMENT, _Environment)
+    return _Recorded(number, read_history(folder), with_root(config, data_root), then)
 
 
 def _verify_pack(trials: Sequence[_Recorded], cache: Path) -> list[Verification]:
@@ -187,21 +208,20 @@ def _compare(trial: _Recorded, history: Sequence[Row], features: dict[str, str])
     )
 
 
-def _changes(then: dict[str, Any], features: dict[str, str], device: str) -> list[str]:
+def _changes(then: _Environment, features: dict[str, str], device: str) -> list[str]:
     """List what differs between the trial's environment and this one: code, packages, machine, feature files."""
     now = describe_environment(sys.argv) | {"device": device}
     changes = []
     for name in ("git_sha", "code_diff_sha256", "python", "device"):
-        if then.get(name) != now[name]:
-            changes.append(f"{name}: was {then.get(name)}, is {now[name]}")
-    for group in ("packages", "machine"):
+        if (was := getattr(then, name)) != now[name]:
+            changes.append(f"{name}: was {was}, is {now[name]}")
+    for group, known in (("packages", then.packages), ("machine", then.machine)):
         for name, value in now[group].items():
-            if then.get(group, {}).get(name) != value:
-                changes.append(f"{name}: was {then.get(group, {}).get(name)}, is {value}")
-    known = then.get("features", [])
+            if known.get(name) != value:
+                changes.append(f"{name}: was {known.get(name)}, is {value}")
     changes += [
         f"features of {split}: {name} is new: other data or backbone"
         for split, name in features.items()
-        if known and name not in known
+        if then.features and name not in then.features
     ]
     return changes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ from mer.features.backbone.files import locate, processor_files, tokenizer_files
 from mer.files import sha256_file
 from mer.models.adapters import peft_config, peft_tensors
 from mer.models.weight_names import backbone_prefix
-from mer.predictor.scorer import WORDS
+from mer.predictor.weights_fit import WORDS
+from mer.read_files import read_object
 from mer.study.export.card_facts import is_sample
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
@@ -159,7 +159,6 @@ def backbone_files(config: TrialConfig) -> list[Path]:
 def read_json_or_nothing(path: Path) -> dict[str, Any]:
     """Read a JSON object; {} where the file is missing or holds none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except (OSError, ValueError):
         return {}
-    return value if isinstance(value, dict) else {}

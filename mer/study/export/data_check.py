@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mer.config import DataConfig
 from mer.data.check.checked import FORMAT, MADE_BY, as_json, check_rows
 from mer.data.registry import survey_corpus
+from mer.read_files import read_object
 
 CHECK_FILE = "check.json"
 _ALL = "python -m mer.data check ROOT --json ROOT/check.json"
@@ -54,11 +54,11 @@ def _upper(words: str) -> str:
 def _read(file: Path) -> dict[str, Any] | None:
     """Read what a check wrote; None for a file that is missing, or that another program or version wrote."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file)
         if found["format"] != FORMAT or found["made_by"] != MADE_BY:
             return None
         data_lines({**found, "source": found["created"][:10]})  # has all that the card says
         found["data_sha256"].get("train")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return dict(found)

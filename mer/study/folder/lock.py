@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from mer.errors import MerError
 from mer.files import write_json
+from mer.read_files import read_object
 from mer.study.paths import lock_file, owner_file
 
 _PATIENCE_S = 0.3  # somebody who only looks whether the lock is free has it for a moment
@@ -78,7 +78,7 @@ def live_owner(studies: Path, study: str) -> str | None:
 
 def _owner_words(owner: Path) -> str:
     try:
-        who = json.loads(owner.read_text(encoding="utf-8"))
+        who = read_object(owner)
         return f": pid {who['pid']} on {who['host']}, since {who['since']} ({who['command']})"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError):
         return ""

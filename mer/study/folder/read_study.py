@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
 from mer.errors import MerError, did_you_mean
+from mer.read_files import read_object
 from mer.study.folder.lock import live_owner
 from mer.study.folder.standings import Standing, rank, standings_of
 from mer.study.paths import JOURNAL, SPACE, is_study, studies_in, trial_folder
@@ -82,28 +81,27 @@ def read_record(folder: Path) -> StudyRecord:
     """Read a study's journal. Raises: MerError when nothing can be read from it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        name = json.loads((folder / SPACE).read_text(encoding="utf-8"))["study"]
+        name = str(read_object(folder / SPACE)["study"])
     except (OSError, ValueError, LookupError):
         name = folder.name
     try:
         with readable_journal(folder, name) as study:
             attributes, trials = study.user_attrs, study.get_trials(deepcopy=False)
-            identity: dict[str, Any] = attributes["identity"]
-    except (KeyError, ValueError) as fault:
+        return StudyRecord(
+            folder=folder,
+            name=name,
+            generation=str(attributes["generation"]),
+            objective=tuple(StudyObjective.model_validate(part) for part in attributes["identity"]["objective"]),
+            features=dict(attributes.get("features", {})),
+            standings=tuple(standings_of(trials)),
+            owner=live_owner(folder.parent, name),
+        )
+    except (LookupError, ValueError, TypeError, AttributeError) as fault:
         raise MerError(
             folder / JOURNAL,
             f"no study {name!r} can be read from it ({type(fault).__name__})",
             allowed="the journal of a study made by python -m mer.tune",
         ) from fault
-    return StudyRecord(
-        folder=folder,
-        name=name,
-        generation=str(attributes["generation"]),
-        objective=tuple(StudyObjective.model_validate(part) for part in identity["objective"]),
-        features=attributes.get("features", {}),
-        standings=tuple(standings_of(trials)),
-        owner=live_owner(folder.parent, name),
-    )
 
 
 def _known(studies: Path) -> str:
