@@ -82,17 +82,6 @@ def write_json(target: Path, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises: OSError; ValueError when the file holds anything else."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        said = None
-    if not isinstance(said, dict):
-        raise ValueError(f"{path} is no JSON object")
-    return said
-
-
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex. Raises: OSError, also for what is no regular file."""
     with open_regular(path) as stream:

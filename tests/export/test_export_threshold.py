@@ -20,8 +20,8 @@ from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.export.choose import ExportOptions
 from mer.study.export.write import export_study
-from mer.study.folder.artifacts import read_scores
 from mer.study.folder.read_study import read_record
+from mer.study.folder.recorded import read_scores
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
 
 sys.path.append(str(Path(__file__).parents[1] / "data"))

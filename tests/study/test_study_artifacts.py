@@ -16,15 +16,9 @@ from study_helpers import make_spec, row
 from mer.checkpoints import save_tensors
 from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
-from mer.study.folder.artifacts import (
-    draw_confusion,
-    history_csv,
-    per_class_csv,
-    predictions_csv,
-    read_history,
-    write_artifacts,
-)
+from mer.study.folder.artifacts import draw_confusion, history_csv, per_class_csv, predictions_csv, write_artifacts
 from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.folder.recorded import read_history
 from mer.study.preflight.dry_run import dry_run
 from mer.study.preflight.run_options import RunOptions
 from mer.training.metrics import Scores

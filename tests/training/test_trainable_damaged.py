@@ -14,7 +14,7 @@ from test_trainable_members import to_the_end as all_to_the_end
 from toy_data import VARIANTS, toy_config
 
 from mer.checkpoints.proven import damaged, load_proven, previous
-from mer.study.folder.artifacts import read_history
+from mer.study.folder.recorded import read_history
 from trainables.trial_files import LAST, forget_state
 
 

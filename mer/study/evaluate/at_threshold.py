@@ -8,7 +8,7 @@ from typing import Any
 
 from mer.statistics import describe
 from mer.study.evaluate.seeds import TEST_PREDICTIONS, SeedResult
-from mer.study.folder.artifacts import read_scores
+from mer.study.folder.recorded import read_scores
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
 from mer.training.threshold import METRICS, choose_threshold
 

@@ -16,7 +16,7 @@ from mer.naming import label_of, method_name
 from mer.statistics import describe
 from mer.study.evaluate.compare import ScoredSeeds
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
-from mer.study.folder.artifacts import read_predictions
+from mer.study.folder.recorded import read_predictions
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
 
 _COLUMNS = {

@@ -22,7 +22,8 @@ from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
 from mer.read_files import read_model
-from mer.study.folder.artifacts import predictions_csv, read_scores
+from mer.study.folder.artifacts import predictions_csv
+from mer.study.folder.recorded import read_scores
 from mer.study.paths import is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.preflight.run_options import RunOptions

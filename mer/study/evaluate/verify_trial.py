@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mer.config import TrialConfig
 from mer.errors import MerError, TrialFailed
-from mer.read_files import complaint, read_json, read_model
 from mer.study.evaluate.seeds import with_root
-from mer.study.folder.artifacts import read_history
 from mer.study.folder.environment import describe_environment
-from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, trial_folder, trial_numbers
+from mer.study.folder.recorded import Environment, read_config, read_environment, read_history
+from mer.study.paths import ARTIFACTS, CONFIG, HISTORY, trial_folder, trial_numbers
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import Row, TrainingRun, build_run
 from mer.training.packed import build_pack, shape_of
@@ -66,20 +64,6 @@ class Verification:
         return "different" if self.differing else "within rounding" if self.rounded else "exact"
 
 
-class _Environment(BaseModel):
-    """Code, packages and machine of a trial, as environment.json has them."""
-
-    model_config = ConfigDict(strict=True)
-    git_sha: str | None = None
-    code_diff_sha256: str | None = None
-    python: str | None = None
-    device: str | None = None
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    packages: dict[str, Any] = {}
-    machine: dict[str, Any] = {}
-    features: list[str] = []
-
-
 @dataclass(frozen=True)
 class _Recorded:
     """A trial as its study recorded it.
@@ -90,7 +74,7 @@ class _Recorded:
     number: int
     rows: list[Row]
     config: TrialConfig
-    then: _Environment
+    then: Environment
 
     @property
     def device(self) -> str:
@@ -140,14 +124,11 @@ def _read(study: Path, number: int, data_root: str | None) -> _Recorded:
         known = trial_numbers(study)
         allowed = f"{known[0]} to {known[-1]}" if known else "the folder of a study, e.g. studies/spcl-meld-text"
         raise MerError(folder, "no recorded trial is there", allowed=allowed)
-    artifacts = folder / ARTIFACTS
-    try:
-        config = TrialConfig.recorded(read_json(artifacts / CONFIG))
-    except ValidationError as fault:
-        found, allowed = complaint(fault)
-        raise MerError(artifacts / CONFIG, found, allowed=allowed) from None
-    then = read_model(artifacts / ENVIRONMENT, _Environment)
-    return _Recorded(number, read_history(folder), with_root(config, data_root), then)
+    config, rows = with_root(read_config(folder), data_root), read_history(folder)
+    for name in ("epoch", config.training.metric):
+        if not all(name in row for row in rows):
+            raise MerError(folder / ARTIFACTS / HISTORY, f"has an epoch without {name}", allowed="one in each row")
+    return _Recorded(number, rows, config, read_environment(folder))
 
 
 def _verify_pack(trials: Sequence[_Recorded], cache: Path) -> list[Verification]:
@@ -208,7 +189,7 @@ def _compare(trial: _Recorded, history: Sequence[Row], features: dict[str, str])
     )
 
 
-def _changes(then: _Environment, features: dict[str, str], device: str) -> list[str]:
+def _changes(then: Environment, features: dict[str, str], device: str) -> list[str]:
     """List what differs between the trial's environment and this one: code, packages, machine, feature files."""
     now = describe_environment(sys.argv) | {"device": device}
     changes = []

@@ -5,6 +5,7 @@ lock              one driver per study
 read_study        a study read from its folder
 standings         state and rank of trials
 artifacts         tables, predictions and the picture of a trial that has ended
+recorded          what a trial recorded, read and checked
 confusion_svg     picture of a confusion matrix
 leftovers         what killed processes left, found and swept
 weight_retention  which weights are kept

@@ -6,7 +6,6 @@ the end of a study, for its best trials: while it runs, the workers want the mac
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,14 @@ import numpy as np
 from safetensors import safe_open
 
 from mer.checkpoints import read_card
-from mer.checkpoints.proven import trusted
-from mer.config import TrialConfig
-from mer.errors import MerError
 from mer.files import write_json, write_text
 from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.folder.recorded import read_scores
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, CONFUSION_COUNTS, DEV_PREDICTIONS, HISTORY, PER_CLASS
-from mer.terminal.spreadsheet import csv_text, text_of_cell
+from mer.terminal.spreadsheet import csv_text
 from mer.training import Row
-from mer.training.member import identity_of
 from mer.training.metrics import Scores
-from trainables.trial_files import BEST, LAST
+from trainables.trial_files import BEST
 
 
 def write_artifacts(
@@ -84,22 +80,6 @@ def history_csv(rows: list[Row]) -> str:
     return csv_text([header, *([repr(float(row[key])) if key in row else "" for key in header] for row in rows)])
 
 
-def read_history(trial_folder: Path, config: TrialConfig | None = None) -> list[Row]:
-    """Read the epochs of a trial, with their first timestamps: from its last sound checkpoint, else the artifacts.
-
-    Args: config: of the trial; a checkpoint of another one is passed over.
-    """
-    for _, state in trusted(trial_folder / LAST):
-        card = {} if isinstance(state, MerError) else state[1]
-        if "history" in card and (config is None or card.get("config_sha256") in (None, identity_of(config))):
-            return list(card["history"])
-    history = trial_folder / ARTIFACTS / HISTORY
-    if history.exists():
-        with history.open(newline="", encoding="utf-8") as stream:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(stream)]
-    return []
-
-
 def per_class_csv(scores: Scores) -> str:
     """Write precision, recall, F1 and counts of every class."""
     rows = scores.per_class()
@@ -127,24 +107,3 @@ def predictions_csv(scores: Scores, ids: tuple[str, ...]) -> str:
         if true >= 0
     ]
     return csv_text([header, *rows])
-
-
-def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C)."""
-    _, ids, labels_N, logits_NC = _read_predictions(path)
-    return ids, labels_N, logits_NC
-
-
-def read_scores(path: Path) -> Scores:
-    """Read the scores of what `predictions_csv` wrote."""
-    names, _, labels_N, logits_NC = _read_predictions(path)
-    return Scores(logits_NC, labels_N, names)
-
-
-def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
-    """Class names, utterance ids, labels (N,), class scores (N, C)."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        header, *rows = ([text_of_cell(cell) for cell in row] for row in csv.reader(stream))
-    names = [column.removeprefix("logit_") for column in header[3:]]
-    logits = np.array([[float(value) for value in row[3:]] for row in rows], dtype=np.float32)
-    return tuple(names), tuple(row[0] for row in rows), np.array([names.index(row[1]) for row in rows]), logits

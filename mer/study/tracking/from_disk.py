@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig, nest
 from mer.errors import MerError
-from mer.files import read_json
-from mer.study.folder.artifacts import read_history
+from mer.read_files import read_object
+from mer.study.folder.recorded import read_history
 from mer.study.paths import ARTIFACTS, CONFIG, DEV_PREDICTIONS, ENVIRONMENT, HISTORY, JOURNAL, SPACE, trial_folder
 from mer.study.search.journal import readable_journal
 from mer.study.search.stored_trial import ENDED, params_of
@@ -134,7 +134,7 @@ def _model(config: dict[str, Any]) -> TrialConfig | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return read_json(path)
+        return read_object(path)
     except FileNotFoundError:
         return {}
 

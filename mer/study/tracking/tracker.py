@@ -18,7 +18,8 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from mer.config import TrialConfig, nest
-from mer.files import read_json, write_json
+from mer.files import write_json
+from mer.read_files import read_object
 from mer.study.folder.artifacts import draw_confusion, write_artifacts
 from mer.study.folder.standings import Standing
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, ENVIRONMENT, trial_folder, trial_name
@@ -199,7 +200,7 @@ class Tracker:
         resolved = config.model_dump(mode="json") if config else nest(dict(params))  # no config: the draw was refused
         began = {**self.environment, "seed": resolved.get("seed")}
         if (folder / ENVIRONMENT).exists() and (folder / CONFIG).exists():
-            resolved, began = read_json(folder / CONFIG), read_json(folder / ENVIRONMENT)
+            resolved, began = read_object(folder / CONFIG), read_object(folder / ENVIRONMENT)
         else:
             write_json(folder / CONFIG, resolved)
             write_json(folder / ENVIRONMENT, began)

@@ -1,0 +1,127 @@
+"""Read what a trial recorded: its configuration, its surroundings, its epochs, its predictions.
+
+A folder of studies is copied, edited and sent about: what is not as it was written is refused by name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mer.checkpoints.proven import trusted
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.read_files import Unreadable, complaint, read_bytes, read_json, read_model, shown
+from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, HISTORY
+from mer.terminal.spreadsheet import text_of_cell
+from mer.training import Row
+from mer.training.member import identity_of
+from mer.training.metrics import Scores
+from trainables.trial_files import LAST
+
+_LARGEST_BYTES = 2**28
+_FIRST = ["id", "true", "predicted"]
+
+
+class Environment(BaseModel):
+    """Code, packages and machine of a trial, as environment.json has them."""
+
+    model_config = ConfigDict(strict=True)
+    git_sha: str | None = None
+    code_diff_sha256: str | None = None
+    python: str | None = None
+    device: str | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    packages: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    features: list[str] = []
+
+
+def read_config(trial_folder: Path) -> TrialConfig:
+    """Read the configuration of a trial. Raises: OSError; Unreadable for one that this version does not know."""
+    path = trial_folder / ARTIFACTS / CONFIG
+    try:
+        return TrialConfig.recorded(read_json(path))
+    except ValidationError as fault:
+        found, allowed = complaint(fault)
+        raise Unreadable(path, found, allowed=allowed) from None
+
+
+def read_environment(trial_folder: Path) -> Environment:
+    """Read the code, packages and machine of a trial. Raises: OSError; Unreadable."""
+    return read_model(trial_folder / ARTIFACTS / ENVIRONMENT, Environment)
+
+
+def read_history(trial_folder: Path, config: TrialConfig | None = None) -> list[Row]:
+    """Read the epochs of a trial, with their first timestamps: from its last sound checkpoint, else the artifacts.
+
+    Args: config: of the trial; a checkpoint of another one is passed over.
+    Raises: OSError; Unreadable.
+    """
+    for _, state in trusted(trial_folder / LAST):
+        card = {} if isinstance(state, MerError) else state[1]
+        if "history" in card and (config is None or card.get("config_sha256") in (None, identity_of(config))):
+            return list(card["history"])
+    path = trial_folder / ARTIFACTS / HISTORY
+    if not path.exists():
+        return []
+    header, *rows = _read_csv(path) or [[]]
+    return [
+        {name: _number(path, line, name, cell) for name, cell in zip(header, row, strict=False) if cell}
+        for line, row in enumerate(rows, start=2)
+    ]
+
+
+def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C).
+
+    Raises: OSError; Unreadable.
+    """
+    _, ids, labels_N, logits_NC = _read_predictions(path)
+    return ids, labels_N, logits_NC
+
+
+def read_scores(path: Path) -> Scores:
+    """Read the scores of what `predictions_csv` wrote. Raises: OSError; Unreadable."""
+    names, _, labels_N, logits_NC = _read_predictions(path)
+    return Scores(logits_NC, labels_N, names)
+
+
+def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
+    """Class names, utterance ids, labels (N,), class scores (N, C)."""
+    header, *rows = _read_csv(path) or [[]]
+    names = [column.removeprefix("logit_") for column in header[3:]]
+    if header[:3] != _FIRST or not names or len(set(names)) < len(names):
+        raise Unreadable(path, "is no file of predictions", allowed=f"{', '.join(_FIRST)} and a column for each class")
+    known = {name: number for number, name in enumerate(names)}
+    labels_N = np.zeros(len(rows), dtype=np.int64)
+    logits_NC = np.zeros((len(rows), len(names)), dtype=np.float32)
+    for place, row in enumerate(rows):
+        if len(row) != len(header):
+            raise Unreadable(f"{path}:{place + 2}", f"the row has {len(row)} cells", allowed=f"{len(header)}")
+        if row[1] not in known:
+            raise Unreadable(f"{path}:{place + 2}", f"the label is {shown(row[1])}", allowed="one of the header's")
+        labels_N[place] = known[row[1]]
+        logits_NC[place] = [_number(path, place + 2, "a class score", cell) for cell in row[3:]]
+    return tuple(names), tuple(row[0] for row in rows), labels_N, logits_NC
+
+
+def _read_csv(path: Path) -> list[list[str]]:
+    try:
+        text = read_bytes(path, largest=_LARGEST_BYTES).decode()
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise Unreadable(path, "is no CSV file") from fault
+    return [[text_of_cell(cell) for cell in row] for row in rows if row]
+
+
+def _number(path: Path, line: int, name: str, cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise Unreadable(f"{path}:{line}", f"{shown(name)[1:-1]} is {shown(cell)}", allowed="a number") from None
