@@ -180,9 +180,14 @@ def _traps(source: Path, reader: str) -> list[Input]:
     ]
     for name in ("config.json", reader):
         for kind, content in (
-            ("nothing", b""), ("a list", b"[]"), ("a number", b"5"), ("not UTF-8", b"\xff"),
-            ("nested deep", b"[" * 100_000), ("nested 900 deep", b'{"a":' * 900 + b"1" + b"}" * 900), ("40 MB", b'{"a": "' + b"x" * 40_000_000 + b'"}'),
-        ):  # fmt: skip
+            ("nothing", b""),
+            ("a list", b"[]"),
+            ("a number", b"5"),
+            ("not UTF-8", b"\xff"),
+            ("nested deep", b"[" * 100_000),
+            ("nested 900 deep", b'{"a":' * 900 + b"1" + b"}" * 900),
+            ("40 MB", b'{"a": "' + b"x" * 40_000_000 + b'"}'),
+        ):
             found.append(changed_folder(f"{name}: {kind}", source, with_bytes(name, content), "refused"))
     for name in ("config.json", reader, "model.safetensors"):
         for kind, change in irregular(name).items():

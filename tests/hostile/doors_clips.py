@@ -99,8 +99,14 @@ def _sounds(base: Path) -> list[Path]:
     tone = (0.4 * np.sin(np.arange(12_000) / 9)).astype(np.float32)
     made = []
     for name, options in {
-        "a.wav": {}, "a.flac": {}, "a.ogg": {}, "a.mp3": {}, "a.aiff": {}, "a.caf": {}, "b.wav": {"subtype": "FLOAT"},
-    }.items():  # fmt: skip
+        "a.wav": {},
+        "a.flac": {},
+        "a.ogg": {},
+        "a.mp3": {},
+        "a.aiff": {},
+        "a.caf": {},
+        "b.wav": {"subtype": "FLOAT"},
+    }.items():
         soundfile.write(base / name, tone, _RATE, **options)
         made.append(base / name)
     for name, codec in {"a.m4a": "aac", "a.mka": "flac", "a.webm": "libopus"}.items():

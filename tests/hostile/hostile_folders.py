@@ -108,6 +108,15 @@ def irregular(name: str) -> dict[str, Change]:
     }
 
 
+def not_files(base: Path, name: str, content: str) -> list[Input]:
+    """Make the inputs that are something else in the place of a file. Args: content: of a good one."""
+    source = base / f"of {name}"
+    source.mkdir(exist_ok=True)
+    (source / name).write_text(content)
+    changes = irregular(name).items()
+    return [changed_folder(f"{name} is {kind}", source, change, "refused", give=name) for kind, change in changes]
+
+
 def mutants_of(source: Path, names: Sequence[str], rng: random.Random, after: Change | None = None) -> Iterator[Input]:
     """Yield copies of a folder with one of its files mutated: JSON by its tree or its bytes, others by their bytes."""
     while True:
