@@ -149,9 +149,11 @@ def _weights() -> list[Input]:
     card = json.loads(header["__metadata__"]["card"])
 
     def file(kind: str, edit: Callable[[Any], Any], content: bytes = tensors, must: Any = "refused") -> Input:
-        tree = json.loads(json.dumps(header))
-        other = edit(tree)
-        made = tensors_bytes(tree if other is None else other, content)
+        def made() -> bytes:
+            tree = json.loads(json.dumps(header))
+            other = edit(tree)
+            return tensors_bytes(tree if other is None else other, content)
+
         return changed_folder(f"weights: {kind}", EXPORT, with_bytes(MODEL, made), must, after=sign)
 
     def number(value: float) -> bytes:

@@ -41,13 +41,14 @@ def changed_folder(
     return Input(kind, write, must)
 
 
-def with_bytes(name: str, content: bytes | str) -> Change:
-    """Return the change that gives a file another content."""
+def with_bytes(name: str, content: bytes | str | Callable[[], bytes]) -> Change:
+    """Return the change that gives a file another content. Args: content: a function where it takes long to make."""
 
     def change(folder: Path) -> None:
+        made = content() if callable(content) else content
         (folder / name).unlink(missing_ok=True)
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+        (folder / name).write_bytes(made if isinstance(made, bytes) else made.encode("utf-8", "surrogatepass"))
 
     return change
 
