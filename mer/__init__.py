@@ -32,9 +32,9 @@ Parts, from the top down: each imports from those below it only.
     io_faults         which refusals of the system are the machine's fault, and patience with them
     folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
-    terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends
     tensor_header     names, types and shapes in a safetensors file, before a library maps it
     read_files        regular files only, of bounded size; JSON that is as its reader expects it
+    terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends
     tensor_math       arithmetic of tensors that models and losses share
     torchaudio_guard  torchaudio beside a CPU-only torch
     errors            faults that a user can mend

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mer.errors import MerError
+from mer.terminal.escapes import neutral
 
 if TYPE_CHECKING:  # --help does not wait for pydantic
     from pydantic import BaseModel, ValidationError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # --help does not wait for pydantic
 LARGEST_JSON_BYTES = 32 * 2**20  # the record of 10 000 prepared clips has 6 MB
 MOST_LEVELS = 64  # of nesting; our own files have ten
 MOST_DIGITS = 40
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS, _LONGEST_KEY = 60, 200
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -144,7 +145,7 @@ def as_model(value: Any, model: type[Model], where: object, *, then: str = "") -
 def complaint(error: ValidationError) -> tuple[str, str]:
     """Word the first fault that Pydantic found: what is wrong with which key, and what is allowed ("" if unknown)."""
     fault = error.errors(include_url=False)[0]
-    key, kind = ".".join(map(str, fault["loc"])) or "the whole", fault["type"]
+    key, kind = neutral(".".join(map(str, fault["loc"])))[:_LONGEST_KEY] or "the whole", fault["type"]
     if kind == "missing":
         return f"{key} is missing", ""
     if kind == "extra_forbidden":

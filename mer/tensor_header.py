@@ -14,6 +14,7 @@ from typing import Any
 
 from mer.read_files import Unreadable, open_regular, parse_json
 
+MOST_TENSORS = 50_000
 LONGEST_HEADER_BYTES = 16 * 2**20  # of 1 000 tensors: 0.1 MB
 _METADATA, _LENGTH = "__metadata__", struct.Struct("<Q")
 _LARGEST_SIDE = 2**48
@@ -53,6 +54,8 @@ def read_header(path: Path) -> TensorHeader:
     are_texts = isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
     if not are_texts or not all(map(_is_tensor, entries.values())):
         raise Unreadable(path, "its header is no safetensors header")
+    if len(entries) > MOST_TENSORS:
+        raise Unreadable(path, f"holds {len(entries)} tensors", allowed=f"at most {MOST_TENSORS}")
     dtypes = {name: entry["dtype"] for name, entry in entries.items()}
     shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
     promised = sum(_BYTES.get(dtypes[name], 0) * math.prod(shape) for name, shape in shapes.items())

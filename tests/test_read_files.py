@@ -120,7 +120,7 @@ class Model(BaseModel):
         ('{"name": null}', "name is null\n  allowed: text"),
         ('{"name": "a", "numbers": [1, true]}', "numbers.1 is true\n  allowed: a whole number"),
         ('{"name": "a", "numbers": {}}', "numbers is an object\n  allowed: a list"),
-        ('{"name": "a", "b\\u001b": 1}', "b\x1b is unknown"),
+        ('{"name": "a", "b\\u001b": 1}', "b\\u001b is unknown"),
         ("3", "the whole is 3\n  allowed: an object"),
     ],
 )

@@ -219,12 +219,13 @@ def _refuse_mixed(export: Export, labels: Labels) -> None:
         raise MerError(
             folder / "labels.json", f"task is {labels.task}", allowed=config.data.label, then=way_out(folder)
         )
-    told = export.preprocessor.get("modalities") or {export.preprocessor["modality"]: export.preprocessor}
+    told = export.preprocessor.get("modalities")
+    told = {export.preprocessor["modality"]: export.preprocessor} if told is None else told
     reads = {name: one["modality"] for name, one in told.items()}
     if reads != {name: name for name in config.encoders.present}:
         raise MerError(
             folder / "preprocessor.json",
-            f"it is of a model that reads {', '.join(reads.values())}",
+            f"it is of a model that reads {', '.join(reads.values()) or 'nothing'}",
             allowed=f"what config.json has: {', '.join(config.encoders.present)}",
             then=way_out(folder),
         )

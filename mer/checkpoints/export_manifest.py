@@ -14,6 +14,7 @@ from mer.folder_kinds import EXPORT_MARK, STUDY_MARK
 from mer.read_files import Unreadable, read_model, require_regular, shown
 from mer.tensor_header import read_header
 from mer.terminal.commands import command
+from mer.terminal.escapes import neutral
 
 MANIFEST = EXPORT_MARK
 MAKE = "python -m mer.export STUDY"
@@ -95,6 +96,6 @@ def _check(folder: Path, name: str, expected: str) -> None:
         raise MerError(
             path,
             f"truncated or edited since the export was made: {size} bytes with sha256 {found}",
-            allowed=f"sha256 {shown(expected)[1:-1]} (from {MANIFEST})",
+            allowed=f"sha256 {neutral(expected)[:100]} (from {MANIFEST})",
             then=way_out(folder),
         )

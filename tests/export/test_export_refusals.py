@@ -174,9 +174,18 @@ def test_what_is_no_export(export_copy: Path, small_study: Made, tmp_path):
     assert "it is a study: python -m mer.export" in refusal(mer.load, small_study.folder)
     assert "not an export (no MANIFEST.json in it)" in refusal(mer.load, tmp_path)
     (export_copy / "MANIFEST.json").write_text("{")
-    assert "cannot be read" in refusal(mer.load, export_copy)
+    assert "MANIFEST.json: not JSON" in refusal(mer.load, export_copy)
     (export_copy / "MANIFEST.json").write_text('{"sha256": {"../other": "0"}}')
-    assert "not a list of files" in refusal(mer.load, export_copy)
+    assert "names '../other'" in refusal(mer.load, export_copy)
+    (export_copy / "MANIFEST.json").write_text('{"sha256": {"labels.json": "0"}}')
+    assert "does not name config.json, model.safetensors," in refusal(mer.load, export_copy)
+
+
+def test_a_file_that_the_manifest_does_not_name(export_copy: Path):
+    (export_copy / ".DS_Store").write_text("of another program")
+    read_export(export_copy)
+    (export_copy / "tokenizer.py").write_text("print()")
+    assert "tokenizer.py: MANIFEST.json does not name this file" in refusal(mer.load, export_copy)
 
 
 def reseal(folder: Path) -> None:

@@ -109,7 +109,7 @@ def test_an_edited_threshold_is_refused(study, tmp_path, threshold):
     listed = json.loads(manifest.read_text())
     listed["sha256"]["labels.json"] = sha256_file(labels)
     manifest.write_text(json.dumps(listed))
-    with pytest.raises(MerError, match="a probability between 0 and 1"):
+    with pytest.raises(MerError, match="threshold is"):
         read_export(folder)
 
 

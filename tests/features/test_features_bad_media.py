@@ -185,7 +185,7 @@ def test_good_rows_are_those_of_a_corpus_without_the_bad_ones(modality: str, bad
         chosen = [files[row.split("/")[1].removesuffix("_utt0")] for row in good]
         (clean / "sounds").mkdir(parents=True)
         for path in chosen:
-            (clean / "sounds" / path.name).symlink_to(path)
+            (clean / "sounds" / path.name).hardlink_to(path.resolve())
         write_ravdess(clean, [f"sounds/{path.name}" for path in chosen])
     else:
         write_csv(clean, split, ["joy"] * len(good))

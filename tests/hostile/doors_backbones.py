@@ -190,8 +190,9 @@ def _traps(source: Path, reader: str) -> list[Input]:
         ):
             found.append(changed_folder(f"{name}: {kind}", source, with_bytes(name, content), "refused"))
     for name in ("config.json", reader, "model.safetensors"):
+        must: Any = "" if name == "tokenizer_config.json" else "refused"  # which a tokenizer can do without
         for kind, change in irregular(name).items():
-            found.append(changed_folder(f"{name} is {kind}", source, change, "refused"))
+            found.append(changed_folder(f"{name} is {kind}", source, change, must))
     for name in ("chat_template.jinja", "generation_config.json", "special_tokens_map.json", "processor_config.json"):
         found.append(changed_folder(f"{name} is a pipe", source, irregular(name)["a pipe"]))
     return found

@@ -35,7 +35,8 @@ from mer.study.folder.read_study import read_record
 from mer.study.folder.recorded import read_config, read_environment, read_history, read_predictions
 from mer.study.paths import trial_folder, trial_numbers
 
-CACHE, STUDY = WRITTEN / "encoded", WRITTEN / "searched" / "before"
+CACHE, STUDIES = WRITTEN / "encoded", WRITTEN / "searched"
+STUDY = STUDIES / "before"
 _FOLDER = "meld/text/backbone"
 DEV = f"{_FOLDER}/dev-712da06b0a6a.safetensors"
 CARD = DEV.replace(".safetensors", ".json")
@@ -119,7 +120,8 @@ def mutants_of_cache(base: Path, rng: random.Random) -> Iterator[Input]:
 # ---- trials
 
 
-def read_trials(folder: Path) -> None:
+def read_trials(studies: Path) -> None:
+    folder = studies / STUDY.name
     for number in recorded_trials(folder):
         place = trial_folder(folder, number)
         rows = read_history(place)
@@ -138,7 +140,7 @@ def read_trials(folder: Path) -> None:
 
 
 def kinds_of_trials(base: Path) -> list[Input]:
-    found = [changed_folder("good", STUDY, lambda folder: None, "accepted")]
+    found = [changed_folder("good", STUDIES, lambda folder: None, "accepted")]
     for name in ("history.csv", "dev_predictions.csv"):
         text = (STUDY / TRIAL / name).read_text()
         header, first, *rest = text.splitlines()
@@ -160,7 +162,8 @@ def kinds_of_trials(base: Path) -> list[Input]:
             "JSON": "[]",
         }
         found += [
-            changed_folder(f"{name}: {kind}", STUDY, with_bytes(f"{TRIAL}/{name}", c)) for kind, c in contents.items()
+            changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"before/{TRIAL}/{name}", c))
+            for kind, c in contents.items()
         ]
     for name in ("config.json", "environment.json"):
         for kind, content in {
@@ -170,28 +173,34 @@ def kinds_of_trials(base: Path) -> list[Input]:
             "a number": "5",
             "{}": "{}",
         }.items():
-            found.append(changed_folder(f"{name}: {kind}", STUDY, with_bytes(f"{TRIAL}/{name}", content)))
+            found.append(changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"before/{TRIAL}/{name}", content)))
     edits: list[tuple[str, Change]] = [
-        ("threads 10**9", with_json(f"{TRIAL}/environment.json", setting("threads", value=10**9))),
-        ("threads text", with_json(f"{TRIAL}/environment.json", setting("threads", value="x"))),
-        ("packages a list", with_json(f"{TRIAL}/environment.json", setting("packages", value=[]))),
+        ("threads 10**9", with_json(f"before/{TRIAL}/environment.json", setting("threads", value=10**9))),
+        ("threads text", with_json(f"before/{TRIAL}/environment.json", setting("threads", value="x"))),
+        ("packages a list", with_json(f"before/{TRIAL}/environment.json", setting("packages", value=[]))),
     ]
-    found += [changed_folder(f"environment: {kind}", STUDY, change, "refused") for kind, change in edits]
+    found += [changed_folder(f"environment: {kind}", STUDIES, change, "refused") for kind, change in edits]
     for name in (
-        *(f"{TRIAL}/{n}" for n in ("history.csv", "config.json", "environment.json", "dev_predictions.csv")),
-        "trials/00000/best.safetensors",
-        "trials/00000/best.json",
-        "trials/00001/last.safetensors",
+        *(f"before/{TRIAL}/{n}" for n in ("history.csv", "config.json", "environment.json", "dev_predictions.csv")),
+        "before/trials/00000/best.safetensors",
+        "before/trials/00000/best.json",
+        "before/trials/00001/last.safetensors",
     ):
         for kind, change in irregular(name).items():
-            found.append(changed_folder(f"{name} is {kind}", STUDY, change))
+            found.append(changed_folder(f"{name} is {kind}", STUDIES, change))
     return found
 
 
 def mutants_of_trials(base: Path, rng: random.Random) -> Iterator[Input]:
-    names = [f"{TRIAL}/{name}" for name in ("history.csv", "dev_predictions.csv", "config.json", "environment.json")]
-    weights = ["trials/00000/best.safetensors", "trials/00000/best.json", "trials/00001/last.safetensors"]
-    return mutants_of(STUDY, [*names, *weights], rng)
+    names = [
+        f"before/{TRIAL}/{name}" for name in ("history.csv", "dev_predictions.csv", "config.json", "environment.json")
+    ]
+    weights = [
+        "before/trials/00000/best.safetensors",
+        "before/trials/00000/best.json",
+        "before/trials/00001/last.safetensors",
+    ]
+    return mutants_of(STUDIES, [*names, *weights], rng)
 
 
 # ---- journals

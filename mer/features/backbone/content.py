@@ -17,6 +17,7 @@ from mer.read_files import read_object, shown
 LARGEST_READER_BYTES = 64 * 2**20  # of a tokenizer or a preprocessor; the largest that is published has 34 MB
 _AGAIN = "fetch the backbone again"
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\.safetensors")
+_VOCABULARIES = ("tokenizer.json", "vocab.json")
 _ADAPTER = "adapter_config.json"
 _LARGEST = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers"), 1000),
@@ -54,8 +55,10 @@ def refuse_large(files: Iterable[Path]) -> None:
     for file in files:
         if (size := file.stat().st_size) > LARGEST_READER_BYTES:
             raise MerError(file, f"has {size} bytes", allowed=f"at most {LARGEST_READER_BYTES}", then=_AGAIN)
-        if file.name == "preprocessor_config.json":
-            _refuse_numbers(file, read_object(file, then=_AGAIN), {}, _LARGEST_OF_READER)
+        if file.suffix == ".json" and file.name not in _VOCABULARIES:
+            said = read_object(file, then=_AGAIN)
+            if file.name == "preprocessor_config.json":
+                _refuse_numbers(file, said, {}, _LARGEST_OF_READER)
 
 
 def model_config(path: Path) -> dict[str, Any]:
@@ -66,9 +69,16 @@ def model_config(path: Path) -> dict[str, Any]:
 
 
 def _refuse_numbers(path: Path, config: Mapping[str, Any], largest: Mapping[str, int], otherwise: int) -> None:
-    """Raise MerError for a whole number beyond its bound, in the parts of a configuration too."""
+    """Raise MerError for a whole number beyond its bound, in the parts of a configuration too.
+
+    Args: largest: bounds of numbers that must be whole and above 0; otherwise: of any other number.
+    """
     for key, value in config.items():
+        name = shown(key)[1:-1]
         if isinstance(value, dict):
             _refuse_numbers(path, value, largest, otherwise)
-        elif isinstance(value, int) and not abs(value) <= largest.get(key, otherwise):
-            raise MerError(path, f"{shown(key)[1:-1]} is {value}", allowed=f"at most {largest.get(key, otherwise)}")
+        elif key in largest and not isinstance(value, list):
+            if type(value) is not int or not 1 <= value <= largest[key]:
+                raise MerError(path, f"{name} is {shown(value)}", allowed=f"a whole number, 1 to {largest[key]}")
+        elif isinstance(value, int) and abs(value) > otherwise:
+            raise MerError(path, f"{name} is {value}", allowed=f"at most {otherwise}")

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 from collections.abc import Iterable, Iterator
 
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder
+from mer.terminal.escapes import neutral
+
+_TERMS = {  # of transformers and Python
+    r"Validation error for field '\w+': \w+: F": "in config.json f",
+    r"<class '([\w.]+)'>": r"\1",
+    r"<([\w.]+) object at 0x\w+>": r"\1",
+    r"'?NoneType'?": "null",
+}
 
 
 @contextlib.contextmanager
@@ -26,10 +36,22 @@ def refusing(found: BackboneFolder, *, allowed: str, offline: str) -> Iterator[N
             raise
         raise MerError(
             found.folder,
-            f"backbone {found.name!r} cannot be loaded: {' '.join(str(fault).split())[:400]}",
+            f"backbone {found.name!r} cannot be loaded: {_words(fault)}",
             allowed=allowed,
             then=f"fetch the folder again, or choose another backbone ({offline} needs no hub)",
         ) from fault
+
+
+def _words(fault: BaseException) -> str:
+    """Say what a library complains of, without its own terms where they would not help."""
+    if isinstance(fault, json.JSONDecodeError):
+        return f"one of its files is not JSON ({fault.msg} at line {fault.lineno})"
+    if isinstance(fault, UnicodeDecodeError):
+        return f"one of its files is not UTF-8 (byte {fault.start})"
+    text = neutral(" ".join(str(fault).split())) or type(fault).__name__
+    for pattern, meant in _TERMS.items():
+        text = re.sub(pattern, meant, text)
+    return text[:400]
 
 
 def require_whole(found: BackboneFolder, model: object, missing: Iterable[str]) -> None:

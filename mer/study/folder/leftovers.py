@@ -7,7 +7,6 @@ a session of Ray is one that a study of this folder noted on this machine, whose
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from mer.files import write_json
+from mer.read_files import read_object
 from mer.study.paths import ARTIFACTS, HISTORY, RAY, is_study, lock_file, owner_file, trial_folder
 from trainables.proof import PROOF
 from trainables.trial_files import state_files
@@ -155,9 +155,9 @@ def _sessions(study: Path) -> Iterator[Leftover]:
     for note in sorted((study / RAY / _SESSIONS).glob("session_*")):
         name = _SESSION.fullmatch(note.name)
         try:
-            said = json.loads(note.read_text(encoding="utf-8"))
-            folder, host = Path(said["folder"]), said["host"]
-        except (OSError, ValueError, LookupError, TypeError):
+            said = read_object(note)
+            folder, host = Path(str(said["folder"])), said["host"]
+        except (OSError, ValueError, LookupError):
             continue
         if name is None or folder.name != note.name or host != socket.gethostname():
             continue

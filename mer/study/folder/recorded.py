@@ -98,6 +98,8 @@ def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.
     names = [column.removeprefix("logit_") for column in header[3:]]
     if header[:3] != _FIRST or not names or len(set(names)) < len(names):
         raise Unreadable(path, "is no file of predictions", allowed=f"{', '.join(_FIRST)} and a column for each class")
+    if not rows:
+        raise Unreadable(path, "holds no prediction", allowed="one for each utterance")
     known = {name: number for number, name in enumerate(names)}
     labels_N = np.zeros(len(rows), dtype=np.int64)
     logits_NC = np.zeros((len(rows), len(names)), dtype=np.float32)
