@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from mer.config import DataConfig
 from mer.errors import MerError, did_you_mean
-from mer.read_files import read_bytes
 
 ENDINGS = (".yaml", ".yml")
 _LARGEST_BYTES = 2**16
@@ -62,20 +61,22 @@ def worded(complaint: Any, where: str = "data.") -> MerError:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        text = read_bytes(path.expanduser(), largest=_LARGEST_BYTES).decode("utf-8-sig")
+        content = path.expanduser().read_bytes()
+        if len(content) > _LARGEST_BYTES:
+            raise MerError(path, f"has {len(content)} bytes", allowed=f"at most {_LARGEST_BYTES}: a description")
+        text = content.decode("utf-8-sig")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise MerError(path, "has aliases (*name)", allowed="values that are written out")
         said = yaml.safe_load(text)
-    except MerError:
-        raise
+    except OSError as fault:
+        raise MerError(
+            path, f"cannot be read: {fault.strerror}", allowed="a YAML file that describes a corpus"
+        ) from None
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else 1
         raise MerError(f"{path}:{line}", f"is not YAML: {fault.problem}", then="mind colons and quotes") from None
     except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise MerError(path, "is not YAML text", allowed="keys and values, such as root: recordings.csv") from None
-    except (OSError, RuntimeError) as fault:  # RuntimeError: ~nobody
-        why = fault.strerror if isinstance(fault, OSError) else fault
-        raise MerError(path, f"cannot be read: {why}", allowed="a YAML file that describes a corpus") from None
     if not isinstance(said, dict) or not all(isinstance(key, str) for key in said):
         raise MerError(path, "describes no corpus", allowed=f"keys such as {', '.join(DataConfig.model_fields)}")
     return said

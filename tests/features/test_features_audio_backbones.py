@@ -265,7 +265,7 @@ def test_other_models_are_refused(copy_of):
 def test_a_config_must_say_its_size(value, copy_of):
     found = copy_of("whisper")
     set_json(found.folder / "config.json", encoder_layers=value)
-    with pytest.raises(MerError, match=f"encoder_layers is {value!r}, d_model is {WIDTH}"):
+    with pytest.raises(MerError, match=r"encoder_layers is (null|'12'|0)"):
         audio.describe(AudioEncoderConfig(), found)
 
 

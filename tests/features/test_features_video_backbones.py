@@ -102,7 +102,7 @@ def test_what_is_no_video_encoder_is_refused(saved: Any, tmp_path: Path) -> None
         assert all(name in caught.value.allowed for name in ("TimeSformer", "VideoMAE", "ViViT", "CLIP"))
     broken = [
         ("hidden_size", "wide", "hidden_size is 'wide'"), ("num_frames", 0, "num_frames is 0"),
-        ("num_hidden_layers", True, "num_hidden_layers is True"), ("image_size", "224", "image_size is '224'"),
+        ("num_hidden_layers", True, "num_hidden_layers is true"), ("image_size", "224", "image_size is '224'"),
     ]  # fmt: skip
     for key, value, words in broken:
         with pytest.raises(MerError, match=words):

@@ -1,4 +1,4 @@
-"""Published data, descriptions of corpora and records of splits, as somebody else made them."""
+"""Published data and records of splits, as somebody else made them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from doors_clips import wav
 from doors_export import WRITTEN
@@ -20,16 +19,14 @@ from hostile_folders import (
     changed_folder,
     irregular,
     mutants_of,
-    not_files,
     setting,
     with_bytes,
     with_json,
     without,
 )
-from hostile_mutations import json_bytes, mutated_bytes, mutated_tree
+from hostile_mutations import json_bytes, mutated_tree
 
 from mer.config import DataConfig
-from mer.data.corpus_file import read_corpus_file
 from mer.data.media import ClipFinder
 from mer.data.media.faults import MediaFault
 from mer.data.readers.split_record import read_record
@@ -54,10 +51,6 @@ def read_ravdess(root: Path) -> None:
         except MediaFault:
             continue
         assert found.path.resolve().is_relative_to(root.resolve()), f"{found.path} leads out of the data"
-
-
-def read_description(path: Path) -> None:
-    assert read_corpus_file(path)["data.dataset"] in ("csv", "meld", "emorynlp", "ravdess")
 
 
 def read_splits(path: Path) -> None:
@@ -197,53 +190,8 @@ def mutants_of_splits(base: Path, rng: random.Random) -> Iterator[Input]:
         yield file_input(what, "mine.splits.json", json_bytes(tree))
 
 
-_DESCRIPTION = "root: recordings.csv\ncolumns: {text: said, label: mood}\nmerge_labels: {happy: [joy, excited]}\n"
-
-
-def kinds_of_description(base: Path) -> list[Input]:
-    texts: dict[str, Any] = {
-        "nothing": "",
-        "a list": "- a\n",
-        "a number": "5",
-        "nested": "[" * 30_000,
-        "nested by lines": "- " * 30_000,
-        "aliases": "a: &a [x, x]\nb: [*a, *a]\n",
-        "a tag": "root: !!python/object/apply:os.system [true]\n",
-        "a tagged bool": "root: !!bool x\n",
-        "a key twice": "root: a\nroot: b\n",
-        "numbers": "1: 2\n",
-        "root is a list": "root: [a]\n",
-        "root is NUL": 'root: "\\0"\n',
-        "nobody's home": "root: ~nosuchuser/x\n",
-        "escapes": 'root: "\\e[2J"\n',
-        "columns is a list": "columns: [a]\n",
-        "merge_labels is a number": "merge_labels: 5\n",
-        "70 KB": "#" * 70_000,
-        "not UTF-8": b"root: \xff\n",
-        "a long number": "split: {seed: " + "9" * 5000 + "}\n",
-        "a date": "root: 2026-13-45\n",
-        "a bad date": "root: 2026-02-31\n",
-        "a merge key": "<<: {root: a}\n",
-        "a merge of a number": "<<: 5\n",
-        "a sexagesimal": "root: 190:20:30\n",
-    }
-    found = [file_input("good", "mine.yaml", _DESCRIPTION, "accepted")]
-    return [
-        *found,
-        *(file_input(kind, "mine.yaml", text) for kind, text in texts.items()),
-        *not_files(base, "mine.yaml", _DESCRIPTION),
-    ]
-
-
-def mutants_of_description(base: Path, rng: random.Random) -> Iterator[Input]:
-    while True:
-        what, content = mutated_bytes(_DESCRIPTION.encode(), rng)
-        yield file_input(what, "mine.yaml", content)
-
-
 DOORS: Sequence[Door] = [
     Door("MELD folder", read_meld, kinds_of_meld, mutants_of_meld),
     Door("RAVDESS folder", read_ravdess, kinds_of_ravdess, mutants_of_ravdess),
-    Door("corpus.yaml", read_description, kinds_of_description, mutants_of_description),
     Door("splits.json", read_splits, kinds_of_splits, mutants_of_splits),
 ]

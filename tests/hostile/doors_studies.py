@@ -1,9 +1,8 @@
-"""What lies in a folder of studies that somebody else sends: feature files, records of trials, journals, weights."""
+"""What lies in a folder of studies that somebody else sends: feature files, records of trials, weights."""
 
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +30,6 @@ from mer.features.cache.feature_file import load_features
 from mer.features.cache.upkeep import entries, verify
 from mer.study.evaluate.verify_trial import recorded_trials
 from mer.study.folder.artifacts import draw_confusion
-from mer.study.folder.read_study import read_record
 from mer.study.folder.recorded import read_config, read_environment, read_history, read_predictions
 from mer.study.paths import trial_folder, trial_numbers
 
@@ -40,7 +38,7 @@ STUDY = STUDIES / "before"
 _FOLDER = "meld/text/backbone"
 DEV = f"{_FOLDER}/dev-712da06b0a6a.safetensors"
 CARD = DEV.replace(".safetensors", ".json")
-TRIAL = "trials/00000/artifacts"
+TRIAL = "before/trials/00000/artifacts"
 
 
 # ---- features
@@ -120,6 +118,12 @@ def mutants_of_cache(base: Path, rng: random.Random) -> Iterator[Input]:
 # ---- trials
 
 
+_FILES = [
+    *(f"{TRIAL}/{name}" for name in ("history.csv", "config.json", "environment.json", "dev_predictions.csv")),
+    *(f"before/trials/{name}" for name in ("00000/best.safetensors", "00000/best.json", "00001/last.safetensors")),
+]
+
+
 def read_trials(studies: Path) -> None:
     folder = studies / STUDY.name
     for number in recorded_trials(folder):
@@ -142,7 +146,7 @@ def read_trials(studies: Path) -> None:
 def kinds_of_trials(base: Path) -> list[Input]:
     found = [changed_folder("good", STUDIES, lambda folder: None, "accepted")]
     for name in ("history.csv", "dev_predictions.csv"):
-        text = (STUDY / TRIAL / name).read_text()
+        text = (STUDIES / TRIAL / name).read_text()
         header, first, *rest = text.splitlines()
         contents: dict[str, Any] = {
             "nothing": b"",
@@ -162,8 +166,7 @@ def kinds_of_trials(base: Path) -> list[Input]:
             "JSON": "[]",
         }
         found += [
-            changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"before/{TRIAL}/{name}", c))
-            for kind, c in contents.items()
+            changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"{TRIAL}/{name}", c)) for kind, c in contents.items()
         ]
     for name in ("config.json", "environment.json"):
         for kind, content in {
@@ -173,28 +176,21 @@ def kinds_of_trials(base: Path) -> list[Input]:
             "a number": "5",
             "{}": "{}",
         }.items():
-            found.append(changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"before/{TRIAL}/{name}", content)))
+            found.append(changed_folder(f"{name}: {kind}", STUDIES, with_bytes(f"{TRIAL}/{name}", content)))
     edits: list[tuple[str, Change]] = [
-        ("threads 10**9", with_json(f"before/{TRIAL}/environment.json", setting("threads", value=10**9))),
-        ("threads text", with_json(f"before/{TRIAL}/environment.json", setting("threads", value="x"))),
-        ("packages a list", with_json(f"before/{TRIAL}/environment.json", setting("packages", value=[]))),
+        ("threads 10**9", with_json(f"{TRIAL}/environment.json", setting("threads", value=10**9))),
+        ("threads text", with_json(f"{TRIAL}/environment.json", setting("threads", value="x"))),
+        ("packages a list", with_json(f"{TRIAL}/environment.json", setting("packages", value=[]))),
     ]
     found += [changed_folder(f"environment: {kind}", STUDIES, change, "refused") for kind, change in edits]
-    for name in (
-        *(f"before/{TRIAL}/{n}" for n in ("history.csv", "config.json", "environment.json", "dev_predictions.csv")),
-        "before/trials/00000/best.safetensors",
-        "before/trials/00000/best.json",
-        "before/trials/00001/last.safetensors",
-    ):
+    for name in _FILES:
         for kind, change in irregular(name).items():
             found.append(changed_folder(f"{name} is {kind}", STUDIES, change))
     return found
 
 
 def mutants_of_trials(base: Path, rng: random.Random) -> Iterator[Input]:
-    names = [
-        f"before/{TRIAL}/{name}" for name in ("history.csv", "dev_predictions.csv", "config.json", "environment.json")
-    ]
+    names = [f"{TRIAL}/{name}" for name in ("history.csv", "dev_predictions.csv", "config.json", "environment.json")]
     weights = [
         "before/trials/00000/best.safetensors",
         "before/trials/00000/best.json",
@@ -203,58 +199,7 @@ def mutants_of_trials(base: Path, rng: random.Random) -> Iterator[Input]:
     return mutants_of(STUDIES, [*names, *weights], rng)
 
 
-# ---- journals
-
-
-def read_study(folder: Path) -> None:
-    record = read_record(folder)
-    assert record.objective and isinstance(record.name, str)
-    for standing in record.ranked:
-        assert math.isfinite(standing.best[record.objective[0].metric])
-
-
-def kinds_of_study(base: Path) -> list[Input]:
-    journal = (STUDY / "journal.log").read_bytes()
-    lines = journal.splitlines(keepends=True)
-    contents: dict[str, bytes] = {
-        "nothing": b"",
-        "numbers": b"5\n6\n",
-        "lists": b"[]\n",
-        "text": b"hello\n",
-        "an empty line at the end": journal + b"\n",
-        "a number at the end": journal + b"5\n",
-        "half a line at the end": journal + lines[-1][:20],
-        "a list within": b"".join([*lines[:2], b"[1]\n", *lines[2:]]),
-        "nested": journal + b"[" * 100_000 + b"\n",
-        "NUL": journal + b"\x00" * 1000,
-        "unknown operations": journal + b'{"op_code": 99, "worker_id": "x"}\n',
-        "an operation without fields": journal + b'{"op_code": 5}\n',
-        "a trial of 10**9": journal.replace(b'"trial_id": 0', b'"trial_id": 1000000000'),
-        "twice": journal * 2,
-        "not UTF-8": journal + b"\xff\n",
-        "10 MB in a line": journal + b'{"a": "' + b"x" * 10_000_000 + b'"}\n',
-    }
-    found = [changed_folder("good", STUDY, lambda folder: None, "accepted")]
-    found += [changed_folder(f"journal: {kind}", STUDY, with_bytes("journal.log", c)) for kind, c in contents.items()]
-    for kind, content in {
-        "a list": "[]",
-        "a number": "5",
-        "nested": "[" * 100_000,
-        "nothing": "",
-        "study null": '{"study": null}',
-    }.items():
-        found.append(changed_folder(f"space.json: {kind}", STUDY, with_bytes("space.json", content)))
-    for name in ("journal.log", "space.json"):
-        found += [changed_folder(f"{name} is {kind}", STUDY, change) for kind, change in irregular(name).items()]
-    return found
-
-
-def mutants_of_study(base: Path, rng: random.Random) -> Iterator[Input]:
-    return mutants_of(STUDY, ("journal.log", "journal.log", "space.json"), rng)
-
-
 DOORS: Sequence[Door] = [
     Door("feature cache", read_cache, kinds_of_cache, mutants_of_cache),
     Door("trials of a study", read_trials, kinds_of_trials, mutants_of_trials),
-    Door("journal of a study", read_study, kinds_of_study, mutants_of_study),
 ]
