@@ -102,7 +102,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         with contextlib.chdir(tmp_path):  # a socket's path may have 107 characters
             listener.bind("socket.wav")
-        for name, kind in {"pipe": ": a pipe", "device": ": a device", "socket": ": a socket", "folder": ""}.items():
+        for name, kind in {"pipe": ": a pipe", "device": ": a device", "socket": ": a socket", "folder": ": a folder"}.items():
             path = tmp_path / f"{name}.wav"
             for ask in (
                 lambda path=path: clip_path(tmp_path, path.name),

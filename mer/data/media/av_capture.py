@@ -32,7 +32,7 @@ class AvCapture:
         """Return a property; 0.0 where the file does not say it."""
         if number == self._time:
             return 1000 * float(self._frame.time or 0.0)
-        return self._known[number]
+        return self._known.get(number, 0.0)
 
     def grab(self) -> bool:
         """Decode the next frame; False at the end, and where the file breaks off."""
