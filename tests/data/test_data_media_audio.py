@@ -138,7 +138,7 @@ def test_no_samples_no_file_no_such_rate(tmp_path: Path) -> None:
             ask(write_wav(tmp_path / "a.wav", 0), max_seconds=20)
         with pytest.raises(MediaAbsent, match=r"^no such file$"):
             ask(tmp_path / "b.wav", max_seconds=20)
-        with pytest.raises(MediaFault, match=r"^not a file$"):
+        with pytest.raises(MediaFault, match=r"^not a file: a folder$"):
             ask(tmp_path, max_seconds=20)
         with pytest.raises(MediaFault, match=r"sample rate|cannot be decoded"):
             ask(rateless, max_seconds=20)
