@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
+from mer.io_faults import is_of_the_machine
 from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, whole_or_absent
@@ -110,7 +112,7 @@ def _run(
     try:
         if ledger.work_left() and not stop.wanted:
             with display:
-                run_trials(engine, plan, folder, options.address, display.tick, stop, say)
+                _run_trials(engine, plan, folder, options.address, display, stop, say)
         spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
     finally:
@@ -160,6 +162,24 @@ def _run(
     if stop.interrupted:
         raise KeyboardInterrupt
     return summary
+
+
+def _run_trials(
+    engine: StudyEngine,
+    plan: FeaturePlan,
+    folder: Path,
+    address: str | None,
+    display: Display,
+    stop: StopSignal,
+    say: Callable[[str], None],
+) -> None:
+    """Run the trials; what the machine refuses the driver meanwhile stops the study in order."""
+    try:
+        run_trials(engine, plan, folder, address, display.tick, stop, say)
+    except OSError as fault:
+        if not is_of_the_machine(fault):
+            raise
+        engine.block(fault)
 
 
 def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:
