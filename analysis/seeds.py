@@ -15,6 +15,7 @@ from analysis.page.html import clean
 from analysis.page.tables import Table, write_text
 from analysis.page.words import show, words
 from analysis.stores.evaluation import MAIN, Evaluation, evaluation_in, load_evaluation
+from analysis.stores.files import inner
 from mer.cli_app import Debug, launch
 
 _SUMMARISED = ("accuracy", "weighted_f1", "macro_f1", "unweighted_accuracy", "ece")
@@ -73,11 +74,11 @@ def summary_table(group: Sequence[Evaluation]) -> Table:
         for metric in _SUMMARISED:
             if not (summary := found.summary(metric)):
                 continue
-            sd, mean = summary.get("sd"), show(metric, summary["mean"])
+            sd, mean = summary["sd"], show(metric, summary["mean"])
             spread = f"{mean} ± {show(metric, sd)}" if sd is not None else mean
             over_seeds, over_units = (_interval(metric, summary.get(f"{name}_interval")) for name in ("t", "bootstrap"))
             intervals = [over_seeds, over_units + of_units]
-            rows.append([found.method, words(metric), spread, summary["n"], *intervals, summary.get("note") or None])
+            rows.append([found.method, words(metric), spread, summary["n"], *intervals, summary["note"] or None])
     over = f"95 % over {' or '.join(units)} (bootstrap)"
     header = ["method", "metric", "mean ± sd", "n", "95 % over seeds (t)", over, "note"]
     keep = len(header) if any(row[-1] for row in rows) else len(header) - 1
@@ -87,7 +88,7 @@ def summary_table(group: Sequence[Evaluation]) -> Table:
 def class_table(group: Sequence[Evaluation]) -> Table:
     """Build the table of mean F1 per class, one row per method."""
     split = group[0].split
-    scores = [row.get(split, {}) for found in group for row in found.told["seeds"]]
+    scores = [inner(row, split) for found in group for row in found.told["seeds"]]
     classes = list(
         dict.fromkeys(key.removeprefix(f"{split}_") for row in scores for key in row if key.startswith(f"{split}_f1_"))
     )
@@ -99,7 +100,7 @@ def class_table(group: Sequence[Evaluation]) -> Table:
     return Table("classes", header, rows if classes else [], dict.fromkeys(header[1:], lambda v: show("f1", v)))
 
 
-def _interval(metric: str, ends: list[float] | None) -> str:
+def _interval(metric: str, ends: tuple[float, float] | None) -> str:
     return f"{show(metric, ends[0])} to {show(metric, ends[1])}" if ends else "-"
 
 

@@ -12,6 +12,7 @@ from analysis.plots.interval import Estimate, intervals_svg
 from analysis.plots.matrix import matrix
 from analysis.plots.picture import both
 from analysis.stores.evaluation import Evaluation
+from analysis.stores.files import inner
 from analysis.stores.predictions import Predictions
 
 
@@ -42,7 +43,7 @@ def confusion(one: Evaluation) -> Section:
 def per_class(one: Evaluation) -> Section:
     """Draw F1 per class, every seed and the mean."""
     title, prefix = "F1 per class", f"{one.split}_f1_"
-    keys = dict.fromkeys(key for row in one.told["seeds"] for key in row.get(one.split, {}) if key.startswith(prefix))
+    keys = dict.fromkeys(key for row in one.told["seeds"] for key in inner(row, one.split) if key.startswith(prefix))
     rows, lines = [], []
     for key in keys:
         name, values = key.removeprefix(prefix), one.values(key.removeprefix(f"{one.split}_"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from analysis.page.document import Section
@@ -12,6 +11,7 @@ from analysis.page.words import counted, show, words
 from analysis.plots.interval import Estimate, intervals_svg
 from analysis.plots.picture import WIDE, both, stand_alone
 from analysis.stores.evaluation import Evaluation
+from analysis.stores.files import whole
 
 METRICS = ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy")
 _ALSO = ("ece",)
@@ -46,7 +46,7 @@ def _picture(one: Evaluation, width: int) -> str:
 def sentence(one: Evaluation, chance: float | None) -> str:
     values = one.values("weighted_f1")
     mean = sum(values.values()) / len(values)
-    interval = _ends(one.summary("weighted_f1").get("t_interval"))
+    interval = one.summary("weighted_f1").get("t_interval")
     said = f"{one.method} reaches {show('f1', mean)} % weighted-F1 on {one.split}"
     said += f", the mean of {counted(len(values), 'seed')}"
     if interval:
@@ -69,15 +69,14 @@ def estimate(one: Evaluation, metric: str, name: str, css: str = "s1") -> Estima
     told = one.summary(metric)
     dots = [(value, f"seed {seed}: {show('f1', value)}") for seed, value in values.items()]
     mean = sum(values.values()) / len(values) if values else None
-    return Estimate(name, mean, dots, _ends(told.get("t_interval")), _ends(told.get("bootstrap_interval")), css)
+    return Estimate(name, mean, dots, told.get("t_interval"), told.get("bootstrap_interval"), css)
 
 
 def mean_and_sd(one: Evaluation, metric: str) -> str:
     told = one.summary(metric)
-    mean, sd = told.get("mean"), told.get("sd")
-    if not isinstance(mean, int | float):
+    if not told:
         return "-"
-    return show("f1", mean) + (f" ± {show('f1', sd)}" if isinstance(sd, int | float) else "")
+    return show("f1", told["mean"]) + (f" ± {show('f1', told['sd'])}" if told["sd"] is not None else "")
 
 
 def seeds_section(one: Evaluation) -> Section:
@@ -85,7 +84,7 @@ def seeds_section(one: Evaluation) -> Section:
     metrics = [metric for metric in (*METRICS, *_ALSO) if one.values(metric)]
     columns = {metric: one.values(metric) for metric in metrics}
     rows = [
-        [row["seed"], row.get("epoch"), *(columns[metric].get(row["seed"]) for metric in metrics)]
+        [row["seed"], whole(row.get("epoch")), *(columns[metric].get(row["seed"]) for metric in metrics)]
         for row in one.told["seeds"]
     ]
     formats = {words(metric): (lambda value: show("f1", value)) for metric in metrics}
@@ -113,16 +112,5 @@ def summary_table(one: Evaluation) -> Table:
     )
 
 
-def _words(ends: Any) -> str | None:
-    two = _ends(ends)
-    return f"{show('f1', two[0])} to {show('f1', two[1])}" if two else None
-
-
-def _ends(ends: Any) -> tuple[float, float] | None:
-    if (
-        isinstance(ends, Sequence)
-        and len(ends) == 2
-        and all(isinstance(end, int | float) and end == end for end in ends)
-    ):
-        return float(ends[0]), float(ends[1])
-    return None
+def _words(ends: tuple[float, float] | None) -> str | None:
+    return f"{show('f1', ends[0])} to {show('f1', ends[1])}" if ends else None

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.stores.files import BROKEN, inner, read_text, reason
+from analysis.stores.files import BROKEN, inner, number, read_text, reason, whole
 from analysis.stores.predictions import Predictions, read_predictions
 from mer.errors import MerError
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
@@ -57,19 +57,22 @@ class Evaluation:
 
     @property
     def seeds(self) -> list[int]:
-        return [int(row["seed"]) for row in self.told["seeds"]]
+        return [row["seed"] for row in self.told["seeds"]]
 
     def values(self, metric: str) -> dict[int, float]:
         """Return seed -> metric. Args: metric: without its split, e.g. weighted_f1."""
         key = f"{self.split}_{metric}"
-        rows = [(row["seed"], inner(row, self.split).get(key)) for row in self.told["seeds"]]
-        return {
-            int(seed): float(value) for seed, value in rows if isinstance(value, int | float) and math.isfinite(value)
-        }
+        rows = [(row["seed"], number(inner(row, self.split).get(key))) for row in self.told["seeds"]]
+        return {seed: value for seed, value in rows if value is not None}
 
     def summary(self, metric: str) -> dict[str, Any]:
-        """Return mean, sd, n and intervals of a metric; empty where there are none."""
-        return inner(self.told, "summary", f"{self.split}_{metric}")
+        """Return mean, sd, n, note and intervals of a metric, those that are such; empty where there is no mean."""
+        told = inner(self.told, "summary", f"{self.split}_{metric}")
+        if number(told.get("mean")) is None:
+            return {}
+        found: dict[str, Any] = {key: number(told.get(key)) for key in ("mean", "sd")}
+        found |= {key: interval(told.get(key)) for key in ("t_interval", "bootstrap_interval")}
+        return found | {"n": whole(told.get("n")) or len(self.seeds), "note": str(told.get("note") or "")}
 
     @property
     def comparisons(self) -> list[str]:
@@ -83,16 +86,22 @@ class Evaluation:
         """Seed -> its predictions; seeds whose file is missing or garbage are left out (`unreadable`)."""
         found: dict[int, Predictions] = {}
         for row in self.told["seeds"]:
-            if not isinstance(row.get("trial"), int):
+            if whole(row.get("trial")) is None or row["trial"] < 0:
                 continue
             folder = trial_folder(self.path.parent, row["trial"])
             path = folder / TEST_PREDICTIONS if self.split == "test" else folder / ARTIFACTS / DEV_PREDICTIONS
             try:
                 if path.exists():
-                    found[int(row["seed"])] = read_predictions(path)
+                    found[row["seed"]] = read_predictions(path)
             except BROKEN as fault:
                 self.unreadable[f"{path.name} of seed {row['seed']}"] = reason(fault)
         return found
+
+
+def interval(found: Any) -> tuple[float, float] | None:
+    """Return the two ends of an interval; None for anything else."""
+    ends = [number(end) for end in found] if isinstance(found, list) else []
+    return (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None  # type: ignore[return-value]
 
 
 def evaluation_in(place: Path) -> Path | None:
@@ -109,7 +118,7 @@ def load_evaluation(path: Path) -> Evaluation:
     except FileNotFoundError:
         raise MerError(path, "No such file", allowed="results.json of an evaluation", then=_AGAIN) from None
     except (ValueError, RecursionError) as fault:
-        raise MerError(path, f"is no JSON ({reason(fault)})", then=_AGAIN) from None
+        raise MerError(path, f"is no JSON: {reason(fault)}", then=_AGAIN) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         what = found.get("format") if isinstance(found, dict) else type(found).__name__
         raise MerError(path, f"is no results file of mer.evaluate: format {what!r}", allowed=f"format {FORMAT}")
@@ -120,10 +129,10 @@ def load_evaluation(path: Path) -> Evaluation:
     missing += ["seeds"] if told and not isinstance(told, list) else []
     rows = [row if isinstance(row, dict) else {} for row in told] if isinstance(told, list) else []
     for index, row in enumerate(rows):
-        missing += [] if isinstance(row.get("seed"), int) else [f"seeds[{index}].seed"]
+        missing += [] if whole(row.get("seed")) is not None else [f"seeds[{index}].seed"]
         scores = inner(row, split)
         keys = [f"{split}_{metric}" for metric in MAIN]
-        missing += [f"seeds[{index}].{split}.{key}" for key in keys if not isinstance(scores.get(key), int | float)]
+        missing += [f"seeds[{index}].{split}.{key}" for key in keys if number(scores.get(key)) is None]
     if missing:
         raise MerError(path, f"lacks {', '.join(missing)}", then=_AGAIN)
     evaluation = Evaluation(path, split, found | {"seeds": rows})
@@ -136,7 +145,7 @@ def _check_means(evaluation: Evaluation) -> None:
     for key in inner(evaluation.told, "summary"):
         metric = key.removeprefix(f"{evaluation.split}_")
         told, values = evaluation.summary(metric).get("mean"), evaluation.values(metric)
-        if not values or not isinstance(told, int | float):
+        if not values or told is None:
             continue
         mean = sum(values.values()) / len(values)
         if not math.isclose(told, mean, abs_tol=1e-9):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,22 @@ def inner(found: Any, *keys: str) -> dict[str, Any]:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def number(found: Any) -> float | None:
+    """Return a finite number; None for anything else."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    try:
+        value = float(found)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def whole(found: Any) -> int | None:
+    """Return a whole number that is no larger than what files hold; None for anything else."""
+    return found if isinstance(found, int) and not isinstance(found, bool) and abs(found) < 2**63 else None
 
 
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -57,5 +74,9 @@ def reason(fault: BaseException) -> str:
     """Word in a few words why a file cannot be read."""
     if isinstance(fault, UnicodeDecodeError):
         return "it is no UTF-8 text"
+    if isinstance(fault, json.JSONDecodeError):
+        return f"it breaks off or goes astray at line {fault.lineno}, character {fault.colno}"
+    if isinstance(fault, RecursionError):
+        return "it is nested too deeply"
     text = str(fault) or type(fault).__name__
     return text if len(text) <= 160 else text[:157] + "..."

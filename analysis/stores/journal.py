@@ -52,7 +52,7 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
     except MerError:
         raise
     except Exception as fault:  # Optuna raises many kinds of error for a damaged file
-        words = f"Optuna cannot read it ({type(fault).__name__}: {fault})"
+        words = f"Optuna cannot read it ({type(fault).__name__})"
         raise MerError(folder / JOURNAL, words, then="restore it") from None
     if not inner(attributes, "identity"):
         raise MerError(folder / JOURNAL, "holds no study yet", then="wait for its first trial")
@@ -63,7 +63,7 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
     try:
         _ = study.objectives, study.ranges, study.finished, study.identity["sampler"]["kind"]
     except BROKEN as fault:
-        words = f"what it says of the search cannot be read ({type(fault).__name__}: {fault})"
+        words = f"what it says of the search is nothing that mer.tune writes ({type(fault).__name__})"
         raise MerError(folder / JOURNAL, words, then="restore it") from None
     return study
 
