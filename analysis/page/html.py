@@ -26,7 +26,7 @@ def esc(value: object) -> str:
 
 def _prose(text: str) -> str:
     """Return a sentence whose numbers keep their unit on the same line."""
-    return esc(text).replace(" %", "\N{NO-BREAK SPACE}%")
+    return re.sub(r" (?=%)|(?<=\bp) (?=[=<&])|(?<=\bp =) |(?<=\bp &lt;) ", "\N{NO-BREAK SPACE}", esc(text))
 
 
 def say(text: str, kind: str = "") -> str:

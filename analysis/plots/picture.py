@@ -67,13 +67,11 @@ def swatches(items: Sequence[tuple[str, str]], after: str = "") -> str:
     return f'<p class="legend">{keys}{f"<span class={chr(34)}key{chr(34)}>{esc(after)}</span>" if after else ""}</p>'
 
 
-def endings_key() -> str:
-    """Build the legend of the marks in plots of trials."""
+def endings_key(drawn: Sequence[str]) -> str:
+    """Build the legend of the marks in plots of trials. Args: drawn: CSS classes of the marks that are there."""
+    words = {"best": "best finished", "done": "finished", "cut": "stopped early", "open": "interrupted"}
     circle = '<svg width="12" height="12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4.5"/></svg>'
     cross = '<svg width="12" height="12" aria-hidden="true"><path class="failed" d="M2 2l8 8m0 -8l-8 8"/></svg>'
-    words = [("best", "best finished"), ("done", "finished"), ("cut", "stopped early"), ("open", "interrupted")]
-    keys = "".join(f'<span class="key">{circle.format(css)}{text}</span>' for css, text in words)
-    return (
-        f'<p class="legend">{keys}<span class="key">{cross}failed</span>'
-        '<span class="key">triangle: outside the frame</span></p>'
-    )
+    keys = [f"{circle.format(css)}{words[css]}" if css in words else f"{cross}failed" for css in drawn]
+    keys.append("triangle: outside the frame")
+    return '<p class="legend">' + "".join(f'<span class="key">{key}</span>' for key in keys) + "</p>"

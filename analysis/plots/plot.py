@@ -33,7 +33,7 @@ class Plot:
 
     @property
     def _rows(self) -> int:
-        return max(2, self.height // 45)
+        return max(2, self.height // 36)
 
     @property
     def _floor(self) -> int:

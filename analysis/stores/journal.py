@@ -62,6 +62,9 @@ def load_study(folder: Path, *, with_mlflow: bool = True) -> Study:
     study = Study(name, folder, attributes["identity"], trials, summary, read_json(folder / SPACE), mlflow, generation)
     try:
         _ = study.objectives, study.ranges, study.finished, study.identity["sampler"]["kind"]
+        odd = [key for trial in trials for key in trial.params if not isinstance(key, str)]
+        if odd or not isinstance(name, str):
+            raise TypeError("a name that is no text")
     except BROKEN as fault:
         words = f"what it says of the search is nothing that mer.tune writes ({type(fault).__name__})"
         raise MerError(folder / JOURNAL, words, then="restore it") from None

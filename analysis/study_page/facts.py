@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from analysis.page.words import clock, plain
 from analysis.stores.files import inner
 from analysis.stores.links import Related
 from analysis.stores.study import Study
-from analysis.study_page.top import near
+from analysis.study_page.top import command_of, near
 from mer.terminal.commands import command, quoted
 
 _PAGES = {"export": ("README.md",), "evaluation": ("report.html", "results.md"), "study": ("report.html",)}
@@ -88,14 +87,12 @@ def _facts(study: Study) -> list[list[object]]:
 
 
 def _reproduce(study: Study) -> str:
-    environment = study.environment()
-    sha, said = environment.get("git_sha"), str(environment.get("command", ""))
+    environment, begun = study.environment(), command_of(study)
+    sha = environment.get("git_sha")
     lines = [f"git checkout {sha}"] if sha else []
     if environment.get("git_dirty"):
         lines += ["# the code had uncommitted changes", f"git apply {quoted(Path(near(study.folder)) / 'code.diff')}"]
-    if said:
-        again = re.sub(r"^\S*mer/(\w+)\.py\b", r"python -m mer.\1", said)
-        again = re.sub(r"\s--(fresh|resume)\b", "", again)
-        lines += ["# the whole study; add --resume to go on with it", again]
+    if begun:
+        lines += ["# the whole study; add --resume to go on with it", begun]
     lines.append(command("analysis.report", Path(near(study.folder))))
     return commands(lines) + note(f"Python {environment.get('python', 'not known')}")

@@ -37,6 +37,12 @@ def put(plot: Plot, study: Study, trial: Trial, x: float, value: float, keys: Se
     plot.point(x, value, kind(study, trial), hint(study, trial, keys), radius=radius, trial=trial.number)
 
 
+def endings_drawn(study: Study) -> list[str]:
+    """List the kinds of marks that a study's plots hold, for their legend."""
+    kinds = {kind(study, trial) for trial in study.trials}
+    return [css for css in ("best", "done", "cut", "open", "failed") if css in kinds]
+
+
 def scored(study: Study) -> list[tuple[Trial, float]]:
     """List the trials that have a value; the best one last, so that its mark lies on top."""
     found = [(trial, value) for trial in study.trials if (value := study.value(trial)) is not None]
@@ -84,9 +90,12 @@ def place(searched: Range, value: Any) -> float | None:
     return float(coded.index(text)) if (text := json.dumps(value)) in coded else None
 
 
-def aside(trial: Trial) -> float:
-    """Shift equal choices apart, so that their marks do not cover each other."""
-    return ((trial.number * 7) % 11 - 5) * 0.055
+def aside(trial: Trial, axis: int = 0) -> float:
+    """Shift equal choices apart, so that their marks do not cover each other. Args: axis: the second spreads otherwise.
+
+    Numbers times these ratios fill a square evenly (the R2 sequence, Roberts 2018).
+    """
+    return (trial.number * (0.7548776662, 0.5698402910)[axis] % 1 - 0.5) * 0.56
 
 
 def drawn(trial: Trial, key: str) -> Any:

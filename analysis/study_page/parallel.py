@@ -10,7 +10,7 @@ from analysis.plots.picture import NARROW, WIDE, figure, scrolling
 from analysis.stores.study import Study
 from analysis.study_page.marks import aside, hint, parameter_axis, place, scored, thinned, value_axis, varied
 
-_MOST = 240  # lines; more of them hide each other
+_MOST = 120  # lines; more of them hide each other
 _AXIS = 118  # pixels an axis needs
 
 
@@ -34,7 +34,7 @@ def parallel(study: Study) -> Section | None:
             spot = place(study.ranges[key], trial.params[key]) if key in trial.params else None
             is_choice = study.ranges[key].kind == "choice"
             values.append(spot + 0.6 * aside(trial) if spot is not None and is_choice else spot)
-        css = "line s3" if trial is study.best else "thin s1" if trial.number in quarter else "thin s8"
+        css = "line s3" if trial is study.best else "thin s1" if trial.number in quarter else "thin faint s8"
         if trial.state == "stopped early":
             css += " dash"
         strands.append(Strand(values, css, hint(study, trial, keys), trial.number))

@@ -16,6 +16,7 @@ from analysis.stores.study import Study, Trial
 from analysis.study_page.marks import (
     MOST_MARKS,
     aside,
+    endings_drawn,
     hint,
     kind,
     parameter_axis,
@@ -61,7 +62,7 @@ def slices(study: Study) -> Section:
             pictures.append(figure(_slice(study, key, names[key], having)))
     if not pictures:
         return Section("parameters", title, paragraph("No parameter took two values in trials that have a score."))
-    html = endings_key() + plots(*pictures)
+    html = endings_key(endings_drawn(study)) + plots(*pictures)
     if left := [names[key] for key in study.ranges if key not in keys]:
         html += note(f"No plot for what took a single value: {', '.join(left)}.")
     if len(trials) > MOST_MARKS:
@@ -102,7 +103,7 @@ def two_most(study: Study, found: Importance | str) -> Section | None:
     for trial, value in having:
         ends = [place(study.ranges[key], trial.params[key]) for key in (first, second)]
         if ends[0] is not None and ends[1] is not None:
-            spread = [aside(trial) if axis.labels else 0.0 for axis in axes]
+            spread = [aside(trial, side) if axis.labels else 0.0 for side, axis in enumerate(axes)]
             spots.append((trial, value, ends[0] + spread[0], ends[1] + spread[1]))
     if len(spots) < 5:
         return None
@@ -116,7 +117,7 @@ def two_most(study: Study, found: Importance | str) -> Section | None:
             picture.cell(across, up, step)
         for trial, _, x, y in spots:
             _spot(picture, study, trial, x, y, [first, second])
-    html = figure(plot.svg(), "on-wide") + figure(small.svg(), "on-narrow") + endings_key()
+    html = figure(plot.svg(), "on-wide") + figure(small.svg(), "on-narrow") + endings_key(endings_drawn(study))
     html += note("Deeper colour: trials near there rank higher (a kernel mean of ranks). No colour: no trial is near.")
     return Section("contour", title, html)
 

@@ -31,7 +31,13 @@ def result(study: Study, measured: Measured) -> str:
     """Say the result in one sentence."""
     best, first, metric = study.best, study.trial(0), study.metric
     if best is None:
-        return f"No result yet: {endings(study)}."
+        so_far = study.by_value([trial for trial in study.trials if study.value(trial) is not None])[:1]
+        shown = (
+            f"; the best so far is trial {so_far[0].number} with {show(metric, study.value(so_far[0]))}"
+            if so_far
+            else ""
+        )
+        return f"No trial has finished: {endings(study)}{shown}."
     value = study.value(best) or 0.0
     score = f"{show(metric, value)}{' %' if is_fraction(metric) else ''} {words(metric)} on dev"
     parts = [f"Trial {best.number} reaches {score}"]

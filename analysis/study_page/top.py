@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from analysis.page.document import Section
@@ -24,7 +25,8 @@ def top(study: Study, measured: Measured) -> Section:
     html += '<div class="side">'
     if setting.rows:
         title = "Best setting" if study.best else "First setting"
-        html += f"<div><h3>{title}</h3>{setting.html()}</div>"
+        brief = Table(setting.name, setting.header, [[study.names[row[0]], *row[1:]] for row in setting.rows])
+        html += f"<div><h3>{title}</h3>{brief.html()}</div>"
     html += f"<div><h3>Next</h3>{commands(next_commands(study))}</div></div>"
     if cautions := caution(study, measured):
         html += folded("What this result is worth", "".join(map(paragraph, cautions)))
@@ -64,12 +66,20 @@ def next_commands(study: Study) -> list[str]:
     folder = Path(near(study.folder))
     lines = []
     if study.counts["interrupted"] or study.counts["waiting"] or not study.best:
-        lines += ["# go on with it: the command that began it, with --resume"]
+        begun = command_of(study)
+        lines += [f"{begun} --resume" if begun else "# go on with it: the command that began it, with --resume"]
     if study.best:
         out = Path("exports") / study.name
         lines += [command("mer.export", folder, "--trial", study.best.number, "--out", out)]
         lines += [command("mer.evaluate", out, "--seeds", 0, 42, 43, 114, 3407)]
     return lines or [command("analysis.report", folder)]
+
+
+def command_of(study: Study) -> str:
+    """Return the command that began a study, to be typed again; "" where it was not kept."""
+    said = str(study.environment().get("command", ""))
+    again = re.sub(r"^\S*mer/(\w+)\.py\b", r"python -m mer.\1", said)
+    return re.sub(r"\s--(fresh|resume)\b", "", again)
 
 
 def near(folder: Path) -> str:

@@ -25,7 +25,7 @@ def utterance_map(study: Study) -> Section | None:
         return None
     html = paragraph(
         f"Each mark is an utterance of dev, by what trial {study.best.number} says of it: near each other means scored "
-        "alike. Colour: the true class. A ring: taken for another class."
+        "alike. Colour: the true class. Hollow: taken for another class."
     )
     items = [(f"b{index + 1} s{index + 1}", name) for index, name in enumerate(predictions.class_names)]
     html += swatches(items)
@@ -54,7 +54,7 @@ def _map(predictions: Predictions, width: int, height: int) -> str:
         )
         hint = f"{predictions.ids[index]}\n{names[true]}: {said}"
         css = f"dot s{true + 1}" + ("" if true == guess else " wrong")
-        plot.point(float(flat[index, 0]), float(flat[index, 1]), css, hint, radius=3.2)
+        plot.point(float(flat[index, 0]), float(flat[index, 1]), css, hint, radius=3.4)
     return plot.svg()
 
 
