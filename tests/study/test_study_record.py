@@ -214,6 +214,24 @@ def test_a_store_that_is_away_costs_one_warning_and_the_end_comes_in_time(search
     assert search.words(mlflow) == []
 
 
+def test_what_was_confirmed_before_is_not_counted_as_missing(search: Search) -> None:
+    """A resumed study whose store is away: only its new trial is not in."""
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+
+    def away(name: str, count: int) -> None:
+        raise AWAY
+
+    mlflow.fault = away
+    search.ledger = open_ledger(search.folder, search.spec)
+    tracker = search.tracker(mlflow)
+    tracker.start(search.ledger.trials())
+    tracker.trial_started(4, {"head.hidden": 8}, None)
+    tracker.trial_ended(4, "error", None, "refused")
+    assert tracker.close("FINISHED", {}, "note").trials == (4,)
+    tracker._writer._thread.join(10)
+
+
 def test_a_password_in_the_store_s_address_is_written_nowhere(search: Search) -> None:
     failed = [0]
 

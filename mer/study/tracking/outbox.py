@@ -39,10 +39,14 @@ class Outbox:
         for line in self._lines():
             self._take(line)
 
+    def is_in(self, trial: str) -> bool:
+        """True when MLflow has confirmed all that is due of a trial."""
+        return trial in self.due and self.confirmed.get(trial) == self.due[trial]
+
     @property
     def open(self) -> list[int]:
         """Numbers of trials of which something is due that MLflow has not confirmed."""
-        return sorted(int(t) for t, digest in self.due.items() if t != STUDY and self.confirmed.get(t) != digest)
+        return sorted(int(trial) for trial in self.due if trial != STUDY and not self.is_in(trial))
 
     def must(self, trial: str, digest: str) -> None:
         """Note what a run must hold, before it is written anywhere."""

@@ -27,6 +27,7 @@ from mer.study.tracking.sync import study_files
 _GATHER_S = 1.0  # what is told within this time is written together
 _MOST_RUNS = 100  # of one batch: others may write to the database too, and wait for its end
 _PAUSES_S = (0.5, 1, 2, 4, 8, 16, 30)  # between attempts while the store is away
+_PASSING_S = 3.0  # a failure that took so long is no passing matter
 _PATIENCE_S = 8.0  # of a study's end, when nothing is being written
 _OPENING_S = 120.0  # the same while the database is made, seconds of work for a busy machine
 _LAST_TRIES = 3  # at a study's end, for what is refused though the store works
@@ -87,7 +88,8 @@ class Writer:
         self._closing: Closing | None = None
         self._closed = self._abandoned = False
         self._failures = self._refusals = 0  # in a row; of the store, and of single runs
-        self._next, self._warned = 0.0, False  # when the store is asked again
+        self._asked, self._next = 0.0, 0.0  # when the store was asked last, and when it is asked again
+        self._warned = False
         self._changed = threading.Condition()
         self._progress = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="mer-mlflow", daemon=True)
@@ -117,7 +119,8 @@ class Writer:
                 self._abandoned = True  # the thread is stuck in a call; it ends with the process
                 break
         with self._changed:
-            behind = tuple(sorted({*self._due, *self._taken, *(trial.number for trial in self._earlier)}))
+            unseen = (trial.number for trial in self._earlier if not self.outbox.is_in(str(trial.number)))
+            behind = tuple(sorted({*self._due, *self._taken, *unseen}))
         return Behind(behind, not self._closed, self.redact(self.cause) or "it does not answer")
 
     @property
@@ -134,6 +137,7 @@ class Writer:
         while not self._closed and not self._abandoned:
             self._wait()
             closing = self._closing  # nothing is put any more once it is set
+            self._asked = time.monotonic()
             try:
                 record = self._opened()
                 self._write(record)
@@ -234,7 +238,8 @@ class Writer:
         self._stale = True
         self.cause = str(fault).partition("\n")[0] or type(fault).__name__
         self._next = time.monotonic() + _PAUSES_S[min(times, len(_PAUSES_S)) - 1]
-        if times > 1 and not self._warned and not self._closing:
+        lasting = times > 1 or time.monotonic() - self._asked > _PASSING_S
+        if lasting and not self._warned and not self._closing:
             self._warned = True
             self.say(
                 f"note: MLflow takes no records just now ({self.redact(self.cause)}); the study goes on, and they are "
