@@ -28,6 +28,8 @@ Parts, from the top down: each imports from those below it only.
     config            the configuration of one trial
     cli_app           launching of typer commands, and their --debug option
     console           how commands speak: quiet libraries, one message per fault, exit codes
+    locks             locks between processes, also where the file system has none
+    redaction         secrets left out of what is stored
     files             files that are whole or absent
     io_faults         which refusals of the system are the machine's fault, and patience with them
     folder_kinds      the file by which a study, and an export, is recognised

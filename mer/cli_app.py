@@ -8,6 +8,7 @@ import typer
 from typer.main import get_command
 
 from mer import console
+from mer.terminal.encoding import leave_ascii
 from mer.terminal.streams import neutral_streams
 
 # `console.run` reads --debug from the command line; a command declares it to accept it and to show it in --help.
@@ -29,6 +30,7 @@ def launch(app: typer.Typer, module: str) -> None:
                 raise KeyboardInterrupt from None
             raise
 
+    leave_ascii()
     console.run(command)
 
 

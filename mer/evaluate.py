@@ -12,6 +12,7 @@ import typer
 from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
+from mer.redaction import words_without_secrets
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,7 +63,8 @@ def evaluate(
 
 def _typed() -> str:
     """Return the command in a form that can be typed again."""
-    words = [word if set(word) <= set("0123456789 ") else shlex.quote(word) for word in sys.argv[1:]]
+    typed = words_without_secrets(sys.argv[1:])
+    words = [word if set(word) <= set("0123456789 ") else shlex.quote(word) for word in typed]
     return " ".join(["python -m mer.evaluate", *words])
 
 

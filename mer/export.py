@@ -11,6 +11,7 @@ import typer
 from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
+from mer.redaction import words_without_secrets
 from mer.terminal.commands import command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -53,7 +54,7 @@ def export(
 
     console = page()
     record = read_record(find_study(study, studies))
-    typed = command("mer.export", *sys.argv[1:])
+    typed = command("mer.export", *words_without_secrets(sys.argv[1:]))
     options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)

@@ -43,6 +43,19 @@ def tune(
         bool, typer.Option("--dry-run", help="check everything, estimate the cost, run nothing")
     ] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster, e.g. auto or 10.0.0.1:6379")] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="submit it as a job of SLURM that resumes until it is done; docs/slurm.md")
+    ] = False,
+    nodes: Annotated[int, typer.Option(min=1, help="of the job: machines; Ray runs on all of them")] = 1,
+    time: Annotated[
+        str, typer.Option(metavar="HH:MM:SS", help="of the job: its limit [default: the partition's]")
+    ] = "",
+    partition: Annotated[str, typer.Option(help="of the job [default: the cluster's]")] = "",
+    gpus_per_node: Annotated[int, typer.Option(min=0, help="of the job")] = 0,
+    slurm_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="of the job: another option of sbatch, cpus-per-task=8"),
+    ] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
     keys: Annotated[bool, typer.Option("--keys", help="list every configuration key with its meaning")] = False,
@@ -74,6 +87,18 @@ def tune(
     if retry_failed and not resume:
         raise MerError("--retry-failed", "goes on with an existing study", then=f"{typed} --resume --retry-failed")
     options = RunOptions(studies, cache, resume, fresh, address, typed, retry_failed=retry_failed, pages=study_pages)
+    asked = {"--nodes": (nodes, 1), "--time": (time, ""), "--partition": (partition, "")}
+    asked |= {"--gpus-per-node": (gpus_per_node, 0), "--slurm-option": (slurm_option or [], [])}
+    if slurm:
+        from mer.study.slurm.request import SlurmRequest
+        from mer.study.slurm.submit import run_as_job
+
+        limits = changed({"--trials": (trials, None), "--hours": (hours, None), "--workers": (workers, None)})
+        request = SlurmRequest.read(nodes, time, partition, gpus_per_node, slurm_option or ())
+        run_as_job(spec, options, request, [space, *said, *limits], console, dry_run)
+        return
+    if extra := [name for name, (value, usual) in asked.items() if value != usual]:
+        raise MerError(", ".join(extra), "belongs to a job of SLURM", then="add --slurm, or leave it out")
     if dry_run:
         from mer.study.cluster.connect import machine_at
         from mer.study.preflight.dry_run import dry_run as rehearse

@@ -37,8 +37,7 @@ def ui(
     if store.uri.startswith(("http://", "https://")):
         print(f"MLFLOW_TRACKING_URI names a server: open {store.shown}")
         return
-    database = store.uri.removeprefix("sqlite:///")
-    if store.uri.startswith("sqlite:///") and not Path(database).exists():
+    if store.database is not None and not store.database.exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
     refuse_unusable(store)
     with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files

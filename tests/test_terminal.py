@@ -99,6 +99,16 @@ def test_a_terminal_without_a_sign_gets_its_number():
     assert out == b"\\xe9tude \\u5b66\\u4e60\n\\u5b66 [b]\n"
 
 
+def test_names_of_files_are_utf_8_in_any_locale(tmp_path: Path):
+    folder = tmp_path / "données 学习"
+    folder.mkdir()
+    (folder / "space.yaml").write_text("study: x\nétude: 1\n", encoding="utf-8")
+    command = [sys.executable, "-m", "mer.tune", str(folder / "space.yaml")]
+    told = subprocess.run(command, capture_output=True, env=os.environ | C_LOCALE, timeout=60)
+    assert told.returncode == 2 and told.stdout == b""
+    assert b"donn\\xe9es \\u5b66\\u4e60/space.yaml:2: \\xe9tude: unknown key." in told.stderr
+
+
 def test_a_reader_that_leaves_interrupts_the_command():
     code = "from mer import console\ndef f():\n    while True: print('y' * 1000)\nconsole.run(f)"
     writer = typed(code)

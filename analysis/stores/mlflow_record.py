@@ -46,7 +46,7 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
             filter(None, [told if isinstance(told := inner(summary, "mlflow").get("uri"), str) else None, beside])
         )
     )
-    there = [uri for uri in candidates if not uri.startswith("sqlite:///") or Path(uri[10:]).is_file()]
+    there = [uri for uri in candidates if (file := TrackingStore(uri, None).database) is None or file.is_file()]
     if not there:  # opening a SQLite store that is not there would make one
         return MlflowRecord(f"no store at {' or '.join(TrackingStore(uri, None).shown for uri in candidates)}")
     try:

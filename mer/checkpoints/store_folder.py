@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -18,13 +17,13 @@ from pydantic import BaseModel
 
 from mer.errors import MerError
 from mer.files import write_text
+from mer.locks import NO_LOCKS
 from mer.read_files import read_model
 
 FOLDER = ".store"
 SUFFIX = ".safetensors"
 
 OBJECT_NAME = re.compile(r"[0-9a-f]{64}\.safetensors")
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class _Note(BaseModel):
@@ -145,7 +144,7 @@ class StoreFolder:
                 fcntl.flock(lock, kind)
                 fcntl.flock(gate, fcntl.LOCK_UN)
             except OSError as fault:
-                if fault.errno not in _NO_LOCKS:
+                if fault.errno not in NO_LOCKS:
                     raise
                 if needed:
                     words = "this file system has no locks, so nobody can say that no trial is being stored now"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import keep_splits, open_corpus, refuse_unkeepable
@@ -23,6 +23,7 @@ from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Reading, Spread
 from mer.files import write_json
+from mer.locks import acquire
 from mer.progress import Progress, Step, reporting
 
 MOST_LINES = 50  # clips with a line each; of more, the sidecar has the list
@@ -203,13 +204,13 @@ def _lock(path: Path, title: str, *, silent: bool) -> Any:
     The system releases the lock of a killed process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_file(path))
+    lock = lock_file(path)
     try:
-        return lock.acquire(timeout=0)
+        return acquire(lock, timeout_s=0)
     except Timeout:
         if not silent:
-            print(f"{title}: another process extracts it, waiting ({lock.lock_file})", file=sys.stderr, flush=True)
-        return lock.acquire()
+            print(f"{title}: another process extracts it, waiting ({lock})", file=sys.stderr, flush=True)
+        return acquire(lock)
 
 
 def _machine() -> dict[str, Any]:

@@ -4,6 +4,7 @@
 
 From the top down; each imports from those below it only, and those on one line know nothing of each other.
     evaluate    what a result is worth: seeds, the test split, comparisons, re-ranking, verification
+    slurm       a study as a job of a SLURM cluster
     runner      one study from spec to summary
     cluster     trials on Ray
     export      a trial as a folder that loads anywhere

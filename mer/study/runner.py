@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -21,7 +22,7 @@ from mer.io_faults import is_of_the_machine
 from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, whole_or_absent
-from mer.study.folder.environment import code_diff, describe_environment
+from mer.study.folder.environment import describe_environment, stored_diff
 from mer.study.folder.leftovers import sweep
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
@@ -80,7 +81,7 @@ def _run(
         ledger = Ledger(folder, spec)
         ledger.check_features(folder, plan.names())
         write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
-        diff = code_diff()
+        diff = stored_diff() if spec.provenance.diff else ""
         if diff or not (folder / CODE_DIFF).exists():  # later runs on clean code do not undo what an earlier one ran
             write_text(folder / CODE_DIFF, diff + "\n")
     if gone := sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED]):
@@ -109,12 +110,17 @@ def _run(
     spending = Spending(engine)
     stop = StopSignal(engine, spec.budget.hours, spending)
     status, behind = "FAILED", Behind()
+    until_closed = contextlib.ExitStack()
+    until_closed.enter_context(stop.listening())
     try:
         if ledger.work_left() and not stop.wanted:
             with display:
                 _run_trials(engine, plan, folder, options.address, display, stop, say)
         spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
+    except KeyboardInterrupt:  # the second Ctrl-C
+        status = "KILLED"
+        raise
     finally:
         results = Results(spec, ledger)
         summary = results.summary(
@@ -141,6 +147,7 @@ def _run(
         behind = tracker.close(status, results.best_metrics(), note, results.pictured)
         keeper.remember(ledger.trials())
         keeper.finish()
+        until_closed.close()
     if not options.quiet:
         results.print_leaderboard(console, baseline)
         console.print("\n".join(next_steps(options, folder, results, stop)), highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 escapes      control characters shown instead of obeyed
 streams      standard output and error that survive odd characters and readers that have gone
+encoding     the same behaviour in every locale
 page         rich's console, on which tables and live tables are drawn
 endings      signals that ask a command to end
 commands     commands that are printed for the user to paste

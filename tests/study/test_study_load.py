@@ -14,7 +14,7 @@ METRICS = (
 )
 PARTS = (
     "study, description, trainable, objective, budget, sampler, scheduler, resources, keep_weights, max_failed, "
-    "depends_on, fixed, params, points"
+    "depends_on, provenance, fixed, params, points"
 )
 LINE = {"study": 1, "trainable": 2, "objective": 3, "budget": 4, "sampler": 5, "scheduler": 6, "loss": 9, "lr": 11}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from study_helpers import make_spec
 
 from mer.errors import MerError
@@ -41,3 +42,11 @@ def test_every_encoder_setting_between_the_ends_is_planned(tmp_path: Path) -> No
 )
 def test_credentials_of_a_store_are_never_shown(uri: str, shown: str) -> None:
     assert TrackingStore(uri, None).shown == shown
+
+
+@pytest.mark.parametrize("name", ["my studies", "50% done", "50%20x", "run#2", "what?", "étude 学习", 'it\'s "q"'])
+def test_a_database_is_found_whatever_the_folder_is_called(tmp_path: Path, name: str) -> None:
+    store = TrackingStore.under(tmp_path / name, None)
+    assert store.database == tmp_path.resolve() / name / "mlflow.db"
+    url = sqlalchemy.make_url(store.uri)
+    assert (url.database, dict(url.query)) == (str(store.database), {})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from filelock import Timeout
 
 from mer.data.prepare.manifest import MANIFEST, Manifest, read_manifest
 from mer.data.prepare.placing import copy
 from mer.data.prepare.raw_clips import find_csv
 from mer.data.readers.meld import MELD
 from mer.errors import MerError
+from mer.locks import acquire
 from mer.terminal.commands import command
 
 
@@ -21,12 +23,12 @@ def alone(out: Path) -> Iterator[None]:
     if out.exists() and not out.is_dir():
         raise MerError(out, "this is a file", allowed="a folder", then="choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".prepare.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            found = "another `python -m mer.data prepare` is at work in this folder"
-            raise MerError(out, found, then="wait for it to end, or choose another folder with --out") from fault
+    try:
+        lock = acquire(out / ".prepare.lock", timeout_s=0)
+    except Timeout as fault:
+        found = "another `python -m mer.data prepare` is at work in this folder"
+        raise MerError(out, found, then="wait for it to end, or choose another folder with --out") from fault
+    with lock:
         if (out / MANIFEST).is_file():
             for kind in ("audios", "videos"):
                 for rest in (out / kind).glob("*/.dia*.tmp"):

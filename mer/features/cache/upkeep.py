@@ -9,10 +9,11 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from mer.errors import MerError
 from mer.features.cache.feature_file import check_header, verify_features
+from mer.locks import acquire
 
 DAY_S = 86_400
 
@@ -119,7 +120,7 @@ def _remove(path: Path, dry_run: bool) -> bool:
     stem = path.name.lstrip(".").split(".")[0]
     lock_path = path.with_name(f".{stem}.lock")
     try:
-        with FileLock(lock_path, timeout=0):
+        with acquire(lock_path, timeout_s=0):
             if not dry_run:
                 if path.is_dir():
                     rmtree(path)

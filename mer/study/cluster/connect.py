@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 from mer.console import QUIET_ENVIRONMENT
 from mer.errors import MerError
+from mer.study.cluster.socket_folder import socket_folder
 from mer.study.preflight.machine import Machine, this_machine
 from mer.study.preflight.object_store import refuse_small_nodes, store_bytes
 
@@ -45,12 +48,15 @@ def _start(address: str | None, feature_bytes: int) -> None:
     for name in ("ray.tune", "ray.train"):  # they log tracebacks of what is reported once, in words, at the end
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if address is None:  # 'local' is said aloud: ray.init() would join any cluster that runs on this machine
+        if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # Ray would write one to ~/.ray
         cpus = int(this_machine().cpus)  # Ray counts processors that this process may not use
         ray.init(
             address="local",
             num_cpus=cpus,
             object_store_memory=store_bytes(feature_bytes),
             include_dashboard=False,
+            _temp_dir=str(socket_folder()),
             **quiet,
         )
         return

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from mer.redaction import without_secrets, words_without_secrets
 
 _HERE = Path(__file__).resolve()
 _PACKAGES = (
@@ -33,7 +36,7 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
     Args: command: the arguments of this process.
     """
     return {
-        "command": " ".join(command),
+        "command": shlex.join(words_without_secrets(command)),
         "git_sha": _git("rev-parse", "HEAD"),
         "code_diff_sha256": hashlib.sha256(code_diff().encode()).hexdigest(),
         "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
@@ -47,6 +50,13 @@ def describe_environment(command: list[str]) -> dict[str, Any]:
 def code_diff() -> str:
     """Return uncommitted changes of the code as a patch; "" outside a git checkout."""
     return _git("diff", "HEAD", "--no-color", "--no-ext-diff")
+
+
+def stored_diff() -> str:
+    """Return `code_diff` as it is kept: without what looks like a secret, which its first line then says."""
+    text, found = without_secrets(code_diff())
+    said = "1 text that looks like a secret is" if found == 1 else f"{found} texts that look like secrets are"
+    return f"# {said} left out of this patch; provenance: {{diff: false}} keeps none\n{text}" if found else text
 
 
 def _git(*arguments: str) -> str:

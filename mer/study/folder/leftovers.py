@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from mer.files import write_json
+from mer.locks import acquire
 from mer.read_files import read_object
 from mer.study.paths import ARTIFACTS, HISTORY, RAY, is_study, lock_file, owner_file, trial_folder
 from trainables.proof import PROOF
@@ -110,9 +111,8 @@ def _without_study(studies: Path) -> list[str]:
 @contextlib.contextmanager
 def _free(studies: Path, name: str) -> Iterator[bool]:
     """Hold the lock of a study in the block; False when somebody else has it."""
-    lock = FileLock(lock_file(studies, name))
     try:
-        lock.acquire(timeout=0)
+        lock = acquire(lock_file(studies, name), timeout_s=0)
     except (Timeout, OSError):
         yield False
         return

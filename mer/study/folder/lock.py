@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from mer.errors import MerError
 from mer.files import write_json
+from mer.locks import acquire, marker
 from mer.read_files import read_object
+from mer.redaction import words_without_secrets
 from mer.study.paths import lock_file, owner_file
+from mer.terminal.commands import quoted
 
 _PATIENCE_S = 0.3  # somebody who only looks whether the lock is free has it for a moment
 
 
 @contextlib.contextmanager
 def study_lock(studies: Path, study: str) -> Iterator[None]:
-    """Hold the lock of one study. Raises MerError naming the owner when a live driver has it."""
+    """Hold the lock of one study. Raises MerError naming the owner when a live driver has it.
+
+    Says so where the file system has no locks: a file stands for the lock there.
+    """
     is_new = not studies.exists()
     studies.mkdir(parents=True, exist_ok=True)
     lock, owner = lock_file(studies, study), owner_file(studies, study)
-    held = FileLock(lock)
     try:
-        held.acquire(timeout=_PATIENCE_S)
+        held = acquire(lock, timeout_s=_PATIENCE_S)
     except Timeout:
         raise _locked(studies, study) from None
+    if held.makeshift:
+        stands = f"{marker(lock)} keeps other drivers away"
+        print(f"note: no locks on this file system: {stands}; do not remove it", file=sys.stderr, flush=True)
     try:
-        me = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv), "since": time.ctime()}
+        command = shlex.join(words_without_secrets(sys.argv))
+        me = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": time.ctime()}
         write_json(owner, me)
         yield
     finally:
@@ -52,12 +62,17 @@ def refuse_locked(studies: Path, study: str) -> None:
 
 
 def _locked(studies: Path, study: str) -> MerError:
+    resume = "wait for it, or stop it (Ctrl-C there), then run again with --resume"
     return MerError(
         studies / study,
         f"a live driver works on this study{_owner_words(owner_file(studies, study))}",
         allowed="one driver per study",
-        then="wait for it, or stop it (Ctrl-C there), then run again with --resume",
+        then=f"{resume}{_if_gone(lock_file(studies, study))}",
     )
+
+
+def _if_gone(lock: Path) -> str:
+    return f"; if its machine is gone: rm {quoted(marker(lock))}" if marker(lock).exists() else ""
 
 
 def live_owner(studies: Path, study: str) -> str | None:
@@ -65,9 +80,8 @@ def live_owner(studies: Path, study: str) -> str | None:
     lock = lock_file(studies, study)
     if not lock.exists():
         return None
-    probe = FileLock(lock)
     try:
-        probe.acquire(timeout=0)
+        probe = acquire(lock, timeout_s=0)
     except Timeout:
         return _owner_words(owner_file(studies, study)).removeprefix(": ") or "owner unknown"
     except OSError:  # a read-only copy of somebody's studies: nobody works there

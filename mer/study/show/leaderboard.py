@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mer.redaction import without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import ENDED_WORDS, STATES
@@ -111,6 +112,7 @@ class Results:
         lines += ["", "| parameter | range |", "| :--- | :--- |"]
         lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
         again = command("mer.verify", folder, "--trial", self.best.number) if self.best else ""
+        start_over, _ = without_secrets(start_over)
         whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
         return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 

@@ -16,7 +16,7 @@ from mer.study.space.keys import known_keys
 from mer.study.space.overrides import OPTION, PARTS, override, override_fault
 from mer.study.space.params import boolean_hint
 from mer.study.space.sections import read_fixed, read_params, read_points
-from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
+from mer.study.space.spec import Budget, Provenance, Resources, Sampler, Scheduler, StudyObjective, StudySpec
 from mer.study.space.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
 from trainables import TRAINABLES
 
@@ -26,6 +26,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "sampler": Sampler,
     "scheduler": Scheduler,
     "resources": Resources,
+    "provenance": Provenance,
 }
 _REQUIRED = {"study": "a name for the study's folder, e.g. spcl-meld-text", "trainable": ", ".join(TRAINABLES)}
 _METRICS = (

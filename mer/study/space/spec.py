@@ -108,6 +108,12 @@ class Resources(Frozen):
         return "cuda" if self.gpu else "cpu"
 
 
+class Provenance(Frozen):
+    """What of the code a study keeps beside its git commit."""
+
+    diff: bool = Field(True, description="keep uncommitted changes (code.diff), without what looks like a secret")
+
+
 class StudySpec(Frozen):
     """One study. `fixed`, `params` and `points` have dotted TrialConfig keys."""
 
@@ -132,6 +138,7 @@ class StudySpec(Frozen):
     depends_on: dict[str, str | None] = Field(
         {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
     )
+    provenance: Provenance = Provenance()
     fixed: dict[str, Any] = {}
     params: SkipValidation[Mapping[str, Param]] = {}
     points: tuple[dict[str, Any], ...] = ()
@@ -176,8 +183,8 @@ class StudySpec(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return all that may not change between runs of a study, as JSON-able data.
 
-        Budgets but that of a trial's epochs, resources, the data root, points, `keep_weights` and `max_failed` may
-        change.
+        Budgets but that of a trial's epochs, resources, the data root, points, `keep_weights`, `max_failed` and
+        `provenance` may change.
         """
         return {
             "trainable": self.trainable,

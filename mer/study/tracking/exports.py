@@ -46,8 +46,7 @@ def register(store: TrackingStore, what: Registration) -> str:
 
     Returns: the model's id. Raises: LookupError when MLflow does not know the trial; whatever MLflow raises.
     """
-    database = store.uri.removeprefix("sqlite:///")
-    if database != store.uri and not Path(database).exists():
+    if store.database is not None and not store.database.exists():
         raise LookupError("there is no such database")
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 

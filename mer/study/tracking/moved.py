@@ -12,8 +12,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
-
+from mer.locks import acquire
 from mer.study.tracking.store import FILES, TrackingStore
 
 _PLACES = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
@@ -31,7 +30,7 @@ def follow_the_folder(where: TrackingStore) -> int:
     if not _former_roots(database, here):
         return 0
     with (
-        FileLock(database.with_name(f".{database.name}.lock")),
+        acquire(database.with_name(f".{database.name}.lock")),
         contextlib.closing(sqlite3.connect(database, timeout=10)) as connection,
         connection,
     ):

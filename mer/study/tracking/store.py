@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from filelock import FileLock
-
 from mer.files import atomic_path
+from mer.locks import acquire
 
 STATUS = {
     "running": "RUNNING",
@@ -25,6 +24,7 @@ TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", 
 TAG_DIGEST = "mer.digest"  # of all that the run must hold; written last, so it proves that the rest is in
 STUDY = "study"  # what TAG_TRIAL says of the study's own run
 DATABASE, FILES = "mlflow.db", "mlartifacts"  # in the folder of all studies
+_SQLITE = "sqlite:///"
 PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
 
 
@@ -46,8 +46,8 @@ class TrackingStore:
     @property
     def database(self) -> Path | None:
         """The file of an SQLite store; None for any other."""
-        path = self.uri.removeprefix("sqlite:///")
-        return None if path == self.uri else Path(path.partition("?")[0])
+        path = self.uri.removeprefix(_SQLITE)
+        return None if path == self.uri else Path(unquote(path.partition("?")[0]))
 
     def redact(self, text: str) -> str:
         """Take user, password and query of the address out of a text that a library wrote."""
@@ -69,7 +69,7 @@ class TrackingStore:
         if uri:
             return cls(uri, None)
         folder = studies.resolve()
-        return cls(f"sqlite:///{folder}/{DATABASE}", (folder / FILES).as_uri())
+        return cls(sqlite_uri(folder / DATABASE), (folder / FILES).as_uri())
 
 
 class FoundRun(NamedTuple):
@@ -191,19 +191,24 @@ def one_for_each(found: Iterable[FoundRun]) -> tuple[dict[str, FoundRun], list[F
     return chosen, extra
 
 
+def sqlite_uri(path: Path) -> str:
+    """Write the address of a database file. SQLAlchemy takes a `?` for a query, and `%3F` for a `?`."""
+    return _SQLITE + str(path).replace("%", "%25").replace("?", "%3F")
+
+
 def create_database(uri: str) -> None:
     """Make a new SQLite store whole or not at all: a driver killed inside MLflow's migrations would leave a database
     that never opens again."""
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.exists():
+    path = TrackingStore(uri, None).database
+    if path is None or path.exists():
         return
     from mlflow import MlflowClient
 
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with acquire(path.with_name(f".{path.name}.lock")):
         if path.exists():  # another study's driver made it meanwhile
             return
         with atomic_path(path) as temporary:
-            MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
 
 
 def metric_name(key: str) -> str:

@@ -18,11 +18,10 @@ from urllib.request import getproxies, proxy_bypass
 
 from mer.errors import MerError
 from mer.study.tracking.server import ALLOWED, MEND, WHERE, refuse_strange
-from mer.study.tracking.store import TrackingStore
+from mer.study.tracking.store import TrackingStore, sqlite_uri
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _ANSWER_S = 3.0
-_SQLITE = "sqlite:///"
 _MIGRATIONS = "store/db_migrations/versions"
 
 
@@ -31,8 +30,8 @@ def refuse_unusable(store: TrackingStore) -> None:
 
     Writes nothing. Other kinds of store are passed over. Raises: MerError with the command that mends it.
     """
-    if store.uri.startswith(_SQLITE):
-        _refuse_file(Path(store.uri.removeprefix(_SQLITE).partition("?")[0]))
+    if store.database is not None:
+        _refuse_file(store.database)
         return
     parts = urlsplit(store.uri)
     scheme = parts.scheme.partition("+")[0]
@@ -74,7 +73,7 @@ def _refuse_file(path: Path) -> None:
     if found is None or newest is None or found == newest:
         return
     kind = "an older MLflow" if found in known else "a newer MLflow than this one"
-    upgrade = f"python -m mlflow db upgrade {shlex.quote(f'{_SQLITE}{path}')}"
+    upgrade = f"python -m mlflow db upgrade {shlex.quote(sqlite_uri(path))}"
     copied = f"cp {shlex.quote(str(path))} {shlex.quote(f'{path}.bak')} && {upgrade}"
     raise MerError(
         path,
