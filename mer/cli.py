@@ -14,7 +14,10 @@ COMMANDS = {
         "mer.evaluate",
         "seed repeats, test once per seed: python -m mer.evaluate exports/spcl-meld-text",
     ),
-    "study": ("mer.study.__main__", "look after a study: write what MLflow lacks (sync)"),
+    "study": (
+        "mer.study.__main__",
+        "look after a study: is all recorded, in all places (audit); write what MLflow lacks (sync)",
+    ),
     "verify": ("mer.verify", "run a trial again and compare every number"),
     "ui": ("mer.ui", "MLflow's pages on this machine"),
     "report": (

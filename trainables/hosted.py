@@ -70,6 +70,8 @@ class Hosted:
                 path.replace(damaged(self.task.folder / LAST))
                 run = build()  # the other one may be half loaded
                 continue
+            if path != self.task.folder / LAST:  # its writer died before the next one was in place
+                path.replace(self.task.folder / LAST)
             self._write(self._new_bests(run))  # the file may be ahead of the state, which alone is believed
             break
         if mistrusted:

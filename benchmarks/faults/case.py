@@ -53,6 +53,8 @@ def without_faults(kind: Kind, size: Size, seed: int, root: Path) -> tuple[Pictu
     ended = world.command(recorded, resume=False)
     if ended.code != 0:
         raise RuntimeError(f"a study without faults ends with {ended.code}: {ended.message}\n{ended.trace}")
+    if found := world.audit():
+        raise RuntimeError(f"the audit of a study without faults finds {found}")
     return picture_of(world), tuple(recorded.operations)
 
 
@@ -81,6 +83,8 @@ def judge(kind: Kind, size: Size, seed: int, root: Path, plans: Sequence[Plan]) 
         return verdict("unreadable", {"journal": fault.message})
     if wrong:
         return verdict(_worst(wrong), wrong)
+    if found := world.audit():
+        return verdict("audit finds", {f"audit/{count}": line for count, line in enumerate(found)})
     return verdict("absorbed" if len(codes) == 1 else "resumed")
 
 

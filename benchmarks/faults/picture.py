@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from benchmarks.faults.world.mlflow_server import Server, StoredRun
 from benchmarks.faults.world.study import World
 from mer.errors import MerError
-from mer.study.paths import CODE_DIFF, JOURNAL, OUTBOX, SPACE, SUMMARY
+from mer.study.paths import CODE_DIFF, CONFUSION, JOURNAL, OUTBOX, SPACE, SUMMARY
 from mer.study.search.journal import readable_journal
 from mer.study.tracking.outbox import Outbox
 
@@ -29,12 +29,15 @@ Picture = dict[str, str]
 _TIMES = ("seconds", "timestamp_ms")
 _OF_THE_LAST_RUN = (JOURNAL, SUMMARY, OUTBOX)  # read as what they say, not as bytes
 _LOCKS = (".lock", ".gate")
+_PICTURES = (CONFUSION,)  # drawn for the best of every ending: who was interrupted has more of them
 
 
 def picture_of(world: World) -> Picture:
     """Look at journal, folders, store and MLflow's record. Raises: MerError when the journal cannot be read."""
     left = {"outbox/open": _words(Outbox(world.folder).open)}
-    return {**_journal(world), **_files(world.studies), **_record(world.server, world.spec.study), **left}
+    unasked = _PICTURES if world.spec.keep_weights else ()
+    files = {key: words for key, words in _files(world.studies).items() if not key.endswith(unasked)}
+    return {**_journal(world), **files, **_record(world.server, world.spec.study, unasked), **left}
 
 
 def differences(found: Picture, wanted: Picture) -> dict[str, str]:
@@ -82,7 +85,7 @@ def _files(studies: Path) -> Picture:
     return found
 
 
-def _record(server: Server, study: str) -> Picture:
+def _record(server: Server, study: str, unasked: tuple[str, ...]) -> Picture:
     found: Picture = {}
     experiments = [one for one in server.experiments.values() if one.name == study]
     found["mlflow/experiments"] = _words([one.lifecycle_stage for one in experiments])
@@ -92,11 +95,11 @@ def _record(server: Server, study: str) -> Picture:
     for run in runs:
         number = run.tags.get("mer.trial", "?")
         found[f"mlflow/{number}/runs"] = str(counts[number])
-        found |= {f"mlflow/{number}/{name}": value for name, value in _of_run(run, parents, number).items()}
+        found |= {f"mlflow/{number}/{name}": value for name, value in _of_run(run, parents, number, unasked).items()}
     return found
 
 
-def _of_run(run: StoredRun, parents: Iterable[str], number: str) -> Picture:
+def _of_run(run: StoredRun, parents: Iterable[str], number: str, unasked: tuple[str, ...]) -> Picture:
     found = {"name": run.name, "status": run.status}
     found |= {f"tag/{key}": value for key, value in run.tags.items() if key.startswith(("sampled.", "mer.outcome"))}
     found["reason"] = run.tags.get("mer.reason", "")
@@ -106,7 +109,9 @@ def _of_run(run: StoredRun, parents: Iterable[str], number: str) -> Picture:
         if key not in _TIMES and number != "study":
             steps = sorted((step, value) for step, _, value in points)
             found[f"metric/{key}"] = _words(steps)  # an epoch that was logged twice is there twice
-    found["files"] = _words(sorted((name, _content(name, data)) for name, data in run.files.items()))
+    found["files"] = _words(
+        sorted((name, _content(name, data)) for name, data in run.files.items() if name not in unasked)
+    )
     return found
 
 

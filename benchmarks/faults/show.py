@@ -16,6 +16,7 @@ BAD = (
     "record incomplete",
     "file lost",
     "leftover",
+    "audit finds",
     "unexpected error",
     "never done",
     "unreadable",

@@ -52,6 +52,16 @@ class Publisher(StoreFolder):
             with path.open("rb") as stream:
                 return self._publish(path, stream, split_card)
 
+    def relink(self, path: Path) -> None:
+        """Lead a link to the object that its words name, which is there: its folder came from another depth."""
+        target = self.named(path)
+        assert target is not None
+        link = beside(path)
+        with self.locked(fcntl.LOCK_SH):
+            self._symlink(os.path.relpath(target.resolve(), path.parent.resolve()), link)
+            link.replace(path)
+            fsync_folder(path.parent)
+
     def publish_folder(self, folder: Path, *, split_card: bool = False, skip: tuple[str, ...] = ()) -> dict[Path, str]:
         """Publish every `*.safetensors` in `folder` and below, except the names in `skip`."""
         paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.name not in skip)

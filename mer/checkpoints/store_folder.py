@@ -84,6 +84,11 @@ class StoreFolder:
         name = Path(text).name
         return Path(name).stem if OBJECT_NAME.fullmatch(name) else None
 
+    def named(self, link: Path) -> Path | None:
+        """Return the object that a link names, wherever the link leads; None when it is not there."""
+        sha = self.referenced(link, str(link.readlink()))
+        return self.object(sha) if sha and self.object(sha).is_file() else None
+
     def _is_object(self, target: Path) -> bool:
         return target.parent.parent == self.root.resolve() and bool(OBJECT_NAME.fullmatch(target.name))
 

@@ -133,6 +133,16 @@ class Upkeep(StoreFolder):
         freed = sum(old.values()) + sum(dead.values())
         return Collected(list(old), list(dead), freed, len(free) - len(old))
 
+    def sweep(self) -> list[Path]:
+        """Remove what killed publishers had half written, whatever its age: the lock keeps living ones out."""
+        if not self._half_written():
+            return []
+        with self.locked(fcntl.LOCK_EX, needed=True):
+            dead = self._half_written()
+            for path in dead:
+                path.unlink(missing_ok=True)
+        return dead
+
     def _unreferenced(self, scene: _Scene, only: frozenset[str] | None) -> list[Path]:
         referenced = {self.referenced(path, text) for path, text in scene.links}
         return [p for p in self.objects() if p.stem not in referenced and (only is None or p.stem in only)]

@@ -1,11 +1,12 @@
 """Search for good configurations: a study runs trials of one search space and keeps what they find.
 
-`python -m mer.study sync STUDY` looks after one that exists.
+`python -m mer.study sync STUDY` and `audit STUDY` look after one that exists.
 
 From the top down; each imports from those below it only, and those on one line know nothing of each other.
     evaluate    what a result is worth: seeds, the test split, comparisons, re-ranking, verification
     slurm       a study as a job of a SLURM cluster
     runner      one study from spec to summary
+    audit       journal, folders, weights and MLflow compared, and mended
     cluster     trials on Ray
     export      a trial as a folder that loads anywhere
     next_steps  what comes after a study, as commands

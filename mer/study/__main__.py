@@ -1,4 +1,4 @@
-"""`python -m mer.study sync STUDY`: look after studies that exist."""
+"""`python -m mer.study sync | audit STUDY`: look after studies that exist."""
 
 from __future__ import annotations
 
@@ -35,6 +35,24 @@ def sync(
     from mer.study.tracking.command import sync_command
 
     sync_command(study, studies, thorough=thorough)
+
+
+@app.command()
+def audit(
+    study: Study,
+    studies: Studies = DEFAULT_STUDIES,
+    repair: Annotated[bool, typer.Option("--repair", help="mend what can be mended; deletes no number")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the findings as JSON")] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="compare every value in MLflow, not only each run's digest")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Compare journal, folders, weights and MLflow. Exit 0 when all agree, 1 with findings, 2 when nothing is read."""
+    from mer.study.audit.command import audit_command
+
+    if not audit_command(study, studies, mend=repair, as_json=as_json, thorough=thorough):
+        raise typer.Exit(1)
 
 
 def main() -> None:

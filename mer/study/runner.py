@@ -19,6 +19,7 @@ from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
 from mer.io_faults import is_of_the_machine
+from mer.study.audit.command import words_at_start
 from mer.study.cluster.connect import machine_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, whole_or_absent
@@ -42,7 +43,9 @@ from mer.study.search.stored_trial import ENDED, ENDED_WORDS
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.content import StudyIdentity
 from mer.study.tracking.copied import original_of
+from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import sync_words
 from mer.study.tracking.tracker import DevSplit, Tracker
@@ -87,6 +90,11 @@ def _run(
     if gone := sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED]):
         kinds = ", ".join(f"{count} x {kind}" for kind, count in Counter(one.kind for one in gone).items())
         console.print(f"left by killed runs, now removed: {kinds}", highlight=False, soft_wrap=True)
+    if options.resume:
+        metrics = tuple(objective.metric for objective in spec.objective)
+        identity = StudyIdentity(spec.study, ledger.generation, metrics)
+        for line in words_at_start(StudyOnDisk(folder, identity, spec.description, tuple(ledger.trials()))):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     environment = describe_environment(sys.argv) | {
         "features": sorted(path.name for path in plan.paths()),
         "threads": spec.resources.threads,
@@ -147,6 +155,7 @@ def _run(
         behind = tracker.close(status, results.best_metrics(), note, results.pictured)
         keeper.remember(ledger.trials())
         keeper.finish()
+        sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED])  # of workers that died
         until_closed.close()
     if not options.quiet:
         results.print_leaderboard(console, baseline)

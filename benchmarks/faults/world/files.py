@@ -31,13 +31,11 @@ class FileLayer:
     Args:
         root: the folder below which operations count.
         running: whose operation it is.
-    Attributes:
-        plan: asked at every operation.
-        is_on: off while the world itself looks at files.
+    Attributes: plan: asked at every operation. Nothing fails while no process of the world runs.
     """
 
     def __init__(self, root: Path, running: Running, plan: Plan) -> None:
-        self.root, self.running, self.plan, self.is_on = f"{root}/", running, plan, True
+        self.root, self.running, self.plan = f"{root}/", running, plan
         self._count = 0
 
     def begin(self, plan: Plan) -> None:
@@ -46,7 +44,7 @@ class FileLayer:
 
     def path(self, name: Any) -> str:
         """Return the path of an operation that counts, below the root; "" for every other."""
-        if not self.is_on or isinstance(name, int) or self.running.now is self.running.outside:
+        if isinstance(name, int) or self.running.now is self.running.outside:
             return ""
         text = os.fsdecode(name)
         return text[len(self.root) :] if text.startswith(self.root) else ""
@@ -120,7 +118,7 @@ class FileLayer:
     def _fsync(self, real: Callable[[Any], None], readlink: Callable[[str], str]) -> Callable[[Any], None]:
         def function(handle: Any) -> None:
             number = handle if isinstance(handle, int) else handle.fileno()
-            if self.is_on and (below := self.path(readlink(f"/proc/self/fd/{number}"))):
+            if below := self.path(readlink(f"/proc/self/fd/{number}")):
                 return self.operate("fsync", below, lambda: None)  # nothing here outlives the machine
             return real(handle)
 
@@ -187,7 +185,5 @@ class _Raw(io.FileIO):
         return self._as_owner("truncate", lambda: real(size))
 
     def _as_owner(self, kind: str, do: Callable[[], Any], half: Callable[[], object] | None = None) -> Any:
-        if not self._layer.is_on:
-            return do()
         with self._layer.running.inside(self._process):
             return self._layer.operate(kind, self._below, do, half)

@@ -21,11 +21,11 @@ _STAGES = {1: frozenset({"active"}), 2: frozenset({"deleted"}), 3: frozenset({"a
 class Wire:
     """The way to the server: counts calls, asks the plan about each, and does what it says.
 
-    Attributes: is_on: off while the world itself looks at the record.
+    Nothing fails while no process of the world runs.
     """
 
     def __init__(self, server: Server, clock: Clock, running: Running, plan: Plan) -> None:
-        self.server, self.clock, self.running, self.plan, self.is_on = server, clock, running, plan, True
+        self.server, self.clock, self.running, self.plan = server, clock, running, plan
         self._count = 0
 
     def begin(self, plan: Plan) -> None:
@@ -44,7 +44,7 @@ class Wire:
     def _call(
         self, name: str, of: str, do: Callable[[], Any], half: Callable[[], object], error: type[Exception]
     ) -> Any:
-        if not self.is_on:
+        if self.running.now is self.running.outside:
             return do()
         self.running.check()
         operation = Operation("mlflow", self._count, name, of, self.running.now.name)

@@ -26,10 +26,11 @@ import safetensors
 import safetensors.torch
 
 from benchmarks.faults.world.processes import Process, Running
+from mer.study.tracking.usable import refuse_unusable
 from mer.training.packed import build_pack
 
 _OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "mer.io_faults", "trainables")
-_MODULES = ("mer.study.runner", "trainables.base", "mer.study.tracking.tracker")
+_MODULES = ("mer.study.runner", "trainables.base", "mer.study.tracking.tracker", "mer.study.audit.command")
 _REPLACED: dict[str, Any] = {
     "time": time,
     "threading": threading,
@@ -41,6 +42,7 @@ _REPLACED: dict[str, Any] = {
     "save_file": safetensors.torch.save_file,
     "build_pack": build_pack,
     "gc": gc,
+    "refuse_unusable": refuse_unusable,
     "ray": ray,
 }
 
@@ -69,7 +71,7 @@ def standing_in(names: dict[str, Any], client: Callable[[str], Any], runner: dic
         runner: names of `mer.study.runner` -> stand-in.
     """
     module = importlib.import_module("mer.study.runner")
-    places = [(place, name, names[name]) for place, name in _places()]
+    places = [(place, name, names[name]) for place, name in _places() if name in names]
     places += [(module, name, value) for name, value in runner.items()] + [(mlflow, "MlflowClient", client)]
     before = [(place, name, getattr(place, name)) for place, name, _ in places]
     uri = os.environ.get("MLFLOW_TRACKING_URI")

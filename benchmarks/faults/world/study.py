@@ -33,9 +33,11 @@ from mer.config import TrialConfig
 from mer.console import explain_os_error
 from mer.errors import MerError
 from mer.study import runner
+from mer.study.audit.command import audit
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.run_options import RunOptions
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.from_disk import StudyOnDisk
 
 CRASHED = -9
 _ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc", "python": "3.11"}
@@ -106,6 +108,7 @@ class World:
             "save_file": save_file,
             "build_pack": ToyPack,
             "gc": SimpleNamespace(collect=lambda: 0),
+            "refuse_unusable": lambda store: None,  # a server that is in memory
         }
 
     def command(self, plan: Plan, *, resume: bool) -> Ended:
@@ -129,6 +132,11 @@ class World:
                     process.alive = False
                     self.hub.kill(process)
                 self.running.now = self.running.outside
+
+    def audit(self) -> list[str]:
+        """Return what the product's own audit finds now."""
+        with standing_in(self._names, lambda *_, **__: Client(self.wire), {}):
+            return [finding.line for finding in audit(StudyOnDisk.read(self.folder), thorough=True)]
 
     def forget(self) -> None:
         """Remove the folder."""

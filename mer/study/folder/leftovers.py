@@ -18,6 +18,8 @@ from typing import Literal
 
 from filelock import Timeout
 
+from mer.checkpoints import Store
+from mer.errors import MerError
 from mer.files import write_json
 from mer.locks import acquire
 from mer.read_files import read_object
@@ -86,6 +88,8 @@ def leftovers_beside(studies: Path) -> list[Leftover]:
 def sweep(study: Path, ended: Collection[int]) -> list[Leftover]:
     """Remove the leftovers of a study whose lock this process holds, and those beside it. Returns what is gone."""
     gone = _removed([*leftovers_of(study, ended), *_temporaries(study.parent, study.name)])
+    with contextlib.suppress(OSError, MerError):  # no locks here: gc removes them one day
+        gone += [Leftover(path, "temporary file") for path in Store(study.parent).sweep()]
     for name in _without_study(study.parent):
         if name != study.name:
             with _free(study.parent, name) as free:
@@ -134,7 +138,8 @@ def _beside(studies: Path, name: str) -> list[Leftover]:
 
 def _temporaries(studies: Path, name: str) -> list[Leftover]:
     """List unfinished files of a study, or of MLflow's database, in the folder of all studies."""
-    return [Leftover(path, "temporary file") for path in studies.glob(f".{name}.*tmp*") if is_temporary(path)]
+    beside = (path for pattern in (f".{name}.*tmp*", f"..{name}.*tmp*") for path in sorted(studies.glob(pattern)))
+    return [Leftover(path, "temporary file") for path in beside if is_temporary(path)]
 
 
 # -- sessions of Ray ---------------------------------------------------------------------------------------------

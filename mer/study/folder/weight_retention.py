@@ -7,6 +7,8 @@ again, so running and interrupted trials are never touched.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.checkpoints import Store
 from mer.checkpoints.header import sidecar
 from mer.errors import MerError
+from mer.read_files import read_object
 from mer.study.folder.standings import Standing, rank
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
 from mer.study.search.stored_trial import ENDED
@@ -46,6 +49,7 @@ class WeightKeeper:
         self._front: dict[int, tuple[float, ...]] = {}  # not dominated, when there are several objectives
         self._stored: dict[str, int] = {}  # bytes of each distinct file
         self._loose: dict[str, int] = {}  # bytes of files that perhaps nothing links to any more
+        self._cards: list[Path] = []  # of those: a card without its tensors says what is still to be collected
         self._said: set[str] = set()
 
     def remember(self, trials: Iterable[FrozenTrial]) -> None:
@@ -107,6 +111,8 @@ class WeightKeeper:
                     self._drop(folder, path)
                 elif not path.is_symlink():
                     self._publish(path)
+            if not self.kept(number):
+                self._find_dropped(folder)
         except (OSError, MerError) as fault:  # the weights stay where they are, whole; the study goes on
             self.problems.append(str(fault).splitlines()[0])
 
@@ -134,8 +140,19 @@ class WeightKeeper:
             return
         if path.is_symlink():
             self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0
-        path.unlink()
-        sidecar(path).unlink(missing_ok=True)
+            self._cards.append(sidecar(path))
+            path.unlink()
+        else:
+            path.unlink()
+            sidecar(path).unlink(missing_ok=True)
+
+    def _find_dropped(self, folder: Path) -> None:
+        """Find weights that a killed driver had dropped, and not collected: their cards are there without them."""
+        for card in sorted(folder.glob("*.json")):
+            with contextlib.suppress(ValueError, KeyError):  # somebody else's file
+                if card not in self._cards and not os.path.lexists(card.with_suffix(".safetensors")):
+                    self._loose.setdefault(str(read_object(card)["tensors_sha256"]), 0)
+                    self._cards.append(card)
 
     def _collect(self) -> None:
         """Delete from the store what nothing links to any more, among the files that this study dropped."""
@@ -145,9 +162,14 @@ class WeightKeeper:
             self.store.gc(grace_s=0, only=frozenset(self._loose))
         except (OSError, MerError) as fault:
             self.problems.append(str(fault).splitlines()[0])
+            return
+        for card in self._cards:
+            with contextlib.suppress(OSError):  # the next driver finds it
+                card.unlink(missing_ok=True)
         for sha in self._loose:
             self._stored.pop(sha, None)
         self._loose.clear()
+        self._cards.clear()
 
     def _once(self, text: str) -> None:
         """Tell the user something, unless a text with the same beginning was told before."""

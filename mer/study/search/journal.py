@@ -37,11 +37,16 @@ def mend_journal(journal: Path) -> list[dict[str, Any]]:
         return []
     data = journal.read_bytes()
     operations = _operations(journal, data)
-    whole = b"".join(line + b"\n" for line, _ in operations)
-    if whole != data:
+    if (whole := _whole(operations)) != data:
         with atomic_path(journal) as temporary:
             temporary.write_bytes(whole)
     return [operation for _, operation in operations]
+
+
+def is_whole(journal: Path) -> bool:
+    """True when `mend_journal` would change nothing. Raises: MerError as it does."""
+    data = journal.read_bytes()
+    return _whole(_operations(journal, data)) == data
 
 
 class WholeLines(BaseJournalBackend):
@@ -85,6 +90,10 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
     if damaged is not None and not found and not begun:
         raise _refusal(journal, *damaged, "and no line of it is whole")
     return found
+
+
+def _whole(operations: Iterable[tuple[bytes, dict[str, Any]]]) -> bytes:
+    return b"".join(line + b"\n" for line, _ in operations)
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:

@@ -46,6 +46,21 @@ class StudyRuns:
         client = connect(where)
         return cls(client, _experiment(client, where, study, generation), generation)
 
+    @classmethod
+    def look(cls, where: TrackingStore, study: str, generation: str) -> Self | None:
+        """Open the store for reading only; None when there is none, or it has no such experiment.
+
+        Raises: whatever MLflow raises.
+        """
+        if where.database is not None and not where.database.exists():
+            return None
+        _prepare()
+        from mlflow import MlflowClient
+
+        client = MlflowClient(where.uri)
+        experiment = find_experiment(client, study, generation)
+        return cls(client, str(experiment.experiment_id), generation) if experiment is not None else None
+
     @property
     def transactional(self) -> bool:
         """True when several writes can be made together or not at all: in SQL stores."""
@@ -138,15 +153,20 @@ def connect(where: TrackingStore) -> Any:
 
     For this process, MLflow's own retries are bounded. Raises: whatever MLflow raises.
     """
-    for name, value in _BOUNDS.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # who calls says what is refused, once
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _prepare()
     from mlflow import MlflowClient
 
     create_database(where.uri)
     follow_the_folder(where)
     return MlflowClient(where.uri)
+
+
+def _prepare() -> None:
+    """Bound MLflow's own retries, and keep it quiet: who calls says what is refused, once."""
+    for name, value in _BOUNDS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def clock_ms() -> int:

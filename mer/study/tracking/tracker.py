@@ -36,6 +36,8 @@ from mer.training import Row
 from trainables.trial_files import forget_state
 from trainables.wire import Outcome
 
+_DRAWN = "a picture is drawn"  # no digest: what MLflow has cannot be all
+
 
 @dataclass(frozen=True)
 class DevSplit:
@@ -258,6 +260,8 @@ class Tracker:
         folder = trial_folder(self.folder, trial.number)
         if (folder / ARTIFACTS / CONFUSION).exists() or trial.number not in self._ended:
             return
+        with contextlib.suppress(OSError):  # its run lacks the picture if this process dies before it says so
+            self._outbox.must(str(trial.number), _DRAWN)
         title = f"{self.spec.study} {trial_name(trial.number)}"
         if draw_confusion(folder, title, int(trial.best["epoch"])) is not None:
             self._hand_over(filled(self.folder, self._ended[trial.number]))
