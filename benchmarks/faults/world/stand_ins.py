@@ -29,7 +29,7 @@ from benchmarks.faults.world.processes import Process, Running
 from mer.study.tracking.usable import refuse_unusable
 from mer.training.packed import build_pack
 
-_OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "mer.io_faults", "trainables")
+_OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "mer.io_faults", "mer.locks", "trainables")
 _MODULES = ("mer.study.runner", "trainables.base", "mer.study.tracking.tracker", "mer.study.audit.command")
 _REPLACED: dict[str, Any] = {
     "time": time,

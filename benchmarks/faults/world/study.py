@@ -167,7 +167,7 @@ class World:
             "refuse_no_store": lambda *_, **__: None,
             "_dev_split": lambda *_, **__: (DEV, {"dev_weighted_f1": 0.1}, ""),
             "describe_environment": lambda command: dict(_ENVIRONMENT),
-            "code_diff": lambda: "",
+            "stored_diff": lambda: "",
             "run_trials": cluster.run_trials,
         }
 
