@@ -48,7 +48,8 @@ from mer.study.tracking.copied import original_of
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import sync_words
-from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.tracker import Tracker
+from mer.study.tracking.trial_files import DevSplit
 from mer.study.tracking.writer import Behind
 from mer.training.metrics import macro_words, majority_scores
 

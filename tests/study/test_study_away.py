@@ -25,7 +25,8 @@ from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore, create_database
 from mer.study.tracking.sync import sync_study
-from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.tracker import Tracker
+from mer.study.tracking.trial_files import DevSplit
 
 pytestmark = pytest.mark.slow
 ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc"}
@@ -77,7 +78,7 @@ def wait_for(tracker: Tracker, written: int) -> None:
     """Wait until MLflow has confirmed so many trials."""
     until = time.monotonic() + 60
     while len([trial for trial in tracker._outbox.confirmed if trial != "study"]) < written:
-        assert time.monotonic() < until, tracker._writer.cause
+        assert time.monotonic() < until, tracker._writer.patience.cause
         time.sleep(0.05)
 
 

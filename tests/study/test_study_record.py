@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import torch
 from fake_runs import WRITES, FakeMLflow, FakeRuns
 from study_helpers import make_spec, open_ledger, row
 
+from mer import files
 from mer.checkpoints import save_tensors
-from mer.study.folder.standings import Standing
+from mer.files import atomic_path
+from mer.study.folder.standings import standing_of
 from mer.study.paths import trial_folder
-from mer.study.tracking import writer
+from mer.study.tracking import patience, writer
 from mer.study.tracking.differences import differences
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import Synced, sync_study
-from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.tracker import Tracker
+from mer.study.tracking.trial_files import DevSplit
 from mer.study.tracking.writer import Behind
 from mer.training.member import identity_of
 
@@ -33,7 +37,7 @@ AWAY = OSError("nobody answers at http://ann:secret@host:1/")
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_GATHER_S", 0.01)
-    monkeypatch.setattr(writer, "_PAUSES_S", (0.01,) * 7)
+    monkeypatch.setattr(patience, "PAUSES_S", (0.01,) * 7)
     monkeypatch.setattr(writer, "_PATIENCE_S", 0.5)
 
 
@@ -70,7 +74,7 @@ class Search:
         self._end(tracker, 0, "finished", rows[1])
         self._end(tracker, 1, "cut", rows[1], last=(2, 0.5))
         self._end(tracker, 2, "error", None, "out of luck")
-        behind = tracker.close("KILLED", {"best": 0.5}, "**note**", [Standing(0, "finished", rows[1])])
+        behind = tracker.close("KILLED", {"best": 0.5}, "**note**", [standing_of(self.ledger.trials()[0])])
         assert tracker.errors == []
         tracker._writer._thread.join(10)  # in a command it ends with the process
         return behind
@@ -170,6 +174,7 @@ def test_one_fault_at_any_call_leaves_no_trace(
         assert search.words(mlflow) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_driver_killed_at_any_call_is_mended_by_a_sync(
     tmp_path: Path, faultless: tuple[dict[str, Any], list[str]], after: bool, monkeypatch: pytest.MonkeyPatch
@@ -212,6 +217,58 @@ def test_a_store_that_is_away_costs_one_warning_and_the_end_comes_in_time(search
     done = search.sync(mlflow)
     assert sorted(done.written) == [0, 1, 2, 3] and mlflow.trials()["study"][0].status == "KILLED"
     assert search.words(mlflow) == []
+
+
+def test_a_resume_that_finds_nothing_to_do_leaves_everything_as_it_was(search: Search) -> None:
+    mlflow = FakeMLflow()
+    search.run(mlflow)
+    before = content(mlflow)
+    for _ in range(2):
+        tracker = search.tracker(mlflow)
+        search.ledger = open_ledger(search.folder, search.spec)
+        tracker.start(search.ledger.trials())
+        assert not tracker.close("KILLED", {"best": 0.5}, "**note**")
+        assert content(mlflow) == before and search.words(mlflow) == []
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_trial_from_being_written(search: Search) -> None:
+    """A study whose record was lost, resumed: trial 0 has a damaged configuration."""
+    search.run(FakeMLflow())
+    damaged = trial_folder(search.folder, 0) / "artifacts/config.json"
+    whole = damaged.read_text()
+    damaged.write_text("{")
+    mlflow = FakeMLflow()
+    tracker = search.tracker(mlflow)
+    search.ledger = open_ledger(search.folder, search.spec)
+    tracker.start(search.ledger.trials())
+    behind = tracker.close("KILLED", {"best": 0.5}, "**note**")
+    assert behind.trials == (0,) and not behind.study and "config.json" in behind.cause
+    assert set(mlflow.trials()) == {"1", "2", "3", "study"}
+    assert "config.json" in search.words(mlflow)[0] and list(search.sync(mlflow).left) == [0]
+    damaged.write_text(whole)
+    assert list(search.sync(mlflow).written) == [0] and search.words(mlflow) == []
+
+
+def test_a_disk_that_refuses_files_once_costs_nothing(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every first write of a trial's beginning and ending fails; they are tried again at the end."""
+    tried: set[Path] = set()
+    usual = atomic_path
+
+    @contextlib.contextmanager
+    def atomic(target: Path, **how: Any) -> Iterator[Path]:
+        if target not in tried and target.name in ("environment.json", "history.csv"):
+            tried.add(target)
+            raise OSError(5, "Input/output error", str(target))
+        with usual(target, **how) as path:
+            yield path
+
+    monkeypatch.setattr(files, "atomic_path", atomic)
+    mlflow = FakeMLflow()
+    assert not search.run(mlflow)
+    assert len(tried) == 7 and search.words(mlflow) == []
+    assert {trial: run.status for trial, (run,) in mlflow.trials().items()} == {
+        "study": "KILLED", "0": "FINISHED", "1": "KILLED", "2": "FAILED", "3": "KILLED",
+    }  # fmt: skip
 
 
 def test_what_was_confirmed_before_is_not_counted_as_missing(search: Search) -> None:

@@ -24,7 +24,8 @@ from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.stored_trial import params_of
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.store import TrackingStore, create_database
-from mer.study.tracking.tracker import DevSplit, Tracker
+from mer.study.tracking.tracker import Tracker
+from mer.study.tracking.trial_files import DevSplit
 from mer.training.member import identity_of
 
 SCORES = (0.3, 0.5, 0.4)
@@ -118,7 +119,10 @@ def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> N
     tracker.trial_rows(0, [])
     tracker.trial_rows(0, rows[1:])  # a report that repeats an epoch
     search.end(tracker, 0, "finished", rows[1])
-    standings = [Standing(0, "finished", rows[1]), Standing(7, "finished", rows[1])]  # 7 is of another search
+    standings = [
+        Standing(0, "finished", rows[1], trial.params),
+        Standing(7, "finished", rows[1]),
+    ]  # 7 is of another search
     (search.folder / "summary.json").write_text("{}")
     assert not tracker.close("FINISHED", {"best": 0.5}, "**note**", standings)
     assert tracker.errors == [] and search.told == [(0, "finished", rows[1])]
@@ -243,7 +247,7 @@ def die(tracker: Tracker) -> None:
     while (writer._due or writer._stale) and time.monotonic() < until:
         time.sleep(0.02)
     with writer._changed:
-        writer._abandoned, writer._next = True, 0.0
+        writer._abandoned, writer.patience._next = True, 0.0
         writer._due[-1] = writer._due.get(-1)  # wakes it
         writer._changed.notify()
     writer._thread.join()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mer.errors import TrialFailed
-from mer.study.tracking.tracker import DevSplit
+from mer.study.tracking.trial_files import DevSplit
 from mer.training import Row
 from mer.training.member import Member
 from trainables.wire import MemberTask

@@ -1,7 +1,9 @@
 """Record every trial: its files, and a view of them in MLflow that can be made again from the study's folder.
 
-tracker       files of trials, and word to the writer; by one thread
+tracker       hears of every event, has files written, and tells the writer; by one thread
+trial_files   the driver's files of a trial
 writer        the thread that brings MLflow up to date, however long it was away
+patience      when a store that takes nothing is asked again
 study_record  the runs of a study: opened, brought up to date, closed
 run_batch     what is to be written of many runs, in few transactions
 sync          the same for a study on which no driver works

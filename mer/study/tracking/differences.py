@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mer.errors import MerError
 from mer.study.tracking.content import Content
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.held import missing
@@ -43,7 +44,7 @@ def differences(disk: StudyOnDisk, runs: StudyRuns, *, thorough: bool = True) ->
             must = disk.content(number)
             words = tuple(_words(disk, number, must, found.get(str(number)), parent, runs, thorough))
             yield Difference(number, must, words)
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, MerError) as fault:
             yield Difference(number, None, (f"its files cannot be read: {fault}",))
     for run in extra:
         yield Difference(None, None, (f"a second run of trial {run.trial}: {run.run_id}, {run.status}",))

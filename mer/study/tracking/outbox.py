@@ -72,15 +72,19 @@ class Outbox:
         self._append({"trial": STUDY, "closing": asdict(closing)})
 
     def _append(self, *lines: dict[str, Any]) -> None:
-        """Append lines. Raises: OSError; what was noted holds in memory all the same."""
+        """Append lines. What the disk refuses holds in memory all the same."""
         with self._lock:
             for line in lines:
                 self._take(line)
-            if lines:
-                text = "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+            if not lines:
+                return
+            text = "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
+            try:
                 with self.path.open("a", encoding="utf-8") as stream:
                     stream.write(f"\n{text}" if self._torn else text)
                 self._torn = False
+            except OSError:
+                self._torn = True  # perhaps
 
     def _take(self, line: dict[str, Any]) -> None:
         trial = str(line.get("trial"))

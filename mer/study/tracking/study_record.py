@@ -88,7 +88,7 @@ class StudyRecord:
                 self.runs.restore(mine.run_id)
             if status and mine.status != status:
                 self.runs.set_status(mine.run_id, status)
-                self.found[STUDY] = mine._replace(status=status)  # or `close` would take it for closed
+            self.found[STUDY] = mine._replace(status=status or mine.status, deleted=False)
         self.alive()
 
     def _make_parent(self) -> None:

@@ -14,38 +14,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from optuna.trial import FrozenTrial
 
-from mer.config import TrialConfig, nest
-from mer.files import write_json
-from mer.read_files import read_object
-from mer.study.folder.artifacts import draw_confusion, write_artifacts
+from mer.config import TrialConfig
 from mer.study.folder.standings import Standing
-from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, ENVIRONMENT, trial_folder, trial_name
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
-from mer.study.tracking.from_disk import artifact_files, facts_of, filled, has_files
+from mer.study.tracking.from_disk import facts_of, filled, has_files
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_record import StudyRecord
 from mer.study.tracking.study_runs import StudyRuns, clock_ms
+from mer.study.tracking.trial_files import DevSplit, TrialFiles
 from mer.study.tracking.writer import Behind, Writer
 from mer.training import Row
-from trainables.trial_files import forget_state
 from trainables.wire import Outcome
 
 _DRAWN = "a picture is drawn"  # no digest: what MLflow has cannot be all
-
-
-@dataclass(frozen=True)
-class DevSplit:
-    """Ids and true labels of dev, for the tables of every trial."""
-
-    ids: tuple[str, ...]
-    labels_N: np.ndarray
-
 
 OpenRuns = Callable[[TrackingStore, str, str], StudyRuns]
 
@@ -56,6 +42,7 @@ class _Live:
 
     facts: TrialFacts
     content: Content
+    environment: dict[str, Any]
     rows: list[Row]
     epochs: set[float] = field(default_factory=set)
 
@@ -90,15 +77,15 @@ class Tracker:
         open_runs: OpenRuns = StudyRuns.open,
     ) -> None:
         self.store, self.spec, self.folder, self.environment = store, spec, folder, environment
-        self.dev, self.after_trial = dev, after_trial
+        self.files, self.after_trial = TrialFiles(spec, folder, environment, dev), after_trial
         self.identity = StudyIdentity(spec.study, generation, tuple(o.metric for o in spec.objective))
         self.errors: list[str] = []
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mer-tracker", daemon=True)
         self._live: dict[int, _Live] = {}
-        self._ended: dict[int, TrialFacts] = {}  # without what lies in the trial's folder
+        self._times: dict[int, tuple[int, int]] = {}  # start and end in ms, of trials that have ended
         self._begun: set[int] = set()  # read and written by the driver
-        self._unwritten: list[TrialFacts] = []  # of trials whose files were refused
+        self._unwritten: list[tuple[TrialFacts, dict[str, Any]]] = []  # of trials whose files were refused
         self._closing = False
         self._outbox = Outbox(folder)
         self._open_runs = open_runs
@@ -174,39 +161,19 @@ class Tracker:
         for trial in trials:
             if trial.state not in ENDED:
                 continue
-            self._ended[trial.number] = facts_of(trial)
+            facts = facts_of(trial)
+            self._times[trial.number] = facts.start_ms, facts.end_ms
             if not has_files(self.folder, trial.number):
-                self._try(lambda trial=trial: self._rebuild(trial))  # type: ignore[misc]
-
-    def _rebuild(self, trial: FrozenTrial) -> None:
-        facts = facts_of(trial)
-        try:
-            config: TrialConfig | None = self.spec.trial_config(dict(facts.params))
-        except ValueError:  # the draw was refused
-            config = None
-        self._write_beginning(facts.number, facts.params, config)
-        self._leave_files(filled(self.folder, facts))
+                self._try(lambda trial=trial: self._settle(self.files.rebuild(trial)))  # type: ignore[misc]
 
     def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None, now_ms: int) -> None:
-        resolved, sha = self._write_beginning(number, params, config)
+        resolved, environment = self.files.begun_with(number, params, config)
         rows: list[Row] = []
-        facts = TrialFacts(number, params, resolved, sha, rows, now_ms)
-        self._live[number] = live = _Live(facts, content_of(self.identity, facts), rows)
+        facts = TrialFacts(number, params, resolved, str(environment.get("git_sha", "")), rows, now_ms)
+        self._live[number] = live = _Live(facts, content_of(self.identity, facts), environment, rows)
+        with contextlib.suppress(OSError):  # written with its ending, then
+            self.files.write_beginning(number, resolved, environment)
         self._writer.put(facts, live.content)
-
-    def _write_beginning(
-        self, number: int, params: Mapping[str, Any], config: TrialConfig | None
-    ) -> tuple[dict[str, Any], str]:
-        """Write what a trial was begun with, unless it is there. Returns its configuration, and which code began it."""
-        folder = trial_folder(self.folder, number) / ARTIFACTS
-        resolved = config.model_dump(mode="json") if config else nest(dict(params))  # no config: the draw was refused
-        began = {**self.environment, "seed": resolved.get("seed")}
-        if (folder / ENVIRONMENT).exists() and (folder / CONFIG).exists():
-            resolved, began = read_object(folder / CONFIG), read_object(folder / ENVIRONMENT)
-        else:
-            write_json(folder / CONFIG, resolved)
-            write_json(folder / ENVIRONMENT, began)
-        return resolved, str(began.get("git_sha", ""))
 
     def _add_rows(self, number: int, rows: list[Row]) -> None:
         live = self._live[number]
@@ -217,30 +184,22 @@ class Tracker:
 
     def _end(self, number: int, outcome: Outcome, best: Row | None, reason: str, now_ms: int) -> None:
         live = self._live.pop(number)
-        self._leave_files(replace(live.facts, outcome=outcome, best=best, reason=reason, end_ms=now_ms))
-
-    def _leave_files(self, facts: TrialFacts) -> None:
-        """Write the files of a trial that has ended. What is refused is tried once more at the end of the study."""
-        folder = trial_folder(self.folder, facts.number)
+        facts = replace(live.facts, outcome=outcome, best=best, reason=reason, end_ms=now_ms)
         try:
-            write_artifacts(
-                folder, config=facts.config, rows=list(facts.rows), ids=self.dev.ids, labels_N=self.dev.labels_N
-            )
-            forget_state(folder)  # its rows are in history.csv now
+            self._settle(self.files.write_ending(facts, live.environment))
         except OSError:
-            if self._closing:
-                raise
-            self._unwritten.append(facts)
-            return
-        self._hand_over(replace(facts, files=artifact_files(folder)))
-        self._ended[facts.number] = replace(facts, rows=(), config={})
+            self._unwritten.append((facts, live.environment))  # tried once more at the end of the study
+
+    def _settle(self, facts: TrialFacts) -> None:
+        """Do what follows when all files of an ended trial are written."""
+        self._hand_over(facts)
+        self._times[facts.number] = facts.start_ms, facts.end_ms
         self.after_trial(facts.number, cast(Outcome, facts.outcome), facts.best)
 
     def _hand_over(self, facts: TrialFacts) -> None:
         """Note what MLflow must have of a trial that is over, then have it brought there."""
         content = content_of(self.identity, facts)
-        with contextlib.suppress(OSError):  # a note that is lost costs a comparison
-            self._outbox.must(content.trial, content.digest)
+        self._outbox.must(content.trial, content.digest)
         self._writer.put(facts, content)
 
     def _interrupt(self, number: int) -> None:
@@ -251,17 +210,19 @@ class Tracker:
         self._hand_over(saved if len(saved.rows) >= len(told.rows) else replace(saved, rows=told.rows))
 
     def _try_again(self) -> None:
-        self._closing = True
-        for facts in self._unwritten:
-            self._try(lambda facts=facts: self._leave_files(facts))  # type: ignore[misc]
+        for facts, environment in self._unwritten:
+            self._try(lambda facts=facts, by=environment: self._settle(self.files.write_ending(facts, by)))  # type: ignore[misc]
 
     def _draw(self, trial: Standing) -> None:
-        """Draw the confusion matrix of a trial that has ended, and add it to its run."""
-        folder = trial_folder(self.folder, trial.number)
-        if (folder / ARTIFACTS / CONFUSION).exists() or trial.number not in self._ended:
+        """Draw the picture of a trial that finished, unless it was, and add it to its run."""
+        if trial.number not in self._times or self.files.is_drawn(trial.number):
             return
-        with contextlib.suppress(OSError):  # its run lacks the picture if this process dies before it says so
-            self._outbox.must(str(trial.number), _DRAWN)
-        title = f"{self.spec.study} {trial_name(trial.number)}"
-        if draw_confusion(folder, title, int(trial.best["epoch"])) is not None:
-            self._hand_over(filled(self.folder, self._ended[trial.number]))
+        self._outbox.must(
+            str(trial.number), _DRAWN
+        )  # if this process dies before it says so, its run lacks the picture
+        if self.files.draw(trial):
+            start_ms, end_ms = self._times[trial.number]
+            bare = TrialFacts(
+                trial.number, trial.params, {}, "", (), start_ms, "finished", dict(trial.best), trial.reason, end_ms
+            )
+            self._hand_over(filled(self.folder, bare))

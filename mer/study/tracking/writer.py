@@ -6,19 +6,20 @@ has ended is read from its folder again when its turn comes, so an outage of any
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from mer.errors import MerError
 from mer.study.search.stored_trial import ENDED
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
 from mer.study.tracking.from_disk import facts_of, filled, has_files, is_begun
 from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.patience import Patience
 from mer.study.tracking.run_batch import Written
 from mer.study.tracking.store import STUDY
 from mer.study.tracking.study_record import RUNNING, StudyRecord
@@ -26,10 +27,9 @@ from mer.study.tracking.sync import study_files
 
 _GATHER_S = 1.0  # what is told within this time is written together
 _MOST_RUNS = 100  # of one batch: others may write to the database too, and wait for its end
-_PAUSES_S = (0.5, 1, 2, 4, 8, 16, 30)  # between attempts while the store is away
-_PASSING_S = 3.0  # a failure that took so long is no passing matter
 _PATIENCE_S = 8.0  # of a study's end, when nothing is being written
 _OPENING_S = 120.0  # the same while the database is made, seconds of work for a busy machine
+_LAST_PAUSE_S = 1.0  # between attempts at a study's end
 _LAST_TRIES = 3  # at a study's end, for what is refused though the store works
 
 
@@ -77,8 +77,8 @@ class Writer:
         say: Callable[[str], None],
         redact: Callable[[str], str],
     ) -> None:
-        self.folder, self.identity, self.outbox, self.say, self.redact = folder, identity, outbox, say, redact
-        self.cause = ""  # of the last failure
+        self.folder, self.identity, self.outbox = folder, identity, outbox
+        self.patience = Patience(say, redact)
         self._open_record = open_record
         self._record: StudyRecord | None = None
         self._first = self._stale = True  # the runs have to be looked for before anything is written
@@ -87,9 +87,6 @@ class Writer:
         self._earlier: list[FrozenTrial] = []  # of former drivers, not compared yet
         self._closing: Closing | None = None
         self._closed = self._abandoned = False
-        self._failures = self._refusals = 0  # in a row; of the store, and of single runs
-        self._asked, self._next = 0.0, 0.0  # when the store was asked last, and when it is asked again
-        self._warned = False
         self._changed = threading.Condition()
         self._progress = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="mer-mlflow", daemon=True)
@@ -114,14 +111,14 @@ class Writer:
             self._changed.notify()
         while self._thread.is_alive():
             self._thread.join(0.05)
-            opening = self._record is None and not self._failures
+            opening = self._record is None and not self.patience.failures
             if time.monotonic() - max(self._progress, asked) > (_OPENING_S if opening else _PATIENCE_S):
                 self._abandoned = True  # the thread is stuck in a call; it ends with the process
                 break
         with self._changed:
             unseen = (trial.number for trial in self._earlier if not self.outbox.is_in(str(trial.number)))
             behind = tuple(sorted({*self._due, *self._taken, *unseen}))
-        return Behind(behind, not self._closed, self.redact(self.cause) or "it does not answer")
+        return Behind(behind, not self._closed, self.patience.cause or "it does not answer")
 
     @property
     def experiment_id(self) -> str:
@@ -137,28 +134,29 @@ class Writer:
         while not self._closed and not self._abandoned:
             self._wait()
             closing = self._closing  # nothing is put any more once it is set
-            self._asked = time.monotonic()
+            self.patience.asks()
             try:
                 record = self._opened()
-                self._write(record)
-                last_tries += bool(closing and self._refusals)
+                refused = self._write(record)
+                self.patience.succeeded()
+                last_tries += bool(closing and refused)
                 if closing and (not self._due or last_tries >= _LAST_TRIES):
                     record.close(closing, study_files(self.folder), whole=not self._due)
                     self._confirm({STUDY: closing.digest})
                     self._closed = True
             except Exception as fault:  # the record must never take the study down
-                self._failed(fault)
+                self._stale = True
+                self.patience.failed(fault, aloud=not self._closing)
 
     def _wait(self) -> None:
         """Wait until there is something to do and the store may be asked, then a moment for more."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._due or self._stale)
-            while not self._closing and (left := self._next - time.monotonic()) > 0:
+            while not self._closing and (left := self.patience.pause_s) > 0:
                 self._changed.wait(left)
             if not self._stale:
                 self._changed.wait_for(lambda: self._closing or len(self._due) >= _MOST_RUNS, _GATHER_S)
-        if self._failures + self._refusals:
-            time.sleep(max(0.0, min(self._next - time.monotonic(), _PAUSES_S[1])))
+        time.sleep(min(self.patience.pause_s, _LAST_PAUSE_S))
 
     def _opened(self) -> StudyRecord:
         """Return the record, opened and looked through where that is due."""
@@ -187,34 +185,44 @@ class Writer:
     def _was_begun(self, record: StudyRecord, number: int) -> bool:
         return str(number) in record.found or is_begun(self.folder, number)
 
-    def _write(self, record: StudyRecord) -> None:
-        """Write one batch. What did not get in is due again."""
+    def _write(self, record: StudyRecord) -> bool:
+        """Write one batch. What did not get in is due again. Returns True when something was refused."""
         with self._changed:
             taken = {number: self._due.pop(number) for number in list(self._due)[:_MOST_RUNS]}
             self._taken = tuple(taken)
-        contents: dict[str, Content] = {}
         try:
-            for number, (facts, content) in taken.items():
-                contents[str(number)] = content or self._from_disk(facts)
+            contents, failed = self._read(taken)
             new = [content for content in contents.values() if not record.has(content.trial, content.digest_if_over)]
             written = record.write(new) if new else Written()
         except Exception:
             self._put_back(taken)
             raise
-        self._put_back({int(trial): taken[int(trial)] for trial in written.failed})
-        over = [c for c in contents.values() if c.status != RUNNING and c.trial not in written.failed]
+        failed |= {int(trial): fault for trial, fault in written.failed.items()}
+        self._put_back({number: taken[number] for number in failed})
+        over = [content for number, content in contents.items() if content.status != RUNNING and number not in failed]
         self._confirm({content.trial: content.digest for content in over})
-        self._failures = 0
-        if written.failed:
-            self._refused(next(iter(written.failed.values())))
-        elif taken:
-            self._refusals = 0
+        for fault in list(failed.values())[:1]:
+            self._stale = True
+            self.patience.refused(fault, aloud=not self._closing)
+        if taken and not failed:
+            self.patience.refusals = 0
+        return bool(failed)
 
-    def _from_disk(self, facts: TrialFacts) -> Content:
-        content = content_of(self.identity, filled(self.folder, facts))
-        with contextlib.suppress(OSError):  # a note that is lost costs a comparison
-            self.outbox.note(content.trial, content.digest, confirmed=False)
-        return content
+    def _read(
+        self, taken: Mapping[int, tuple[TrialFacts, Content | None]]
+    ) -> tuple[dict[int, Content], dict[int, Exception]]:
+        """Return what the runs must hold, from disk where it is not in memory, and what could not be read."""
+        contents: dict[int, Content] = {}
+        failed: dict[int, Exception] = {}
+        for number, (facts, content) in taken.items():
+            try:
+                contents[number] = content or content_of(self.identity, filled(self.folder, facts))
+            except (OSError, ValueError, MerError) as fault:
+                failed[number] = fault
+                continue
+            if content is None:
+                self.outbox.note(str(number), contents[number].digest, confirmed=False)
+        return contents, failed
 
     def _put_back(self, taken: dict[int, tuple[TrialFacts, Content | None]]) -> None:
         """Make trials due again, unless there is news of them; of those that are over, the disk knows the rest."""
@@ -225,31 +233,8 @@ class Writer:
                     facts, content = replace(facts, rows=(), config={}, files=()), None
                 self._due.setdefault(number, (facts, content))
 
-    def _failed(self, fault: Exception) -> None:
-        self._failures += 1
-        self._ask_later(fault, self._failures)
-
-    def _refused(self, fault: Exception) -> None:
-        self._refusals += 1
-        self._ask_later(fault, self._refusals)
-
-    def _ask_later(self, fault: Exception, times: int) -> None:
-        """Note what was said, and when to ask again; tell the user once, when it is no passing matter."""
-        self._stale = True
-        self.cause = str(fault).partition("\n")[0] or type(fault).__name__
-        self._next = time.monotonic() + _PAUSES_S[min(times, len(_PAUSES_S)) - 1]
-        lasting = times > 1 or time.monotonic() - self._asked > _PASSING_S
-        if lasting and not self._warned and not self._closing:
-            self._warned = True
-            self.say(
-                f"note: MLflow takes no records just now ({self.redact(self.cause)}); the study goes on, and they are "
-                "written as soon as it does"
-            )
-
     def _confirm(self, digests: dict[str, str]) -> None:
-        news = {trial: digest for trial, digest in digests.items() if self.outbox.confirmed.get(trial) != digest}
-        with contextlib.suppress(OSError):  # a note that is lost costs a comparison
-            self.outbox.confirm(news)
+        self.outbox.confirm({t: digest for t, digest in digests.items() if self.outbox.confirmed.get(t) != digest})
 
     def _alive(self) -> None:
         self._progress = time.monotonic()

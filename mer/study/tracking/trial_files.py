@@ -1,0 +1,100 @@
+"""The driver's files of a trial: what it was begun with, its tables when it has ended, its picture at last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from mer.config import TrialConfig, nest
+from mer.errors import MerError
+from mer.files import write_json
+from mer.read_files import read_object
+from mer.study.folder.artifacts import draw_confusion, write_artifacts
+from mer.study.folder.standings import Standing
+from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, ENVIRONMENT, trial_folder, trial_name
+from mer.study.space.spec import StudySpec
+from mer.study.tracking.content import TrialFacts
+from mer.study.tracking.from_disk import artifact_files, facts_of, filled
+from trainables.trial_files import forget_state
+
+
+@dataclass(frozen=True)
+class DevSplit:
+    """Ids and true labels of dev, for the tables of every trial."""
+
+    ids: tuple[str, ...]
+    labels_N: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """Writes into `trials/<number>/artifacts/` of one study.
+
+    Args:
+        folder: of the study.
+        environment: JSON-able description of code, packages and machine.
+    """
+
+    spec: StudySpec
+    folder: Path
+    environment: Mapping[str, Any]
+    dev: DevSplit
+
+    def begun_with(
+        self, number: int, params: Mapping[str, Any], config: TrialConfig | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return configuration and environment with which a trial was begun: those on disk, else those of this driver.
+
+        Args: config: None when the draw was refused.
+        """
+        folder = trial_folder(self.folder, number) / ARTIFACTS
+        try:
+            return read_object(folder / CONFIG), read_object(folder / ENVIRONMENT)
+        except (OSError, MerError):
+            resolved = config.model_dump(mode="json") if config else nest(dict(params))
+            return resolved, {**self.environment, "seed": resolved.get("seed")}
+
+    def write_beginning(self, number: int, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
+        """Write what a trial was begun with, unless it is there. Raises: OSError."""
+        folder = trial_folder(self.folder, number) / ARTIFACTS
+        if not ((folder / ENVIRONMENT).exists() and (folder / CONFIG).exists()):
+            write_json(folder / CONFIG, config)
+            write_json(folder / ENVIRONMENT, environment)
+
+    def write_ending(self, trial: TrialFacts, environment: Mapping[str, Any]) -> TrialFacts:
+        """Write all files of a trial that has ended; then its checkpoint goes. Returns it with them.
+
+        Raises: OSError.
+        """
+        self.write_beginning(trial.number, trial.config, environment)
+        folder = trial_folder(self.folder, trial.number)
+        write_artifacts(
+            folder, config=trial.config, rows=list(trial.rows), ids=self.dev.ids, labels_N=self.dev.labels_N
+        )
+        forget_state(folder)  # its rows are in history.csv now
+        return replace(trial, files=artifact_files(folder))
+
+    def rebuild(self, trial: FrozenTrial) -> TrialFacts:
+        """Write the files of a trial that ended under a driver that was killed before it had. Raises: OSError."""
+        facts = facts_of(trial)
+        try:
+            config: TrialConfig | None = self.spec.trial_config(dict(facts.params))
+        except ValueError:  # the draw was refused
+            config = None
+        resolved, environment = self.begun_with(facts.number, facts.params, config)
+        self.write_beginning(facts.number, resolved, environment)
+        return self.write_ending(filled(self.folder, facts), environment)
+
+    def is_drawn(self, number: int) -> bool:
+        """True when a trial has its picture."""
+        return (trial_folder(self.folder, number) / ARTIFACTS / CONFUSION).exists()
+
+    def draw(self, trial: Standing) -> bool:
+        """Draw the confusion matrix of a trial that finished. Returns False when it has no predictions."""
+        title = f"{self.spec.study} {trial_name(trial.number)}"
+        return draw_confusion(trial_folder(self.folder, trial.number), title, int(trial.best["epoch"])) is not None
