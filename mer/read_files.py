@@ -145,7 +145,8 @@ def as_model(value: Any, model: type[Model], where: object, *, then: str = "") -
 def complaint(error: ValidationError) -> tuple[str, str]:
     """Word the first fault that Pydantic found: what is wrong with which key, and what is allowed ("" if unknown)."""
     fault = error.errors(include_url=False)[0]
-    key, kind = neutral(".".join(map(str, fault["loc"])))[:_LONGEST_KEY] or "the whole", fault["type"]
+    place = [str(part) for part in fault["loc"] if part != "[key]"]  # pydantic's mark of a key itself
+    key, kind = neutral(".".join(place))[:_LONGEST_KEY] or "the whole", fault["type"]
     if kind == "missing":
         return f"{key} is missing", ""
     if kind == "extra_forbidden":

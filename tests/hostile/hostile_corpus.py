@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from mer.data.types import Corpus
+from mer.terminal.escapes import neutral
 
 LABELS = ("joy", "anger", "neutral")
 
@@ -14,7 +15,7 @@ def sound_corpus(corpus: Corpus, splits: Sequence[str]) -> None:
     for split in splits:
         ids = [utterance.id for utterance in corpus.utterances(split)]
         assert len(set(ids)) == len(ids), "two utterances have one id"
-        assert all("\n" not in one and one.isprintable() for one in ids), f"an id is {max(ids, key=len)!r}"
+        assert all(neutral(one) == one and len(one.splitlines()) == 1 for one in ids), f"an id is {max(ids, key=len)!r}"
         for utterance in corpus.utterances(split):
             assert not any(0xD800 <= ord(c) <= 0xDFFF for c in utterance.text)
             for seconds in (utterance.start_s, utterance.end_s):

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 from mer.data.readers.columns import Roles
 from mer.data.tables import Row, Table
-from mer.data.tables.row import names_in, whole_number
+from mer.data.tables.row import names_in, shortened, whole_number
+
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")  # an id is a line of text in files and logs
 
 
 def row_names(table: Table, roles: Roles) -> dict[int, str]:
-    """Name each row by its id, else by its clip's file name, else by its place; returns line -> name."""
+    """Name each row by its id, else by its clip's file name, else by its place; returns line -> name.
+
+    Raises: MerError for a name that is no line of text, in a column that the user named.
+    """
     for role in ("id", "audio", "video"):
         if role not in roles:
             continue
         cells = [roles.cell(row, role).strip().replace("\\", "/") for row in table.rows]
+        odd = next((place for place, cell in enumerate(cells) if _CONTROL.search(cell)), None)
+        if odd is not None and role in roles.guessed:
+            continue
+        if odd is not None:
+            found = f"{roles.column(role)} is {shortened(cells[odd])}"
+            raise table.rows[odd].fault(found, "one line without control characters")
         names = cells if role == "id" else [PurePosixPath(cell).stem for cell in cells]
         sure = role == "id" and role not in roles.guessed
         if all(names) and (sure or len(set(names)) == len(names)):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mer.data.tables.row import Row, raise_faults
+from mer.data.tables.row import Row, raise_faults, refuse_many
 from mer.errors import MerError
 
 LONGEST_TEXT = 131_072  # characters, as in a CSV file
@@ -28,6 +29,7 @@ def read_json_lines(path: Path, text: str, then: str) -> tuple[list[str], list[R
                 faults.append(MerError(f"{path}:{line}", str(fault)))
     raise_faults(path, faults, then)
     columns = list(dict.fromkeys(name for _, cells in read for name in cells))
+    refuse_many(path, len(columns), then)
     return columns, [Row(path, line, {name: cells.get(name, "") for name in columns}) for line, cells in read], []
 
 
@@ -36,7 +38,7 @@ def _cells(content: str) -> dict[str, str]:
     try:
         found = json.loads(content, parse_int=str, parse_float=str, object_pairs_hook=_once)
     except json.JSONDecodeError as fault:
-        raise ValueError(f"not JSON: {fault}") from None
+        raise ValueError(f"not JSON: {fault.msg} at character {fault.colno}") from None
     except RecursionError:
         raise ValueError("not a row: its values are nested without end") from None
     if not isinstance(found, dict):
@@ -45,10 +47,11 @@ def _cells(content: str) -> dict[str, str]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if repeated := next((name for place, name in enumerate(names) if name in names[:place]), None):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {repeated!r} is there twice")
-    return dict(pairs)
+    return found
 
 
 def _cell(name: str, value: Any) -> str:

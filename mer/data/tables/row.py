@@ -14,6 +14,7 @@ from mer.errors import Faults, MerError, did_you_mean
 
 SHOWN_FAULTS = 10
 LONGEST_ID = 200  # characters
+MOST_COLUMNS = 10_000
 Parsed = TypeVar("Parsed")
 
 # 7, 007, and 7.0 or 7,0 as a spreadsheet or pandas writes it
@@ -88,6 +89,12 @@ def names_in(cell: str) -> list[str] | None:
 def shortened(cell: str) -> str:
     """Quote a cell for a message: long ones only in part."""
     return repr(cell) if len(cell) <= LONGEST_ID else f"{cell[:40]!r}... ({len(cell)} characters)"
+
+
+def refuse_many(where: object, columns: int, then: str) -> None:
+    """Raise MerError for more columns than a table of utterances has."""
+    if columns > MOST_COLUMNS:
+        raise MerError(where, f"has {columns} columns", allowed=f"at most {MOST_COLUMNS}", then=then)
 
 
 def parse_rows(rows: Iterable[Row], parse: Callable[[Row], Parsed]) -> tuple[list[Parsed], list[MerError]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mer.data.tables.row import Row, raise_faults
+from mer.data.tables.row import Row, raise_faults, refuse_many
 from mer.errors import MerError
 
 SEPARATORS = {",": "commas", ";": "';' between cells", "\t": "tabs between cells", "|": "'|' between cells"}
@@ -63,7 +64,8 @@ def _header(path: Path, records: Any, before: int, then: str) -> list[str]:
         header = [" ".join(name.split()) for name in cells]
         if any(header):  # blank lines may come first
             break
-    repeated = [name for place, name in enumerate(header) if name and name in header[:place]]
+    refuse_many(f"{path}:{records.line_num + before}", len(header), then)
+    repeated = [name for name, count in Counter(header).items() if name and count > 1]
     if repeated:
         raise MerError(
             f"{path}:{records.line_num + before}",
