@@ -6,6 +6,7 @@ import csv
 import io
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,8 @@ def mutants_of_json_lines(base: Path, rng: random.Random) -> Iterator[Input]:
 
 
 def kinds_for_prediction(base: Path) -> list[Input]:
-    return [*kinds_of_csv(base), *kinds_of_json_lines(base)]
+    """What is wrong in a corpus (one class, no label) may be right here."""
+    return [replace(hostile, must="") for hostile in (*kinds_of_csv(base), *kinds_of_json_lines(base))]
 
 
 def mutants_for_prediction(base: Path, rng: random.Random) -> Iterator[Input]:
