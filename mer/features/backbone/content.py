@@ -22,6 +22,7 @@ _ADAPTER = "adapter_config.json"
 _LARGEST = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer", "num_layers", "encoder_layers"), 1000),
     **dict.fromkeys(("hidden_size", "d_model", "dim", "n_embd", "num_attention_heads", "image_size"), 2**16),
+    "num_frames": 4096,
     **dict.fromkeys(("vocab_size", "max_position_embeddings", "max_source_positions", "intermediate_size"), 2**24),
 }  # fmt: skip
 _LARGEST_OTHER = 2**31  # e.g. a number of training steps

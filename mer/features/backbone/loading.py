@@ -13,6 +13,7 @@ from mer.terminal.escapes import neutral
 
 _TERMS = {  # of transformers and Python
     r"Validation error for field '\w+': \w+: F": "in config.json f",
+    r"Class validation error for validator '\w+': \w+: ": "",
     r"<class '([\w.]+)'>": r"\1",
     r"<([\w.]+) object at 0x\w+>": r"\1",
     r"'?NoneType'?": "null",

@@ -9,8 +9,11 @@ from typing import Any, Literal
 from mer.config import VideoEncoderConfig
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, read_config
+from mer.read_files import shown
 
 Pooler = Literal["mean", "first"]
+MOST_POSITIONS = 2**24  # numbers; TimeSformer with 96 frames has 14 million
+MOST_COMPUTED = 2**22  # the largest VideoMAE has 2 million, which take two seconds
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,36 @@ def resolve(config: VideoEncoderConfig, found: BackboneFolder) -> VideoBackbone:
     width, depth = (
         _count(path, settings, key, given) for key, given in (("hidden_size", 768), ("num_hidden_layers", 12))
     )
+    frames, picture = _frames(config, family, found, settings), _picture(path, settings.get("image_size", 224))
+    _refuse_many_positions(path, settings, family, picture, width)
     return VideoBackbone(
         family,
         layers=depth + 1,
         width=width,
-        frames=_frames(config, family, found, settings),
+        frames=frames,
         pooler=_pooler(config, family, found),
-        picture=_picture(path, settings.get("image_size", 224)),
+        picture=picture,
     )
+
+
+def _refuse_many_positions(
+    path: Path, settings: dict[str, Any], family: Family, picture: tuple[int, int], width: int
+) -> None:
+    """Refuse a table of positions that no encoder has: transformers computes VideoMAE's before any weight is read."""
+    frames = 1 if family.per_frame else _count(path, settings, "num_frames", family.frames)
+    patch, deep = settings.get("patch_size", 16), settings.get("tubelet_size", 1)
+    for name, value in (("patch_size", patch), ("tubelet_size", deep)):
+        sides = value if isinstance(value, list) else [value]
+        if not sides or not all(type(side) is int and side > 0 for side in sides):
+            raise MerError(path, f"{name} is {shown(value)}", allowed="whole numbers above 0")
+    if isinstance(deep, list):
+        deep, patch = deep[0], deep[-1]
+    side = patch[-1] if isinstance(patch, list) else patch
+    tokens = max(1, frames // deep) * (picture[0] // side) * (picture[1] // side)
+    largest = MOST_COMPUTED if family.model == "VideoMAEModel" else MOST_POSITIONS
+    if tokens * width > largest:
+        found = f"{frames} frames of {picture[1]}x{picture[0]} pixels are {tokens} tokens of width {width}"
+        raise MerError(path, found, allowed=f"tokens and widths of at most {largest} numbers together")
 
 
 def _frames(config: VideoEncoderConfig, family: Family, found: BackboneFolder, settings: dict[str, Any]) -> int:
