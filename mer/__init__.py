@@ -32,6 +32,8 @@ Parts, from the top down: each imports from those below it only.
     redaction         secrets left out of what is stored
     files             files that are whole or absent
     io_faults         which refusals of the system are the machine's fault, and patience with them
+    read_yaml         YAML of bounded size and depth, as plain values
+    places            `~` and variables of the environment in paths
     folder_kinds      the file by which a study, and an export, is recognised
     progress          progress bars
     tensor_header     names, types and shapes in a safetensors file, before a library maps it
@@ -39,6 +41,7 @@ Parts, from the top down: each imports from those below it only.
     terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends
     tensor_math       arithmetic of tensors that models and losses share
     torchaudio_guard  torchaudio beside a CPU-only torch
+    validation_words  what pydantic allows, in our words
     errors            faults that a user can mend
 """
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
+from typing import Any
+
+MOST_CHARACTERS = 2000  # of each part of a message
+MOST_FAULTS = 20  # of one file, in a message
+_BRIEF_CHARACTERS, _BRIEF_ITEMS, _BRIEF_LEVELS = 200, 12, 4  # of a value in a message
 
 
 class MerError(Exception):
@@ -25,11 +31,11 @@ class MerError(Exception):
 
     @property
     def message(self) -> str:
-        lines = [f"{self.where}: {self.found}"]
+        lines = [f"{_cut(self.where)}: {_cut(self.found)}"]
         if self.allowed:
-            lines.append(f"  allowed: {self.allowed}")
+            lines.append(f"  allowed: {_cut(self.allowed)}")
         if self.then:
-            lines.append(f"  next: {self.then}")
+            lines.append(f"  next: {_cut(self.then)}")
         return "\n".join(lines)
 
 
@@ -42,21 +48,58 @@ class Faults(MerError):
 
     def __init__(self, where: object, faults: list[MerError]) -> None:
         self.faults = faults
-        super().__init__(where, "\n".join(fault.message for fault in faults))
+        super().__init__(where, "\n".join(fault.message for fault in faults[:MOST_FAULTS]))
 
     def __reduce__(self) -> tuple[object, ...]:
         return Faults, (self.where, self.faults)
 
     @property
     def message(self) -> str:
-        return "\n".join(fault.message for fault in self.faults)
+        lines = [fault.message for fault in self.faults[:MOST_FAULTS]]
+        if more := len(self.faults) - MOST_FAULTS:
+            lines += [f"{_cut(self.where)}: and {more} more"] if more > 0 else []
+        return "\n".join(lines)
 
 
 class TrialFailed(Exception):
     """A trial that cannot go on, e.g. a non-finite loss. It ends that trial only, never the study."""
 
 
+def brief(value: Any, *, quoted: bool = True) -> str:
+    """Write a value for a message as YAML has it, cut where it is long or deep, without reading all of it.
+
+    Args: quoted: False leaves out the quotes of text, not what they do to characters that a terminal would obey.
+    """
+    text = _cut(_repr(value, 0), _BRIEF_CHARACTERS)
+    return text[1:-1] if isinstance(value, str) and not quoted else text
+
+
+def _repr(value: Any, level: int) -> str:
+    if isinstance(value, str):
+        return repr(_cut(value, _BRIEF_CHARACTERS - 40))
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if not isinstance(value, list | tuple | dict):
+        return repr(value)
+    left, right = ("{", "}") if isinstance(value, dict) else ("[", "]") if isinstance(value, list) else ("(", ")")
+    if level == _BRIEF_LEVELS:
+        return f"{left}...{right}"
+    keys = itertools.islice(value, _BRIEF_ITEMS)
+    if isinstance(value, dict):
+        items = [f"{_repr(key, level + 1)}: {_repr(value[key], level + 1)}" for key in keys]
+    else:
+        items = [_repr(item, level + 1) for item in keys]
+    more = [f"... {len(value) - _BRIEF_ITEMS} more"] if len(value) > _BRIEF_ITEMS else []
+    return left + ", ".join([*items, *more]) + right
+
+
+def _cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 40]} ... ({len(text)} characters)"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` when something close is known, else an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -9,6 +9,7 @@
     losses           the head, classification and contrastive losses
     training         optimiser, schedule, epochs, how the best epoch is chosen
     keys             nested configurations as dotted keys, and back
+    strict           numbers are numbers: no `true`, no "5"
     base             the common base class: frozen, no unknown keys, no NaN
 
 Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of a search space. Field descriptions
@@ -47,7 +48,7 @@ from mer.config.fusion import (
     ShiftingFusion,
     TGMoEFusion,
 )
-from mer.config.keys import flatten, nest
+from mer.config.keys import PATHS, flatten, nest
 from mer.config.losses import (
     APCLConfig,
     ClassificationLossConfig,
@@ -63,6 +64,7 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
+    "PATHS",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from mer.config.strict import refuse_other_types
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Task = Literal["emotion", "sentiment"]
@@ -12,9 +14,15 @@ Speaker = Literal["none", "name", "name_says", "upper", "local"]
 
 
 class Frozen(BaseModel):
-    """Base of every configuration: immutable, no unknown keys, no NaN or infinity."""
+    """Base of every configuration: immutable, no unknown keys, no NaN or infinity, no `true` or "5" for a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _types_as_they_are(cls, data: Any) -> Any:
+        refuse_other_types(cls, data)
+        return data
 
 
 RECORDED = {"recorded": True}  # validation context of a configuration that a trial was trained with

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+PATHS = frozenset({
+    "data.root", "data.dataset", "data.split.file", "distill.teacher", "encoders.video.face_detector",
+    *(f"encoders.{modality}.backbone" for modality in ("text", "audio", "video")),
+})  # fmt: skip  # keys that may be paths: ~ and ${VARIABLE} mean something in them
 MAPPINGS = frozenset({"data.merge_labels"})  # values that are mappings: their keys are no keys of a configuration
 
 

@@ -12,11 +12,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from mer.config import DataConfig
-from mer.errors import MerError, did_you_mean
+from mer.errors import Faults, MerError, brief, did_you_mean
+from mer.places import expanded, home
+from mer.read_yaml import read_yaml_file
+from mer.validation_words import allowed_words
 
 ENDINGS = (".yaml", ".yml")
 _LARGEST_BYTES = 2**16
@@ -41,7 +43,7 @@ def read_corpus_file(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise worded(error.errors(include_url=False)[0], f"{path}: ") from None
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-_")[:40] or "corpus"
-    root = path.parent / Path(config.root).expanduser() if "root" in said else path.parent
+    root = path.parent / home(expanded(config.root, f"{path}: root")) if "root" in said else path.parent
     return {
         "data.dataset": config.dataset,
         "data.name": name,
@@ -56,28 +58,22 @@ def worded(complaint: Any, where: str = "data.") -> MerError:
     if complaint["type"] == "extra_forbidden":
         known = list(DataConfig.model_fields)
         return MerError(key, f"unknown key.{did_you_mean(last, known)}", allowed=", ".join(known))
-    return MerError(key.rstrip("."), str(complaint["msg"]).removeprefix("Value error, "))
+    if complaint["type"] == "value_error":
+        return MerError(key.rstrip("."), str(complaint["ctx"]["error"]))
+    return MerError(key.rstrip("."), f"got {brief(complaint['input'])}", allowed=allowed_words(complaint))
 
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        content = path.expanduser().read_bytes()
-        if len(content) > _LARGEST_BYTES:
-            raise MerError(path, f"has {len(content)} bytes", allowed=f"at most {_LARGEST_BYTES}: a description")
-        text = content.decode("utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise MerError(path, "has aliases (*name)", allowed="values that are written out")
-        said = yaml.safe_load(text)
+        document = read_yaml_file(home(path), largest=_LARGEST_BYTES)
     except OSError as fault:
         raise MerError(
             path, f"cannot be read: {fault.strerror}", allowed="a YAML file that describes a corpus"
         ) from None
-    except yaml.MarkedYAMLError as fault:
-        line = fault.problem_mark.line + 1 if fault.problem_mark else 1
-        raise MerError(f"{path}:{line}", f"is not YAML: {fault.problem}", then="mind colons and quotes") from None
-    except (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        raise MerError(path, "is not YAML text", allowed="keys and values, such as root: recordings.csv") from None
-    if not isinstance(said, dict) or not all(isinstance(key, str) for key in said):
+    if document.faults:
+        raise Faults(path, document.faults)
+    said = document.data
+    if not isinstance(said, dict):
         raise MerError(path, "describes no corpus", allowed=f"keys such as {', '.join(DataConfig.model_fields)}")
     return said
 

@@ -6,13 +6,14 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from mer.config import DataConfig, nest
+from mer.config import PATHS, DataConfig, nest
 from mer.data.corpus_file import is_corpus_file, read_corpus_file, worded
 from mer.data.registry import detect_dataset, looks_otherwise
-from mer.errors import MerError
+from mer.errors import MerError, brief
+from mer.places import expanded
+from mer.read_yaml import plain_value
 
 _ROOT, _DATASET = "data.root", "data.dataset"
 
@@ -30,15 +31,14 @@ def data_config(root: Path, dataset: str | None, overrides: Sequence[str] = ()) 
         key, separator, value = text.partition("=")
         if not separator or not key.strip().startswith("data."):
             raise MerError(f"--set {text}", "expected data.KEY=VALUE", allowed="e.g. --set data.columns.text=said")
-        try:
-            said[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):
-            raise MerError(f"--set {text}", "the value is not YAML", allowed="a number, text, [1, 2]") from None
+        said[key.strip()] = plain_value(value, f"--set {brief(text, quoted=False)}")
     said[_ROOT] = str(root)
     if dataset is not None:
         said[_DATASET] = dataset
+    settled = with_dataset(said, typed=said)
+    settled |= {key: expanded(path, key) for key in PATHS & settled.keys() if isinstance(path := settled[key], str)}
     try:
-        return DataConfig.model_validate(nest(with_dataset(said, typed=said))["data"])
+        return DataConfig.model_validate(nest(settled)["data"])
     except ValidationError as error:
         raise worded(error.errors(include_url=False)[0]) from None
 
@@ -56,12 +56,12 @@ def with_dataset(said: Mapping[str, Any], *, typed: Container[str] = ()) -> dict
     """
     named = next((key for key in (_DATASET, _ROOT) if is_corpus_file(said.get(key))), None)
     if named is not None:
-        described = read_corpus_file(Path(said[named]))
+        described = read_corpus_file(Path(expanded(said[named], named)))
         others = {key: value for key, value in said.items() if key not in (_DATASET, named)}
         if named not in typed:
             return {**described, **others}
         return {**others, **described, **{key: value for key, value in others.items() if key in typed}}
-    root = str(said.get(_ROOT, DataConfig.model_fields["root"].default))
+    root = expanded(str(said.get(_ROOT, DataConfig.model_fields["root"].default)), _ROOT)
     other_root = _ROOT in typed and _DATASET not in typed
     if _DATASET in said and (not other_root or not looks_otherwise(str(said[_DATASET]), root)):
         return dict(said)

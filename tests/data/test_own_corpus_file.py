@@ -38,7 +38,7 @@ def test_what_counts_more(tmp_path):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("root: [1", ":1: is not YAML"),
+        ("root: [1", ":2: is not YAML"),
         ("- a", "describes no corpus"),
         ("", "describes no corpus"),
         ("rooot: a.csv", "rooot: unknown key. Did you mean 'root'?"),
@@ -46,11 +46,11 @@ def test_what_counts_more(tmp_path):
         ("labels: [yes, no]", "put it in quotes"),
         ("labels: [a, A]", "is there twice"),
         ("split: {dev: 0.9, test: 0.2}", "leave nothing for train"),
-        ("a: &x [1]\nb: *x", "has aliases"),
-        ("a: !!python/object:os.system x", "is not YAML"),
-        ("a: " + "[" * 3000, "is not YAML"),
+        ("labels: &x [a, b]\nname: *x", "name: got ['a', 'b']\n  allowed: text"),
+        ("a: !!python/object:os.system x", ":1: a: the tag !!python/object:os.system has no meaning here"),
+        ("a: " + "[" * 3000, "nested more than 40 levels deep"),
         ("#" * 70_000, "bytes"),
-        ("a: !!bool maybe", "is not YAML"),
+        ("a: !!bool maybe", ":1: a: got maybe, which YAML cannot read as true or false"),
     ],
 )
 def test_faults_of_a_description_are_one_message(tmp_path, text, found):

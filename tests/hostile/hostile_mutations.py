@@ -107,7 +107,11 @@ def json_bytes(tree: Any) -> bytes:
     if isinstance(tree, dict):
         return b"{" + b", ".join(_text(key) + b": " + json_bytes(value) for key, value in tree.items()) + b"}"
     if not isinstance(tree, list):
-        return str(tree).encode() if isinstance(tree, int) and not isinstance(tree, bool) else json.dumps(tree).encode()
+        return (
+            str(tree).encode()
+            if isinstance(tree, int) and not isinstance(tree, bool)
+            else json.dumps(tree, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        )
     levels = 0
     while isinstance(tree, list) and len(tree) == 1:
         tree, levels = tree[0], levels + 1
@@ -117,4 +121,4 @@ def json_bytes(tree: Any) -> bytes:
 
 
 def _text(key: Any) -> bytes:
-    return json.dumps(str(key)).encode()
+    return json.dumps(str(key), ensure_ascii=False).encode("utf-8", "surrogatepass")

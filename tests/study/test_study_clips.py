@@ -116,7 +116,7 @@ def test_losses_that_read_label_words(tmp_path: Path, kind: str, named: str) -> 
             "{pooler: target}",
             "FILE:8: encoders.audio.pooler: got 'target'\n  allowed: one of 'auto', 'mean' or 'first'",
         ),
-        ("{max_seconds: 0}", "FILE:8: encoders.audio.max_seconds: got 0\n  allowed: input should be greater than 0"),
+        ("{max_seconds: 0}", "FILE:8: encoders.audio.max_seconds: got 0\n  allowed: more than 0"),
         (
             "{frames: 3}",
             "FILE:8: fixed.encoders.audio.frames: unknown key. Did you mean 'encoders.video.frames'?\n"

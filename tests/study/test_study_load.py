@@ -178,8 +178,8 @@ def test_missing_study(tmp_path, text, where):
             "mode: min",
             "objective: dev_weighted_f1 is better when it is larger: mode max",
         ),
-        ("objective", "mode: max", "mode: up", "objective.mode: got 'up'\n  allowed: input should be 'max' or 'min'"),
-        ("budget", "trials: 4", "trials: 0", "budget.trials: got 0\n  allowed: input should be greater than 0"),
+        ("objective", "mode: max", "mode: up", "objective.mode: got 'up'\n  allowed: one of 'max' or 'min'"),
+        ("budget", "trials: 4", "trials: 0", "budget.trials: got 0\n  allowed: at least 1"),
         (
             "budget",
             "{trials: 4, epochs: 6}",
@@ -191,7 +191,7 @@ def test_missing_study(tmp_path, text, where):
             "sampler",
             "kind: random",
             "kind: bayes",
-            "sampler.kind: got 'bayes'\n  allowed: input should be 'tpe', 'gp', 'cmaes', 'random', 'grid' or 'qmc'",
+            "sampler.kind: got 'bayes'\n  allowed: one of 'tpe', 'gp', 'cmaes', 'random', 'grid' or 'qmc'",
         ),
         (
             "scheduler",
@@ -204,8 +204,8 @@ def test_missing_study(tmp_path, text, where):
             "scheduler",
             "kind: none",
             "kind: off",
-            "scheduler.kind: got False (YAML reads no, off, yes and on as false and true: put words in quotes)\n"
-            "  allowed: input should be 'asha', 'hyperband', 'median' or 'none'",
+            "scheduler.kind: got false (YAML reads no, off, yes and on as false and true: put words in quotes)\n"
+            "  allowed: one of 'asha', 'hyperband', 'median' or 'none'",
         ),
         (
             "scheduler",

@@ -35,7 +35,7 @@ def test_fixed_keys_nested_dotted_and_mixed(tmp_path):
         (
             "backbone: minilm",
             "backbone: minilm, mode: off",
-            "FILE:8: encoders.text.mode: got False (YAML reads no, off, yes and on as false and true: put words in "
+            "FILE:8: encoders.text.mode: got false (YAML reads no, off, yes and on as false and true: put words in "
             "quotes)\n  allowed: one of 'frozen', 'lora' or 'full'",
         ),
         (
@@ -86,28 +86,28 @@ def test_sections_of_a_wrong_type(tmp_path, name, section):
     [
         ("1e-3", f": got 0.001\n  allowed: {RANGES}\n  next: put a single value under fixed"),
         ("[1e-4, 1e-2]", f": got [0.0001, 0.01]\n  allowed: {RANGES}"),
-        ("{log: true}", f": got {{'log': True}}\n  allowed: {RANGES}"),
+        ("{log: true}", f": got {{'log': true}}\n  allowed: {RANGES}"),
         ("{float: [1, 2], int: [1, 2]}", f": got {{'float': [1, 2], 'int': [1, 2]}}\n  allowed: {RANGES}"),
         ("{float: 3}", ".float: got 3\n  allowed: [low, high]"),
         ("{float: [3]}", ".float: got [3]\n  allowed: [low, high]"),
         ("{float: [1, 2, 3]}", ".float: got [1, 2, 3]\n  allowed: [low, high]"),
-        ("{float: [low, 1]}", ".float.0: got 'low'\n  allowed: input should be a valid number, unable to parse "),
-        ("{float: [.nan, 1]}", ".float.0: got nan\n  allowed: input should be a finite number"),
-        ("{float: [0, .inf]}", ".float.1: got inf\n  allowed: input should be a finite number"),
+        ("{float: [low, 1]}", ".float.0: got 'low'\n  allowed: a number"),
+        ("{float: [.nan, 1]}", ".float.0: got .nan\n  allowed: a finite number"),
+        ("{float: [0, .inf]}", ".float.1: got .inf\n  allowed: a finite number"),
         ("{float: [0, 1], log: true}", ": log: true needs low > 0, got 0"),
         ("{float: [1, 4], log: true, step: 1}", ": log and step cannot go together: drop one"),
         ("{float: [0, 1], step: 0.3}", ": step 0.3 does not lead from 0 to 1: the last value is 0.9, write it as"),
         ("{float: [0, 1], step: 2}", ": step 2 does not lead from 0 to 1: it is wider than the range"),
-        ("{float: [0, 1], step: -1}", ".step: got -1\n  allowed: input should be greater than 0"),
-        ("{int: [1, 2.5]}", ".int.1: got 2.5\n  allowed: input should be a valid integer"),
+        ("{float: [0, 1], step: -1}", ".step: got -1\n  allowed: more than 0"),
+        ("{int: [1, 2.5]}", ".int.1: got 2.5\n  allowed: a whole number"),
         ("{int: [1, 10], step: 4}", ": step 4 does not lead from 1 to 10: the last value is 9, write it as"),
-        ("{choice: 3}", ".choice: got 3\n  allowed: input should be a valid list"),
-        ("{choice: []}", ".choice: got []\n  allowed: list should have at least 1 item"),
+        ("{choice: 3}", ".choice: got 3\n  allowed: a list"),
+        ("{choice: []}", ".choice: got []\n  allowed: a list of at least 1"),
         ("{choice: [1, 1.0]}", ": choices must differ from one another, got [1, 1.0]"),
-        ("{choice: [off, no]}", ": choices must differ from one another, got [False, False] (YAML reads no, off, yes"),
-        ("{choice: [2024-01-01]}", ": a choice must be text, a number, true, false, null or a list of these, got "),
+        ("{choice: [off, no]}", ": choices must differ from one another, got [false, false] (YAML reads no, off, yes"),
+        ("{choice: [2024-01-01]}", ".choice.0: got 2024-01-01, which YAML reads as a date"),
         ("{choice: [{a: 1}]}", ": a choice must be text, a number, true, false, null or a list of these, got {'a': 1}"),
-        ("{float: [1, 2], when: spcl}", ".when: got 'spcl'\n  allowed: input should be a valid dictionary"),
+        ("{float: [1, 2], when: spcl}", ".when: got 'spcl'\n  allowed: a mapping {key: value}"),
         (
             "{float: [1, 2], when: {loss.kind: spcl}}",
             f".when.loss.kind: unknown key. Did you mean 'loss.contrastive.kind'?\n  next: {KEYS}",
@@ -133,8 +133,8 @@ def test_params(tmp_path, body, expected):
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("{float: [-1, 1]}", "FILE:11: optim.head_lr: got -1.0\n  allowed: input should be greater than 0"),
-        ("{choice: [1e-3, fast]}", "FILE:11: optim.head_lr: got 'fast'\n  allowed: input should be a valid number, "),
+        ("{float: [-1, 1]}", "FILE:11: optim.head_lr: got -1.0\n  allowed: more than 0"),
+        ("{choice: [1e-3, fast]}", "FILE:11: optim.head_lr: got 'fast'\n  allowed: a number"),
     ],
 )
 def test_ranges_that_the_configuration_refuses(tmp_path, body, expected):
@@ -144,7 +144,7 @@ def test_ranges_that_the_configuration_refuses(tmp_path, body, expected):
 
 def test_float_range_for_a_count_is_said_once(tmp_path):
     text = message(tmp_path, ("{int: [8, 64]}", "{float: [8, 64]}"), NO_POINT)
-    assert text.count("FILE:12: head.hidden: got ") == 1 and "allowed: input should be a valid integer" in text
+    assert text.count("FILE:12: head.hidden: got ") == 1 and "allowed: a whole number" in text
 
 
 def test_int_for_a_float_range_is_fine(tmp_path):
@@ -204,7 +204,7 @@ def test_grid_with_points(tmp_path):
         ("  - 3", "FILE:14: points.0: got 3\n  allowed: {key: value, ...}"),
         ("  - {optim.head_lr: 1}", "FILE:14: points.0.optim.head_lr: got 1\n  allowed: a value of [0.0001, 0.01]"),
         ("  - {head.hidden: 8.5}", "FILE:14: points.0.head.hidden: got 8.5\n  allowed: a value of [8, 64]"),
-        ("  - {head.hidden: yes}", "FILE:14: points.0.head.hidden: got True (YAML reads no, off, yes"),
+        ("  - {head.hidden: yes}", "FILE:14: points.0.head.hidden: got true (YAML reads no, off, yes"),
         (
             "  - {optim.head_rl: 1e-3}",
             "FILE:14: points.0.optim.head_rl: is not a parameter. Did you mean 'optim.head_lr'?\n"

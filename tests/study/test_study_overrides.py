@@ -71,7 +71,7 @@ def test_set_with_an_empty_fixed(tmp_path, section):
     [
         (
             "budget.trials=x",
-            "--set budget.trials=x: budget.trials: got 'x'\n  allowed: input should be a valid integer",
+            "--set budget.trials=x: budget.trials: got 'x'\n  allowed: a whole number",
         ),
         (
             "data.label=emotions",
@@ -85,8 +85,8 @@ def test_set_with_an_empty_fixed(tmp_path, section):
         ("params.head.hidden=3", "--set params.head.hidden: params cannot be set\n  allowed: a config key"),
         ("points=3", "--set points: points cannot be set"),
         ("training.epochs=3", "--set training.epochs=3: fixed.training.epochs: is decided by budget.epochs"),
-        ("head.hidden=-1", "--set head.hidden=-1: head.hidden: got -1\n  allowed: input should be greater"),
-        ("head.hidden=", "--set head.hidden=: head.hidden: got None"),
+        ("head.hidden=-1", "--set head.hidden=-1: head.hidden: got -1\n  allowed: at least 0"),
+        ("head.hidden=", "--set head.hidden=: head.hidden: got null"),
         ("head.hidden=[", "--set ...=[: the value is not YAML"),
     ],
 )

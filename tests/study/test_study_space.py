@@ -12,9 +12,10 @@ import pytest
 from study_helpers import SPACES
 
 from mer.config import TrialConfig
-from mer.study.space.check import RandomDraw
+from mer.study.space.choices import decode, encode
+from mer.study.space.draws import RandomDraw
 from mer.study.space.load import load_spec
-from mer.study.space.params import ChoiceParam, FloatParam, IntParam, decode, encode
+from mer.study.space.params import ChoiceParam, FloatParam, IntParam
 from mer.study.space.schema import schema_text
 from mer.study.space.search_space import SearchSpace
 from mer.study.space.yaml_file import read_yaml
@@ -113,9 +114,9 @@ def test_grid_respects_conditions_and_keeps_file_order():
 
 
 def test_grid_of_steps_has_exact_ends():
-    assert FloatParam(float=(0.0, 0.3), step=0.1).grid() == [0.0, 0.1, 0.2, 0.3]
-    assert FloatParam(float=(0.1, 0.7), step=0.2).grid() == [0.1, 0.3, 0.5, 0.7]
-    assert FloatParam(float=(0.0, 1.0)).grid() is None
+    assert list(FloatParam(float=(0.0, 0.3), step=0.1).values()) == [0.0, 0.1, 0.2, 0.3]
+    assert list(FloatParam(float=(0.1, 0.7), step=0.2).values()) == [0.1, 0.3, 0.5, 0.7]
+    assert FloatParam(float=(0.0, 1.0)).size is None
 
 
 def test_combinations_hold_every_value_and_what_conditions_depend_on():

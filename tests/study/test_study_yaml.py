@@ -90,19 +90,17 @@ def test_keys_that_are_not_text(tmp_path, key):
 
 
 def test_a_list_as_key(tmp_path):
-    assert "FILE:1: a.a key that is a list or mapping is not text" in faults(tmp_path, "a: {[1]: 2}")
+    assert "FILE:1: a: a key that is a list or mapping is not text" in faults(tmp_path, "a: {[1]: 2}")
 
 
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         ("a: 1\nb: [1, 2\n", 3, "expected ',' or ']'"),
-        ("a: 1\n\tb: 2\n", 2, "cannot start any token"),
-        ("a: b: c\n", 1, "mapping values are not allowed here"),
+        ("a: 1\n\tb: 2\n", 2, "found a tab character"),
+        ("a: b: c\n", 1, "mapping values are not allowed"),
         ("a: 1\n---\nb: 2\n", 2, "expected a single document in the stream"),
         ("a: *nope\n", 1, "undefined alias"),
-        ("a: !nope 1\n", 1, "could not determine a constructor"),
-        ("a: {<<: 1}\n", 1, "mapping"),
     ],
 )
 def test_not_yaml(tmp_path, text, line, words):
@@ -112,12 +110,13 @@ def test_not_yaml(tmp_path, text, line, words):
 
 
 def test_control_characters(tmp_path):
-    assert refused(tmp_path, b"a: \x01\n").startswith("FILE: is not YAML: unacceptable character")
+    assert refused(tmp_path, b"a: \x01\n").startswith("FILE:1: is not YAML: unacceptable character")
 
 
 def test_not_utf8(tmp_path):
     assert (
-        refused(tmp_path, "ä: 1".encode("latin-1")) == "FILE: is not UTF-8 text (invalid continuation byte at byte 0)"
+        refused(tmp_path, "ä: 1".encode("latin-1"))
+        == "FILE: is not UTF-8 text (invalid continuation byte at byte 0)\n  next: save it as UTF-8"
     )
 
 
@@ -126,7 +125,9 @@ def test_bom_is_fine(tmp_path):
 
 
 def test_impossible_date(tmp_path):
-    assert "FILE:2: b: got 2024-13-45, which YAML cannot read" in faults(tmp_path, "a: 1\nb: 2024-13-45\n")
+    assert "FILE:2: b: got 2024-13-45, which YAML reads as a date\n  next: put it in quotes" in faults(
+        tmp_path, "a: 1\nb: 2024-13-45\n"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n"])
@@ -149,7 +150,7 @@ def test_a_folder(tmp_path):
         read_yaml(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[", "a: b: c", "2024-13-45"])
+@pytest.mark.parametrize("text", ["[", "a: b: c"])
 def test_values_of_set_that_are_not_yaml(text):
     with pytest.raises(MerError, match="the value is not YAML"):
         parse_value(text)

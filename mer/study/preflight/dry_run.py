@@ -36,7 +36,7 @@ from mer.study.preflight.pack_plan import plan_packs
 from mer.study.preflight.run_options import RunOptions
 from mer.study.preflight.timed_trial import CLIPS, TrialOnMadeUpRows, seconds_in_packs
 from mer.study.show.words import short, short_names
-from mer.study.space.check import RandomDraw
+from mer.study.space.draws import random_params
 from mer.study.space.spec import StudySpec
 
 _CONFIGS = 20
@@ -65,8 +65,8 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
     )
 
     rng = random.Random(spec.sampler.seed)
-    drawn = [spec.space.suggest(RandomDraw(rng, point)) for point in ({}, *spec.points)]
-    drawn += [spec.space.suggest(RandomDraw(rng)) for _ in range(max(0, _CONFIGS - len(drawn)))]
+    drawn = [random_params(spec, rng, point) for point in ({}, *spec.points)]
+    drawn += [random_params(spec, rng) for _ in range(max(0, _CONFIGS - len(drawn)))]
     table = Table(title=f"{len(drawn)} configurations of {spec.study}", title_justify="left", box=None, pad_edge=False)
     for heading in ("parameters", "trained weights", "s/epoch"):
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")

@@ -12,7 +12,7 @@ from mer.config import TrialConfig
 from mer.study.search.ledger import Assignment
 from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.packs import Packs
-from mer.study.space.check import RandomDraw
+from mer.study.space.draws import random_params
 from mer.study.space.spec import StudySpec
 from mer.training.packed import shape_of
 
@@ -49,7 +49,7 @@ def plan_packs(spec: StudySpec, workers: int) -> PackPlan:
     configs: list[TrialConfig] = []
     for _ in range(_DRAWS):
         try:
-            configs.append(spec.trial_config(spec.space.suggest(RandomDraw(rng))))
+            configs.append(spec.trial_config(random_params(spec, rng)))
         except ValueError:  # such a trial would count as failed
             continue
     shapes = [shape_of(config) for config in configs]

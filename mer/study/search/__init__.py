@@ -15,6 +15,8 @@ retries         failed trials tried again under new numbers
 identity        whether a journal is that of this search
 storage         Optuna's storage for the one driver that writes
 journal         lines of `journal.log`, whole ones only; a study opened for reading
+operations      what a line of the journal may say
 samplers        Optuna's samplers, seeded so that a draw can be repeated
+feasible        draws that keep a study's constraints
 stored_trial    a trial of the journal in our words
 """

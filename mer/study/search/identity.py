@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
-from mer.study.search.journal import WholeLines, readable_journal
+from mer.study.search.journal import readable_journal, readable_storage
 from mer.study.space.spec import StudySpec
 
 
@@ -42,7 +42,7 @@ def refuse_other_search(folder: Path, known: dict[str, Any], spec: StudySpec) ->
 
 def check_journal(folder: Path, spec: StudySpec) -> None:
     """Refuse the journal of another search, as `Ledger` does, but only read it. Raises: MerError."""
-    refuse_other_study(folder, JournalStorage(WholeLines(folder / JOURNAL)), spec)
+    refuse_other_study(folder, readable_storage(folder / JOURNAL), spec)
     with contextlib.suppress(KeyError), readable_journal(folder, spec.study) as found:  # KeyError: nothing in it yet
         if known := found.user_attrs.get("identity"):
             refuse_other_search(folder, known, spec)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,16 @@ from optuna.storages.journal import BaseJournalBackend
 
 from mer.errors import MerError
 from mer.files import atomic_path
+from mer.read_files import read_bytes
 from mer.study.paths import JOURNAL
+from mer.study.search.operations import parse_line, unfit
 
 _SHOWN_BYTES = 40
+_LARGEST_BYTES = 2**31  # a million epochs have a tenth of it
+_ALLOWED = 'one JSON object with "op_code" on each line'
+_FRESH = "`python -m mer.tune SPACE.yaml --fresh` puts the study aside and starts over"
+_THEN = f"bring the file back from a copy; {_FRESH}"
+CONTRADICTIONS = (LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError)
 
 
 def mend_journal(journal: Path) -> list[dict[str, Any]]:
@@ -35,7 +42,7 @@ def mend_journal(journal: Path) -> list[dict[str, Any]]:
     """
     if not journal.exists():
         return []
-    data = journal.read_bytes()
+    data = read_bytes(journal, largest=_LARGEST_BYTES, then=_THEN)
     operations = _operations(journal, data)
     if (whole := _whole(operations)) != data:
         with atomic_path(journal) as temporary:
@@ -43,6 +50,7 @@ def mend_journal(journal: Path) -> list[dict[str, Any]]:
     return [operation for _, operation in operations]
 
 
+<<<<<<< HEAD
 def is_whole(journal: Path) -> bool:
     """True when `mend_journal` would change nothing. Raises: MerError as it does."""
     data = journal.read_bytes()
@@ -50,26 +58,36 @@ def is_whole(journal: Path) -> bool:
 
 
 class WholeLines(BaseJournalBackend):
+=======
+class _Some(BaseJournalBackend):
+    """Operations in memory, for reading."""
+
+    def __init__(self, operations: Sequence[dict[str, Any]]) -> None:
+        self.operations = operations
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        return self.operations[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise PermissionError("this journal was opened for reading")
+
+
+class WholeLines(_Some):
+>>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
     """The whole lines of a journal as they are now, for reading: the file may be in use, and is not changed.
 
     Raises: MerError as `mend_journal` does.
     """
 
     def __init__(self, journal: Path) -> None:
-        data = journal.read_bytes() if journal.exists() else b""
-        self._logs = [operation for _, operation in _operations(journal, data)]
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        return self._logs[log_number_from:]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        raise PermissionError("this journal was opened for reading")
+        data = read_bytes(journal, largest=_LARGEST_BYTES, then=_THEN) if journal.exists() else b""
+        super().__init__([operation for _, operation in _operations(journal, data)])
 
 
 @contextmanager
 def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
     """Open the study of `folder` for reading only. Raises: MerError for a damaged journal; KeyError without `name`."""
-    yield optuna.load_study(study_name=name, storage=JournalStorage(WholeLines(folder / JOURNAL)))
+    yield optuna.load_study(study_name=name, storage=readable_storage(folder / JOURNAL))
 
 
 def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
@@ -84,6 +102,8 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
             damaged = damaged or (number, line)
         elif damaged is not None:
             raise _refusal(journal, *damaged, "whole lines come after it, so it was not cut short by a kill")
+        elif why := unfit(operation, line):
+            raise _refusal(journal, number, line, why)
         else:
             found.append((line, operation))
     begun = data.startswith(b"{") and b"\n" not in data  # the first write of a study, cut short by a kill
@@ -92,17 +112,37 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
     return found
 
 
+<<<<<<< HEAD
 def _whole(operations: Iterable[tuple[bytes, dict[str, Any]]]) -> bytes:
     return b"".join(line + b"\n" for line, _ in operations)
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
     """Return the operation that a line says; None where it is damaged."""
+=======
+def readable_storage(journal: Path) -> JournalStorage:
+    """Open a journal for reading only. Raises: MerError for a damaged one."""
+    backend = WholeLines(journal)
+>>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
     try:
-        operation = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return operation if isinstance(operation, dict) and isinstance(operation.get("op_code"), int) else None
+        return JournalStorage(backend)
+    except CONTRADICTIONS as fault:
+        raise contradiction(journal, backend.operations, fault) from fault
+
+
+def contradiction(journal: Path, operations: Sequence[dict[str, Any]], fault: Exception) -> MerError:
+    """Find the first operation that Optuna cannot apply after those before it, and say so."""
+    good, bad = 0, len(operations)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            JournalStorage(_Some(operations[:middle]))
+            good = middle
+        except CONTRADICTIONS:
+            bad = middle
+    what = json.dumps(operations[bad - 1])[:_SHOWN_BYTES] if operations else ""
+    why = f"operation {bad} contradicts those before it ({type(fault).__name__})"
+    return MerError(journal, f"cannot be read: {why}: {what!a}", allowed=_ALLOWED, then=_THEN)
 
 
 def _refusal(journal: Path, number: int, line: bytes, why: str) -> MerError:
@@ -110,8 +150,8 @@ def _refusal(journal: Path, number: int, line: bytes, why: str) -> MerError:
     return MerError(
         f"{journal}:{number}",
         f"is damaged: {shown} is no operation of Optuna's; {why}",
-        allowed='one JSON object with "op_code" on each line',
+        allowed=_ALLOWED,
         then="bring the file back from a copy; a line that was added by hand may be taken out:\n"
         f"        sed -i {number}d {shlex.quote(str(journal))}\n"
-        "        `python -m mer.tune SPACE.yaml --fresh` puts the study aside and starts over",
+        f"        {_FRESH}",
     )

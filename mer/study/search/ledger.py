@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -23,12 +23,13 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
+from mer.study.search.feasible import feasible_params
 from mer.study.search.identity import refuse_other_search, refuse_other_study
 from mer.study.search.retries import Retries
-from mer.study.search.samplers import SeededTrial, build_sampler
+from mer.study.search.samplers import SeededTrial, build_sampler, uniform_sampler
 from mer.study.search.storage import StudyStorage
 from mer.study.search.stored_trial import state_after
-from mer.study.space.params import encode
+from mer.study.space.choices import encode
 from mer.study.space.spec import StudySpec
 from mer.training import Row
 from trainables.wire import Outcome
@@ -67,6 +68,8 @@ class Ledger:
         self._most = _most_trials(spec)
         self._study_id = self.storage.get_study_id_from_name(spec.study)
         self._check_identity(folder)
+        self._cells: Iterator[dict[str, Any]] | None = None  # of a grid, behind the one that was asked for last
+        self._next_cell = 0
         self._live: dict[int, optuna.trial.Trial] = {}
         self._reported: dict[int, set[int]] = {}
         self._finish_half_told()
@@ -147,10 +150,25 @@ class Ledger:
         return self._draw(self.study.ask(), reported=set())
 
     def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
+        if self.spec.constraints and self.spec.sampler.kind != "grid":
+            trial = self._keeping_constraints(trial)
         self._live[trial.number], self._reported[trial.number] = trial, reported
         _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
         seeded = SeededTrial(trial, partial(self._use_sampler, trial.number))
         return Assignment(trial.number, self.spec.space.suggest(seeded))
+
+    def _keeping_constraints(self, trial: optuna.trial.Trial) -> optuna.trial.Trial:
+        """Fix all parameters of a trial to a draw that keeps the constraints; return the trial with them."""
+        sampler, number, identity = self.spec.sampler, trial.number, self._storage_id(trial.number)
+        found = feasible_params(
+            self.spec,
+            self.study,
+            self.storage.get_trial(identity),
+            lambda attempt, name: build_sampler(sampler, len(self.spec.objective), number, name, attempt),
+            lambda attempt: uniform_sampler(sampler, number, attempt),
+        )
+        self.storage.set_trial_system_attr(identity, "fixed_params", found)
+        return optuna.trial.Trial(self.study, identity)
 
     def _propose_points(self) -> None:
         """Let the points of the search space be the next trials, unless they were proposed before."""
@@ -165,10 +183,11 @@ class Ledger:
         self.study.sampler = build_sampler(self.spec.sampler, len(self.spec.objective), number, parameter)
 
     def _grid_cell(self, number: int) -> dict[str, Any] | None:
-        for index, cell in enumerate(self.spec.space.grid()):
-            if index == number:
-                return cell
-        return None
+        if self._cells is None or number < self._next_cell:
+            self._cells, self._next_cell = self.spec.space.grid(), 0
+        skipped = number - self._next_cell
+        self._next_cell = number + 1
+        return next(itertools.islice(self._cells, skipped, None), None)
 
     # -- telling -----------------------------------------------------------------------------------------------
 

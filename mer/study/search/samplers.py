@@ -21,7 +21,9 @@ from mer.study.space.spec import Sampler
 from mer.training.seeding import derive_seed
 
 
-def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
+def build_sampler(
+    spec: Sampler, objectives: int, number: int, parameter: str = "", attempt: int = 0
+) -> optuna.samplers.BaseSampler:
     """Build the sampler for one draw. Grid studies enqueue their points and need no sampler of their own.
 
     Args:
@@ -29,8 +31,10 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
         objectives: how many the study has.
         number: of the trial.
         parameter: name of the one that is drawn by itself; "" for those that are drawn together.
+        attempt: above 0 where former draws broke a constraint.
     """
-    seed = derive_seed("sampler", spec.seed, number, parameter) % 2**32
+    again = (attempt,) if attempt else ()
+    seed = derive_seed("sampler", spec.seed, number, parameter, *again) % 2**32
     # set for the process: warnings.catch_warnings() in a block is undone when another thread leaves its own block
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if spec.kind == "tpe":
@@ -47,6 +51,11 @@ def build_sampler(spec: Sampler, objectives: int, number: int, parameter: str = 
     if spec.kind == "qmc":
         return _NumberedQMC(spec.seed, number, optuna.samplers.RandomSampler(seed=seed))
     return optuna.samplers.RandomSampler(seed=seed)
+
+
+def uniform_sampler(spec: Sampler, number: int, attempt: int) -> optuna.samplers.BaseSampler:
+    """Build a random sampler for a whole trial."""
+    return optuna.samplers.RandomSampler(seed=derive_seed("sampler", spec.seed, number, "uniform", attempt) % 2**32)
 
 
 class SeededTrial:

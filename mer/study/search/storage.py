@@ -19,7 +19,8 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mer.files import fsync_folder
-from mer.study.search.journal import mend_journal, parse_line
+from mer.study.search.journal import CONTRADICTIONS, contradiction, mend_journal
+from mer.study.search.operations import parse_line
 
 RETRY_OF = "retry_of"  # attribute of a trial: the number of the failed one whose parameters it repeats
 
@@ -47,6 +48,11 @@ class OwnJournal(BaseJournalBackend):
         self._unread = self._unread[log_number_from - self._first :]
         self._first = log_number_from
         return list(self._unread)
+
+    @property
+    def unread(self) -> list[dict[str, Any]]:
+        """Operations that Optuna has not applied yet."""
+        return self._unread
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
@@ -112,7 +118,11 @@ class StudyStorage(JournalStorage):
 
     def __init__(self, journal: Path) -> None:
         self._own_journal = OwnJournal(journal)
-        super().__init__(self._own_journal)
+        operations = self._own_journal.unread
+        try:
+            super().__init__(self._own_journal)
+        except CONTRADICTIONS as fault:
+            raise contradiction(journal, operations, fault) from fault
         self.count = 0
         self._waiting: set[int] = set()  # ids of trials
         for study in self.get_all_studies():

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mer.study.space.params import decode
+from mer.study.space.choices import decode
 from trainables.wire import Outcome
 
 State = Literal["finished", "stopped early", "failed", "interrupted", "waiting"]

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from mer.config import TrialConfig
+from mer.errors import brief
+from mer.study.space.constraints import Constraint, NotAConstraint
+from mer.study.space.draws import RandomDraw, random_params
 from mer.study.space.keys import complaints
-from mer.study.space.params import ChoiceParam, boolean_hint, encode
+from mer.study.space.params import ChoiceParam, boolean_hint
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import KeyPath, YamlFile
 
 _SAMPLES = 200
+_DRAWS, _FEWEST = 3000, 3  # so many of so many draws must keep the constraints, or trials would be looked for for ever
+_THEN = "widen the ranges of the parameters that it names, or take it out; equality is for choices and whole numbers"
 
 
 def check_configs(file: YamlFile, spec: StudySpec) -> None:
     """Note a fault in `file` for each kind of combination that is no valid TrialConfig."""
     try:
         space = spec.space
-        if spec.sampler.kind == "grid":
-            next(iter(space.grid()))
+        if spec.sampler.kind == "grid" and next(iter(space.grid()), None) is None:
+            file.fault(("constraints",), "no combination of the grid keeps every constraint", then=_THEN)
+            return
     except ValueError as fault:
         file.fault(("params",), str(fault))
         return
     rng = random.Random(0)
     drawn: list[tuple[int | None, dict[str, Any]]] = [
-        (index, space.suggest(RandomDraw(rng, point))) for index, point in enumerate(spec.points)
+        (index, random_params(spec, rng, point)) for index, point in enumerate(spec.points)
     ]
     drawn += [(None, space.suggest(RandomDraw(rng, ends_only=index < _SAMPLES // 2))) for index in range(_SAMPLES)]
+    if spec.constraints:
+        drawn = _keeping(file, spec, drawn, rng)
     numbers = {key for key, param in spec.params.items() if not isinstance(param, ChoiceParam)}
     seen: set[str] = set()
     for point, values in drawn:
@@ -50,6 +59,46 @@ def check_configs(file: YamlFile, spec: StudySpec) -> None:
         for key in spec.points[point] if point is not None else ():
             if key not in values:
                 file.fault(("points", point or 0, key), "its condition (`when`) does not hold in this point")
+
+
+def _keeping(
+    file: YamlFile, spec: StudySpec, drawn: list[tuple[int | None, dict[str, Any]]], rng: random.Random
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return the draws that keep every constraint; note points that break one, and constraints that few draws keep."""
+    broken: Counter[int] = Counter()
+    kept: list[tuple[int | None, dict[str, Any]]] = []
+    tried = 0
+    texts = list(spec.constraints)
+    while tried < len(drawn) or (sum(point is None for point, _ in kept[-_FEWEST:]) < _FEWEST and tried < _DRAWS):
+        point, values = drawn[tried] if tried < len(drawn) else (None, spec.space.suggest(RandomDraw(rng)))
+        tried += 1
+        constraint = spec.broken_constraint(values)
+        if constraint is None:
+            kept.append((point, values))
+            continue
+        index = texts.index(constraint.text)
+        broken[index] += 1
+        if senseless := _senseless(constraint, {**spec.space.base, **values}):
+            file.fault(("constraints", index), f"{brief(constraint.text)}: {senseless}", allowed=NotAConstraint.allowed)
+            return []
+        if point is not None:
+            found = f"breaks the constraint {brief(constraint.text)}"
+            given = spec.points[point].keys() & set(constraint.keys)
+            file.fault(("points", point, *sorted(given)[:1]), found, then="mend the point or the constraint")
+    if sum(point is None for point, _ in kept) < _FEWEST:
+        index, times = broken.most_common(1)[0]
+        found = f"hardly any draw keeps the constraints: {brief(texts[index])} is broken by {times} of {tried}"
+        file.fault(("constraints", index), found, then=_THEN)
+    return kept
+
+
+def _senseless(constraint: Constraint, values: Mapping[str, Any]) -> str:
+    """Say why a constraint makes no sense for these values; "" when it does."""
+    try:
+        constraint.holds(values)
+    except NotAConstraint as fault:
+        return str(fault)
+    return ""
 
 
 def _unfit_encoders(trainable: str, config: TrialConfig) -> tuple[str, str] | None:
@@ -100,7 +149,7 @@ def _config_fault(
     elif concerned:
         path = ("params", concerned[0])
     else:
-        path = fixed_path(file, next(iter(_concerned(spec.fixed, key, found)), key))
+        path = file.fixed_path(next(iter(_concerned(spec.fixed, key, found)), key))
     value = {**spec.fixed, **values}.get(key)
     file.fault_named(path, key, found + boolean_hint(value), allowed=allowed, then=then)
 
@@ -110,41 +159,3 @@ def _concerned(values: Mapping[str, Any], key: str, found: str) -> list[str]:
     words = set(re.findall(r"\w+", found))
     below = [name for name in values if name == key or not key or name.startswith(f"{key}.")]
     return [name for name in below if name == key or name in found or name.split(".")[-1] in words - {"kind"}]
-
-
-def fixed_path(file: YamlFile, key: str) -> KeyPath:
-    """Return the path of a dotted key, or of the first key below it, in the file, which may nest it in any way."""
-    if ("fixed", key) in file.overrides:
-        return "fixed", key
-    dotted = {path: ".".join(map(str, path[1:])) for path in file.lines if path[:1] == ("fixed",)}
-    exact = [path for path, name in dotted.items() if name == key]
-    below = [path for path, name in dotted.items() if name.startswith(f"{key}.") and path not in exact]
-    return next(iter(below or exact), ("fixed", key))
-
-
-class RandomDraw:
-    """Draw uniformly, without Optuna.
-
-    Args:
-        given: values that are not drawn, by key: those of a point.
-        ends_only: draw one of the two ends of each range.
-    """
-
-    def __init__(self, rng: random.Random, given: Mapping[str, Any] | None = None, *, ends_only: bool = False) -> None:
-        self.rng, self.given, self.ends_only = rng, given or {}, ends_only
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
-        if self.ends_only:
-            drawn = self.rng.choice([low, high])
-        elif step is not None:
-            drawn = low + step * self.rng.randrange(round((high - low) / step) + 1)
-        else:
-            drawn = self.rng.uniform(low, high)
-        return self.given.get(name, drawn)
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool, step: int) -> int:
-        values = [low, high] if self.ends_only else range(low, high + 1, step)
-        return self.given.get(name, self.rng.choice(values))
-
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        return encode(self.given[name]) if name in self.given else self.rng.choice(choices)

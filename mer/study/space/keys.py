@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mer.config import TrialConfig
+from mer.errors import brief
+from mer.validation_words import allowed_words
 
 # Set by other parts of a search space, with the key to use instead.
 RESERVED = {
@@ -76,12 +78,13 @@ def _dotted(loc: tuple[str | int, ...], extra: bool) -> str:
 def _words(fault: Any) -> tuple[str, str]:
     """Word one complaint: what was found, what is allowed."""
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
+    found = f"got {brief(value)}"
     if kind == "value_error":
         return str(context["error"]), ""
     if kind == "extra_forbidden":
         return "has no meaning with this choice of kind", ""
     if kind == "union_tag_invalid":
-        return f"got {value.get(context['discriminator'].strip(chr(39)))!r}", f"one of {context['expected_tags']}"
-    if kind == "literal_error":
-        return f"got {value!r}", f"one of {context['expected']}"
-    return f"got {value!r}", str(fault["msg"])[:1].lower() + str(fault["msg"])[1:]
+        found = f"got {brief(value.get(context['discriminator'].strip(chr(39))))}"
+    if kind == "missing":
+        found = "is missing"
+    return found, allowed_words(fault)

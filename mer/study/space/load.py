@@ -10,14 +10,20 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mer.data.settings import with_dataset
-from mer.errors import did_you_mean
+from mer.errors import brief, did_you_mean
 from mer.study.space.check import check_configs
 from mer.study.space.keys import known_keys
 from mer.study.space.overrides import OPTION, PARTS, override, override_fault
 from mer.study.space.params import boolean_hint
+<<<<<<< HEAD
 from mer.study.space.sections import read_fixed, read_params, read_points
 from mer.study.space.spec import Budget, Provenance, Resources, Sampler, Scheduler, StudyObjective, StudySpec
+=======
+from mer.study.space.sections import read_constraints, read_fixed, read_params, read_points
+from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
+>>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
 from mer.study.space.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
+from mer.validation_words import allowed_words
 from trainables import TRAINABLES
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -48,7 +54,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any
     """
     file = read_yaml(path)
     if not isinstance(file.data, dict):
-        found = "is empty" if file.data is None else f"got {file.data!r}"
+        found = "is empty" if file.data is None else f"got {brief(file.data)}"
         file.fault((), found, allowed=f"keys such as {', '.join(PARTS[:4])}")
         file.raise_faults()
     for text in overrides:
@@ -81,14 +87,16 @@ def _build(file: YamlFile) -> StudySpec | None:
     trainable = data.get("trainable")
     if trainable is not None and str(trainable) not in TRAINABLES:
         meant = did_you_mean(str(trainable), TRAINABLES)
-        file.fault(("trainable",), f"unknown trainable {trainable!r}.{meant}", allowed=", ".join(TRAINABLES))
+        file.fault(("trainable",), f"unknown trainable {brief(trainable)}.{meant}", allowed=", ".join(TRAINABLES))
     single = "objective" in data and not isinstance(data["objective"], list)
     if "objective" in data:
         data["objective"] = _objectives(file, data["objective"])
     typed = {str(keys[1]) for keys in file.overrides if keys[0] == "fixed" and len(keys) == 2}
-    data["fixed"] = with_dataset(read_fixed(file, data.get("fixed", {})), typed=typed)
+    fixed = read_fixed(file, data.get("fixed", {}))
+    data["fixed"] = fixed if file.faults else with_dataset(fixed, typed=typed)  # it looks into the folder
     data["params"] = read_params(file, data.get("params", {}), data["fixed"])
     data["points"] = read_points(file, data.get("points", []), data["params"])
+    data["constraints"] = read_constraints(file, data.get("constraints", []), data["params"])
     try:
         spec = StudySpec.model_validate({key: value for key, value in data.items() if value is not None})
     except ValidationError as error:
@@ -117,7 +125,7 @@ def _spec_fault(file: YamlFile, fault: Any, single: bool) -> None:
         placed = not loc and bool(separator) and where in PARTS
         file.fault((where,) if placed else loc, words if placed else message)
     elif loc == ("objective",) and kind == "too_short":
-        file.fault(loc, f"got {value!r}", allowed="{metric: ..., mode: max}, or a list of them")
+        file.fault(loc, f"got {brief(value)}", allowed="{metric: ..., mode: max}, or a list of them")
     elif kind == "extra_forbidden" and model:
         found = f"unknown key.{did_you_mean(str(loc[-1]), model.model_fields)}"
         file.fault(loc, found, allowed=", ".join(model.model_fields))
@@ -125,14 +133,18 @@ def _spec_fault(file: YamlFile, fault: Any, single: bool) -> None:
         file.fault(loc[:-1], f"the key {loc[-1]!r} is missing", allowed=_METRICS if loc[-1] == "metric" else "")
     elif kind == "model_type" and model:
         first = next(iter(model.model_fields))
-        then = f"write {{{first}: {value}}}" if isinstance(value, str | int) else ""
-        file.fault(loc, f"got {value!r}", allowed=f"a mapping with {', '.join(model.model_fields)}", then=then)
+        then = f"write {{{first}: {brief(value, quoted=False)}}}" if isinstance(value, str | int) else ""
+        file.fault(loc, f"got {brief(value)}", allowed=f"a mapping with {', '.join(model.model_fields)}", then=then)
     elif loc == ("study",):
-        file.fault(loc, f"got {value!r}", allowed=_NAMES)
+        file.fault(loc, f"got {brief(value)}", allowed=_NAMES)
     elif loc[-1:] == ("metric",):
-        file.fault(loc, f"got {value!r}.{did_you_mean(str(value), _METRICS.split(', '))}", allowed=_METRICS)
+        file.fault(
+            loc,
+            f"got {brief(value)}.{did_you_mean(brief(value, quoted=False), _METRICS.split(', '))}",
+            allowed=_METRICS,
+        )
     else:
-        file.fault(loc, f"got {value!r}{boolean_hint(value)}", allowed=message[:1].lower() + message[1:])
+        file.fault(loc, f"got {brief(value)}{boolean_hint(value)}", allowed=allowed_words(fault))
 
 
 def _roots() -> set[str]:
@@ -148,7 +160,7 @@ def _objectives(file: YamlFile, value: Any) -> list[Any] | None:
         if str(metric).startswith("test"):
             file.fault(
                 (*keys, "metric"),
-                f"{metric!r} would select on the test split",
+                f"{brief(metric)} would select on the test split",
                 allowed="dev metrics only: " + _METRICS,
                 then="search on dev; the test split is evaluated once, after selection",
             )

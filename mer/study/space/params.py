@@ -5,16 +5,20 @@ Optuna's distributions are used as they are, without a translation: integer boun
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field, model_validator
 
 from mer.config import Frozen
+from mer.errors import brief
+from mer.study.space.choices import Scalar, decode, encode, frozen, place_of
 
-Scalar = str | int | float | bool | None
+_MOST_STEPS = 10**9  # of a range; more are as good as none
+_LONGEST = 1000  # characters of one choice as JSON text
 
 
 class Suggests(Protocol):
@@ -59,12 +63,16 @@ class FloatParam(_Param):
     def extremes(self) -> list[Any]:
         return list(self.range)
 
-    def grid(self) -> list[Any] | None:
-        """List all values; None for a continuous range."""
-        if self.step is None:
-            return None
-        low, high, step = (Decimal(str(number)) for number in (*self.range, self.step))
-        return [float(low + index * step) for index in range(int((high - low) / step) + 1)]
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None for a continuous range."""
+        return None if self.step is None else round((self.range[1] - self.range[0]) / self.step) + 1
+
+    def values(self) -> Iterable[Any]:
+        """Yield all values of a range with a step."""
+        assert self.step is not None and self.size is not None
+        low, step = Decimal(str(self.range[0])), Decimal(str(self.step))
+        return (float(low + index * step) for index in range(self.size))
 
     def signature(self) -> list[Any]:
         return ["float", *self.range, self.log, self.step, self.when]
@@ -91,8 +99,12 @@ class IntParam(_Param):
     def extremes(self) -> list[Any]:
         return list(self.range)
 
-    def grid(self) -> list[Any] | None:
-        return list(range(self.range[0], self.range[1] + 1, self.step))
+    @property
+    def size(self) -> int:
+        return len(self.values())
+
+    def values(self) -> Sequence[Any]:
+        return range(self.range[0], self.range[1] + 1, self.step)
 
     def signature(self) -> list[Any]:
         return ["int", *self.range, self.log, self.step, self.when]
@@ -108,26 +120,38 @@ class ChoiceParam(_Param):
         for choice in self.choices:
             if not _is_plain(choice):
                 raise ValueError(
-                    f"a choice must be text, a number, true, false, null or a list of these, got {choice!r}"
+                    f"a choice must be text, a number, true, false, null or a list of these, got {brief(choice)}"
                 )
-        if any(choice in self.choices[:index] for index, choice in enumerate(self.choices)):
-            raise ValueError(f"choices must differ from one another, got {self.choices}{boolean_hint(self.choices)}")
+            if isinstance(choice, str | list) and len(str(encode(choice))) > _LONGEST:
+                raise ValueError(f"a choice has at most {_LONGEST} characters, got {brief(choice)}")
+        if len({frozen(choice) for choice in self.choices}) < len(self.choices):
+            found = f"{brief(self.choices)}{boolean_hint(self.choices)}"
+            raise ValueError(f"choices must differ from one another, got {found}")
         return self
 
+    @cached_property
+    def _encoded(self) -> list[Scalar]:
+        return [encode(choice) for choice in self.choices]
+
+    @cached_property
+    def _places(self) -> frozenset[Any]:
+        return frozenset(map(place_of, self.choices))
+
     def suggest(self, trial: Suggests, name: str) -> Any:
-        return decode(trial.suggest_categorical(name, [encode(choice) for choice in self.choices]))
+        return decode(trial.suggest_categorical(name, self._encoded))
 
     def contains(self, value: Any) -> bool:
-        return any(
-            encode(value) == encode(choice) and isinstance(value, bool) == isinstance(choice, bool)
-            for choice in self.choices
-        )
+        return _is_plain(value) and place_of(value) in self._places
 
     def extremes(self) -> list[Any]:
         return list(self.choices)
 
-    def grid(self) -> list[Any] | None:
-        return list(self.choices)
+    @property
+    def size(self) -> int:
+        return len(self.choices)
+
+    def values(self) -> Sequence[Any]:
+        return self.choices
 
     def signature(self) -> list[Any]:
         return ["choice", self.choices, self.when]
@@ -139,28 +163,21 @@ PARAM_KINDS: dict[str, type[FloatParam] | type[IntParam] | type[ChoiceParam]] = 
     "int": IntParam,
     "choice": ChoiceParam,
 }
-_JSON_MARK = "json:"
-
-
-def encode(value: Any) -> Scalar:
-    """Turn a value into a scalar, as Optuna's categories have to be: lists and mappings become marked JSON text."""
-    return _JSON_MARK + json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def decode(value: Scalar) -> Any:
-    """Return the value that `encode` was given."""
-    return (
-        json.loads(value.removeprefix(_JSON_MARK)) if isinstance(value, str) and value.startswith(_JSON_MARK) else value
-    )
 
 
 def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
     if low >= high:
         raise ValueError(f"the range is inverted or empty: low < high must hold, got [{low:g}, {high:g}]")
+    if not math.isfinite(high - low):
+        raise ValueError(f"the range is too wide: high - low must be a finite number, got [{low:g}, {high:g}]")
     if log and low <= 0:
         raise ValueError(f"log: true needs low > 0, got {low:g}")
     if log and step is not None:
         raise ValueError("log and step cannot go together: drop one")
+    if step is not None and (high - low) / step > _MOST_STEPS:
+        raise ValueError(
+            f"step {step:g} is too small: from {low:g} to {high:g} it must be at least {(high - low) / _MOST_STEPS:g}"
+        )
     if step is not None and not _on_range(high, low, high, step):
         count = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
         last = Decimal(str(low)) + count * Decimal(str(step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -9,20 +10,29 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
-    PositiveFloat,
-    PositiveInt,
     SkipValidation,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
-from mer.config import Frozen, TrialConfig, flatten, nest
+from mer.config import PATHS, Frozen, TrialConfig, flatten, nest
+from mer.errors import brief
 from mer.features.failures import as_share
 from mer.files import sha256_json
+from mer.places import expanded
+from mer.study.space.constraints import Constraint, NotAConstraint
 from mer.study.space.params import Param
 from mer.study.space.search_space import SearchSpace
 
 MOST_IN_A_PACK = 512
+_MOST_POINTS = 1000
+_MOST_CONSTRAINTS = 50
+
+Trials = Annotated[int, Field(ge=1, le=10**6)]
+Epochs = Annotated[int, Field(ge=1, le=10**5)]
+Amount = Annotated[float, Field(gt=0, le=10**5)]
+Money = Annotated[float, Field(gt=0, le=10**12)]
 
 
 class StudyObjective(Frozen):
@@ -44,16 +54,16 @@ class StudyObjective(Frozen):
 class Budget(Frozen):
     """Limits of a study."""
 
-    trials: PositiveInt = 20
-    epochs: PositiveInt = 20
-    hours: PositiveFloat | None = Field(None, description="wall time of one run of the command; resumable afterwards")
-    total_epochs: PositiveInt | None = Field(
+    trials: Trials = 20
+    epochs: Epochs = 20
+    hours: Amount | None = Field(None, description="wall time of one run of the command; resumable afterwards")
+    total_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None, description="epochs of all trials together, over every run of the command; resumable with a larger one"
     )
-    cost: PositiveFloat | None = Field(
+    cost: Money | None = Field(
         None, description="what the study may cost, over every run of the command, in the money of cost_per_hour"
     )
-    cost_per_hour: PositiveFloat | None = Field(None, description="what an hour of the machine or cluster costs")
+    cost_per_hour: Money | None = Field(None, description="what an hour of the machine or cluster costs")
 
     @model_validator(mode="after")
     def _cost_of_an_hour(self) -> Self:
@@ -67,23 +77,25 @@ class Sampler(Frozen):
 
     kind: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = "tpe"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    startup_trials: PositiveInt = Field(10, description="random trials before tpe, gp and cmaes model the results")
+    startup_trials: Trials = Field(10, description="random trials before tpe, gp and cmaes model the results")
 
 
 class Scheduler(Frozen):
     """The rule that stops trials early."""
 
     kind: Literal["asha", "hyperband", "median", "none"] = "asha"
-    grace_epochs: PositiveInt = Field(3, description="no trial is stopped before this epoch")
-    reduction: Annotated[int, Field(ge=2)] = Field(3, description="one in `reduction` passes each rung")
+    grace_epochs: Epochs = Field(3, description="no trial is stopped before this epoch")
+    reduction: Annotated[int, Field(ge=2, le=1000)] = Field(3, description="one in `reduction` passes each rung")
 
 
 class Resources(Frozen):
     """Resources of one worker, which trains one trial or a pack of them; fractions are allowed."""
 
-    cpu: PositiveFloat = 1.0
-    gpu: Annotated[float, Field(ge=0)] = 0.0
-    workers: PositiveInt | None = Field(None, description="worker processes at once; default: as many as fit")
+    cpu: Amount = 1.0
+    gpu: Annotated[float, Field(ge=0, le=10**5)] = 0.0
+    workers: Annotated[int, Field(ge=1, le=10**5)] | None = Field(
+        None, description="worker processes at once; default: as many as fit"
+    )
     pack: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_IN_A_PACK)] = Field(
         "auto",
         description="trials of one shape that a worker trains as one program; auto: by shape, memory and trials left. "
@@ -94,7 +106,7 @@ class Resources(Frozen):
     @classmethod
     def _auto_or_a_number(cls, value: Any) -> Any:
         if value != "auto" and (type(value) is not int or not 1 <= value <= MOST_IN_A_PACK):
-            raise ValueError(f"got {value!r}: write auto, or a whole number from 1 to {MOST_IN_A_PACK}")
+            raise ValueError(f"got {brief(value)}: write auto, or a whole number from 1 to {MOST_IN_A_PACK}")
         return value
 
     @property
@@ -118,14 +130,14 @@ class StudySpec(Frozen):
     """One study. `fixed`, `params` and `points` have dotted TrialConfig keys."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    description: str = ""
+    description: str = Field("", max_length=5000)
     trainable: str
     objective: tuple[StudyObjective, ...] = Field((StudyObjective(metric="dev_weighted_f1"),), min_length=1)
     budget: Budget = Budget()
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
     resources: Resources = Resources()
-    keep_weights: PositiveInt | None = Field(
+    keep_weights: Trials | None = Field(
         None,
         description="weights of the best so many finished trials are kept (and of the Pareto front); the rest keep "
         "their numbers, tables and predictions. Default: all are kept, equal ones stored once",
@@ -141,14 +153,25 @@ class StudySpec(Frozen):
     provenance: Provenance = Provenance()
     fixed: dict[str, Any] = {}
     params: SkipValidation[Mapping[str, Param]] = {}
-    points: tuple[dict[str, Any], ...] = ()
+    points: tuple[dict[str, Any], ...] = Field((), max_length=_MOST_POINTS)
+    constraints: tuple[str, ...] = Field(
+        (),
+        max_length=_MOST_CONSTRAINTS,
+        description="bounds between keys that every trial keeps, e.g. loss.contrastive.support_size <= "
+        "loss.contrastive.pool_size; compare with < <= > >= == != and in [...], calculate with + - * /, join with and, "
+        "or, not. A trial that does not have a key that is named keeps the constraint",
+    )
 
     @field_validator("depends_on", mode="before")
     @classmethod
     def _by_folder(cls, value: Any) -> Any:
         """Accept one folder or a list of folders; then no search space is known that makes them."""
         named = [value] if isinstance(value, str) else value
-        return dict.fromkeys(named) if isinstance(named, list) else named
+        if not isinstance(named, list):
+            return named
+        if wrong := [name for name in named if not isinstance(name, str)]:
+            raise ValueError(f"got {brief(wrong[0])}: each must be the folder of an export")
+        return dict.fromkeys(named)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -165,20 +188,42 @@ class StudySpec(Frozen):
     @cached_property
     def space(self) -> SearchSpace:
         """The parameters, with the fixed values and defaults that conditions may name."""
-        return SearchSpace(self.params, {**default_values(), **self.fixed})
+        return SearchSpace(
+            self.params, {**default_values(), **self.fixed}, self.keeps_constraints if self.constraints else None
+        )
+
+    @cached_property
+    def _constraints(self) -> tuple[Constraint, ...]:
+        return tuple(map(Constraint, self.constraints))
+
+    def keeps_constraints(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether a trial with these drawn parameters keeps every constraint."""
+        return self.broken_constraint(params) is None
+
+    def broken_constraint(self, params: Mapping[str, Any]) -> Constraint | None:
+        """Return the first constraint that a trial with these drawn parameters breaks."""
+        values: Mapping[str, Any] = {**self.space.base, **params}
+        if any(key not in values for constraint in self._constraints for key in constraint.keys):
+            with contextlib.suppress(ValidationError):  # defaults of the kinds that were chosen
+                values = {**flatten(self.trial_config(params).model_dump()), **values}
+        return next((constraint for constraint in self._constraints if not _holds(constraint, values)), None)
 
     def trial_config(self, params: Mapping[str, Any]) -> TrialConfig:
         """Build the configuration of one trial.
 
+        Variables of the environment in paths are replaced here: a trial's record says where it read.
+
         Args: params: what was drawn, by dotted key.
-        Raises: pydantic.ValidationError when the parts do not fit one another.
+        Raises: pydantic.ValidationError when the parts do not fit one another; MerError for a variable that is not set.
         """
         by_study = {
             "training.epochs": self.budget.epochs,
             "training.metric": self.objective[0].metric,
             "training.mode": self.objective[0].mode,
         }
-        return TrialConfig.model_validate(nest({**self.fixed, **params, **by_study}))
+        given = {**self.fixed, **params, **by_study}
+        paths = {key: expanded(path, key) for key in PATHS & given.keys() if isinstance(path := given[key], str)}
+        return TrialConfig.model_validate(nest(given | paths))
 
     def identity(self) -> dict[str, Any]:
         """Return all that may not change between runs of a study, as JSON-able data.
@@ -194,12 +239,21 @@ class StudySpec(Frozen):
             "scheduler": self.scheduler.model_dump(),
             "fixed": {key: value for key, value in sorted(self.fixed.items()) if key != "data.root"},
             "params": self.space.signature(),
+            **({"constraints": list(self.constraints)} if self.constraints else {}),
         }
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""
         return sha256_json(self.identity())
+
+
+def _holds(constraint: Constraint, values: Mapping[str, Any]) -> bool:
+    """Tell whether a constraint holds; where it makes no sense for these values, it does not."""
+    try:
+        return constraint.holds(values)
+    except NotAConstraint:
+        return False
 
 
 def default_values() -> dict[str, Any]:
