@@ -27,6 +27,7 @@ MOST_LEVELS = 40
 MOST_FAULTS = 100  # who reads a hundred faults mends the cause of most with the first
 
 _TAG = "tag:yaml.org,2002:"
+_NOT_YAML = "is not YAML"
 _PLAIN_TAGS = {"scalar": ("str", "int", "float", "bool", "null"), "list": ("seq",), "mapping": ("map",)}
 _TEXT_TAGS = ("str", "merge", "value")
 _BOMS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
@@ -92,12 +93,12 @@ def parse_yaml(text: str, where: object) -> Document:
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else 1
         words = ", ".join(part for part in (fault.context, fault.problem) if part)
-        raise MerError(f"{where}:{line}", f"is not YAML: {words}", then="mind indentation, colons, quotes") from fault
+        raise MerError(f"{where}:{line}", f"{_NOT_YAML}: {words}", then="mind indentation, colons, quotes") from fault
     except yaml.YAMLError as fault:  # a character that no YAML may hold
         line = text.count("\n", 0, getattr(fault, "position", 0)) + 1
-        raise MerError(f"{where}:{line}", f"is not YAML: {str(fault).splitlines()[0]}", then="take it out") from fault
+        raise MerError(f"{where}:{line}", f"{_NOT_YAML}: {str(fault).splitlines()[0]}", then="take it out") from fault
     except UnicodeEncodeError as fault:  # of a command line: bytes that are no text in this locale
-        raise MerError(where, "is not UTF-8 text") from fault
+        raise MerError(where, f"{_NOT_YAML}: not UTF-8 text") from fault
     return document
 
 
@@ -105,14 +106,16 @@ def plain_value(text: str, where: object) -> Any:
     """Read the YAML value that a user typed on a command line. Raises: MerError, `where` naming the option."""
     try:
         document = parse_yaml(text, where)
-    except Faults:
-        raise
+        faults = document.faults
+    except Faults as several:
+        faults = several.faults
     except MerError as fault:
-        allowed = fault.allowed or "a number, text, true, [1, 2]"
-        raise MerError(where, "the value is not YAML", allowed=allowed) from fault
-    if document.faults:
-        first = document.faults[0]
-        raise MerError(where, first.found, allowed=first.allowed, then=first.then)
+        if not fault.found.startswith(_NOT_YAML):
+            faults = [fault]
+        else:
+            raise MerError(where, "the value is not YAML", allowed="a number, text, true, [1, 2]") from fault
+    if faults:
+        raise MerError(where, faults[0].found, allowed=faults[0].allowed, then=faults[0].then)
     return document.data
 
 
@@ -267,7 +270,7 @@ class _Builder:
                 continue
             for other in reversed(value.items) if value.kind == "list" else [value]:
                 if other.kind != "mapping":
-                    found = f"is not YAML: << brings in a {other.kind}"
+                    found = f"{_NOT_YAML}: << brings in a {other.kind}"
                     raise MerError(
                         f"{self.where}:{key.line}", found, allowed="an alias of a mapping, or a list of them"
                     )

@@ -48,7 +48,7 @@ from mer.config.fusion import (
     ShiftingFusion,
     TGMoEFusion,
 )
-from mer.config.keys import PATHS, flatten, nest
+from mer.config.keys import MAPPINGS, PATHS, flatten, nest
 from mer.config.losses import (
     APCLConfig,
     ClassificationLossConfig,
@@ -64,6 +64,7 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
+    "MAPPINGS",
     "PATHS",
     "TEACHER",
     "TUNING_KEYS",

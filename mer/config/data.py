@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from mer.config.base import Frozen, Task
-from mer.errors import did_you_mean
+from mer.errors import brief, did_you_mean
 
 DATASETS = ("csv", "meld", "emorynlp", "ravdess")
 
@@ -36,7 +36,7 @@ class Sparse(Frozen):
 def _label(value: Any) -> str:
     """Read a label as text. YAML reads yes and no as true and false, whose words are lost."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"got {value!r}, not the name of a label: put it in quotes")
+        raise ValueError(f"got {brief(value)}, not the name of a label: put it in quotes")
     return str(value).strip()
 
 
@@ -45,8 +45,10 @@ Label = Annotated[str, BeforeValidator(_label), Field(min_length=1, max_length=2
 
 def _pairs(value: Any) -> Any:
     """Take {new: [old, ...]} or {new: old} as pairs, which a frozen configuration can hash."""
-    if not isinstance(value, dict):
+    if isinstance(value, tuple):
         return value
+    if not isinstance(value, dict):
+        raise ValueError(f"got {brief(value)}: write {{new: [old, ...]}}")
     return tuple((new, old if isinstance(old, list | tuple) else (old,)) for new, old in value.items())
 
 
@@ -150,7 +152,7 @@ class DataConfig(Frozen):
         if value in DATASETS:
             return value
         allowed = f"{', '.join(DATASETS)}, or in a search space a YAML file that describes a corpus"
-        raise ValueError(f"got {value!r}.{did_you_mean(value, DATASETS)} Allowed: {allowed}")
+        raise ValueError(f"got {brief(value)}.{did_you_mean(value, DATASETS)} Allowed: {allowed}")
 
     @model_validator(mode="after")
     def _labels_once(self) -> DataConfig:

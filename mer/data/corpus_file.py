@@ -12,17 +12,18 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from mer.config import DataConfig
+from mer.config import Columns, DataConfig, SplitFiles, SplitRule
 from mer.errors import Faults, MerError, brief, did_you_mean
 from mer.places import expanded, home
-from mer.read_yaml import read_yaml_file
+from mer.read_yaml import Document, read_yaml_file
 from mer.validation_words import allowed_words
 
 ENDINGS = (".yaml", ".yml")
 _LARGEST_BYTES = 2**16
 _NOT_THERE = ("dataset",)
+_PARTS: dict[str, type[BaseModel]] = {"columns": Columns, "files": SplitFiles, "split": SplitRule}
 
 
 def is_corpus_file(name: object) -> bool:
@@ -37,11 +38,12 @@ def read_corpus_file(path: Path) -> dict[str, Any]:
 
     Raises: MerError naming the file and the key.
     """
-    said = _parsed(path)
+    document = _parsed(path)
+    said = document.data
     try:
         config = DataConfig.model_validate({"dataset": "csv", **said})
     except ValidationError as error:
-        raise worded(error.errors(include_url=False)[0], f"{path}: ") from None
+        raise Faults(path, [_placed(path, document, fault) for fault in error.errors(include_url=False)]) from None
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).strip("-_")[:40] or "corpus"
     root = path.parent / home(expanded(config.root, f"{path}: root")) if "root" in said else path.parent
     return {
@@ -54,16 +56,24 @@ def read_corpus_file(path: Path) -> dict[str, Any]:
 
 def worded(complaint: Any, where: str = "data.") -> MerError:
     """Word pydantic's complaint about a key of data."""
-    key, last = where + ".".join(map(str, complaint["loc"])), str(complaint["loc"][-1] if complaint["loc"] else "")
+    place = [str(part) for part in complaint["loc"]]
+    key, last = where + ".".join(place), place[-1] if place else ""
     if complaint["type"] == "extra_forbidden":
-        known = list(DataConfig.model_fields)
-        return MerError(key, f"unknown key.{did_you_mean(last, known)}", allowed=", ".join(known))
+        known = list(_PARTS.get(place[0], DataConfig).model_fields)
+        return MerError(key or "''", f"unknown key.{did_you_mean(last, known)}", allowed=", ".join(known))
     if complaint["type"] == "value_error":
         return MerError(key.rstrip("."), str(complaint["ctx"]["error"]))
     return MerError(key.rstrip("."), f"got {brief(complaint['input'])}", allowed=allowed_words(complaint))
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _placed(path: Path, document: Document, complaint: Any) -> MerError:
+    """Word a complaint with the line that it is about."""
+    keys = tuple(complaint["loc"])
+    line = next(line for end in range(len(keys), -1, -1) if (line := document.lines.get(keys[:end])))
+    return worded(complaint, f"{path}:{line}: ")
+
+
+def _parsed(path: Path) -> Document:
     try:
         document = read_yaml_file(home(path), largest=_LARGEST_BYTES)
     except OSError as fault:
@@ -72,10 +82,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         ) from None
     if document.faults:
         raise Faults(path, document.faults)
-    said = document.data
-    if not isinstance(said, dict):
+    if not isinstance(document.data, dict):
         raise MerError(path, "describes no corpus", allowed=f"keys such as {', '.join(DataConfig.model_fields)}")
-    return said
+    return document
 
 
 def _flat(said: dict[str, Any]) -> dict[str, Any]:

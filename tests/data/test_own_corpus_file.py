@@ -42,7 +42,7 @@ def test_what_counts_more(tmp_path):
         ("- a", "describes no corpus"),
         ("", "describes no corpus"),
         ("rooot: a.csv", "rooot: unknown key. Did you mean 'root'?"),
-        ("columns: {txt: a}", "columns.txt: unknown key"),
+        ("columns: {txt: a}", ":1: columns.txt: unknown key. Did you mean 'text'?\n  allowed: text, label, speaker"),
         ("labels: [yes, no]", "put it in quotes"),
         ("labels: [a, A]", "is there twice"),
         ("split: {dev: 0.9, test: 0.2}", "leave nothing for train"),

@@ -41,7 +41,7 @@ HANGS_SECONDS = 30.0  # without an answer; the machine may be busy
 LONGEST = 8000  # characters of a message
 GOOD = ("accepted", "refused")
 _PROSE = re.compile(  # of libraries: says nothing to a user
-    r"input should|validation error|type=|errors\.pydantic|traceback|object at 0x|<class |field required|"
+    r"input should|validation error|\[type=|errors\.pydantic|traceback|object at 0x|<class |field required|"
     r"NoneType|not subscriptable|unexpected keyword|positional argument|codec can't|line \d+ column \d+ \(char",
     re.IGNORECASE,
 )

@@ -39,6 +39,7 @@ def handle(read: Any, path: Path) -> dict[str, Any]:
     """Let a door read one input; return outcome, message, seconds of CPU and MB of memory at its peak."""
     from mer.console import explain_os_error
     from mer.errors import MerError
+    from mer.terminal.escapes import neutral
 
     before = _forget_peak()
     started = time.process_time()
@@ -54,6 +55,7 @@ def handle(read: Any, path: Path) -> dict[str, Any]:
     except BaseException as fault:
         outcome, message = "unexpected", f"{type(fault).__name__}: {str(fault)[:500]} {_place(fault)}"
     seconds = time.process_time() - started
+    message = neutral(message)  # as a command prints it
     peak_mb = max(0, _status("VmHWM") - before) / 2**20
     return {"outcome": outcome, "message": message, "seconds": seconds, "peak_mb": peak_mb}
 

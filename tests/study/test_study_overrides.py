@@ -87,7 +87,7 @@ def test_set_with_an_empty_fixed(tmp_path, section):
         ("training.epochs=3", "--set training.epochs=3: fixed.training.epochs: is decided by budget.epochs"),
         ("head.hidden=-1", "--set head.hidden=-1: head.hidden: got -1\n  allowed: at least 0"),
         ("head.hidden=", "--set head.hidden=: head.hidden: got null"),
-        ("head.hidden=[", "--set ...=[: the value is not YAML"),
+        ("head.hidden=[", "--set head.hidden=[: the value is not YAML"),
     ],
 )
 def test_set_faults(tmp_path, override, expected):

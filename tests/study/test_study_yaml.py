@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mer.errors import Faults, MerError
-from mer.study.space.yaml_file import parse_value, read_yaml
+from mer.read_yaml import plain_value
+from mer.study.space.yaml_file import read_yaml
 
 
 def parsed(tmp_path, text):
@@ -30,7 +31,7 @@ def refused(tmp_path, text) -> str:
 @pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1e-4", "1.0e-4", ".1e-3", "1_0e-5"])
 def test_scientific_notation_is_a_number(tmp_path, text):
     assert parsed(tmp_path, f"lr: {text}").data == {"lr": 1e-4}
-    assert parse_value(text) == 1e-4
+    assert plain_value(text, "--set a") == 1e-4
 
 
 @pytest.mark.parametrize("text", ["e-4", "1e", "abc1e-4", "1e-4x", "'1e-4'"])
@@ -153,4 +154,4 @@ def test_a_folder(tmp_path):
 @pytest.mark.parametrize("text", ["[", "a: b: c"])
 def test_values_of_set_that_are_not_yaml(text):
     with pytest.raises(MerError, match="the value is not YAML"):
-        parse_value(text)
+        plain_value(text, "--set a")

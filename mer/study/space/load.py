@@ -11,18 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from mer.data.settings import with_dataset
 from mer.errors import brief, did_you_mean
+from mer.read_yaml import plain_value
 from mer.study.space.check import check_configs
 from mer.study.space.keys import known_keys
-from mer.study.space.overrides import OPTION, PARTS, override, override_fault
+from mer.study.space.overrides import PARTS, override, override_fault, typed_as
 from mer.study.space.params import boolean_hint
-<<<<<<< HEAD
-from mer.study.space.sections import read_fixed, read_params, read_points
-from mer.study.space.spec import Budget, Provenance, Resources, Sampler, Scheduler, StudyObjective, StudySpec
-=======
 from mer.study.space.sections import read_constraints, read_fixed, read_params, read_points
-from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
->>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
-from mer.study.space.yaml_file import KeyPath, YamlFile, parse_value, read_yaml
+from mer.study.space.spec import Budget, Provenance, Resources, Sampler, Scheduler, StudyObjective, StudySpec
+from mer.study.space.yaml_file import KeyPath, YamlFile, read_yaml
 from mer.validation_words import allowed_words
 from trainables import TRAINABLES
 
@@ -62,7 +58,8 @@ def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any
         if not separator or not key.strip():
             override_fault(file, text, "expected key=value", allowed="e.g. --set data.root=/path/to/MELD")
             continue
-        override(file, key.strip(), parse_value(value), f"{OPTION} {text}")
+        typed = typed_as(text)
+        override(file, key.strip(), plain_value(value, typed), typed)
     for key, ready in (parts or {}).items():
         if ready is not None:
             override(file, key, ready, f"--{key.split('.')[-1].replace('_', '-')} {ready}")

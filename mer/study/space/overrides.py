@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mer.config import flatten
-from mer.errors import did_you_mean
+from mer.config import MAPPINGS, flatten
+from mer.errors import brief, did_you_mean
 from mer.study.space.keys import known_keys
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import YamlFile
 
 PARTS = tuple(StudySpec.model_fields)
 OPTION = "--set"
+_LONGEST = 60
 
 
 def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
@@ -32,6 +33,9 @@ def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
             node = node[name]
         node[keys[-1]] = value
         file.overrides[tuple(keys)] = typed
+    elif isinstance(value, dict) and key in known_keys() - MAPPINGS:
+        allowed = "a single value; a range is written in the file, under params"
+        override_fault(file, key, f"got {brief(value)}", allowed=allowed)
     elif key in known_keys():
         _fix(file, key, value)
         file.overrides["fixed", key] = typed
@@ -39,9 +43,14 @@ def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
         override_fault(file, key, f"unknown key.{did_you_mean(key, [*known_keys(), *PARTS])}")
 
 
+def typed_as(text: str) -> str:
+    """Write an option as it was typed, for messages: cut where it is long."""
+    return f"{OPTION} {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'}"
+
+
 def override_fault(file: YamlFile, key: str, found: str, allowed: str = "") -> None:
     """Note a fault of an override; its message names the option in place of a line."""
-    file.overrides[OPTION, key] = f"{OPTION} {key}"
+    file.overrides[OPTION, key] = typed_as(key)
     file.fault_named((OPTION, key), "", found, allowed=allowed)
 
 

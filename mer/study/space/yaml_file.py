@@ -9,9 +9,9 @@ from typing import Any
 
 from mer.errors import Faults, MerError, brief
 from mer.read_files import NoRegularFile
-from mer.read_yaml import MOST_FAULTS, KeyPath, plain_value, read_yaml_file
+from mer.read_yaml import MOST_FAULTS, KeyPath, read_yaml_file
 
-__all__ = ["KeyPath", "YamlFile", "parse_value", "read_yaml"]
+__all__ = ["KeyPath", "YamlFile", "read_yaml"]
 _MOST_PARTS = 12  # of a dotted key; those of a configuration have five
 
 
@@ -106,8 +106,3 @@ def read_yaml(path: Path) -> YamlFile:
     except OSError as fault:
         raise MerError(path, f"cannot be read: {fault.strerror}") from fault
     return YamlFile(path, document.data, document.lines, faults=document.faults, unread=document.unread)
-
-
-def parse_value(text: str) -> Any:
-    """A `--set key=value` value, read as YAML reads it. Raises MerError when it is not YAML."""
-    return plain_value(text, f"--set ...={brief(text, quoted=False)}")
