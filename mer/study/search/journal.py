@@ -50,15 +50,12 @@ def mend_journal(journal: Path) -> list[dict[str, Any]]:
     return [operation for _, operation in operations]
 
 
-<<<<<<< HEAD
 def is_whole(journal: Path) -> bool:
     """True when `mend_journal` would change nothing. Raises: MerError as it does."""
-    data = journal.read_bytes()
+    data = read_bytes(journal, largest=_LARGEST_BYTES, then=_THEN)
     return _whole(_operations(journal, data)) == data
 
 
-class WholeLines(BaseJournalBackend):
-=======
 class _Some(BaseJournalBackend):
     """Operations in memory, for reading."""
 
@@ -73,7 +70,6 @@ class _Some(BaseJournalBackend):
 
 
 class WholeLines(_Some):
->>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
     """The whole lines of a journal as they are now, for reading: the file may be in use, and is not changed.
 
     Raises: MerError as `mend_journal` does.
@@ -112,18 +108,13 @@ def _operations(journal: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]
     return found
 
 
-<<<<<<< HEAD
 def _whole(operations: Iterable[tuple[bytes, dict[str, Any]]]) -> bytes:
     return b"".join(line + b"\n" for line, _ in operations)
 
 
-def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Return the operation that a line says; None where it is damaged."""
-=======
 def readable_storage(journal: Path) -> JournalStorage:
     """Open a journal for reading only. Raises: MerError for a damaged one."""
     backend = WholeLines(journal)
->>>>>>> 42ad62b (YAML within bounds, strict numbers, constraints between parameters, variables in paths, typed lines of the journal; messages in our words)
     try:
         return JournalStorage(backend)
     except CONTRADICTIONS as fault:

@@ -10,9 +10,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from optuna.distributions import json_to_distribution
+from optuna.distributions import CategoricalDistribution, json_to_distribution
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from mer.study.space.choices import decode
 from mer.validation_words import allowed_words
 
 _MOST_LEVELS = 64  # of nesting in one line; ours have six
@@ -34,7 +35,9 @@ def _is_date(text: str) -> str:
 @lru_cache(maxsize=1000)  # the same few in every trial
 def _is_distribution(text: str) -> str:
     try:
-        json_to_distribution(text)
+        distribution = json_to_distribution(text)
+        for choice in distribution.choices if isinstance(distribution, CategoricalDistribution) else ():
+            decode(choice)
     except (LookupError, TypeError, AttributeError, RecursionError, ArithmeticError) as fault:
         raise ValueError("no distribution") from fault
     return text
@@ -162,7 +165,7 @@ def unfit(operation: dict[str, Any], line: bytes) -> str:
         return f"its values are nested more than {_MOST_LEVELS} levels deep"
     model = _KNOWN.get(operation["op_code"])
     if model is None:
-        return "" if operation["op_code"] in (1, 10) else f"there is no operation {operation['op_code']}"
+        return "" if operation["op_code"] in (1, 10) else f"this version knows no operation {operation['op_code']}"
     try:
         model.model_validate(operation)
     except ValidationError as error:
