@@ -9,6 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 from mer.config.strict import refuse_other_types
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+# No setting that makes sense is beyond these; what is would end in an allocation that no machine can make.
+Count = Annotated[int, Field(ge=1, le=10**6)]
+CountOrNone = Annotated[int, Field(ge=0, le=10**6)]  # 0: none
+Width = Annotated[int, Field(ge=1, le=2**14)]
+Depth = Annotated[int, Field(ge=1, le=100)]
 Task = Literal["emotion", "sentiment"]
 Speaker = Literal["none", "name", "name_says", "upper", "local"]
 

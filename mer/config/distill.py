@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, ValidationInfo, model_validator
 
-from mer.config.base import Frozen, is_recorded
+from mer.config.base import CountOrNone, Frozen, is_recorded
 
 
 class StudentConfig(Frozen):
@@ -38,7 +38,7 @@ class DistillConfig(Frozen):
         description="parallel: the fusion's loss does not reach the students, so they train as in separate runs | "
         "joint: it does",
     )
-    warm_epochs: Annotated[int, Field(ge=0)] = Field(
+    warm_epochs: CountOrNone = Field(
         0, description="with mode joint: first epochs in which the fusion's loss does not reach the students"
     )
     ce_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of each student's classification loss")
@@ -67,7 +67,7 @@ class DistillConfig(Frozen):
     kd_filter: Literal["none", "correct_only"] = Field(
         "none", description="rows that the teacher teaches: none = all | correct_only = those whose label it predicts"
     )
-    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+    warmup_steps: CountOrNone = Field(
         200, description="steps over which the response and feature losses rise from 0 to full weight"
     )
     fused_weight: PositiveFloat = Field(

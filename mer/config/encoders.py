@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from mer.config.base import Frozen, Speaker
+from mer.config.base import CountOrNone, Frozen, Speaker, Width
 
 Modality = Literal["text", "audio", "video"]
 
@@ -17,10 +17,8 @@ class ContextConfig(Frozen):
     past: int | Literal["all"] = Field(
         0, description="turns before the utterance, a number or all", union_mode="left_to_right"
     )
-    future: Annotated[int, Field(ge=0)] = Field(
-        0, description="turns after the utterance; more than 0 is the offline setting"
-    )
-    max_tokens: Annotated[int, Field(ge=8)] = Field(
+    future: CountOrNone = Field(0, description="turns after the utterance; more than 0 is the offline setting")
+    max_tokens: Annotated[int, Field(ge=8, le=10**6)] = Field(
         256, description="longest input in tokens; longer ones lose their oldest tokens"
     )
 
@@ -28,13 +26,15 @@ class ContextConfig(Frozen):
     def _past_is_a_count(self) -> Self:
         if isinstance(self.past, int) and self.past < 0:
             raise ValueError(f"past must be 0 or more, or 'all', got {self.past}")
+        if isinstance(self.past, int) and self.past > 10**6:
+            raise ValueError(f"past must be at most 1000000, or 'all', got {self.past}")
         return self
 
 
 class LoraTuning(Frozen):
     """Low-rank adapters on linear layers, by peft (methods 6.3)."""
 
-    rank: PositiveInt = Field(16, description="width of the two matrices of an adapter")
+    rank: Width = Field(16, description="width of the two matrices of an adapter")
     alpha: PositiveFloat | None = Field(None, description="adapters are scaled by alpha / rank; null: twice the rank")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.05, description="dropout on the input of every adapter")
     targets: Literal["auto"] | tuple[str, ...] = Field(
@@ -89,7 +89,7 @@ class _Encoder(Frozen):
     lora: LoraTuning = LoraTuning()
     full: FullTuning = FullTuning()
     lr: PositiveFloat | None = Field(None, description="learning rate of this encoder; null: optim.encoder_lr")
-    freeze_layers: Annotated[int, Field(ge=0)] = Field(
+    freeze_layers: CountOrNone = Field(
         0, description="number of lowest layers that are not trained; if above 0, the embeddings are not either"
     )
     split_cache: bool = Field(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from mer.config.base import Frozen
+from mer.config.base import Count, Frozen, Width
 
 
 class _Fusion(Frozen):
     """Settings that all fusions share (methods 5): each modality is normalised and projected, then they are joined."""
 
-    width: PositiveInt = Field(256, description="width of the fused representation")
+    width: Width = Field(256, description="width of the fused representation")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.2, description="dropout on the normalised features of each modality and inside the fusion"
     )
@@ -47,8 +47,8 @@ class LMFFusion(_Fusion):
     """Low-rank multimodal fusion, Liu et al. 2018 (methods 5.2)."""
 
     kind: Literal["lmf"] = "lmf"
-    rank: PositiveInt = Field(4, description="number of rank-one terms of the product")
-    factor_width: PositiveInt = Field(64, description="width to which each modality is reduced before the product")
+    rank: Width = Field(4, description="number of rank-one terms of the product")
+    factor_width: Width = Field(64, description="width to which each modality is reduced before the product")
 
 
 class SelfAttentionFusion(_Fusion):
@@ -56,7 +56,7 @@ class SelfAttentionFusion(_Fusion):
 
     kind: Literal["self_attention"] = "self_attention"
     layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of transformer layers")
-    heads: PositiveInt = Field(4, description="attention heads; width must be a multiple")
+    heads: Count = Field(4, description="attention heads; width must be a multiple")
     read: Literal["token", "mean"] = Field(
         "token", description="what becomes h: token = an added [FUSE] token | mean = the mean of the present modalities"
     )
@@ -67,14 +67,14 @@ class CrossAttentionFusion(_Fusion):
 
     kind: Literal["cross_attention"] = "cross_attention"
     layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of attention layers")
-    heads: PositiveInt = Field(4, description="attention heads; width must be a multiple")
+    heads: Count = Field(4, description="attention heads; width must be a multiple")
 
 
 class ShiftingFusion(_Fusion):
     """TelME's attention-based modality shifting, over modality tokens, never over the batch (methods 5.3)."""
 
     kind: Literal["shifting"] = "shifting"
-    heads: PositiveInt = Field(
+    heads: Count = Field(
         4, description="attention heads; width must be a multiple. Changes nothing with two modalities"
     )
     threshold: PositiveFloat = Field(0.1, description="largest shift of text, as a factor of its norm (theta)")
@@ -84,9 +84,9 @@ class TGMoEFusion(_Fusion):
     """Text-guided mixture of experts, as we define it (methods 5.5)."""
 
     kind: Literal["tgmoe"] = "tgmoe"
-    heads: PositiveInt = Field(4, description="heads of the attention from text; width must be a multiple")
+    heads: Count = Field(4, description="heads of the attention from text; width must be a multiple")
     experts: Annotated[int, Field(ge=1, le=64)] = Field(4, description="number of experts")
-    top_k: PositiveInt = Field(2, description="experts that a row is sent to; at most `experts`")
+    top_k: Count = Field(2, description="experts that a row is sent to; at most `experts`")
     noise: bool = Field(True, description="add learned noise to the router's scores in training")
     balance: Literal["switch", "cv2", "none"] = Field(
         "switch",
@@ -152,7 +152,7 @@ class AttentionDialogue(_Dialogue):
     """Pre-norm transformer layers over the utterances, with a learned bias per distance."""
 
     kind: Literal["attention"] = "attention"
-    heads: PositiveInt = Field(4, description="attention heads; fusion.width must be a multiple")
+    heads: Count = Field(4, description="attention heads; fusion.width must be a multiple")
 
 
 Dialogue = Annotated[NoDialogue | GRUDialogue | AttentionDialogue, Field(discriminator="kind")]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from mer.config.base import Frozen, Probability
+from mer.config.base import Count, CountOrNone, Depth, Frozen, Probability
 
 
 class HeadConfig(Frozen):
     """Layers from encoder features to the representation h, and from h to class scores."""
 
-    hidden: Annotated[int, Field(ge=0)] = Field(
+    hidden: Annotated[int, Field(ge=0, le=2**14)] = Field(
         256, description="width of h; 0: no block, the classifier reads the features themselves"
     )
-    depth: PositiveInt = Field(
+    depth: Depth = Field(
         1, description="number of Linear-GELU blocks between features and classifier; unused with hidden 0"
     )
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
@@ -87,8 +87,8 @@ class SPCLConfig(_Contrastive):
     temperature: PositiveFloat = Field(
         0.08, description="divides (1 + cos) / 2, so 0.08 here equals 0.16 for the plain cosine"
     )
-    pool_size: PositiveInt = Field(512, description="newest features kept per class")
-    support_size: PositiveInt = Field(
+    pool_size: Count = Field(512, description="newest features kept per class")
+    support_size: Count = Field(
         64, description="random members of the pool whose mean is the prototype; at most pool_size"
     )
     form: Literal["spcl", "spdcl"] = Field(
@@ -154,7 +154,7 @@ class EACLConfig(Frozen):
     angle_weight: Annotated[float, Field(ge=0.0)] = Field(
         0.1, description="weight of the angle loss, which spreads the anchors (eta)"
     )
-    stage_two_epochs: Annotated[int, Field(ge=0)] = Field(
+    stage_two_epochs: CountOrNone = Field(
         0, description="number of last epochs that train the anchors only; needs prediction nearest_anchor"
     )
     stage_two_lr: PositiveFloat = Field(1e-4, description="learning rate of the anchors in these epochs")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer
 
-from mer.config.base import Frozen
+from mer.config.base import Count, CountOrNone, Frozen
 
 
 class OptimConfig(Frozen):
@@ -16,14 +16,14 @@ class OptimConfig(Frozen):
     encoder_lr: PositiveFloat | None = Field(
         None, description="learning rate of tuned encoders; null: 5e-4 with mode lora, 2e-5 with mode full"
     )
-    micro_batch: PositiveInt | None = Field(
+    micro_batch: Count | None = Field(
         None,
         description="rows that a tuned encoder reads at once; fewer save memory, the gradient stays. null: batch_size",
     )
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(
         0.01, description="AdamW's weight decay; biases and norms have none"
     )
-    batch_size: Annotated[int, Field(ge=2)] = Field(
+    batch_size: Annotated[int, Field(ge=2, le=10**6)] = Field(
         64, description="utterances per step; with a dialogue encoder whole dialogues with about as many"
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
@@ -45,10 +45,8 @@ class OptimConfig(Frozen):
 
 
 class TrainingConfig(Frozen):
-    epochs: PositiveInt = Field(20, description="passes over the training split; budget.epochs in a study")
-    patience: Annotated[int, Field(ge=0)] = Field(
-        0, description="stop after so many epochs without a better dev score; 0: never"
-    )
+    epochs: Count = Field(20, description="passes over the training split; budget.epochs in a study")
+    patience: CountOrNone = Field(0, description="stop after so many epochs without a better dev score; 0: never")
     prediction: Literal["head", "nearest_center", "nearest_anchor"] = Field(
         "head", description="predicted class: highest score of the head | nearest class mean of h | nearest EACL anchor"
     )

@@ -18,7 +18,7 @@ from mer.config import (
     TrialConfig,
 )
 from mer.data import Corpus
-from mer.errors import MerError
+from mer.errors import MerError, TrialFailed
 from mer.features.backbone.files import backbone_key, is_here, locate
 from mer.features.cache.sequences import Sequences
 from mer.features.disk_space import refuse_no_room
@@ -37,6 +37,7 @@ from mer.study.preflight.run_options import RunOptions
 from mer.study.preflight.timed_trial import CLIPS, TrialOnMadeUpRows, seconds_in_packs
 from mer.study.show.words import short, short_names
 from mer.study.space.draws import random_params
+from mer.study.space.keys import reason
 from mer.study.space.spec import StudySpec
 
 _CONFIGS = 20
@@ -78,12 +79,15 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machin
         try:
             config = spec.trial_config(params)
         except ValueError as fault:  # such a trial would count as failed
-            table.add_row(f"refused: {fault}", "", "")
+            table.add_row(f"refused: {reason(fault)}", "", "")
             continue
         try:
             weights, epoch_s = trial.alone(config)
         except MerError as fault:  # so would this one: adapters that would not learn, too little left to train
             table.add_row(f"refused: {fault.found}", "", "")
+            continue
+        except (TrialFailed, RuntimeError, MemoryError) as fault:  # and this one: no finite loss, no such memory
+            table.add_row(f"refused: {(str(fault).splitlines() or ['no memory'])[0]}", "", "")
             continue
         alone.append((config, epoch_s))
         words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())

@@ -18,6 +18,7 @@ from mer.study.search.halt import Halt
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.live_trial import Ending, Listener, LiveTrial
 from mer.study.search.stored_trial import ENDED, state_after
+from mer.study.space.keys import reason
 from mer.study.space.spec import StudySpec
 from mer.training import Row
 from trainables.wire import Outcome, Report
@@ -87,7 +88,7 @@ class StudyEngine:
                 config = self.spec.trial_config(assignment.params)
             except ValueError as fault:  # a combination that the ranges allow but the methods do not
                 self._start(assignment, None)
-                self._end(assignment.number, "error", str(fault))
+                self._end(assignment.number, "error", reason(fault))
                 continue
             self._start(assignment, config)
             return assignment, config

@@ -54,6 +54,16 @@ def complaints(error: ValidationError) -> list[tuple[str, str, str]]:
     return [(_key(fault), *_words(fault)) for fault in error.errors(include_url=False)]
 
 
+def reason(fault: ValueError) -> str:
+    """Say in one line why no TrialConfig could be made: a combination that the ranges allow and the methods do not."""
+    if not isinstance(fault, ValidationError):
+        return str(fault)
+    lines = [
+        f"{key}: {found}" + (f" (allowed: {allowed})" if allowed else "") for key, found, allowed in complaints(fault)
+    ]
+    return "; ".join(dict.fromkeys(lines))
+
+
 def _key(fault: Any) -> str:
     key = _dotted(fault["loc"], fault["type"] == "extra_forbidden")
     if fault["type"] == "union_tag_invalid":
