@@ -143,7 +143,6 @@ def space_kinds(base: Path) -> Sequence[Input]:
         "secret variable": SMALL.replace("fixed:", "fixed:\n  data.root: ${MY_API_KEY:-x}"),
         "escape in a key": SMALL + '"\\e]0;x\\a": 1\n',
         "long key": SMALL + "k" * 900 + ": 1\n",
-        "study named like MLflow's": SMALL.replace("study: small", "study: mlflow.db"),
         "two thousand points": SMALL + "points:\n" + "".join(f"  - {{head.hidden: {8 + n % 57}, optim.head_lr: "
                                                              f"{1e-4 + n * 1e-6}}}\n" for n in range(2000)),
         "nothing keeps the constraints": SMALL + "constraints: [head.hidden < 8]\n",

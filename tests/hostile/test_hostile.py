@@ -1,4 +1,4 @@
-"""300 hostile inputs, spread over all doors: each accepted and right, or refused in one clear message, within its bounds.
+"""300 hostile inputs, spread over all doors: each accepted and right, or refused in one clear message.
 
 `python tests/hostile/hostile_run.py` sends 2 400 (docs/testing.md).
 """

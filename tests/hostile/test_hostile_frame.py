@@ -47,7 +47,7 @@ def _take_memory(path):
         (_refuse, "accepted", "wrong", "refused, must be accepted"),
         (_misread, "", "unexpected", "KeyError: 'name' at test_hostile_frame.py"),
         (_read_wrongly, "", "wrong", "5 is not 6"),
-        (_refuse_by_the_system, "", "refused", "x.yaml: No such file or directory"),
+        (_refuse_by_the_system, "", "refused", "x.yaml: No such file"),
     ],
 )
 def test_how_an_input_ended(read, must, outcome, words):
