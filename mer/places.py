@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from mer.errors import MerError, brief
+from mer.redaction import names_a_secret
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<otherwise>[^{}$]*))?\}")
-_SECRET = re.compile(r"(?i)secret|token|passw|credential|api_?key|access_?key|private_?key")
 _LONGEST = 4096  # bytes of a path, by Linux
 _FORM = "${NAME}, or ${NAME:-what to take when it is not set}"
 
@@ -28,7 +28,7 @@ def expanded(text: str, where: object) -> str:
 
     def value(found: re.Match[str]) -> str:
         name, otherwise = found["name"], found["otherwise"]
-        if _SECRET.search(name):
+        if names_a_secret(name):
             raise MerError(where, f"the variable {name} looks like a secret, which no path may hold")
         if given := os.environ.get(name):
             return given

@@ -74,12 +74,17 @@ def without_secrets(text: str) -> tuple[str, int]:
     return _LITERAL.sub(literal, _NAMED.sub(named, _KNOWN_FORMS.sub(known, text))), found
 
 
+def names_a_secret(name: str) -> bool:
+    """Tell whether a key, an option or a variable of the environment is called like a secret."""
+    return _KEY.search(name) is not None
+
+
 def words_without_secrets(words: Sequence[str]) -> list[str]:
     """Return the words of a command without secrets: values of `--set` keys and options with telling names, too."""
     kept = []
     for word in words:
         key, separator, value = word.partition("=")
-        secret = bool(separator and _KEY.search(key)) and not re.fullmatch(r"[\d.]*", value)
+        secret = bool(separator and names_a_secret(key)) and not re.fullmatch(r"[\d.]*", value)
         kept.append(f"{key}={LEFT_OUT.format('a secret')}" if secret else without_secrets(word)[0])
     return kept
 

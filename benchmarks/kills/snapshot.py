@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import optuna
 
-from mer.study.search.journal import parse_line, readable_journal
+from mer.study.search.journal import readable_journal
+from mer.study.search.operations import parse_line
 
 VARYING = ("seconds", "timestamp_ms")  # of a row; everything else is decided by configuration, data and seed
 PARENT = -1  # stands for the study's own run among those of trials
