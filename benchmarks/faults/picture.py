@@ -22,7 +22,6 @@ from benchmarks.faults.world.study import World
 from mer.errors import MerError
 from mer.study.paths import CODE_DIFF, CONFUSION, JOURNAL, OUTBOX, SPACE, SUMMARY
 from mer.study.search.journal import readable_journal
-from mer.study.tracking.outbox import Outbox
 
 Picture = dict[str, str]
 
@@ -34,10 +33,9 @@ _PICTURES = (CONFUSION,)  # drawn for the best of every ending: who was interrup
 
 def picture_of(world: World) -> Picture:
     """Look at journal, folders, store and MLflow's record. Raises: MerError when the journal cannot be read."""
-    left = {"outbox/open": _words(Outbox(world.folder).open)}
     unasked = _PICTURES if world.spec.keep_weights else ()
     files = {key: words for key, words in _files(world.studies).items() if not key.endswith(unasked)}
-    return {**_journal(world), **files, **_record(world.server, world.spec.study, unasked), **left}
+    return {**_journal(world), **files, **_record(world.server, world.spec.study, unasked)}
 
 
 def differences(found: Picture, wanted: Picture) -> dict[str, str]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import shutil
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,9 +135,15 @@ class World:
                     self.hub.kill(process)
                 self.running.now = self.running.outside
 
+    @contextmanager
+    def from_outside(self) -> Iterator[None]:
+        """Let the block look at the study, and at its record in MLflow, from this world; nothing fails meanwhile."""
+        with standing_in(self._names, lambda *_, **__: Client(self.wire), {}):
+            yield
+
     def audit(self) -> list[str]:
         """Return what the product's own audit finds now."""
-        with standing_in(self._names, lambda *_, **__: Client(self.wire), {}):
+        with self.from_outside():
             return [finding.line for finding in audit(StudyOnDisk.read(self.folder), thorough=True)]
 
     def forget(self) -> None:
