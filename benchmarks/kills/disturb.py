@@ -131,7 +131,7 @@ def second_driver(scene: Scene) -> None:
     code = other.wait(60)
     if scene.driver.poll() is None:
         assert code == REFUSED, f"a second driver ended with {code}: {other.output()}"
-        assert "a live driver works on this study" in other.output(), other.output()
+        assert f"a live driver works on this study: pid {scene.driver.pid}" in other.output(), other.output()
 
 
 def fill_disk(scene: Scene) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,68 +82,38 @@ def test_an_existing_study_is_refused_then_extended(workshop: Workshop, uninterr
 
 
 @pytest.mark.faults
-def test_sigkill_costs_nothing(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
-    """Kill the driver at three random moments; the resumed study equals the uninterrupted one."""
-    moment = random.Random(os.environ.get("MER_KILL_SEED"))
+def test_orderly_stops_leave_nothing_running(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
+    """One study is stopped by each signal in turn; SIGUSR1 and SIGHUP come to all of a job, as from Slurm."""
     studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
-    killed_at = []
-    for attempt in range(3):
-        process = workshop.start(studies, *(["--resume"] if attempt else []))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         seen = len(journal_lines(study))
-        wait_until(lambda seen=seen, process=process: len(journal_lines(study)) > seen or process.poll() is not None)
-        time.sleep(moment.uniform(0, 6))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        killed_at.append(len(journal_lines(study)))
-    workshop.run(studies, "--resume")
-    print("journal lines at the kills:", killed_at)
-    assert_same_study(study, uninterrupted / "small")
-    parents, children = records(studies, "small")
-    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
-    assert sorted(int(c.data.tags["mer.trial"]) for c in children) == list(range(6))
-    assert all(c.info.status in ("FINISHED", "KILLED") for c in children)
-    for child in children:
-        rows = histories(study)[int(child.data.tags["mer.trial"])]
-        steps = metric_steps(studies, child.info.run_id, "dev_weighted_f1")
-        assert steps == list(range(1, len(rows) + 1)), "an epoch is lost or doubled in MLflow"
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
-def test_an_orderly_stop_leaves_nothing_running(
-    workshop: Workshop, uninterrupted: Path, tmp_path: Path, request_to_stop: signal.Signals
-) -> None:
-    studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
-    process = workshop.start(studies, own_group=True)
-    wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
-    if request_to_stop in (signal.SIGUSR1, signal.SIGHUP):  # Slurm and a closed terminal send them to all of a job
-        os.killpg(process.pid, request_to_stop)
-    else:
-        process.send_signal(request_to_stop)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert "Go on with" in output and "--resume" in output
-    parents, children = records(studies, "small")
-    assert [r.info.status for r in parents] == ["KILLED"]
-    assert children and all(r.info.status != "RUNNING" for r in children)
+        process = workshop.start(studies, *(["--resume"] if seen else []), own_group=True)
+        wait_until(lambda seen=seen, process=process: trains(study, seen) or process.poll() is not None)
+        listening = open_doors(process.pid)
+        assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "Ray listens beyond this machine"
+        if number in (signal.SIGUSR1, signal.SIGHUP):
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 130, (number, output)
+        assert "Go on with" in output and "--resume" in output
+        parents, children = records(studies, "small")
+        assert [r.info.status for r in parents] == ["KILLED"]
+        assert children and all(r.info.status != "RUNNING" for r in children)
     workshop.run(studies, "--resume")
     assert_same_study(study, uninterrupted / "small")
 
 
-@pytest.mark.faults
-def test_a_killed_worker_is_replaced(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
-    studies, study = tmp_path / "studies", tmp_path / "studies" / "small"
-    process = workshop.start(studies)
-    wait_until(lambda: list(study.glob("trials/*/last.safetensors")) != [] or process.poll() is not None)
-    family = psutil.Process(process.pid).children(recursive=True)
-    open_doors = {c.laddr.ip for member in family for c in member.net_connections("inet") if c.status == "LISTEN"}
-    assert open_doors <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "Ray listens beyond this machine"
-    workers = [member for member in family if "Trainable" in " ".join(member.cmdline())]
-    assert workers, "no worker process of ours was found"
-    workers[0].send_signal(signal.SIGKILL)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert_same_study(study, uninterrupted / "small")
+def trains(study: Path, seen: int) -> bool:
+    """True when the journal has more lines than were seen, and a trial is under way."""
+    return len(journal_lines(study)) > seen and bool(list(study.glob("trials/*/last.safetensors")))
+
+
+def open_doors(pid: int) -> set[str]:
+    """Return the addresses at which a process and its descendants listen."""
+    family = psutil.Process(pid).children(recursive=True)
+    return {c.laddr.ip for member in family for c in member.net_connections("inet") if c.status == "LISTEN"}
 
 
 KILLS_IDLE_WORKERS = """
@@ -215,15 +183,3 @@ def test_failed_trials_end_alone_and_say_why(workshop: Workshop, tmp_path: Path)
     assert "the loss became" in trials[0].user_attrs["ending"]["reason"] and "failed: the loss became" in output
     children = {int(c.data.tags["mer.trial"]): c for c in records(tmp_path / "studies", "small")[1]}
     assert children[0].info.status == "FAILED" and "the loss became" in children[0].data.tags["mer.reason"]
-
-
-def test_a_live_driver_locks_its_study(workshop: Workshop, tmp_path: Path) -> None:
-    studies = tmp_path / "studies"
-    process = workshop.start(studies)
-    try:
-        wait_until(lambda: (studies / "small" / "journal.log").exists())
-        refusal = workshop.run(studies, "--resume", code=2)
-        assert "a live driver works on this study" in refusal and f"pid {process.pid}" in refusal
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()

@@ -12,6 +12,7 @@ from pathlib import Path
 from mer.errors import MerError
 from mer.study.cluster.connect import session_folder, start_ray
 from mer.study.cluster.node_watch import NodeWatch
+from mer.study.cluster.own_ray import watched_ray
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.folder.leftovers import forget_session, note_session
 from mer.study.paths import RAY, trial_name
