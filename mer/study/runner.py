@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from mer.checkpoints import Store
+from mer.console import EXIT_FAULT
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
@@ -51,6 +53,7 @@ from mer.study.tracking.sync import sync_words
 from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
 from mer.study.tracking.writer import Behind
+from mer.terminal.escapes import neutral
 from mer.training.metrics import macro_words, majority_scores
 
 
@@ -124,7 +127,7 @@ def _run(
     try:
         if ledger.work_left() and not stop.wanted:
             with display:
-                _run_trials(engine, plan, folder, options.address, display, stop, say)
+                _run_trials(engine, plan, folder, options, display, stop, say)
         spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
     except KeyboardInterrupt:  # the second Ctrl-C
@@ -181,18 +184,30 @@ def _run(
     return summary
 
 
+def _give_up(engine: StudyEngine, folder: Path, options: RunOptions) -> None:
+    """End the process in words. The journal is whole; MLflow gets the rest from the next command."""
+    trials = engine.spec.budget.trials
+    try:
+        engine.raise_if_stopped(options.go_on(trials), options.try_again(trials), folder)
+    except MerError as fault:
+        print(f"error: {neutral(fault.message)}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(EXIT_FAULT)
+
+
 def _run_trials(
     engine: StudyEngine,
     plan: FeaturePlan,
     folder: Path,
-    address: str | None,
+    options: RunOptions,
     display: Display,
     stop: StopSignal,
     say: Callable[[str], None],
 ) -> None:
     """Run the trials; what the machine refuses the driver meanwhile stops the study in order."""
     try:
-        run_trials(engine, plan, folder, address, display.tick, stop, say)
+        give_up = partial(_give_up, engine, folder, options)
+        run_trials(engine, plan, folder, options.address, display.tick, stop, say, give_up)
     except OSError as fault:
         if not is_of_the_machine(fault):
             raise

@@ -6,6 +6,7 @@ may hold the main thread, and then ends the process with a report of its own and
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 
 _NEEDED = ("raylet", "gcs_server")
 _LOOK_S = 0.5
-_PATIENCE_S = 20.0  # the loop ends in less where Ray still answers it
+_PATIENCE_S = 12.0  # the loop ends in less where Ray still answers it
 
 
 @contextmanager
@@ -53,6 +54,8 @@ def dead_process() -> str:
 
 def started_processes() -> dict[str, list[Any]]:
     """Return the processes that ray.init has started, by kind. Ray has no public name for them."""
+    if "ray" not in sys.modules:
+        return {}
     from ray._private import worker
 
     node = worker.global_worker.node

@@ -44,12 +44,14 @@ def run_trials(
     tick: Callable[[], None],
     stop: StopSignal,
     say: Callable[[str], None],
+    give_up: Callable[[], None],
 ) -> None:
     """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted.
 
     Args:
         tick: called after every event.
         say: prints a line for the user.
+        give_up: ends the process; called where a Ray of its own has died and holds the main thread.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
     import ray
@@ -101,12 +103,17 @@ def run_trials(
                 ),
             )
             stop.listen()  # again: ray.init has put its own SIGTERM handler over ours
-            tuner.fit()
+            with watched_ray(partial(_ray_died, engine), give_up):
+                tuner.fit()
         finally:
             ray.shutdown()
             if session:
                 forget_session(folder, session)
             shutil.rmtree(folder / PROOF, ignore_errors=True)
+
+
+def _ray_died(engine: StudyEngine, process: str) -> None:
+    engine.block(f"{process}, a process of Ray's, has died", advice="see whether the machine ran out of memory")
 
 
 def _fitting(spec: StudySpec, have: Machine) -> int:
