@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mer.errors import MerError
+from mer.read_files import NoRegularFile
 from mer.terminal.endings import interrupted_by_signals
 from mer.terminal.escapes import neutral
 from mer.terminal.streams import LastingStream, lasting_streams
@@ -103,7 +104,9 @@ def explain_os_error(fault: OSError) -> MerError:
         errno.ENOENT: "check the path",
         errno.ENOTDIR: "check the path",
     }
-    reason = fault.strerror or (os.strerror(fault.errno) if fault.errno else str(fault))
+    if isinstance(fault, NoRegularFile):
+        return MerError(where, str(fault.strerror), allowed="a regular file", then="put the file itself there")
+    reason = os.strerror(fault.errno) if fault.errno else str(fault)
     return MerError(where, reason, then=advice.get(fault.errno or 0, "run again with --debug to see where it happened"))
 
 
