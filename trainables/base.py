@@ -47,14 +47,15 @@ class MerTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train until the report interval is over or a verdict is due, and report every member that has news.
 
-        `fits` is the number of members that memory holds, once it was found to be less than those of the slot. `sight`
-        comes with the first result of a worker; one that does not see the study's folder trains nothing.
+        `fits` is the number of members that memory holds, once it was found to be less than those of the slot. `sights`
+        has one entry in the first result of a worker; one that does not see the study's folder trains nothing. All
+        values are lists or plain: Ray Tune flattens dictionaries.
         """
         torch.set_num_threads(self.slot.threads)
         sight = self._look()
         reports = [] if sight and sight.fault else self.members.step(self.slot.report_interval_s)
         result = {"reports": [report.wire() for report in reports], "fits": self.members.most}
-        return result | ({"sight": sight.wire()} if sight else {})
+        return result | ({"sights": [sight.wire()]} if sight else {})
 
     def cleanup(self) -> None:
         """End the threads that write files; nothing is left to write between two steps."""

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -53,8 +53,11 @@ class RayNodes:
             node.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, cpus: int = 1, *, wait: bool = True) -> RayNode:
-        """Start a node, the first as the head."""
+    def start(self, cpus: int = 1, *, wait: bool = True, inside: Sequence[str] = ()) -> RayNode:
+        """Start a node, the first as the head.
+
+        Args: inside: words before its command, such as `unshare --mount`.
+        """
         ip = f"127.0.0.{len(self.nodes) + 2}"
         folder = self.folder / str(len(self.nodes))
         words = ["start", "--block", f"--node-ip-address={ip}", f"--num-cpus={cpus}", "--num-gpus=0"]
@@ -67,9 +70,8 @@ class RayNodes:
             self.address = f"{ip}:{port}"
             words += ["--head", f"--port={port}", "--include-dashboard=false"]
         program = str(Path(sys.executable).with_name("ray"))
-        node = RayNode(
-            ip, folder, started([program, *words], cwd=self.folder, environment=self._environment(), own_group=True)
-        )
+        command = [*inside, program, *words]
+        node = RayNode(ip, folder, started(command, cwd=self.folder, environment=self._environment(), own_group=True))
         self.nodes.append(node)
         if wait:
             node.wait_until_up()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ray.tune import PlacementGroupFactory
 from ray.tune.schedulers import TrialScheduler
+from ray.tune.utils import flatten_dict
 from test_study_slots import numbers, open_slots
 
 from mer.errors import MerError
@@ -47,7 +48,7 @@ def test_a_node_that_sees_the_folder_is_accepted(tmp_path, monkeypatch):
     slot = slots.fill("a")
     assert Slot.read(slot.wire()).proof == shared.proof
     sight = seen_from(tmp_path / "small", shared.proof)
-    assert sight.fault == "" and shared.accepts(Sight.read(sight.wire()).wire()) and shared.accepts(None)
+    assert sight.fault == "" and shared.accepts(Sight.read(sight.wire()).wire())
     assert shared.selector is None
 
 
@@ -87,7 +88,9 @@ def test_its_trials_go_elsewhere_and_no_worker_is_placed_there_again(tmp_path, m
     slots.fill("a")
     scheduler.on_trial_add(None, trial)
     assert placed == [], "nobody was refused"
-    result = {"reports": [], "fits": None, "sight": seen_from(tmp_path / "nowhere", shared.proof).wire()}
+    result = flatten_dict(
+        {"reports": [], "fits": None, "sights": [seen_from(tmp_path / "nowhere", shared.proof).wire()]}
+    )
     assert scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP
     assert said == [f"node gpu1 (10.0.0.1) is left out: {tmp_path}/nowhere is not there"]
     assert slots.engine.losses(0) == 0 and not slots.engine.stopped and numbers(slots.fill("b").members) == [0]

@@ -30,10 +30,8 @@ class SharedFolder:
         self.proof = Proof.begin(study, uuid.uuid4().hex)
         self.refused: dict[str, str] = {}  # node -> what is wrong there, in words
 
-    def accepts(self, wire: Mapping[str, Any] | None) -> bool:
+    def accepts(self, wire: Mapping[str, Any]) -> bool:
         """Take in what a worker says with its first result; False when its trials have to go elsewhere."""
-        if wire is None:
-            return True
         sight = Sight.read(wire)
         fault = sight.fault
         if not fault and not self.proof.is_answered(sight.answer):

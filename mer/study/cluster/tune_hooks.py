@@ -74,7 +74,7 @@ class EngineScheduler(_NoState, FIFOScheduler):
             trial.update_resources(PlacementGroupFactory(bundles, bundle_label_selector=[selector] * len(bundles)))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if not self.shared.accepts(result.get("sight")):
+        if not all(map(self.shared.accepts, result.get("sights", ()))):
             self.slots.refuse(trial.trial_id)
             return TrialScheduler.STOP
         reports = [Report(**report) for report in result["reports"]]
