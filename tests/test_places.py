@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,20 @@ def test_homes(monkeypatch):
     assert str(caught.value).startswith("data.root: ~nosuchuser is nobody's home on this machine\n")
     with pytest.raises(MerError, match="~nosuchuser/x: ~nosuchuser is nobody"):
         home("~nosuchuser/x")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("mer.export", ["~nosuchuser/x", "--out", "x"]),
+        ("mer.predict", ["~nosuchuser/x", "--text", "x"]),
+        ("mer.data", ["check", "~nosuchuser/x"]),
+    ],
+)
+def test_commands_name_the_home_of_nobody(module, words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [module, *words])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"{module}.__main__" if module == "mer.data" else module).main()
+    assert ended.value.code == 2
+    assert "~nosuchuser is nobody's home on this machine" in capsys.readouterr().err

@@ -31,6 +31,7 @@ from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite, sa
 from mer.config import Task, TrialConfig
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_text
+from mer.places import home
 from mer.read_files import as_model, complaint, read_object, shown
 from mer.tensor_header import read_header
 
@@ -131,12 +132,12 @@ def adapter_folder(config: TrialConfig, modality: str) -> str:
 
 def is_export(place: Path | str) -> bool:
     """Return whether a folder that `write_export` wrote is there. Nothing is checked."""
-    return (Path(place).expanduser() / MANIFEST).is_file()
+    return (home(place) / MANIFEST).is_file()
 
 
 def trained_sha256(folder: Path | str) -> str:
     """Hash everything that was trained, by the manifest's hashes: the model, and its adapters if it has any."""
-    names = read_manifest(Path(folder).expanduser())
+    names = read_manifest(home(folder))
     ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{_ADAPTER_WEIGHTS}")}
     return next(iter(ours.values())) if len(ours) == 1 else sha256_json(ours)
 
@@ -183,7 +184,7 @@ def read_export(folder: Path | str) -> Export:
 
     Raises: MerError naming the first file that is missing, not as it was written, or not what an export holds.
     """
-    folder = Path(folder).expanduser()
+    folder = home(folder)
     check_files(folder, read_manifest(folder))
     config_json, labels_json, preprocessor, provenance = (
         read_object(folder / f"{name}.json", then=way_out(folder))
@@ -244,7 +245,7 @@ def _refuse_circle(config: TrialConfig, within: tuple[Path, ...]) -> None:
     """Refuse an export whose encoder is that export, or reads it in turn. Raises: MerError."""
     for encoder in config.encoders.present.values():
         if is_export(encoder.backbone):
-            place = Path(encoder.backbone).expanduser().resolve()
+            place = home(encoder.backbone).resolve()
             if place in within or len(within) >= _MOST_INSIDE:
                 found = "it stands in the place of an encoder of itself"
                 raise MerError(place, found, allowed="exports that read one another in turn", then=way_out(within[0]))

@@ -19,6 +19,7 @@ from mer.data.readers.split_record import split_otherwise
 from mer.data.tables import ENDINGS
 from mer.data.types import Corpus, Unit
 from mer.errors import MerError, did_you_mean
+from mer.places import home
 
 _READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS, OWN)
 DATASETS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
@@ -42,7 +43,7 @@ def detect_dataset(root: str | Path) -> str:
     A folder that is not there or has no table counts as MELD, whose reader says how to get it. A file counts as csv,
     also if it is of a kind that is not read, or not there.
     """
-    folder = Path(root).expanduser()
+    folder = home(root)
     if not folder.is_dir():
         return OWN.name if folder.is_file() or folder.suffix.lower() in ENDINGS else MELD.name
     known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
@@ -51,7 +52,7 @@ def detect_dataset(root: str | Path) -> str:
 
 def looks_otherwise(dataset: str, root: str | Path) -> bool:
     """Tell whether a folder does not look like a dataset, but like another one."""
-    folder = Path(root).expanduser()
+    folder = home(root)
     if dataset not in DATASETS or DATASETS[dataset].knows(folder):
         return False
     return any(reader.knows(folder) for reader in _READERS) or detect_dataset(root) == OWN.name

@@ -14,6 +14,7 @@ from mer.data.text import normalise, refuse_halves
 from mer.errors import MerError
 from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.reading import LiveFeatures
+from mer.places import home
 from mer.predictor.prediction import Prediction, as_predictions
 from mer.predictor.scorer import Scorer
 from mer.progress import Progress
@@ -106,7 +107,7 @@ class Predictor(Scorer):
             raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
         if not clips:
             return []
-        paths = [clip if isinstance(clip, MediaFault) else Path(clip).expanduser() for clip in clips]
+        paths = [clip if isinstance(clip, MediaFault) else home(clip) for clip in clips]
         live = encoder.encode(paths, progress=progress)
         unread = np.flatnonzero(~live.present_N)
         if len(unread) and not masked:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from study_helpers import make_spec, open_ledger, row
 
-from analysis.stores import load_study
+from analysis.stores.journal import load_study
 from mer.checkpoints import Store
 from mer.errors import MerError
 from mer.study.folder.read_study import StudyRecord, find_study, read_record

@@ -30,6 +30,7 @@ from mer.data.registry import survey_corpus
 from mer.data.types import Utterance
 from mer.errors import MerError
 from mer.files import sha256_file, write_text
+from mer.places import home
 from mer.progress import Step
 
 LOG = "prepare.log"
@@ -61,7 +62,7 @@ def prepare(raw: Path, out: Path, *, workers: int, link: Link = "auto", progress
         progress: called with (clips done, clips in all).
     Raises: MerError if there are no clips or no CSV files, or `out` holds clips from elsewhere; OSError from writing.
     """
-    raw, out = raw.expanduser(), out.expanduser()
+    raw, out = home(raw), home(out)
     folders = clip_folders(raw)
     with alone(out):
         manifest = open_manifest(raw, out)

@@ -15,6 +15,7 @@ from mer.data.tables import Row, parse_rows, raise_faults, read_rows
 from mer.data.types import DIALOGUE, Corpus, Dialogue, Unit, Utterance
 from mer.errors import MerError
 from mer.files import sha256_file
+from mer.places import home
 from mer.terminal.commands import quoted
 
 
@@ -112,7 +113,7 @@ class Dataset:
 
 def folder_of(data: DataConfig) -> Path:
     """Return the folder of the data."""
-    return Path(data.root).expanduser()
+    return home(data.root)
 
 
 def require_folder(root: Path, allowed: str, then: str) -> None:

@@ -20,6 +20,7 @@ from mer.data.tables.row import whole_number
 from mer.data.tables.times import interval_s
 from mer.data.types import DIALOGUE, Corpus, Dialogue, MadeSplits, Utterance
 from mer.errors import MerError
+from mer.places import home
 
 _FIX = "correct the file"
 TASKS = ("emotion", "sentiment")
@@ -56,7 +57,7 @@ class OwnReader:
 
     def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that can be read. Raises: MerError if the files cannot."""
-        root = Path(data.root).expanduser()
+        root = home(data.root)
         places = find_places(root, data)
         first = places.whole or places.files["train"]
         own = _open(first, data, places)
@@ -65,7 +66,7 @@ class OwnReader:
 
     def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
         """Read these splits. Train is always read: it says which classes there are. Raises: MerError."""
-        root = Path(data.root).expanduser()
+        root = home(data.root)
         places = find_places(root, data)
         first = _open(places.whole or places.files["train"], data, places)
         found, made = _split_rows(first, places, data)

@@ -17,6 +17,7 @@ from mer.config import SplitRule
 from mer.data.types import Corpus, MadeSplits
 from mer.errors import MerError
 from mer.files import write_json
+from mer.places import home
 from mer.read_files import Unreadable, as_model, read_object
 
 
@@ -39,7 +40,7 @@ HELD_OUT = ("test", "dev")
 def record_path(source: Path, rule: SplitRule | None) -> Path:
     """Return the file that keeps the splits made of `source`."""
     if rule is not None and rule.file is not None:
-        return Path(rule.file).expanduser()
+        return home(rule.file)
     return source.with_name(f"{source.stem}{ENDING}")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json
+from mer.places import home
 
 MAX_NO_SPEECH_PROB = 0.6  # segments above either of these are dropped: laughter and music become words there
 MAX_COMPRESSION_RATIO = 2.4
@@ -143,7 +144,7 @@ def brief(fault: Exception) -> str:
 
 def _local_folder(model: str) -> str | None:
     """Return the folder that `model` names, or None for a hub model."""
-    folder = Path(model).expanduser()
+    folder = home(model)
     return str(folder) if folder.is_dir() else None
 
 

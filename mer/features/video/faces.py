@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mer.errors import MerError
+from mer.places import home
 
 MARGIN = 0.25  # of the face's longer side, added on each side: hair and chin belong to an expression
 LONGEST_SIDE = 640  # pixels a frame is scaled down to for the search
@@ -32,7 +33,7 @@ class Detector(Protocol):
 
 def model_file(named: str | Path) -> Path:
     """Check a face detector's model file, and return its path. Raises: MerError when it is not there."""
-    path = Path(named).expanduser()
+    path = home(named)
     if not path.is_file() or path.stat().st_size == 0:
         found = "not a file" if path.is_dir() else "0 bytes" if path.is_file() else "no such file"
         raise MerError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
 from mer.config import ClipEncoderConfig, is_signal
@@ -15,6 +14,7 @@ from mer.features.cache.shards import Shard
 from mer.features.from_clips.extraction import encode_shards
 from mer.features.modalities import locate_clip_backbone, open_clip_encoder
 from mer.features.reading import ClipRow, ShardResult
+from mer.places import home
 
 
 class ShardReader:
@@ -77,7 +77,7 @@ def shard_alone(rows: Sequence[ClipRow], shard: Shard) -> tuple[list[ClipRow], S
 def _absolute(config: ClipEncoderConfig) -> ClipEncoderConfig:
     """Make local paths absolute: workers of a cluster start in another folder."""
     local: dict[str, str] = {}
-    if not is_signal(config) and Path(config.backbone).expanduser().is_dir():
+    if not is_signal(config) and home(config.backbone).is_dir():
         local["backbone"] = _absolute_path(config.backbone)
     if detector := getattr(config, "face_detector", None):
         local["face_detector"] = _absolute_path(detector)
@@ -85,4 +85,4 @@ def _absolute(config: ClipEncoderConfig) -> ClipEncoderConfig:
 
 
 def _absolute_path(text: str) -> str:
-    return str(Path(text).expanduser().absolute())
+    return str(home(text).absolute())

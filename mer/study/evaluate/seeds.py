@@ -21,6 +21,7 @@ from mer.config import DataConfig, TrialConfig, flatten
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
+from mer.places import home
 from mer.read_files import read_model
 from mer.study.folder.artifacts import predictions_csv
 from mer.study.folder.recorded import read_scores
@@ -227,7 +228,7 @@ def with_root(config: TrialConfig, root: str | None) -> TrialConfig:
     """
     if root is not None:
         config = config.model_copy(update={"data": DataConfig(**{**config.data.model_dump(), "root": root})})
-    if not Path(config.data.root).expanduser().exists():
+    if not home(config.data.root).exists():
         raise MerError(
             config.data.root,
             "there is no such file or folder",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mer.config import TrialConfig
 from mer.data.sample.corpus import MARKER
+from mer.places import home
 from mer.training.metrics import Scores
 
 
@@ -157,4 +157,4 @@ def backbone_terms(name: str, bundled: bool) -> str:
 
 def is_sample(root: str) -> bool:
     """Tell whether a data folder holds the generated sample corpus, which is read as MELD."""
-    return (Path(root).expanduser() / MARKER).is_file()
+    return (home(root) / MARKER).is_file()

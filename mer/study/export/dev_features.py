@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mer.config import TEACHER, settings_of
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.model_outputs import ensure_encoder
+from mer.places import home
 from mer.study.export.choose import ExportOptions
 from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
@@ -23,7 +22,7 @@ def dev_features(
     """
     config = trained.config
     data = config.data if options.data_root is None else config.data.model_copy(update={"root": options.data_root})
-    if not Path(data.root).expanduser().exists():
+    if not home(data.root).exists():
         raise MerError(
             data.root,
             "there is no such file or folder: the data of the study are needed to compare the export with the trial",

