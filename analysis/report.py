@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # Optuna takes a second: not for --help
     from analysis.page.document import Section
     from analysis.stores.evaluation import Evaluation
     from analysis.stores.study import Study
+    from analysis.stores.texts import Turn
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 OTHERS = {"compare": "analysis.compare", "seeds": "analysis.seeds"}
@@ -32,12 +34,16 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option(help="the page [default: report.html in the folder]")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
+    texts: Annotated[
+        bool, typer.Option("--texts", help="show what was said in the hardest dialogues; mind the licence of the data")
+    ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="show the page in the browser")] = False,
     debug: Debug = False,
 ) -> None:
     """Write one HTML page about a study or an evaluation (works offline), and its tables beside it."""
     from analysis.stores.evaluation import evaluation_in, load_evaluation
     from analysis.stores.journal import find_study, load_study
+    from analysis.stores.texts import dev_texts
     from mer.study.paths import REPORT
 
     target = page_path(out)
@@ -49,7 +55,7 @@ def report(
     else:
         record = load_study(find_study(study, studies))
         target = target or record.folder / REPORT
-        tables = write_report(record, target)
+        tables = write_report(record, target, texts=dev_texts(record) if texts else None)
     told(target, tables, open_it=open_it)
 
 
@@ -67,11 +73,14 @@ def told(target: Path, tables: Path, *, open_it: bool) -> None:
         print(f"no browser could be opened: open {target} yourself")
 
 
-def write_report(study: Study, target: Path) -> Path:
-    """Write a study's page to `target` and its tables to a folder beside it. Returns that folder."""
+def write_report(study: Study, target: Path, *, texts: Mapping[str, Turn] | None = None) -> Path:
+    """Write a study's page to `target` and its tables to a folder beside it. Returns that folder.
+
+    Args: texts: utterance id -> what was said, for the page to show.
+    """
     from analysis.study_page.build import study_html, study_sections
 
-    sections = study_sections(study, target)
+    sections = study_sections(study, target, texts or {})
     return write_page(target, study_html(study, sections, tables_folder(target)), sections)
 
 

@@ -12,6 +12,9 @@ from analysis.page.words import plain
 from mer.terminal.spreadsheet import csv_text
 
 
+_LONG = 28  # characters; such text gets room, however narrow the page
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of raw values.
@@ -91,6 +94,8 @@ class Table:
             return f'<td class="lane"{key} title="{text}"><i style="width:{part:.1f}%"></i></td>'
         if column == 0:
             return f'<th scope="row"{self._css(column, numeric)}{key}>{text}</th>'
+        if len(text) > _LONG and not numeric:
+            return f'<td class="long">{text}</td>'
         return f"<td{self._css(column, numeric)}{key}>{text}</td>"
 
     def _css(self, column: int, numeric: bool) -> str:

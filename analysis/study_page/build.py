@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.findings.chance import chance_on_dev, dev_noise
@@ -13,6 +13,7 @@ from analysis.page.html import say
 from analysis.page.words import counted
 from analysis.stores.links import related_to_study
 from analysis.stores.study import Study
+from analysis.stores.texts import Turn
 from analysis.study_page import classes, curves, facts, parameters, running, trials, utterances
 from analysis.study_page.parallel import parallel
 from analysis.study_page.result import Measured, endings
@@ -20,8 +21,13 @@ from analysis.study_page.top import top
 from analysis.study_page.two_classes import two_classes
 
 
-def study_sections(study: Study, target: Path) -> list[Section]:
-    """Build every part. Args: target: where the page will lie; its links are relative to that."""
+def study_sections(study: Study, target: Path, texts: Mapping[str, Turn]) -> list[Section]:
+    """Build every part.
+
+    Args:
+        target: where the page will lie; its links are relative to that.
+        texts: utterance id -> what was said; empty where that is not to be shown.
+    """
     measured = Measured(dev_noise(study), chance_on_dev(study), search_luck(study))
     matters = importance(study)
     parts: list[Callable[[], Section | None]] = [
@@ -37,8 +43,8 @@ def study_sections(study: Study, target: Path) -> list[Section]:
         lambda: classes.classes(study),
         lambda: two_classes(study),
         lambda: classes.calibrated(study),
-        lambda: utterances.utterance_map(study),
-        lambda: utterances.hardest(study),
+        lambda: utterances.utterance_map(study, texts),
+        lambda: utterances.hardest(study, texts),
         lambda: running.timeline(study),
         lambda: running.cost(study),
         lambda: running.failures(study),

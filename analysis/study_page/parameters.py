@@ -145,7 +145,8 @@ def ranges(study: Study) -> Section:
             at_edge.append(names[name])
     table = Table("ranges", ["parameter", "range", "best value", "place in range", "edge?"], rows)
     text = f"Yes for {', '.join(at_edge)}." if at_edge else "No."
-    return Section("ranges", title, paragraph(text) + table.html(), [table])
+    brief = Table(table.name, table.header, [[names[name], *rest] for name, *rest in rows])
+    return Section("ranges", title, paragraph(text) + brief.html(), [table])
 
 
 def _percent(value: float) -> str:

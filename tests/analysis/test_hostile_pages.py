@@ -16,6 +16,8 @@ from analysis.page.html import esc, link
 from analysis.page.tables import Table
 from analysis.report import write_report
 from analysis.stores.journal import load_study
+from analysis.stores.texts import Turn, dev_texts
+from mer.errors import MerError
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -119,6 +121,17 @@ def test_summaries_of_another_shape(folder, content):
         for name in ("config.json", "environment.json"):
             artifact(folder, trial, name).write_text(content, encoding="utf-8")
     assert "reaches" in page_of(folder)
+
+
+def test_what_was_said_is_shown_on_request_alone(folder):
+    study = load_study(folder, with_mlflow=False)
+    said = {name: Turn("Ross", f"<b>{name}</b>") for name in study.predictions(study.best).ids}
+    write_report(study, folder / "page.html", texts=said)
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;dev/dia0_utt0&lt;/b&gt;" in page and "Ross" in page and "<b>dev" not in page
+    assert "Ross" not in page_of(folder)
+    with pytest.raises(MerError):  # its data are not there
+        dev_texts(study)
 
 
 def test_a_page_that_fails_is_a_line(folder, monkeypatch):
