@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -24,12 +25,14 @@ class Importance:
     Args:
         finished, cut: trials that the shares come from.
         top: share of them in the better group.
+        seldom: parameters that were drawn in too few of them to say anything.
     """
 
     shares: dict[str, float]
     finished: int
     cut: int
     top: float
+    seldom: list[str] = field(default_factory=list)
 
     @property
     def trials(self) -> int:
@@ -61,10 +64,13 @@ def importance(study: Study) -> Importance | str:
             shares = get_param_importances(memory, evaluator=PedAnovaImportanceEvaluator(target_quantile=top))
     except (ValueError, RuntimeError) as fault:  # e.g. no parameter that varies
         return f"Optuna cannot tell: {fault}"
-    shares = {key: float(share) for key, share in shares.items() if share == share}
-    if not shares or not sum(shares.values()):
+    drawn = Counter(key for trial in (*finished, *cut) for key in trial.params)
+    kept = {key: float(share) for key, share in shares.items() if share == share and drawn[key] >= ENOUGH}
+    total = sum(kept.values())
+    if not total:
         return "No parameter tells the better trials from the rest."
-    return Importance(shares, len(finished), len(cut), top)
+    seldom = [key for key in study.ranges if drawn[key] < ENOUGH]
+    return Importance({key: share / total for key, share in kept.items()}, len(finished), len(cut), top, seldom)
 
 
 def _as_the_rest(study: Study) -> list[FrozenTrial]:

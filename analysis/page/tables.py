@@ -11,7 +11,6 @@ from analysis.page.html import clean, esc
 from analysis.page.words import plain
 from mer.terminal.spreadsheet import csv_text
 
-
 _LONG = 28  # characters; such text gets room, however narrow the page
 
 

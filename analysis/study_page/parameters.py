@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.findings.advice import edge
-from analysis.findings.importance import SETTLED, Importance
+from analysis.findings.importance import ENOUGH, SETTLED, Importance
 from analysis.page.document import Section
 from analysis.page.html import note, paragraph, plots
 from analysis.page.tables import Table
@@ -46,8 +46,11 @@ def importances(study: Study, found: Importance | str) -> Section:
         if found.trials < SETTLED
         else "The order of neighbours is not settled even by so many trials."
     )
-    file = Table("importance", ["parameter", "share"], [row[:2] for row in rows], {"share": _percent})
     caution = " A large share says that the parameter matters in this range, not which value is right."
+    if found.seldom:
+        caution += f" Drawn in fewer than {ENOUGH} of these trials, and left out: "
+        caution += f"{', '.join(study.names[key] for key in found.seldom)}."
+    file = Table("importance", ["parameter", "share"], [row[:2] for row in rows], {"share": _percent})
     return Section("importance", title, paragraph(text) + table.html() + note(unsettled + caution), [file])
 
 
@@ -145,7 +148,7 @@ def ranges(study: Study) -> Section:
             at_edge.append(names[name])
     table = Table("ranges", ["parameter", "range", "best value", "place in range", "edge?"], rows)
     text = f"Yes for {', '.join(at_edge)}." if at_edge else "No."
-    brief = Table(table.name, table.header, [[names[name], *rest] for name, *rest in rows])
+    brief = Table(table.name, table.header, [[names[str(name)], *rest] for name, *rest in rows])
     return Section("ranges", title, paragraph(text) + brief.html(), [table])
 
 

@@ -59,13 +59,14 @@ def caution(study: Study, measured: Measured) -> list[str]:
     said, noise, luck, chance = [], measured.noise, measured.luck, measured.chance
     if luck:
         judged = (
-            "The gain is larger than that; seeds have yet to confirm it."
+            "The gain is above both; seeds have yet to confirm it."
             if luck.is_above
-            else "The gain is no larger than that, so it may be luck alone."
+            else "The gain is not above both, so it may be luck alone."
         )
         said.append(
             f"Luck: the best of {luck.trials} equally good settings would still look about {100 * luck.by_luck:.1f} "
-            f"points better than trial 0 on this dev split. {judged}"
+            f"points better than trial 0 on this dev split, and less than {100 * luck.at_most:.1f} in 95 of 100 "
+            f"searches. {judged}"
         )
     if chance:
         said.append(f"Guessing: {show(study.metric, chance.value)} ({chance.guess}).")

@@ -34,9 +34,7 @@ def timeline(study: Study) -> Section | None:
     told = costs(study)
     html = paragraph(f"At most {counted(len(lanes), 'trial')} ran at the same time.") if told else ""
     html += both(lambda width: lanes_svg(lanes[:_LANES], "trials over time", width))
-    html += note(
-        "Each row holds trials one after the other, as a worker does; green: best, grey: stopped early, red: failed."
-    )
+    html += note("Each row holds trials one after the other; trials of a pack share a worker. Grey: cut, red: failed.")
     if len(lanes) > _LANES:
         html += note(f"{len(lanes) - _LANES} more rows are not drawn.")
     return Section("timeline", "Workers over time", html)

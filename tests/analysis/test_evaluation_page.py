@@ -173,3 +173,23 @@ def test_a_page_is_made_in_two_seconds(tmp_path):
     begun = time.process_time()
     study_pages(folder)
     assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seeds", "none.json"], "none.json: No such file"),
+        (["compare", "one"], "needs two studies or evaluations at least"),
+        (["compare", "one", "two"], "one: no such study."),
+        (["none"], "none: no such study."),
+        (["none", "--out", "x.pdf"], "--out x.pdf: is no .html file"),
+    ],
+)
+def test_mer_report_and_its_own_commands(monkeypatch, capsys, tmp_path, words, said):
+    from mer.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["mer", "report", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and said in capsys.readouterr().err
