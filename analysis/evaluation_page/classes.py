@@ -29,7 +29,7 @@ def confusion(one: Evaluation) -> Section:
         return Section(
             "confusion", title, paragraph(f"The predictions of the seeds on {one.split} are not in the folder.")
         )
-    mean, names = np.mean([other.confusion() for other in found], axis=0).round(1), found[0].class_names
+    mean, names = np.mean([other.confusion() for other in found], axis=0), found[0].class_names
     caption = f"Confusion on {one.split}, mean of {counted(len(found), 'seed')}"
     table = Table(
         "confusion", ["true \\ predicted", *names], [[n, *row] for n, row in zip(names, mean.tolist(), strict=True)]

@@ -41,7 +41,7 @@ def intervals_svg(rows: Sequence[Estimate], title: str, width: int, *, percent: 
     left = 14.0 if narrow else min(300.0, 20 + CHARACTER * max(len(row.name) for row in rows))
     room, floor = width - left - _RIGHT, _TOP + _ROW * len(rows)
     parts = [label(2, 16, title, css="title", most=int(width / 7))]
-    for value, text in axis.ticks(max(3, width // 130)):
+    for value, text in axis.ticks(max(4, width // 110)):
         x = left + axis.at(value) * room
         parts.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{floor}"/>')
         parts.append(label(x, floor + 15, text, anchor="middle"))
