@@ -17,6 +17,7 @@ from mer.checkpoints.header import read_front, sidecar, without_card
 from mer.checkpoints.store_folder import FOLDER, SUFFIX, StoreFolder, beside, resolved
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, write_text
+from mer.read_files import require_regular
 
 _CHUNK_BYTES = 2**20
 _NO_SYMLINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
@@ -49,6 +50,7 @@ class Publisher(StoreFolder):
             if path.is_symlink():
                 return self._linked(path)
             self.remember(root)
+            require_regular(path)
             with path.open("rb") as stream:
                 return self._publish(path, stream, split_card)
 

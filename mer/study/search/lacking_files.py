@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mer.checkpoints.header import read_front
 from mer.errors import MerError
+from mer.read_files import NoRegularFile, require_regular
 from mer.study.paths import trial_folder
 from trainables.trial_files import BEST, LAST
 from trainables.wire import Report
@@ -45,11 +46,12 @@ def lacking_file(study: Path, report: Report, decision_epochs: Collection[int]) 
 def _fault(path: Path, *, whole: bool) -> str:
     try:
         if whole:
+            require_regular(path)
             with path.open("rb") as stream:
                 read_front(stream, path)
         elif not path.stat().st_size:
             return f"{path.name} is empty"
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, NoRegularFile):
         return f"{path.name} is not there"
     except MerError:
         return f"{path.name} is not whole"

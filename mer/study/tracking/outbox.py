@@ -12,9 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mer.read_files import read_bytes
 from mer.study.paths import OUTBOX
 from mer.study.tracking.content import Closing
 from mer.study.tracking.store import STUDY
+
+_LARGEST_BYTES = 2**28  # of the notes of one trial
 
 
 class Outbox:
@@ -99,7 +102,7 @@ class Outbox:
 
     def _lines(self) -> list[dict[str, Any]]:
         try:
-            data = self.path.read_bytes()
+            data = read_bytes(self.path, largest=_LARGEST_BYTES)
         except FileNotFoundError:
             return []
         self._torn = bool(data) and not data.endswith(b"\n")
