@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.faults.case import Size, judge
-from benchmarks.faults.exhaustive import cases_of, run_cases
+from benchmarks.faults.exhaustive import Found, cases_of, run_cases
 from benchmarks.faults.luck import draw
 from benchmarks.faults.show import print_bad, print_table, print_verdict
 from benchmarks.faults.world.faults import OneFault
@@ -35,9 +36,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--domains", nargs="+", default=["file", "mlflow", "moment"], help="[default: all]")
     parser.add_argument("--trials", type=int, default=12, help="of an exhaustive study [default: 12]")
     parser.add_argument("--epochs", type=int, default=2, help="of an exhaustive study [default: 2]")
+    parser.add_argument("--out", type=Path, help="write the counts of --exhaustive to this JSON file, for --table")
+    parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="add up counts of --out, and show them")
     parser.add_argument("--part", default="1/1", metavar="I/N", help="of the cases, the I-th of N parts [default: all]")
     asked = parser.parse_args(sys.argv[1:] if words is None else words)
     quiet_libraries()
+    if asked.table:
+        return _show(asked.table)
     size = Size(asked.trials, asked.epochs)
     with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
         root = Path(folder) / "world"
@@ -72,10 +77,19 @@ def _repeat(kind: str, at: str, size: Size, root: Path) -> int:
     return 0 if verdict.is_good else 1
 
 
+def _show(files: list[Path]) -> int:
+    found = Found.read(json.loads(file.read_text(encoding="utf-8")) for file in files)
+    print_table(found)
+    print(f"\n{found.cases} cases in {found.seconds:.0f} s")
+    return 0
+
+
 def _exhaust(asked: argparse.Namespace, size: Size, root: Path) -> int:
     part, parts = map(int, asked.part.split("/"))
     cases = list(cases_of(KINDS[asked.kind], size, root, asked.domains))
     found = run_cases(cases[part - 1 :: parts], size, root)
+    if asked.out:
+        asked.out.write_text(json.dumps(found.as_json()), encoding="utf-8")
     print_table(found)
     print(f"\n{found.cases} cases of {len(cases)} in {found.seconds:.0f} s, {len(found.bad)} did not end well")
     print_bad(found.bad)

@@ -58,12 +58,13 @@ def without_faults(kind: Kind, size: Size, seed: int, root: Path) -> tuple[Pictu
     return picture_of(world), tuple(recorded.operations)
 
 
-def judge(kind: Kind, size: Size, seed: int, root: Path, plans: Sequence[Plan]) -> Verdict:
+def judge(kind: Kind, size: Size, seed: int, root: Path, plans: Sequence[Plan], *, audited: bool = True) -> Verdict:
     """Run a case.
 
     Args:
         root: a folder of its own, emptied before.
         plans: one for each of the first commands; those that follow have no faults.
+        audited: let the product's own audit look at the end, too.
     """
     wanted, _ = without_faults(kind, size, seed, root)
     world, ended = _new_world(kind, size, seed, root), []
@@ -83,7 +84,7 @@ def judge(kind: Kind, size: Size, seed: int, root: Path, plans: Sequence[Plan]) 
         return verdict("unreadable", {"journal": fault.message})
     if wrong:
         return verdict(_worst(wrong), wrong)
-    if found := world.audit():
+    if audited and (found := world.audit()):
         return verdict("audit finds", {f"audit/{count}": line for count, line in enumerate(found)})
     return verdict("absorbed" if len(codes) == 1 else "resumed")
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 from benchmarks.faults.case import Size, Verdict, judge, without_faults
 from benchmarks.faults.world.faults import OneFault, Operation, faults_of
 from benchmarks.faults.world.kinds import Kind
 
 _COLLECT_EVERY = 100
+_AUDIT_EVERY = (
+    10  # a study with the picture of one that was audited has no findings either: it is the audit that is tried
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,20 @@ class Found:
     bad: list[tuple[Case, Verdict]] = field(default_factory=list)
     seconds: float = 0.0
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the counts as JSON-able data."""
+        return {"seconds": self.seconds, "table": [[*key, outcomes] for key, outcomes in self.table.items()]}
+
+    @classmethod
+    def read(cls, parts: Iterable[dict[str, Any]]) -> Self:
+        """Add up what `as_json` gave."""
+        found = cls()
+        for part in parts:
+            found.seconds += part["seconds"]
+            for domain, kind, fault, outcomes in part["table"]:
+                found.table[domain, kind, fault].update(outcomes)
+        return found
+
     @property
     def cases(self) -> int:
         return sum(sum(outcomes.values()) for outcomes in self.table.values())
@@ -69,10 +88,15 @@ def run_cases(cases: Iterable[Case], size: Size, root: Path) -> Found:
     gc.disable()
     for count, case in enumerate(cases, start=1):
         plan = OneFault(case.operation.domain, case.operation.index, case.fault)
-        verdict = judge(case.kind, size, 0, root, [plan])
+        verdict = judge(case.kind, size, 0, root, [plan], audited=count % _AUDIT_EVERY == 0)
         found.table[case.operation.domain, case.operation.kind, case.fault][verdict.outcome] += 1
         if not verdict.is_good:
             found.bad.append((case, verdict))
+            print(
+                f"{verdict.outcome} {verdict.codes}: {case.words}: {next(iter(verdict.wrong), '')}",
+                file=sys.stderr,
+                flush=True,
+            )
         if count % _COLLECT_EVERY == 0:
             gc.collect()
     gc.enable()
