@@ -16,7 +16,7 @@ from mer.study.__main__ import app
 from mer.study.paths import trial_folder
 
 COPY = "Next: bring it back from a copy"
-EITHER = "Next: `audit --repair` or `mer.tune --resume` mends it"
+EITHER = "Next: --repair or --resume mends it"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "link of another depth": (
         move_link,
-        "weights: trial 0, best.safetensors: the link leads nowhere (LINK). Next: `audit --repair` mends it",
+        "weights: trial 0, best.safetensors: the link leads nowhere (LINK). Next: --repair mends it",
     ),
     "a copy": (copy_back, f"weights: trial 0, best.safetensors: it is not in the store yet. {EITHER}"),
     "no card": (
@@ -90,7 +90,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no tables": (
         lambda trial: (trial / "artifacts/dev_predictions.csv").unlink(),
-        "trial: trial 0: its tables are not made yet. Next: `mer.tune --resume` mends it",
+        "trial: trial 0: its tables are not made yet. Next: --resume mends it",
     ),
     "no configuration": (
         lambda trial: (trial / "artifacts/config.json").unlink(),

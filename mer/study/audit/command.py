@@ -11,7 +11,7 @@ from pathlib import Path
 from mer.errors import MerError
 from mer.io_faults import refusal
 from mer.study.audit.examine import in_mlflow, leftovers, on_disk
-from mer.study.audit.findings import EITHER, RESUME, Finding
+from mer.study.audit.findings import EITHER, REPAIR, RESUME, Finding
 from mer.study.audit.repair import repair
 from mer.study.folder.lock import refuse_locked
 from mer.study.folder.read_study import find_study
@@ -88,6 +88,8 @@ def _print(disk: StudyOnDisk, findings: list[Finding]) -> None:
     counts = Counter(finding.part for finding in findings)
     words = ", ".join(f"{count} x {part}" for part, count in counts.items()) or "nothing is missing, nothing is twice"
     print(f"{disk.identity.name}: {len(disk.trials)} trials: {words}")
+    if any(finding.mends in (EITHER, REPAIR) for finding in findings):
+        print(f"mend what can be mended: {command('mer.study', 'audit', disk.folder, '--repair')}")
 
 
 def _as_json(disk: StudyOnDisk, findings: list[Finding]) -> dict[str, object]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 Part = Literal["journal", "trial", "weights", "MLflow", "leftover"]
-Mends = Literal["audit --repair", "mer.tune --resume", "either"]
-EITHER: Mends = "either"
-RESUME: Mends = "mer.tune --resume"
-REPAIR: Mends = "audit --repair"
+Mends = Literal["--repair", "--resume", "--repair or --resume"]
+EITHER: Mends = "--repair or --resume"
+RESUME: Mends = "--resume"
+REPAIR: Mends = "--repair"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Finding:
         part: of the study's record in which it was found.
         where: a file or folder, or a trial.
         words: what is wrong.
-        mends: the command that mends it by itself; "" when a person has to.
+        mends: what mends it by itself, `audit --repair` or `mer.tune --resume`; "" when a person has to.
         then: what a person can do.
     """
 
@@ -34,8 +34,7 @@ class Finding:
     @property
     def line(self) -> str:
         """Say it in one line."""
-        by = "`audit --repair` or `mer.tune --resume`" if self.mends == EITHER else f"`{self.mends}`"
-        return f"{self.part}: {self.where}: {self.words}. Next: {self.then or f'{by} mends it'}"
+        return f"{self.part}: {self.where}: {self.words}. Next: {self.then or f'{self.mends} mends it'}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
