@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from benchmarks.faults.case import Size
-from benchmarks.faults.world.faults import MOMENTS, Operation, faults_of
+from benchmarks.faults.world.faults import MOMENTS, Domain, Operation, faults_of
 from benchmarks.faults.world.kinds import KINDS, Kind
 
 _FILE_RATES, _CALL_RATES, _MOMENT_RATES = (0.0, 0.002, 0.01), (0.0, 0.05, 0.2), (0.0, 0.03, 0.1)
@@ -39,6 +39,9 @@ class Luck:
         self._down = _window(draw, _DOWN_CHANCE, 40, _LONGEST_DOWN)
         self._full = _window(draw, _FULL_CHANCE, 800, _LONGEST_FULL)
         self._losses = 0
+
+    def asks(self, domain: Domain, index: int) -> bool:
+        return True
 
     def fault(self, operation: Operation) -> str:
         fault = self._fault(operation)

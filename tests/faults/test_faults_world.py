@@ -56,6 +56,9 @@ class _At:
     def __init__(self, kind: str, fault: str) -> None:
         self.kind, self.name = kind, fault
 
+    def asks(self, domain: str, index: int) -> bool:
+        return True
+
     def fault(self, operation: Operation) -> str:
         if operation.kind != self.kind:
             return ""

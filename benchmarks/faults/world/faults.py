@@ -45,6 +45,10 @@ class Operation:
 class Plan(Protocol):
     """Says what goes wrong."""
 
+    def asks(self, domain: Domain, index: int) -> bool:
+        """Tell whether this operation may go wrong: who it is need not be said of any other."""
+        ...
+
     def fault(self, operation: Operation) -> str:
         """Name the fault of an operation; "" when it goes well."""
         ...
@@ -56,6 +60,9 @@ class Recorded:
 
     operations: list[Operation] = field(default_factory=list)
 
+    def asks(self, domain: Domain, index: int) -> bool:
+        return True
+
     def fault(self, operation: Operation) -> str:
         self.operations.append(operation)
         return ""
@@ -64,6 +71,9 @@ class Recorded:
 @dataclass(frozen=True)
 class NoFault:
     """Nothing goes wrong."""
+
+    def asks(self, domain: Domain, index: int) -> bool:
+        return False
 
     def fault(self, operation: Operation) -> str:
         return ""
@@ -76,6 +86,9 @@ class OneFault:
     domain: Domain
     index: int
     name: str
+
+    def asks(self, domain: Domain, index: int) -> bool:
+        return index == self.index and domain == self.domain
 
     def fault(self, operation: Operation) -> str:
         return self.name if operation.index == self.index and operation.domain == self.domain else ""

@@ -56,9 +56,10 @@ class FileLayer:
         """
         running = self.running
         running.check()
-        operation = Operation("file", self._count, kind, _VARYING.sub("*", path), running.now.name)
-        self._count += 1
-        fault = self.plan.fault(operation)
+        count, self._count = self._count, self._count + 1
+        if not self.plan.asks("file", count):
+            return do()
+        fault = self.plan.fault(Operation("file", count, kind, _VARYING.sub("*", path), running.now.name))
         if not fault:
             return do()
         if fault in WRITES:
