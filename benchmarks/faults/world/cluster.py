@@ -54,7 +54,15 @@ class Cluster:
     shared: SharedFolder | None = None
 
     def run_trials(
-        self, engine: Any, plan: Any, folder: Any, address: str | None, tick: Callable[[], None], stop: Any, say: Any
+        self,
+        engine: Any,
+        plan: Any,
+        folder: Any,
+        address: str | None,
+        tick: Callable[[], None],
+        stop: Any,
+        say: Any,
+        give_up: Any = None,
     ) -> None:
         """Stand in for `mer.study.cluster.trials.run_trials`."""
         self.stop = stop
