@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
 from mer import console
+from mer.places import home
 from mer.terminal.encoding import leave_ascii
 from mer.terminal.streams import neutral_streams
 
@@ -35,15 +37,25 @@ def launch(app: typer.Typer, module: str) -> None:
 
 
 def _made_neutral(command: Any) -> Any:
-    """Make what a command prints harmless. Typer's own help and usage errors, which are coloured, are left alone."""
+    """Make what a command prints harmless. Typer's own help and usage errors, which are coloured, are left alone.
+
+    A `~` in a path is the home folder: no shell puts it in place in `--studies=~/studies`.
+    """
     for part in getattr(command, "commands", {}).values():
         _made_neutral(part)
     if not hasattr(command, "commands"):
         invoke = command.invoke
 
         def invoke_neutrally(context: Any) -> Any:
+            context.params = {name: _placed(value) for name, value in context.params.items()}
             with neutral_streams():
                 return invoke(context)
 
         command.invoke = invoke_neutrally
     return command
+
+
+def _placed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_placed(part) for part in value]
+    return home(value) if isinstance(value, Path) else value

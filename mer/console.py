@@ -34,6 +34,7 @@ QUIET_ENVIRONMENT = {
 # Ray listens on every interface unless it believes that it cannot form a cluster; read when ray is imported.
 RAY_ON_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
+NO_HOME = "/nonexistent"
 EXIT_FAULT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 2, 1, 130
 
 
@@ -41,6 +42,8 @@ def quiet_libraries() -> None:
     """Switch off phone-home and noise, and keep a private Ray on 127.0.0.1, unless the user says otherwise."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 - a user without an entry, and HOME unset: libraries would refuse
+        os.environ["HOME"] = NO_HOME
     if not any(word == "--address" or word.startswith("--address=") for word in sys.argv):
         os.environ.setdefault(*RAY_ON_LOOPBACK)
 

@@ -156,6 +156,16 @@ def test_a_place_is_no_option():
     assert changed({"--studies": (Path("studies"), "studies")}) == []
 
 
+def test_a_tilde_is_the_home_folder_and_an_unknown_one_no_folder(tmp_path: Path):
+    def told(studies: str) -> str:
+        command = [sys.executable, "-m", "mer.export", "x", f"--studies={studies}"]
+        given = os.environ | {"HOME": str(tmp_path)}
+        return subprocess.run(command, capture_output=True, env=given, timeout=60, text=True, cwd=tmp_path).stderr
+
+    assert f"{tmp_path}/studies" in told("~/studies") and "~" not in told("~/studies")
+    assert told("~nosuchuser/x").startswith("error: ~nosuchuser/x: ~nosuchuser is nobody's home")
+
+
 # -- one owner --
 
 

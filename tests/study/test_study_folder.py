@@ -217,6 +217,22 @@ def test_changes_in_any_encoding_are_noted(checkout):
     assert "+# \ufffd" in environment.code_diff()
 
 
+def test_secrets_are_left_out_of_the_patch_that_is_kept(checkout):
+    source = checkout(committed=True)
+    made_up = "hf_" + "aB3" * 12
+    source.write_bytes(source.read_bytes() + f"TOKEN = '{made_up}'\nlr = 0.1\n".encode())
+    first, *patch = environment.stored_diff().splitlines()
+    assert first == "# 1 text that looks like a secret is left out of this patch; provenance: {diff: false} keeps none"
+    assert patch[-2:] == ["+TOKEN = '[left out: a token of Hugging Face]'", "+lr = 0.1"]
+    assert made_up in environment.code_diff(), "the hash that tells one state of the code from another is of the whole"
+
+
+def test_the_command_is_kept_as_it_can_be_pasted_and_without_secrets():
+    command = ["mer/tune.py", "my space.yaml", "--set", "hub.token=abc"]
+    said = environment.describe_environment(command)["command"]
+    assert said == "mer/tune.py 'my space.yaml' --set 'hub.token=[left out: a secret]'"
+
+
 def test_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.describe_environment([])["git_sha"] == "" and environment.code_diff() == ""

@@ -31,9 +31,9 @@ def made(code: str = MAKE, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def test_it_is_private_and_goes_with_its_process(place: Path) -> None:
-    code = f"{MAKE}; import os; print(oct(os.stat(socket_folder()).st_mode & 0o777))"
+    code = f"{MAKE}; import os; print(oct(os.stat(socket_folder().parent).st_mode & 0o777))"
     folder, mode = made(code, TMPDIR=str(place)).stdout.split()
-    assert Path(folder).parent == place and mode == "0o700"
+    assert Path(folder).parent.parent == place and mode == "0o700"
     assert list(place.iterdir()) == []
 
 
@@ -41,7 +41,7 @@ def test_a_long_tmpdir_is_passed_over(tmp_path: Path) -> None:
     long = tmp_path / ("t" * 90)
     long.mkdir()
     folder = Path(made(TMPDIR=str(long)).stdout.strip())
-    assert folder.parent == Path("/tmp")
+    assert folder.parent.parent == Path("/tmp")
     session = folder / "session_2026-11-28_01-02-03_123456_4194304" / "sockets" / "plasma_store"
     assert len(os.fsencode(session)) <= 107
 
@@ -66,7 +66,7 @@ def test_a_killed_process_s_folder_goes_at_the_next_start(place: Path) -> None:
         text=True,
     )
     assert living.stdout and living.stdin
-    folder = Path(living.stdout.readline().strip())
+    folder = Path(living.stdout.readline().strip()).parent
     assert list(place.iterdir()) == [folder], "the left one is gone"
     made(TMPDIR=str(place))
     assert list(place.iterdir()) == [folder], "that of a living process stays"

@@ -463,6 +463,20 @@ def test_where_records_go(tmp_path: Path) -> None:
     assert TrackingStore.under(tmp_path, "") == beside
 
 
+@pytest.mark.slow
+def test_a_database_is_made_wherever_the_command_is_typed(tmp_path, monkeypatch):
+    """MLflow puts the name of the current folder into SQL as it is."""
+    here = tmp_path / "it's \"50% done?\" #2"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    store = TrackingStore.under(Path("my studies"), None)
+    Path("my studies").mkdir()
+    create_database(store.uri)
+    assert [one.name for one in MlflowClient(store.uri).search_experiments()] == ["Default"]
+    assert sorted(path.name for path in here.iterdir()) == ["my studies"]
+
+
+
 def test_only_a_database_that_is_not_there_is_made(tmp_path: Path) -> None:
     create_database("http://host:1")
     (tmp_path / "mlflow.db").write_bytes(b"mine")

@@ -124,9 +124,12 @@ def check_media(corpus: Corpus, *, deep: bool, workers: int, progress: Step) -> 
     ]
     clips: list[CheckedClip] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="check") as pool:
-        for done, clip in enumerate(pool.map(lambda job: probe(*job), jobs), start=1):
-            clips.append(clip)
-            progress(done, len(jobs))
+        try:
+            for done, clip in enumerate(pool.map(lambda job: probe(*job), jobs), start=1):
+                clips.append(clip)
+                progress(done, len(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C: finish the clips at work, start no others
     there = {
         clip.modality for clip in clips if clip.state != "absent" or (corpus.dataset or corpus.name) not in _IMPLIED
     }

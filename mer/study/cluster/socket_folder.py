@@ -15,11 +15,13 @@ from mer.errors import MerError
 
 _SOCKET_BYTES = 107  # the longest name of a socket on Linux
 _SESSION_BYTES = 68  # /session_2026-11-28_01-02-03_123456_4194304/sockets/plasma_store, and some to spare
-_PREFIX, _LOCK = "mer-ray-", "lock"
+_PREFIX, _INNER, _LOCK = "mer-ray-", "r", "lock"
 
 
 def socket_folder() -> Path:
-    """Make a folder that only this user can enter, for as long as this process lives; remove those of killed ones.
+    """Name a folder that only this user can reach, for as long as this process lives; remove those of killed ones.
+
+    Ray makes it, open to all: it lies in one that is not.
 
     It lies in RAY_TMPDIR, or else in the first of TMPDIR, /tmp, /var/tmp and /dev/shm that is short and can be written.
     Raises: MerError when there is no such place.
@@ -31,7 +33,7 @@ def socket_folder() -> Path:
         except OSError:
             continue
         _hold(folder)
-        return folder
+        return folder / _INNER
     said = " or ".join(name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name))
     raise MerError(
         said or "TMPDIR",
@@ -49,7 +51,7 @@ def _places() -> Iterator[Path]:
 
 
 def _most_bytes() -> int:
-    return _SOCKET_BYTES - _SESSION_BYTES - len(f"/{_PREFIX}12345678")
+    return _SOCKET_BYTES - _SESSION_BYTES - len(f"/{_PREFIX}12345678/{_INNER}")
 
 
 def _hold(folder: Path) -> None:

@@ -13,7 +13,7 @@ from mer.study.space.spec import Resources
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_SLURM = "SLURM_CPUS_PER_TASK"
+_SLURM = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")  # the latter where no cgroup keeps a job to its CPUs
 _EPSILON = 1e-9
 
 
@@ -35,7 +35,7 @@ def this_machine() -> Machine:
         "": float(os.cpu_count() or 1),
         "the CPU affinity of this process": float(len(os.sched_getaffinity(0))),
         "the CPU quota of its control group": _quota(),
-        _SLURM: _slurm(),
+        **{name: _said(name) for name in _SLURM},
     }
     limit, cpus = min(limits.items(), key=lambda item: item[1])
     return Machine(cpus, _gpus(), limit)
@@ -64,9 +64,9 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _slurm() -> float:
-    """Return the CPUs of this task of a Slurm job; infinity outside one."""
-    said = os.environ.get(_SLURM, "")
+def _said(name: str) -> float:
+    """Return the CPUs that a variable of Slurm's gives this job; infinity outside one."""
+    said = os.environ.get(name, "")
     return float(said) if said.isdecimal() and int(said) > 0 else math.inf
 
 

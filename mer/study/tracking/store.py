@@ -197,18 +197,22 @@ def sqlite_uri(path: Path) -> str:
 
 
 def create_database(uri: str) -> None:
-    """Make a new SQLite store whole or not at all: a driver killed inside MLflow's migrations would leave a database
-    that never opens again."""
+    """Make a new SQLite store whole or not at all.
+
+    A driver killed inside MLflow's migrations would leave a database that never opens again. MLflow's own experiment,
+    "Default", keeps its files beside ours: MLflow would write the name of the current folder into SQL as it is, and
+    fail where that has an apostrophe.
+    """
     path = TrackingStore(uri, None).database
     if path is None or path.exists():
         return
-    from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with acquire(path.with_name(f".{path.name}.lock")):
         if path.exists():  # another study's driver made it meanwhile
             return
         with atomic_path(path) as temporary:
-            MlflowClient(sqlite_uri(temporary)).search_experiments(max_results=1)
+            SqlAlchemyStore(sqlite_uri(temporary), (path.parent / FILES).absolute().as_uri())
 
 
 def metric_name(key: str) -> str:
