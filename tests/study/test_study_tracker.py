@@ -466,7 +466,7 @@ def test_where_records_go(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_database_is_made_wherever_the_command_is_typed(tmp_path, monkeypatch):
     """MLflow puts the name of the current folder into SQL as it is."""
-    here = tmp_path / "it's \"50% done?\" #2"
+    here = tmp_path / 'it\'s "50% done?" #2'
     here.mkdir()
     monkeypatch.chdir(here)
     store = TrackingStore.under(Path("my studies"), None)
@@ -474,7 +474,6 @@ def test_a_database_is_made_wherever_the_command_is_typed(tmp_path, monkeypatch)
     create_database(store.uri)
     assert [one.name for one in MlflowClient(store.uri).search_experiments()] == ["Default"]
     assert sorted(path.name for path in here.iterdir()) == ["my studies"]
-
 
 
 def test_only_a_database_that_is_not_there_is_made(tmp_path: Path) -> None:
