@@ -172,3 +172,45 @@ def test_random_draws_reach_both_ends():
     assert {round(stepped.suggest(RandomDraw(rng), "x"), 6) for _ in range(100)} == {0.0, 0.1, 0.2, 0.3}
     assert {integer.suggest(RandomDraw(rng), "x") for _ in range(100)} == {1, 2, 3}
     assert {integer.suggest(RandomDraw(rng, ends_only=True), "x") for _ in range(50)} == {1, 3}
+
+
+# -- what is large -------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_counted_without_listing_it_and_refused_with_its_number():
+    space = SearchSpace({"a": IntParam(int=(2, 2_000_000_000)), "b": choice(1, 2, 3)}, {})
+    with pytest.raises(ValueError, match="the grid has 5999999997 combinations, at most 100000 are possible"):
+        next(space.grid())
+
+
+def test_conditions_count():
+    many = IntParam(int=(1, 60_000), when={"kind": "b"})
+    space = SearchSpace({"kind": choice("a", "b", "c"), "n": many, "x": choice(1, 2, kind="a")}, {})
+    assert sum(1 for _ in space.grid()) == 60_000 + 2 + 1
+    wide = SearchSpace({"n": IntParam(int=(1, 10**9)), "x": IntParam(int=(1, 99_000), when={"n": [5, 7]})}, {})
+    with pytest.raises(ValueError, match=f"the grid has {10**9 - 2 + 2 * 99_000} combinations"):
+        next(wide.grid())
+
+
+def test_combinations_that_cannot_be_looked_through():
+    space = SearchSpace({"encoders.a": IntParam(int=(1, 10**9))}, {})
+    with pytest.raises(ValueError, match=r"encoders\.a have 1000000000 combinations, at most 20000"):
+        next(space.combinations("encoders."))
+
+
+def test_many_choices_take_a_moment():
+    import time
+
+    started = time.process_time()
+    param = ChoiceParam(choice=list(range(40_000)))
+    assert all(param.contains(n) for n in range(0, 40_000, 7)) and not param.contains(40_000)
+    for _ in range(200):
+        param.suggest(RandomDraw(random.Random(0)), "x")
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("text", ["json:", "json:[1", "json:[1]", "json:x", "json:json:1"])
+def test_text_that_looks_like_our_mark(text):
+    assert decode(encode(text)) == text and encode(text) != encode([1])
+    mixed = choice(text, [1])
+    assert mixed.contains(text) and mixed.contains([1]) and not mixed.contains("json:[2]")

@@ -16,6 +16,7 @@ from mer.config import DataConfig, EncoderConfig, EncodersConfig, FeatureSetting
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.model_outputs import describe_encoder
+from mer.places import expanded
 from mer.study.preflight.teacher import check_teacher
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import read_yaml
@@ -58,7 +59,8 @@ def check_plan(spec: StudySpec) -> CheckedPlan:
     a teacher that cannot teach.
     """
     for folder, space in spec.depends_on.items():
-        _refuse_missing(spec, folder, space)
+        where = f"{spec.study}: depends_on"
+        _refuse_missing(spec, expanded(folder, where), None if space is None else expanded(space, where))
     configs = reachable_configs(spec)
     teachers: dict[str, Export] = {}
     for config in configs:

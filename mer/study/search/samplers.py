@@ -141,7 +141,9 @@ class _RepeatableGP(optuna.samplers.GPSampler):
         )
         try:
             drawn = json.loads("".join(map(str, shared)))
-        except ValueError:  # nothing was drawn, or a kill cut the note short
+        except (ValueError, RecursionError):  # nothing was drawn, or a kill cut the note short
+            drawn = None
+        if not isinstance(drawn, dict):
             return dict(super().sample_relative(study, trial, search_space))
         return {name: value for name, value in drawn.items() if name in search_space}
 
