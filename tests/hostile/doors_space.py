@@ -156,9 +156,9 @@ def space_kinds(base: Path) -> Sequence[Input]:
         "many constraints": SMALL + "constraints:\n" + "  - head.hidden > 1\n" * 60,
     }  # fmt: skip
     found += [file_input(kind, "x.yaml", text, "refused") for kind, text in texts.items()]
-    many = ", ".join(map(str, range(1, 40_001)))
+    many = ", ".join(map(str, range(2, 40_002)))
     good = {
-        "40 000 choices": SMALL.replace(hidden, f"{{choice: [{many}]}}"),
+        "40 000 choices": SMALL.replace("head.hidden: " + hidden, f"optim.batch_size: {{choice: [{many}]}}"),
         "marked text": SMALL.replace("params:", "params:\n  encoders.text.backbone: {choice: ['json:x', 'json:[1']}")
         .replace("{text: {backbone: minilm}}", "{text: {pooler: mean}}"),
         "utf-16": SMALL.encode("utf-16"),
