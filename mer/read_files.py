@@ -152,7 +152,8 @@ def complaint(error: ValidationError) -> tuple[str, str]:
     if kind == "extra_forbidden":
         return f"{key} is unknown", ""
     if kind in ("value_error", "assertion_error"):
-        return f"{key}: {fault.get('ctx', {}).get('error', fault['msg'])}", ""
+        why = str(fault.get("ctx", {}).get("error", fault["msg"]))
+        return (f"{key}: {why}" if place else why), ""
     allowed = _TYPES.get(kind) or str(fault["msg"]).removeprefix("Input should be ")
     return f"{key} is {shown(fault['input'])}", allowed
 

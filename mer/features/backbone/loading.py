@@ -13,6 +13,8 @@ from mer.terminal.escapes import neutral
 
 _TERMS = {  # of transformers and Python
     r"Validation error for field '\w+': \w+: F": "in config.json f",
+    r"Error while deserializing header: ": "its weights are no whole safetensors file: ",
+    r"You set `ignore_mismatched_sizes`.*": "its weights have other shapes than config.json says",
     r"Class validation error for validator '\w+': \w+: ": "",
     r"<class '([\w.]+)'>": r"\1",
     r"<([\w.]+) object at 0x\w+>": r"\1",
