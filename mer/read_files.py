@@ -105,7 +105,7 @@ def parse_json(content: bytes | str, where: object, *, then: str = "") -> Any:
     except UnicodeDecodeError as fault:
         raise Unreadable(where, f"not JSON: byte {fault.start} is not UTF-8", then=then) from None
     except json.JSONDecodeError as fault:
-        found = f"not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}"
+        found = f"not JSON: {fault.msg.removesuffix(' at')} at line {fault.lineno}, column {fault.colno}"
         raise Unreadable(where, found, then=then) from None
     except RecursionError:
         raise Unreadable(where, _TOO_DEEP, then=then) from None

@@ -98,7 +98,7 @@ class Dataset:
         require_folder(root, f"a folder with {', '.join(file.name for file in files)}", self.advice(root))
         missing = [file.name for file in files if not file.is_file()]
         if missing:
-            there = ", ".join(sorted(file.name for file in root.glob("*.csv"))) or "none"
+            there = ", ".join(sorted(file.name for file in root.glob("*.csv") if file.is_file())) or "none"
             raise MerError(
                 root,
                 f"no {', '.join(missing)}; CSV files here: {there}",

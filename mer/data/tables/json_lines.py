@@ -38,7 +38,7 @@ def _cells(content: str) -> dict[str, str]:
     try:
         found = json.loads(content, parse_int=str, parse_float=str, object_pairs_hook=_once)
     except json.JSONDecodeError as fault:
-        raise ValueError(f"not JSON: {fault.msg} at character {fault.colno}") from None
+        raise ValueError(f"not JSON: {fault.msg.removesuffix(' at')} at character {fault.colno}") from None
     except RecursionError:
         raise ValueError("not a row: its values are nested without end") from None
     if not isinstance(found, dict):
