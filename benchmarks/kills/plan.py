@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from benchmarks.kills.disturb import KINDS
 
 _MOST_HARMLESS = 2  # disturbances in a row that the driver outlives: the third loss fails a trial, and rightly
-_EARLY, _STARTING_S, _JITTER_S = 0.2, 6.0, 1.0
+_EARLY, _STARTING_S, _JITTER_S = 0.15, 6.0, 0.3
+_MOMENTS = ("", "", "training", "saving")
 _BETWEEN = 0.15  # share of gaps between two drivers in which the folder is moved or copied
 
 # One of these sets for each study: starting a Ray or a server for every driver costs seconds.
 FLAVOURS = {
-    "shared Ray": (7, ("driver killed", "driver asked to stop", "all killed at once", "worker killed", "worker frozen",
+    "shared Ray": (16, ("driver killed", "driver asked to stop", "all killed at once", "worker killed", "worker frozen",
                        "driver frozen", "second driver", "disk full")),
     "own Ray": (2, ("driver killed", "all killed at once", "worker killed", "raylet killed", "GCS killed")),
     "MLflow server": (1, ("driver killed", "worker killed", "MLflow stopped")),
@@ -67,7 +68,7 @@ def plan_of(seed: int, steps: int, allowed: Mapping[str, bool]) -> Plan:
         if KINDS[kind].ends and chance.random() < _EARLY:
             found.append(Step(kind, None, chance.uniform(0, _STARTING_S)))
         else:
-            found.append(Step(kind, min(share, 1.0), chance.uniform(0, _JITTER_S)))
+            found.append(Step(kind, min(share, 1.0), chance.uniform(0, _JITTER_S), chance.choice(_MOMENTS)))
         if KINDS[kind].ends and chance.random() < _BETWEEN:
             found.append(Step(chance.choice(["studies copied", "studies moved"]), None, 0.0))
     return Plan(seed, flavour, tuple(found))

@@ -21,7 +21,7 @@ from benchmarks.kills.workshop import STUDY, Workshop
 _END_S, _WHOLE_S, _LINGER_S = 120.0, 240.0, 10.0
 _LOOK_S = 0.002
 _BEGUN = 0.9  # share of studies beside which others have been recorded
-_REFUSED, _INTERRUPTED = 2, 130
+_BY_RAY, _REFUSED, _INTERRUPTED = 1, 2, 130
 _MAY_REFUSE = {"disk full", "raylet killed", "GCS killed", "MLflow stopped"}
 
 
@@ -174,6 +174,8 @@ def _check_end(scene: Scene, verdict: Verdict, after: str) -> None:
         true = {0, _INTERRUPTED, -signal.SIGTERM}  # the last before it listens
     if after in _MAY_REFUSE:
         true = {0, _REFUSED}
+    if after == "GCS killed" and "Failed to connect to GCS" in said:
+        true = {_BY_RAY}  # while Ray connects, it holds the whole process and ends it itself
     if code not in true:
         verdict.false_exit.append(f"exit code {code} after {after or 'nothing'}: {said[-1500:]}")
     if "Traceback" in said:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from mer.study.cluster import own_ray
-from mer.study.cluster.own_ray import dead_process, watched_ray
+from mer.study.cluster.own_ray import RayWatch, dead_process
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_only_what_a_study_needs_counts(raylet):
 def test_a_block_that_ends_is_not_given_up(raylet):
     died, gave_up = [], []
     heard = threading.Event()
-    with watched_ray(lambda name: (died.append(name), heard.set()), lambda: gave_up.append(True)):
+    with RayWatch(lambda name: (died.append(name), heard.set()), lambda: gave_up.append(True)):
         raylet.kill()
         assert heard.wait(10)
     assert died == ["raylet"] and gave_up == []
@@ -45,12 +45,12 @@ def test_a_block_that_ends_is_not_given_up(raylet):
 def test_a_block_that_never_ends_is_given_up(raylet, monkeypatch):
     monkeypatch.setattr(own_ray, "_PATIENCE_S", 0.05)
     gave_up = threading.Event()
-    with watched_ray(lambda name: None, gave_up.set):
+    with RayWatch(lambda name: None, gave_up.set):
         raylet.kill()
         assert gave_up.wait(10)
 
 
 def test_a_ray_that_lives_is_left_alone(raylet):
-    with watched_ray(pytest.fail, pytest.fail):
+    with RayWatch(pytest.fail, pytest.fail):
         assert dead_process() == ""
     assert not [thread for thread in threading.enumerate() if thread.name == "mer-ray-watch"]

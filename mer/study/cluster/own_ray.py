@@ -8,40 +8,46 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 _NEEDED = ("raylet", "gcs_server")
 _LOOK_S = 0.5
 _PATIENCE_S = 12.0  # the loop ends in less where Ray still answers it
 
 
-@contextmanager
-def watched_ray(died: Callable[[str], None], give_up: Callable[[], None]) -> Iterator[None]:
-    """Watch Ray's processes from a thread while the block runs.
+class RayWatch:
+    """Watch Ray's processes from a thread, from the start of the block until `end`, which comes before Ray's own end.
 
     Args:
         died: called with the name of a process that has died; the block should end then.
         give_up: called when it has not ended some time later: it never will.
     """
-    over = threading.Event()
 
-    def look() -> None:
-        while not over.wait(_LOOK_S):
+    def __init__(self, died: Callable[[str], None], give_up: Callable[[], None]) -> None:
+        self.died, self.give_up = died, give_up
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="mer-ray-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_S):
             if dead := dead_process():
-                died(dead)
-                if not over.wait(_PATIENCE_S):
-                    give_up()
+                self.died(dead)
+                if not self._over.wait(_PATIENCE_S):
+                    self.give_up()
                 return
-
-    watcher = threading.Thread(target=look, name="mer-ray-watch", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 def dead_process() -> str:
@@ -58,5 +64,5 @@ def started_processes() -> dict[str, list[Any]]:
         return {}
     from ray._private import worker
 
-    node = worker.global_worker.node
+    node = worker._global_node  # also while ray.init waits for its processes
     return {} if node is None else dict(node.all_processes)

@@ -12,7 +12,7 @@ from pathlib import Path
 from mer.errors import MerError
 from mer.study.cluster.connect import session_folder, start_ray
 from mer.study.cluster.node_watch import NodeWatch
-from mer.study.cluster.own_ray import watched_ray
+from mer.study.cluster.own_ray import RayWatch
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.folder.leftovers import forget_session, note_session
 from mer.study.paths import RAY, trial_name
@@ -63,7 +63,7 @@ def run_trials(
 
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
-    with stop.listening():
+    with stop.listening(), RayWatch(partial(_ray_died, engine), give_up) as watch:
         with children_spared():
             start_ray(address, plan.shared_bytes())
         session = session_folder() if address is None else None
@@ -103,9 +103,9 @@ def run_trials(
                 ),
             )
             stop.listen()  # again: ray.init has put its own SIGTERM handler over ours
-            with watched_ray(partial(_ray_died, engine), give_up):
-                tuner.fit()
+            tuner.fit()
         finally:
+            watch.end()
             ray.shutdown()
             if session:
                 forget_session(folder, session)
