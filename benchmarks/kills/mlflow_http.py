@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 
@@ -49,7 +49,6 @@ class MlflowServer:
             self._process = None
 
     def _answers(self) -> bool:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
+        with suppress(OSError), urlopen(f"{self.uri}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
         return False
