@@ -114,7 +114,7 @@ def _staged() -> Iterator[Stage]:
         stack.callback(forks.close)
         shop = replace(make_workshop(home, forks, *_DIALOGUES), settings={"OMP_NUM_THREADS": "1"})
         text = shop.space.read_text(encoding="utf-8")
-        shop.space.write_text(text.replace("trials: 6, epochs: 6", "trials: 8, epochs: 10"), encoding="utf-8")
+        shop.space.write_text(text.replace("trials: 6, epochs: 6", "trials: 16, epochs: 10"), encoding="utf-8")
         print("the study that nobody disturbs ...", flush=True)
         shop.run(home / "twin")
         yield stack.enter_context(staged(shop, home / "twin", home))
