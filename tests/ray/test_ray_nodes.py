@@ -77,7 +77,7 @@ def told(shop: Workshop, nodes: RayNodes, tmp_path_factory: pytest.TempPathFacto
     received = {node.ip: node.received() for node in (first, second, fourth)}
     for node in (first, second, fourth):
         node.kill()
-    says("no trial runs: the study waits for a node with room for one (the cluster has 1 nodes, 0 CPUs and 0 GPUs)")
+    says("no trial runs: the study waits for a node with room (the cluster has 1 nodes, 0 CPUs and 0 GPUs)")
     nodes.start(cpus=2)
     process.wait(240)
     assert process.returncode == 0, process.output()

@@ -67,9 +67,20 @@ def test_a_study_without_a_node_says_so_once_and_when_it_goes_on(cluster):
     cluster.nodes = ["10.0.0.9"]
     cluster.at(42, "TERMINATED", "RUNNING")
     assert cluster.said[1:] == [
-        "no trial runs: the study waits for a node with room for one (the cluster has 0 nodes, 0 CPUs and 0 GPUs)",
+        "no trial runs: the study waits for a node with room (the cluster has 0 nodes, 0 CPUs and 0 GPUs)",
         "node 10.0.0.9 joined: 1 trials at once fit now",
-        "a node has room: the study goes on, after 39 s",
+        "trials run again: the study goes on, after 39 s",
+    ]
+
+
+def test_workers_that_start_slowly_are_given_a_minute(cluster):
+    for now in range(0, 58, 3):
+        cluster.at(now, "PENDING")
+    assert cluster.said == []
+    for now in range(60, 90, 3):
+        cluster.at(now, "PENDING")
+    assert cluster.said == [
+        "no trial runs: other work has the nodes, or workers start slowly (the cluster has 2 nodes, 2 CPUs and 0 GPUs)"
     ]
 
 

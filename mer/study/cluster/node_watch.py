@@ -85,4 +85,4 @@ class NodeWatch:
             self.say(f"{', '.join(words) or 'nodes changed'}: {fit} trials at once fit now")
         self._nodes, self.limiter.max_concurrent = seen.nodes, max(1, fit)
         room = f"{len(seen.nodes)} nodes, {seen.machine.cpus:g} CPUs and {seen.machine.gpus:g} GPUs"
-        self.stall.look(now, set(statuses()), room)
+        self.stall.look(now, set(statuses()), fit, room)
