@@ -17,7 +17,7 @@ from benchmarks.kills.plan import Plan, Step
 from benchmarks.kills.play import clear, play, scene_of
 from benchmarks.kills.stage import Stage, staged
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 
 CASES = {
     "a driver killed while it starts, trains, saves and closes": (

@@ -18,7 +18,7 @@ from benchmarks.kills.mlflow_http import MlflowServer
 from benchmarks.kills.snapshot import Snapshot
 from benchmarks.kills.workshop import STUDY
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def run_limited(shop: Workshop, before: str, studies: Path) -> tuple[int, str]:

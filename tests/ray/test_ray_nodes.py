@@ -15,7 +15,7 @@ from benchmarks.kills.ray_nodes import RayNode, RayNodes
 from benchmarks.kills.snapshot import Snapshot
 from benchmarks.kills.workshop import STUDY
 
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 
 ALONE = ("--set", "scheduler.kind=none", "--set", "sampler.kind=random")
 
