@@ -2,6 +2,7 @@
 
 From the top down; each imports only from those below it.
 
+    export_writing   write an export, whole or not at all
     export_folder    one trained model as a folder that loads anywhere
     export_manifest  which files an export has, with their hashes
     export_parts     the JSON files of an export as models

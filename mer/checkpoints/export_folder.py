@@ -1,42 +1,38 @@
 """The export folder: one trained model that loads anywhere, with what is needed to judge it. No pickle.
 
-    model.safetensors      weights that prediction needs         config.json         the TrialConfig
-    labels.json            class names, task, threshold          preprocessor.json   how text becomes features
-    provenance.json        which trial, data, code, machine      README.md           the model card
-    dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
-    backbone/              only in a bundle
-    adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it; a model
-                           with several encoders has adapter_text/, adapter_audio/, ...
-
-The folder is built beside its place and renamed, so it is whole or absent.
+model.safetensors      weights that prediction needs         config.json         the TrialConfig
+labels.json            class names, task, threshold          preprocessor.json   how text becomes features
+provenance.json        which trial, data, code, machine      README.md           the model card
+dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
+backbone/              only in a bundle
+adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(backbone, "adapter") loads it; a model
+                       with several encoders has adapter_text/, adapter_audio/, ...
 """
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mer.checkpoints.export_manifest import MAKE, MANIFEST, check_files, read_manifest, way_out
 from mer.checkpoints.export_parts import FORMAT, Card, Labels, Provenance, reads_model
-from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite, save_tensors
+from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite
 from mer.config import Task, TrialConfig
 from mer.errors import MerError
-from mer.files import fsync_folder, sha256_file, sha256_json, write_json, write_text
+from mer.files import sha256_json
 from mer.places import home
 from mer.read_files import as_model, complaint, read_object, shown
 from mer.tensor_header import read_header
 
 MODEL, BACKBONE, ADAPTER = "model.safetensors", "backbone", "adapter"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MOST_INSIDE = 8  # exports, each the encoder of the one before
 Some = TypeVar("Some")
 
@@ -93,7 +89,7 @@ class Export:
 
         Raises: MerError for NaN or infinity among them.
         """
-        places = {m: self.folder / adapter_folder(self.config, m) / _ADAPTER_WEIGHTS for m in self.config.tuned}
+        places = {m: self.folder / adapter_folder(self.config, m) / ADAPTER_WEIGHTS for m in self.config.tuned}
         return {modality: self._adapter(path) for modality, path in places.items() if path.is_file()}
 
     def _adapter(self, path: Path) -> dict[str, Tensor]:
@@ -101,28 +97,6 @@ class Export:
         tensors = _whole(path, lambda: load_file(path))
         refuse_infinite(path, tensors, way_out(self.folder))
         return tensors
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The parts of an export that is to be written.
-
-    Args:
-        documents: further files by name, e.g. README.md: text.
-        backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
-        adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
-        threshold: as that of `Export`.
-    """
-
-    config: TrialConfig
-    class_names: tuple[str, ...]
-    tensors: Mapping[str, Tensor]
-    preprocessor: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    documents: Mapping[str, str] = field(default_factory=dict)
-    backbone: Sequence[Path] = ()
-    adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
-    threshold: float | None = None
 
 
 def adapter_folder(config: TrialConfig, modality: str) -> str:
@@ -138,45 +112,8 @@ def is_export(place: Path | str) -> bool:
 def trained_sha256(folder: Path | str) -> str:
     """Hash everything that was trained, by the manifest's hashes: the model, and its adapters if it has any."""
     names = read_manifest(home(folder))
-    ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{_ADAPTER_WEIGHTS}")}
+    ours = {name: sha256 for name, sha256 in names.items() if name == MODEL or name.endswith(f"/{ADAPTER_WEIGHTS}")}
     return next(iter(ours.values())) if len(ours) == 1 else sha256_json(ours)
-
-
-def write_export(
-    folder: Path, contents: Contents, *, force: bool = False, check: Callable[[Export], None] | None = None
-) -> Export:
-    """Write an export, whole or not at all.
-
-    Args:
-        force: replace an export that is there; anything else is never replaced.
-        check: called with the finished export before it gets its name. If it raises, no file is left.
-    Raises: MerError when the place is taken.
-    """
-    refuse_taken(folder, force=force)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        temporary.mkdir()
-        _fill(temporary, contents)
-        export = read_export(temporary)
-        if check is not None:
-            check(export)
-        _put_in_place(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return read_export(folder)
-
-
-def refuse_taken(folder: Path, *, force: bool) -> None:
-    """Raises: MerError when an export may not be written here."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.is_dir() and (folder / MANIFEST).is_file():
-        if not force:
-            raise MerError(folder, "an export is here already", then="replace it with --force, or choose another --out")
-    elif folder.exists() or folder.is_symlink():
-        what = "a folder that is no export of ours" if folder.is_dir() else "a file"
-        raise MerError(folder, f"{what}: it is not replaced", then="choose another --out")
 
 
 def read_export(folder: Path | str) -> Export:
@@ -271,38 +208,3 @@ def _threshold(folder: Path, found: float | None, names: Sequence[str]) -> float
         allowed = "a probability between 0 and 1, of a model with two classes"
         raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=way_out(folder))
     return found
-
-
-def _fill(folder: Path, contents: Contents) -> None:
-    save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
-    task = contents.config.data.label
-    write_json(folder / "config.json", contents.config.model_dump(mode="json"))
-    decision = {} if contents.threshold is None else {"threshold": contents.threshold}
-    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names), **decision})
-    write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
-    write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
-    (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read
-    for name, text in contents.documents.items():
-        write_text(folder / name, text)
-    for source in contents.backbone:
-        (folder / BACKBONE).mkdir(exist_ok=True)
-        shutil.copyfile(source, folder / BACKBONE / source.name)
-    for modality, adapter in contents.adapters.items():
-        weights = {name: tensor.contiguous() for name, tensor in adapter.items()}
-        place = folder / adapter_folder(contents.config, modality) / _ADAPTER_WEIGHTS
-        save_file(weights, place, metadata={"format": "pt"})
-        place.chmod((folder / "config.json").stat().st_mode)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
-
-
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
-        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
-        folder.rename(aside)
-        temporary.rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
-    else:
-        temporary.rename(folder)
-    fsync_folder(folder.parent)

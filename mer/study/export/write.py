@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from mer.checkpoints.export_folder import Contents, Export, refuse_taken, write_export
+from mer.checkpoints.export_folder import Export
+from mer.checkpoints.export_writing import Contents, refuse_taken, write_export
 from mer.errors import MerError
 from mer.study.export.card_facts import CardFacts
 from mer.study.export.choose import ExportOptions, choose, export_folders

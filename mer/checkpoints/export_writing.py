@@ -1,0 +1,115 @@
+"""Write an export: its folder is built beside its place and renamed, so it is whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mer.checkpoints.export_folder import ADAPTER_WEIGHTS, BACKBONE, MODEL, Export, adapter_folder, read_export
+from mer.checkpoints.export_manifest import MANIFEST
+from mer.checkpoints.export_parts import FORMAT
+from mer.checkpoints.tensors import save_tensors
+from mer.config import TrialConfig
+from mer.errors import MerError
+from mer.files import fsync_folder, sha256_file, write_json, write_text
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parts of an export that is to be written.
+
+    Args:
+        documents: further files by name, e.g. README.md: text.
+        backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
+        adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
+        threshold: as that of `Export`.
+    """
+
+    config: TrialConfig
+    class_names: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    preprocessor: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    documents: Mapping[str, str] = field(default_factory=dict)
+    backbone: Sequence[Path] = ()
+    adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    threshold: float | None = None
+
+
+def write_export(
+    folder: Path, contents: Contents, *, force: bool = False, check: Callable[[Export], None] | None = None
+) -> Export:
+    """Write an export, whole or not at all.
+
+    Args:
+        force: replace an export that is there; anything else is never replaced.
+        check: called with the finished export before it gets its name. If it raises, no file is left.
+    Raises: MerError when the place is taken.
+    """
+    refuse_taken(folder, force=force)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.mkdir()
+        _fill(temporary, contents)
+        export = read_export(temporary)
+        if check is not None:
+            check(export)
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return read_export(folder)
+
+
+def refuse_taken(folder: Path, *, force: bool) -> None:
+    """Raises: MerError when an export may not be written here."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.is_dir() and (folder / MANIFEST).is_file():
+        if not force:
+            raise MerError(folder, "an export is here already", then="replace it with --force, or choose another --out")
+    elif folder.exists() or folder.is_symlink():
+        what = "a folder that is no export of ours" if folder.is_dir() else "a file"
+        raise MerError(folder, f"{what}: it is not replaced", then="choose another --out")
+
+
+def _fill(folder: Path, contents: Contents) -> None:
+    save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
+    task = contents.config.data.label
+    write_json(folder / "config.json", contents.config.model_dump(mode="json"))
+    decision = {} if contents.threshold is None else {"threshold": contents.threshold}
+    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names), **decision})
+    write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
+    write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
+    (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read
+    for name, text in contents.documents.items():
+        write_text(folder / name, text)
+    for source in contents.backbone:
+        (folder / BACKBONE).mkdir(exist_ok=True)
+        shutil.copyfile(source, folder / BACKBONE / source.name)
+    for modality, adapter in contents.adapters.items():
+        weights = {name: tensor.contiguous() for name, tensor in adapter.items()}
+        place = folder / adapter_folder(contents.config, modality) / ADAPTER_WEIGHTS
+        save_file(weights, place, metadata={"format": "pt"})
+        place.chmod((folder / "config.json").stat().st_mode)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
+
+
+def _put_in_place(temporary: Path, folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
+        folder.rename(aside)
+        temporary.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        temporary.rename(folder)
+    fsync_folder(folder.parent)
