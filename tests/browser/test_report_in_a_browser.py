@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_evaluation import make_evaluation
 from small_study import Ending, make_study
 
+from analysis.compare import write_comparison
 from analysis.page.palette import contrast
-from analysis.report import write_report
+from analysis.report import write_evaluation_report, write_report
+from analysis.stores.evaluation import load_evaluation
 from analysis.stores.journal import load_study
 
 pytestmark = pytest.mark.browser
@@ -25,9 +28,23 @@ def page_file(tmp_path_factory) -> Path:
     return root / "report.html"
 
 
+@pytest.fixture(scope="module")
+def pages(page_file) -> dict[str, Path]:
+    """The page of a study, of an evaluation, and of several of both."""
+    root = page_file.parent
+    found = [
+        load_evaluation(make_evaluation(root / name, strength=strength, export=f"exports/{name}-{'long' * 20}"))
+        for name, strength in (("eval-a", 2.0), ("eval-b", 0.5))
+    ]
+    write_evaluation_report(found[0], root / "evaluation.html")
+    write_comparison([load_study(root / "studies" / "small", with_mlflow=False)], found, root / "comparison.html")
+    return {"study": page_file, "evaluation": root / "evaluation.html", "comparison": root / "comparison.html"}
+
+
+@pytest.mark.parametrize("which", ["study", "evaluation", "comparison"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_never_scrolls_sideways(visit, page_file, width):
-    page = visit(page_file, width=width)
+def test_the_page_never_scrolls_sideways(visit, pages, which, width):
+    page = visit(pages[which], width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
