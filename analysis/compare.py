@@ -24,7 +24,7 @@ def compare(
         list[str],
         typer.Argument(metavar="STUDY...", help="studies and evaluations, by folder or name", show_default=False),
     ],
-    out: Annotated[Path | None, typer.Option(help="the page [default: reports/compare.html]")] = None,
+    out: Annotated[Path | None, typer.Option(help="the page; without it reports/compare.html")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     open_it: Annotated[bool, typer.Option("--open", help="show the page in the browser")] = False,
     debug: Debug = False,

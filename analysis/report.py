@@ -32,7 +32,7 @@ def report(
     study: Annotated[
         str, typer.Argument(help="a study's folder or name, or results.json of an evaluation", show_default=False)
     ],
-    out: Annotated[Path | None, typer.Option(help="the page [default: report.html in the folder]")] = None,
+    out: Annotated[Path | None, typer.Option(help="the page; without it report.html in the folder")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     texts: Annotated[
         bool, typer.Option("--texts", help="show what was said in the hardest dialogues; mind the licence of the data")

@@ -56,6 +56,12 @@ def test_every_command_of_the_page_works_as_typed(folder: Path, forks: ForkServe
     assert "text from text, label from label, speaker from speaker" in said[commands()[0]]
     assert "mean F1 per class" in of["mer.evaluate exports/mydata"] and "开心" in of["mer.evaluate exports/mydata"]
     assert any(label in of["mer.predict exports/mydata"] for label in TEXTS)
+    ends = [line for line in said if line.split()[2] in ("mer.tune", "mer.evaluate") and "--dry-run" not in line]
+    assert len(ends) == 2
+    for text in map(said.__getitem__, ends):  # every command that ends a study says where its picture and its page are
+        places = dict(line.split(maxsplit=1) for line in text.splitlines() if line.startswith(("picture:", "report:")))
+        assert places.keys() == {"picture:", "report:"}, text
+        assert all((folder / place).stat().st_size > 1000 for place in places.values()), places
     kept = next(text for line, text in said.items() if "recordings.csv" in line)
     assert "cp1252, ';' between cells, 1 row without a word passed over" in kept
     assert "kept in recordings.splits.json" in kept and (folder / "recordings.splits.json").is_file()
