@@ -17,6 +17,7 @@ from mer import files
 from mer.files import atomic_path
 from mer.study.paths import trial_folder
 from mer.study.tracking import patience, writer
+from mer.study.tracking.from_disk import StudyOnDisk
 from mer.training.member import identity_of
 
 ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc"}
@@ -166,6 +167,21 @@ def test_a_file_that_cannot_be_read_keeps_no_other_trial_from_being_written(sear
     assert "config.json" in search.words(mlflow)[0] and list(search.sync(mlflow).left) == [0]
     damaged.write_text(whole)
     assert list(search.sync(mlflow).written) == [0] and search.words(mlflow) == []
+
+
+def test_a_trial_of_which_only_its_worker_has_written_gets_its_run_whole(search: Search) -> None:
+    """Its driver could not write what it was begun with, and died. Without the configuration nobody knows its name."""
+    search.run(FakeMLflow())
+    for name in ("config.json", "environment.json"):
+        (trial_folder(search.folder, 3) / "artifacts" / name).unlink()
+    assert list(StudyOnDisk.read(search.folder).recorded()) == [0, 1, 2]
+    mlflow = FakeMLflow()
+    tracker = search.tracker(mlflow)
+    search.ledger = open_ledger(search.folder, search.spec)
+    tracker.start(search.ledger.trials())
+    assert not tracker.close("KILLED", {"best": 0.5}, "**note**")
+    (run,) = mlflow.trials()["3"]
+    assert run.name.startswith("00003 spcl ") and len(run.params) > 30 and search.words(mlflow) == []
 
 
 def test_a_disk_that_refuses_files_once_costs_nothing(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def facts_of(trial: FrozenTrial) -> TrialFacts:
 def filled(folder: Path, trial: TrialFacts) -> TrialFacts:
     """Add what lies in a trial's folder: its rows, configuration and files. Raises: OSError; ValueError if damaged."""
     place = trial_folder(folder, trial.number)
-    config = _json(place / ARTIFACTS / CONFIG) or nest(dict(trial.params))
+    config = _json(place / ARTIFACTS / CONFIG) or dict(trial.config) or nest(dict(trial.params))
     rows = read_history(place, _model(config) if any(path.exists() for path in state_files(place)) else None)
     if trial.last_epoch is not None:  # the worker went on until it heard the verdict
         rows = [row for row in rows if row["epoch"] <= trial.last_epoch]
@@ -100,7 +100,7 @@ def filled(folder: Path, trial: TrialFacts) -> TrialFacts:
         trial,
         rows=rows,
         config=config,
-        git_sha=str(_json(place / ARTIFACTS / ENVIRONMENT).get("git_sha", "")),
+        git_sha=str(_json(place / ARTIFACTS / ENVIRONMENT).get("git_sha", trial.git_sha)),
         files=artifact_files(place),
     )
 
@@ -114,9 +114,15 @@ def artifact_files(trial: Path) -> tuple[Path, ...]:
 
 
 def is_begun(folder: Path, number: int) -> bool:
-    """True when a driver has told its record of the trial, or its worker has saved an epoch."""
+    """True when a driver has written what a trial was begun with; without it, nobody can say what its run must hold."""
+    artifacts = trial_folder(folder, number) / ARTIFACTS
+    return (artifacts / ENVIRONMENT).exists() and (artifacts / CONFIG).exists()
+
+
+def is_half_begun(folder: Path, number: int) -> bool:
+    """True when a trial has a sign of life, and not all that it was begun with."""
     place = trial_folder(folder, number)
-    return (place / ARTIFACTS / ENVIRONMENT).exists() or (place / LAST).exists()
+    return not is_begun(folder, number) and ((place / ARTIFACTS / ENVIRONMENT).exists() or (place / LAST).exists())
 
 
 def has_files(folder: Path, number: int) -> bool:

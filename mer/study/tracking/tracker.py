@@ -21,7 +21,7 @@ from mer.study.folder.standings import Standing
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
-from mer.study.tracking.from_disk import facts_of, filled, has_files
+from mer.study.tracking.from_disk import facts_of, filled, has_files, is_half_begun
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_record import StudyRecord
@@ -157,14 +157,16 @@ class Tracker:
         return StudyRecord(runs, self.identity, note, str(self.environment["git_sha"]), alive)
 
     def _make_missing_files(self, trials: list[FrozenTrial]) -> None:
-        """Make the tables of trials that ended under a driver that was killed before it had written them."""
+        """Make the files of trials whose driver was killed before it had, or whom the disk refused them."""
         for trial in trials:
-            if trial.state not in ENDED:
-                continue
-            facts = facts_of(trial)
-            self._times[trial.number] = facts.start_ms, facts.end_ms
-            if not has_files(self.folder, trial.number):
-                self._try(lambda trial=trial: self._settle(self.files.rebuild(trial)))  # type: ignore[misc]
+            number = trial.number
+            if trial.state in ENDED:
+                facts = facts_of(trial)
+                self._times[number] = facts.start_ms, facts.end_ms
+                if not has_files(self.folder, number):
+                    self._try(lambda trial=trial: self._settle(self.files.rebuild(trial)))  # type: ignore[misc]
+            elif is_half_begun(self.folder, number):
+                self._try(lambda trial=trial: self._hand_over(self.files.rebuild(trial)))  # type: ignore[misc]
 
     def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None, now_ms: int) -> None:
         resolved, environment = self.files.begun_with(number, params, config)
@@ -205,6 +207,8 @@ class Tracker:
     def _interrupt(self, number: int) -> None:
         """Close the run of a trial that goes on another day; its worker may have saved more than it told."""
         live = self._live.pop(number)
+        with contextlib.suppress(OSError):  # the next driver writes it
+            self.files.write_beginning(number, live.facts.config, live.environment)
         told = replace(live.facts, outcome="interrupted", end_ms=clock_ms())
         saved = filled(self.folder, told)
         self._hand_over(saved if len(saved.rows) >= len(told.rows) else replace(saved, rows=told.rows))

@@ -17,6 +17,7 @@ from mer.read_files import read_object
 from mer.study.folder.artifacts import draw_confusion, write_artifacts
 from mer.study.folder.standings import Standing
 from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, ENVIRONMENT, trial_folder, trial_name
+from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.content import TrialFacts
 from mer.study.tracking.from_disk import artifact_files, facts_of, filled
@@ -53,18 +54,15 @@ class TrialFiles:
         Args: config: None when the draw was refused.
         """
         folder = trial_folder(self.folder, number) / ARTIFACTS
-        try:
-            return read_object(folder / CONFIG), read_object(folder / ENVIRONMENT)
-        except (OSError, MerError):
-            resolved = config.model_dump(mode="json") if config else nest(dict(params))
-            return resolved, {**self.environment, "seed": resolved.get("seed")}
+        resolved = _known(folder / CONFIG) or (config.model_dump(mode="json") if config else nest(dict(params)))
+        return resolved, _known(folder / ENVIRONMENT) or {**self.environment, "seed": resolved.get("seed")}
 
     def write_beginning(self, number: int, config: Mapping[str, Any], environment: Mapping[str, Any]) -> None:
         """Write what a trial was begun with, unless it is there. Raises: OSError."""
         folder = trial_folder(self.folder, number) / ARTIFACTS
-        if not ((folder / ENVIRONMENT).exists() and (folder / CONFIG).exists()):
-            write_json(folder / CONFIG, config)
-            write_json(folder / ENVIRONMENT, environment)
+        for name, value in ((CONFIG, config), (ENVIRONMENT, environment)):
+            if not (folder / name).exists():
+                write_json(folder / name, value)
 
     def write_ending(self, trial: TrialFacts, environment: Mapping[str, Any]) -> TrialFacts:
         """Write all files of a trial that has ended; then its checkpoint goes. Returns it with them.
@@ -80,7 +78,10 @@ class TrialFiles:
         return replace(trial, files=artifact_files(folder))
 
     def rebuild(self, trial: FrozenTrial) -> TrialFacts:
-        """Write the files of a trial that ended under a driver that was killed before it had. Raises: OSError."""
+        """Write the files that a killed driver did not: of a trial that has ended, all; else what it was begun with.
+
+        Raises: OSError.
+        """
         facts = facts_of(trial)
         try:
             config: TrialConfig | None = self.spec.trial_config(dict(facts.params))
@@ -88,7 +89,8 @@ class TrialFiles:
             config = None
         resolved, environment = self.begun_with(facts.number, facts.params, config)
         self.write_beginning(facts.number, resolved, environment)
-        return self.write_ending(filled(self.folder, facts), environment)
+        full = filled(self.folder, facts)
+        return self.write_ending(full, environment) if trial.state in ENDED else full
 
     def is_drawn(self, number: int) -> bool:
         """True when a trial has its picture."""
@@ -98,3 +100,11 @@ class TrialFiles:
         """Draw the confusion matrix of a trial that finished. Returns False when it has no predictions."""
         title = f"{self.spec.study} {trial_name(trial.number)}"
         return draw_confusion(trial_folder(self.folder, trial.number), title, int(trial.best["epoch"])) is not None
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """Read a JSON object; {} where it is absent or damaged."""
+    try:
+        return read_object(path)
+    except (OSError, MerError):
+        return {}

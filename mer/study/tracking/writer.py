@@ -225,11 +225,11 @@ class Writer:
         return contents, failed
 
     def _put_back(self, taken: dict[int, tuple[TrialFacts, Content | None]]) -> None:
-        """Make trials due again, unless there is news of them; of those that are over, the disk knows the rest."""
+        """Make trials due again, unless there is news of them; of those that have ended, the disk knows the rest."""
         with self._changed:
             self._taken = ()
             for number, (facts, content) in taken.items():
-                if facts.outcome != "running":
+                if facts.outcome not in ("running", "interrupted"):
                     facts, content = replace(facts, rows=(), config={}, files=()), None
                 self._due.setdefault(number, (facts, content))
 
