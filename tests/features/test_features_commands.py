@@ -181,6 +181,15 @@ def test_gc_removes_leftovers_and_says_how_much(cache: Path) -> None:
     assert not parts.exists() and not half.exists() and len(files(cache)) == 2
 
 
+def test_gc_removes_what_safetensors_left_when_it_was_killed(cache: Path) -> None:
+    old, new = cache / ".tmprxdb9u", cache / ".tmpAb3dEf"
+    for path in (old, new):
+        path.write_bytes(bytes(10))
+    os.utime(old, (1_000_000, 1_000_000))
+    assert "10 bytes" in run("gc", "--cache", cache)
+    assert new.exists() and not old.exists(), "a running extraction may be writing it"
+
+
 def test_gc_by_age_keeps_what_is_used_or_named(cache: Path, data: DataConfig, encoder_config: Any) -> None:
     dev, train = files(cache)
     for path in (dev, train):

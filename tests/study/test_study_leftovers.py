@@ -55,10 +55,12 @@ def test_a_clean_study_has_none(study: Path) -> None:
 
 def test_temporary_files_are_swept_wherever_they_lie(study: Path) -> None:
     places = [study / TMP, trial_folder(study, 2) / TMP, trial_folder(study, 0) / "artifacts" / TMP]
+    places.append(trial_folder(study, 2) / ".tmprxdb9u")  # of safetensors, when its process is killed
     names = [".small.owner.json.0123abcd.tmp", ".mlflow.db.0123abcd.tmp", ".mlflow.db.0123abcd.tmp-journal"]
     for path in [*places, *(study.parent / name for name in names)]:
         path.write_text("half")
-    others = [study.parent / ".other.owner.json.0123abcd.tmp", study / ".hidden.tmp", study / "notes.0123abcd.tmp"]
+    others = [study.parent / ".other.owner.json.0123abcd.tmp", study / "notes.0123abcd.tmp"]
+    others += [study / ".hidden.tmp", study / ".tmpfile"]
     for path in others:
         path.write_text("not ours")
     (study.parent / "mlflow.db").write_text("a database")

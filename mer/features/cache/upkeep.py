@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mer.features.cache.feature_file import check_header, verify_features
 from mer.locks import acquire
 
 DAY_S = 86_400
+_OF_SAFETENSORS = re.compile(r"\.tmp[A-Za-z0-9]{6}")  # the name by which it writes before it renames
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,13 @@ def _leftovers(cache: Path) -> Iterator[Removal]:
         if path.suffix == ".parts" and path.is_dir():
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             yield Removal(path, size, "shards of an extraction that was interrupted")
-        elif path.suffix == ".tmp" and path.parent.suffix != ".parts":
+        elif (path.suffix == ".tmp" and path.parent.suffix != ".parts") or _is_forgotten(path):
             yield Removal(path, path.stat().st_size, "half-written")
+
+
+def _is_forgotten(path: Path) -> bool:
+    """True for what safetensors left when its process was killed. Its age tells it from one that is being written."""
+    return bool(_OF_SAFETENSORS.fullmatch(path.name)) and time.time() - path.stat().st_mtime > DAY_S
 
 
 def _remove(path: Path, dry_run: bool) -> bool:

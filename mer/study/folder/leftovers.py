@@ -29,7 +29,8 @@ from trainables.trial_files import state_files
 
 Kind = Literal["temporary file", "checkpoint of an ended trial", "proof", "session of Ray", "lock", "empty study"]
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?")
+# Names of mer.files, of SQLite beside them, and those by which safetensors writes before it renames.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?|\.tmp[A-Za-z0-9]{6}")
 _LOCK = re.compile(r"\.(?P<study>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.lock")
 _SESSION = re.compile(r"session_[0-9_-]+_(?P<pid>\d+)")
 _SESSIONS = "sessions"  # in .ray: a note for each session of Ray
@@ -60,7 +61,7 @@ def leftovers_of(study: Path, ended: Collection[int]) -> list[Leftover]:
 
     Args: ended: trials that the journal calls ended.
     """
-    temporary = [Leftover(path, "temporary file") for path in sorted(study.rglob(".*.tmp*")) if is_temporary(path)]
+    temporary = [Leftover(path, "temporary file") for path in sorted(study.rglob(".*tmp*")) if is_temporary(path)]
     states = [Leftover(path, "checkpoint of an ended trial") for number in ended for path in _states(study, number)]
     proof = [Leftover(study / PROOF, "proof")] if (study / PROOF).exists() else []
     return [*temporary, *states, *proof, *_sessions(study)]
