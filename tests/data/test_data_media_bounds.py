@@ -60,6 +60,12 @@ def test_frames_whose_times_hardly_move(tmp_path: Path, monkeypatch: pytest.Monk
     assert "cut to its first 1 s" in " ".join(frames.notes) and len(frames.images) == 2
 
 
+@pytest.mark.parametrize("name", ["a\x00b.wav", "sounds\x00/a.wav", "\x00"])
+def test_a_zero_byte_in_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MediaFault, match="its name has a zero byte"):
+        ClipFinder(tmp_path).find("audio", name)
+
+
 def test_links_that_metadata_csv_names_stay_inside(tmp_path: Path) -> None:
     from mer.config import DataConfig
 

@@ -72,6 +72,8 @@ class ClipFinder:
 
     def _below(self, name: str) -> Path:
         """Join the name to the root. An absolute path is one of the root's if it lies below it."""
+        if "\x00" in name:
+            raise MediaFault("cannot be opened: its name has a zero byte")
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute():
             for root in (self.root.absolute(), self.root.resolve()):
