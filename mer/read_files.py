@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mer.errors import MerError
 from mer.terminal.escapes import neutral
+from mer.validation_words import allowed_words
 
 if TYPE_CHECKING:  # --help does not wait for pydantic
     from pydantic import BaseModel, ValidationError
@@ -34,10 +35,9 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_TYPES = {
-    "string_type": "text", "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false",
-    "dict_type": "an object", "model_type": "an object", "list_type": "a list", "tuple_type": "a list",
-    "finite_number": "a finite number", "string_pattern_mismatch": "text of another form",
+_JSON_WORDS = {  # where JSON has other words than YAML
+    "string_type": "text", "dict_type": "an object", "model_type": "an object",
+    "string_pattern_mismatch": "text of another form",
 }  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def complaint(error: ValidationError) -> tuple[str, str]:
     if kind in ("value_error", "assertion_error"):
         why = str(fault.get("ctx", {}).get("error", fault["msg"]))
         return (f"{key}: {why}" if place else why), ""
-    allowed = _TYPES.get(kind) or str(fault["msg"]).removeprefix("Input should be ")
+    allowed = _JSON_WORDS.get(kind) or allowed_words(fault)
     return f"{key} is {shown(fault['input'])}", allowed
 
 

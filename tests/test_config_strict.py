@@ -37,7 +37,7 @@ from mer.study.space.spec import Budget
         (
             TrialConfig,
             {"loss": {"contrastive": {"weight": 1}}},
-            "loss.contrastive: got {'weight': 1} (allowed: a mapping",
+            "loss.contrastive: the key 'kind' is missing",
         ),
         (TrialConfig, {"head": {"hidden": 10**9}}, "head.hidden: got 1000000000 (allowed: at most 16384)"),
         (TrialConfig, {"optim": {"head_lr": float("inf")}}, "optim.head_lr: got inf (allowed: a finite number)"),

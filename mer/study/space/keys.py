@@ -95,6 +95,8 @@ def _words(fault: Any) -> tuple[str, str]:
         return "has no meaning with this choice of kind", ""
     if kind == "union_tag_invalid":
         found = f"got {brief(value.get(context['discriminator'].strip(chr(39))))}"
+    if kind == "union_tag_not_found":
+        return "the key 'kind' is missing", "one of its kinds; python -m mer.tune --keys lists them"
     if kind == "missing":
         found = "is missing"
     return found, allowed_words(fault)

@@ -44,8 +44,9 @@ def override(file: YamlFile, key: str, value: Any, typed: str) -> None:
 
 
 def typed_as(text: str) -> str:
-    """Write an option as it was typed, for messages: cut where it is long."""
-    return f"{OPTION} {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'}"
+    """Write an option as it was typed, for messages: on one line, cut where it is long."""
+    line = text[: _LONGEST + 1].replace("\n", "\\n")
+    return f"{OPTION} {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}"
 
 
 def override_fault(file: YamlFile, key: str, found: str, allowed: str = "") -> None:
