@@ -12,6 +12,7 @@ live_trial      what is known of a trial until it ends, and who hears of it
 early_stopping  rules that cut a trial: successive halving, Hyperband, median
 ledger          the search state: Optuna's journal, asked and told
 retries         failed trials tried again under new numbers
+grid            cells of a grid, in their order
 identity        whether a journal is that of this search
 storage         Optuna's storage for the one driver that writes
 journal         lines of `journal.log`, whole ones only; a study opened for reading

@@ -6,11 +6,10 @@ killed half-way through is finished by the next one.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from mer.config import FeatureSetting
 from mer.errors import MerError
 from mer.study.paths import JOURNAL
 from mer.study.search.feasible import feasible_params
+from mer.study.search.grid import Grid
 from mer.study.search.identity import refuse_other_search, refuse_other_study
 from mer.study.search.retries import Retries
 from mer.study.search.samplers import SeededTrial, build_sampler, uniform_sampler
@@ -65,11 +65,10 @@ class Ledger:
             directions=["maximize" if o.mode == "max" else "minimize" for o in spec.objective],
             load_if_exists=True,
         )
-        self._most = _most_trials(spec)
+        self._grid = Grid(spec)
+        self._most = self._grid.count(spec.budget.trials) if self._grid.is_one else spec.budget.trials
         self._study_id = self.storage.get_study_id_from_name(spec.study)
         self._check_identity(folder)
-        self._cells: Iterator[dict[str, Any]] | None = None  # of a grid, behind the one that was asked for last
-        self._next_cell = 0
         self._live: dict[int, optuna.trial.Trial] = {}
         self._reported: dict[int, set[int]] = {}
         self._finish_half_told()
@@ -110,10 +109,7 @@ class Ledger:
     @property
     def cells(self) -> int | None:
         """How many combinations a grid has, where the budget has a trial for each; None otherwise."""
-        if self.spec.sampler.kind != "grid":
-            return None
-        cells = sum(1 for _ in itertools.islice(self.spec.space.grid(), self.spec.budget.trials + 1))
-        return cells if cells <= self.spec.budget.trials else None
+        return self._grid.whole
 
     @property
     def seconds_spent(self) -> float:
@@ -141,8 +137,8 @@ class Ledger:
             return None
         waiting = self.storage.waiting
         number = waiting[0].number if waiting else self.storage.count
-        if self.spec.sampler.kind == "grid" and not waiting:
-            cell = self._grid_cell(number - self.retries.count)
+        if self._grid.is_one and not waiting:
+            cell = self._grid.cell(number - self.retries.count)
             if cell is None:
                 return None
             self.study.enqueue_trial({k: encode(v) for k, v in cell.items()})
@@ -150,7 +146,7 @@ class Ledger:
         return self._draw(self.study.ask(), reported=set())
 
     def _draw(self, trial: optuna.trial.Trial, *, reported: set[int]) -> Assignment:
-        if self.spec.constraints and self.spec.sampler.kind != "grid":
+        if self.spec.constraints and not self._grid.is_one:
             trial = self._keeping_constraints(trial)
         self._live[trial.number], self._reported[trial.number] = trial, reported
         _ = trial.relative_params  # Optuna draws them at the first parameter that is missing: under that one's seed
@@ -181,13 +177,6 @@ class Ledger:
 
     def _use_sampler(self, number: int, parameter: str = "") -> None:
         self.study.sampler = build_sampler(self.spec.sampler, len(self.spec.objective), number, parameter)
-
-    def _grid_cell(self, number: int) -> dict[str, Any] | None:
-        if self._cells is None or number < self._next_cell:
-            self._cells, self._next_cell = self.spec.space.grid(), 0
-        skipped = number - self._next_cell
-        self._next_cell = number + 1
-        return next(itertools.islice(self._cells, skipped, None), None)
 
     # -- telling -----------------------------------------------------------------------------------------------
 
@@ -284,10 +273,3 @@ class Ledger:
             self.study.set_user_attr("identity", self.spec.identity())
             return
         refuse_other_search(folder, known, self.spec)
-
-
-def _most_trials(spec: StudySpec) -> int:
-    """Count the trials of a study's budget, at most the cells of a grid."""
-    if spec.sampler.kind != "grid":
-        return spec.budget.trials
-    return sum(1 for _ in itertools.islice(spec.space.grid(), spec.budget.trials))
