@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from conftest_ray import Workshop, histories
 
-pytestmark = [pytest.mark.ray, pytest.mark.hostile]
+pytestmark = [pytest.mark.ray, pytest.mark.hostile, pytest.mark.timeout(600)]
 PYTHON = sys.executable
 
 
 def test_a_study_where_little_is_allowed(workshop: Workshop, uninterrupted: Path, tmp_path: Path) -> None:
     """No home, a TMPDIR too long for sockets, an ASCII locale, names that a shell takes apart, files for oneself only;
-    then every command that was printed is pasted."""
+    then the export that was printed is pasted."""
     long = tmp_path / ("t" * 90)
     long.mkdir()
     here = tmp_path / 'étude 学习; it\'s "50% done?" #2'
@@ -49,6 +49,6 @@ def test_a_study_where_little_is_allowed(workshop: Workshop, uninterrupted: Path
     commands = [line[line.index("python -m") :] for line in printed.splitlines() if "python -m" in line]
     assert {words.split()[2] for words in commands} >= {"mer.tune", "mer.ui", "mer.export", "mer.evaluate"}
     for line in commands:
-        if "mer.export" in line or "--resume" in line:
-            paste(line.replace("--trials 12", "--trials 6"))
+        if "mer.export" in line:
+            paste(line)
     assert (here / "exports" / "small" / "model.safetensors").is_file()

@@ -11,7 +11,7 @@ from conftest_ray import Workshop, histories, records
 from slurm_cluster import cluster
 
 __all__ = ["cluster"]
-pytestmark = [pytest.mark.ray, pytest.mark.faults]
+pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 STARTED_S = 240
 
 
