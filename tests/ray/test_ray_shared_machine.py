@@ -44,7 +44,7 @@ def test_a_study_where_little_is_allowed(workshop: Workshop, uninterrupted: Path
     printed = paste(f"python -m mer.tune {shlex.quote(str(workshop.space))} {places}")
     study = here / "my studies" / "small"
     assert histories(study) == histories(uninterrupted / "small")
-    assert json.loads((study / "summary.json").read_text(encoding="utf-8"))["counts"]
+    assert json.loads((study / "summary.json").read_text(encoding="utf-8"))["study"] == "small"
     assert study.stat().st_mode & 0o077 == 0
     commands = [line[line.index("python -m") :] for line in printed.splitlines() if "python -m" in line]
     assert {words.split()[2] for words in commands} >= {"mer.tune", "mer.ui", "mer.export", "mer.evaluate"}
