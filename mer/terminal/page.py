@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class Page(Console):
             pipe_columns: width of a file or a pipe, which have none: tables are not folded at 80 columns there.
         """
         console = cls(file=getattr(stream, "beneath", stream), highlight=False, markup=markup)
-        if not console.is_terminal:
+        if not console.is_terminal and "COLUMNS" not in os.environ:  # which rich goes by
             console.width = pipe_columns
         return console
 

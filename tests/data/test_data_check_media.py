@@ -139,7 +139,7 @@ def test_one_modality_alone_and_the_other_datasets(media, tmp_path, typed):
     found = list(summaries(tmp_path).values())
     assert [summary.modality for summary in found] == ["audio"] and media_lines(found, decoded=True)[-1] == "no video"
     assert next_step("ravdess", Path("/a b"), found, ("train",)) == (
-        "next: python -m mer.tune search_spaces/audio.yaml --set data.dataset=ravdess --set data.root='/a b'"
+        "next: python -m mer.tune search_spaces/audio.yaml --set data.dataset=ravdess --set 'data.root=/a b'"
     )
     assert "ce.yaml --set data.dataset=emorynlp" in next_step("emorynlp", tmp_path, [], ("train",))
 
