@@ -54,6 +54,16 @@ class Publisher(StoreFolder):
             with path.open("rb") as stream:
                 return self._publish(path, stream, split_card)
 
+    def object_of(self, path: Path) -> str | None:
+        """SHA-256 of the object that publishing a file, card apart, would give or has given; None when none is there.
+
+        Raises: MerError when the file is torn; OSError.
+        """
+        with path.open("rb") as stream:
+            front = read_front(stream, path)
+            sha = _copy(stream, len(front), without_card(front)[0], None)
+        return sha if self.object(sha).exists() else None
+
     def relink(self, path: Path) -> None:
         """Lead a link to the object that its words name, which is there: its folder came from another depth."""
         target = self.named(path)

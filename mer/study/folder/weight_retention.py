@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mer.checkpoints import Store
 from mer.checkpoints.header import sidecar
 from mer.errors import MerError
+from mer.io_faults import patiently
 from mer.read_files import read_object
 from mer.study.folder.standings import Standing, rank
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
@@ -138,6 +139,8 @@ class WeightKeeper:
         """Remove one file of weights with its card, unless the trial's artifacts are not all written."""
         if not (folder / ARTIFACTS / DEV_PREDICTIONS).exists():  # written last: the rest is there too
             return
+        if not path.is_symlink() and self.store.links and self.store.object_of(path):
+            self._publish(path)  # a driver that was killed or refused has done half of it: the object must go too
         if path.is_symlink():
             self._loose[path.resolve().stem] = path.stat().st_size if path.exists() else 0
             self._cards.append(sidecar(path))
@@ -159,7 +162,7 @@ class WeightKeeper:
         if not self._loose:
             return
         try:  # no grace time is needed: the store's lock keeps publishers out meanwhile
-            self.store.gc(grace_s=0, only=frozenset(self._loose))
+            patiently(lambda: self.store.gc(grace_s=0, only=frozenset(self._loose)))
         except (OSError, MerError) as fault:
             self.problems.append(str(fault).splitlines()[0])
             return

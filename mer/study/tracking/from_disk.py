@@ -90,7 +90,12 @@ def facts_of(trial: FrozenTrial) -> TrialFacts:
 
 
 def filled(folder: Path, trial: TrialFacts) -> TrialFacts:
-    """Add what lies in a trial's folder: its rows, configuration and files. Raises: OSError; ValueError if damaged."""
+    """Add what lies in a trial's folder: its rows, configuration and files.
+
+    What is known of a trial stays where its folder has nothing of it, as on a disk that was full when it began.
+
+    Raises: OSError; ValueError if damaged.
+    """
     place = trial_folder(folder, trial.number)
     config = _json(place / ARTIFACTS / CONFIG) or dict(trial.config) or nest(dict(trial.params))
     rows = read_history(place, _model(config) if any(path.exists() for path in state_files(place)) else None)
