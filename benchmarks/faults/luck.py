@@ -46,7 +46,7 @@ class Luck:
     def fault(self, operation: Operation) -> str:
         fault = self._fault(operation)
         if fault in _LOSSES or (fault.startswith("crash") and operation.process != "driver"):
-            self._losses += 1
+            self._losses += 2 if fault.startswith("node") else 1  # one that waits for work is found dead with the next
             if self._losses > _MOST_LOSSES:
                 return ""
         if fault:

@@ -122,7 +122,7 @@ class WeightKeeper:
         if self.store.links:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # said below, in the study's own words
-                key = self.store.publish(path, split_card=True)
+                key = patiently(lambda: self.store.publish(path, split_card=True))
         self._stored[key] = path.stat().st_size
         self._loose.pop(key, None)
         if not self.store.links:
