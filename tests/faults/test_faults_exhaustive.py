@@ -67,13 +67,13 @@ def check(kind: Kind, size: Size, every: int, tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_every_so_many_operations_fail_once(kind, tmp_path):
-    check(kind, SMALL, 83, tmp_path)
+    check(kind, SMALL, 199, tmp_path)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_more_operations_of_a_larger_study_fail_once(kind, tmp_path):
-    check(kind, Size(trials=6, epochs=2), 89, tmp_path)
+    check(kind, Size(trials=6, epochs=2), 181, tmp_path)
 
 
 def unlucky(seeds: range, tmp_path) -> None:
@@ -84,9 +84,9 @@ def unlucky(seeds: range, tmp_path) -> None:
 
 
 def test_faults_at_random(tmp_path):
-    unlucky(range(8), tmp_path)
+    unlucky(range(4), tmp_path)
 
 
 @pytest.mark.faults
 def test_more_faults_at_random(tmp_path):
-    unlucky(range(8, 60), tmp_path)
+    unlucky(range(4, 36), tmp_path)

@@ -30,6 +30,7 @@ from trainables.trial_files import LAST
 from trainables.wire import Outcome
 
 _COLLECT_BYTES = 2**30  # give dropped weights back to the disk so often while a study runs
+_LAST_TRIES = 2  # at a study's end, for what a disk refused
 _FREE_SHARE = 0.25  # say it aloud when the weights of a study take more than this share of what is free
 
 
@@ -70,8 +71,12 @@ class WeightKeeper:
 
     def finish(self) -> None:
         """Settle every ended trial, also those that a killed driver left unsettled, and free what was dropped."""
-        for number in sorted(self._ended):
-            self._settle(number)
+        for _ in range(_LAST_TRIES):
+            self.problems.clear()  # of what may be mended by now
+            for number in sorted(self._ended):
+                self._settle(number)
+            if not self.problems:
+                break
         self._collect()
         if self.problems:
             self.say(f"weights: {len(self.problems)} files stay as they are: {self.problems[0]}")
