@@ -122,8 +122,9 @@ class RayNode:
 
     def received(self) -> int:
         """Count the pieces of objects, of 5 MiB at most, that came from other nodes."""
-        (told,) = self.folder.glob("session_2*/logs/debug_state.txt")
-        return int(re.findall(r"num chunks received total: (\d+)", told.read_text())[0])
+        texts = [told.read_text() for told in self.folder.glob("session_2*/logs/debug_state.txt")]
+        counts = re.findall(r"num chunks received total: (\d+)", "".join(texts))
+        return int(counts[0]) if counts else 0  # it has written nothing down yet
 
     def _family(self) -> list[psutil.Process]:
         return family(self.process.pid)
