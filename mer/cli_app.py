@@ -28,6 +28,8 @@ def launch(app: typer.Typer, module: str) -> None:
         try:
             _made_neutral(get_command(app))(prog_name=f"python -m {module}")
         except SystemExit as end:
+            if isinstance(end.__context__, typer.Abort) and isinstance(end.__context__.__cause__, EOFError):
+                raise end.__context__.__cause__ from None  # of a file that ends too early: nobody was asked anything
             if end.code == console.EXIT_INTERRUPTED or isinstance(end.__context__, typer.Abort):
                 raise KeyboardInterrupt from None
             raise

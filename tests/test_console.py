@@ -9,8 +9,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from mer import cli, console, tune
+from mer.cli_app import launch
 from mer.errors import Faults, MerError, did_you_mean
 
 FAULT = MerError("space.yaml:3", "no such key 'lr'", allowed="head_lr", then="write optim.head_lr")
@@ -143,3 +145,18 @@ def test_what_a_user_typed_in_square_brackets_is_printed(monkeypatch, capsys):
     for typed in ("--set 'data.labels=[laut, ruhig]'", "[/b]", "x" * 150):
         console.page().print(typed)
         assert capsys.readouterr().out == f"{typed}\n"
+
+
+def test_a_file_that_ends_too_early_is_no_interruption(monkeypatch, capsys):
+    """Typer takes every EOFError for the end of what a user types."""
+    app = typer.Typer()
+
+    @app.command()
+    def read() -> None:
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr(sys, "argv", ["mer.read"])
+    with pytest.raises(SystemExit) as end:
+        launch(app, "mer.read")
+    assert end.value.code == console.EXIT_UNEXPECTED
+    assert "error: unexpected EOFError: Ran out of input" in capsys.readouterr().err

@@ -204,14 +204,19 @@ def _run_trials(
     stop: StopSignal,
     say: Callable[[str], None],
 ) -> None:
-    """Run the trials; what the machine refuses the driver meanwhile stops the study in order."""
+    """Run the trials; what the machine refuses the driver meanwhile stops the study in order.
+
+    On a full disk Ray fails in ways of its own once the study was stopped, e.g. with an EOFError for a file that it
+    could not write: the reason that is known is the one to tell.
+    """
     try:
         give_up = partial(_give_up, engine, folder, options)
         run_trials(engine, plan, folder, options.address, display.tick, stop, say, give_up)
-    except OSError as fault:
-        if not is_of_the_machine(fault):
+    except Exception as fault:
+        if isinstance(fault, OSError) and is_of_the_machine(fault):
+            engine.block(fault)
+        if not engine.stopped:
             raise
-        engine.block(fault)
 
 
 def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:

@@ -67,6 +67,8 @@ def _start(address: str | None, feature_bytes: int) -> None:
     except AuthenticationError as fault:
         raise _no_entry(address, fault.message) from fault
     except (ConnectionError, ValueError, RuntimeError) as fault:
+        if isinstance(fault, ConnectionError) and _port_answers(address):  # Ray gives no reason for a wrong token
+            raise _no_entry(address, str(fault)) from fault
         raise _no_cluster(address, str(fault)) from fault
     refuse_small_nodes(feature_bytes, {node["NodeName"]: _store_of(node) for node in ray.nodes() if node["Alive"]})
 
@@ -116,11 +118,22 @@ def refuse_silent(address: str | None) -> None:
         raise _no_cluster(str(address), str(fault)) from fault
 
 
+def _port_answers(address: str) -> bool:
+    """True when the address is a host and a port at which somebody listens."""
+    if ":" not in address:
+        return False
+    try:
+        refuse_silent(address)
+    except MerError:
+        return False
+    return True
+
+
 def _no_entry(address: str, reason: str) -> MerError:
     return MerError(
         f"--address {address}",
-        f"the Ray cluster there lets nobody in without its token ({reason})",
-        allowed="the token with which its nodes were started",
+        f"what answers there does not let this driver in: another token, or no head of a Ray cluster ({reason})",
+        allowed="the token with which the cluster's nodes were started",
         then="export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=TOKEN, or copy the head's ~/.ray/auth_token to ~/.ray/ here "
         "(docs/cluster.md)",
     )
