@@ -16,10 +16,10 @@ def study_pages(folder: Path) -> list[str]:
     lines: list[str] = []
     with _harmless(lines):
         from analysis.findings.chance import dev_noise
-        from analysis.page.tables import write_text
         from analysis.report import write_report
         from analysis.stores.journal import load_study
         from analysis.study_page.history import history_picture
+        from mer.files import write_text
 
         study = load_study(folder, with_mlflow=False)
         picture = history_picture(study, dev_noise(study))
@@ -36,9 +36,9 @@ def evaluation_pages(folder: Path) -> list[str]:
     lines: list[str] = []
     with _harmless(lines):
         from analysis.evaluation_page.scores import scores_picture
-        from analysis.page.tables import write_text
         from analysis.report import write_evaluation_report
         from analysis.stores.evaluation import evaluation_in, load_evaluation
+        from mer.files import write_text
 
         results = evaluation_in(folder)
         if results is not None:

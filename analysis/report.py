@@ -100,7 +100,7 @@ def tables_folder(target: Path) -> Path:
 def write_page(target: Path, html: str, sections: list[Section]) -> Path:
     """Write a page, and its tables into a folder beside it. Returns that folder."""
     from analysis.page.document import tables_of
-    from analysis.page.tables import write_text
+    from mer.files import write_text
 
     folder = tables_folder(target)
     shutil.rmtree(folder, ignore_errors=True)

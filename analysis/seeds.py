@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from analysis.page.html import clean
-from analysis.page.tables import Table, write_text
+from analysis.page.tables import Table
 from analysis.page.words import show, words
 from analysis.stores.evaluation import MAIN, Evaluation, evaluation_in, load_evaluation
 from analysis.stores.files import inner
 from mer.cli_app import Debug, launch
+from mer.files import write_text
 
 _SUMMARISED = ("accuracy", "weighted_f1", "macro_f1", "unweighted_accuracy", "ece")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.page.html import clean, esc
 from analysis.page.words import plain
+from mer.files import write_text
 from mer.terminal.spreadsheet import csv_text
 
 _LONG = 28  # characters; such text gets room, however narrow the page
@@ -123,11 +124,3 @@ def _cell(value: Any) -> object:
 def _inline(text: str) -> str:
     """Write text so that it stays in its cell of a Markdown table."""
     return clean(text).replace("|", "\\|").replace("<", "&lt;").replace("\r", " ").replace("\n", " ")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
