@@ -29,6 +29,7 @@ QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(2**25),  # as mer.data.media.demux.MOST_PIXELS, before memory is taken
 }
 
 # Ray listens on every interface unless it believes that it cannot form a cluster; read when ray is imported.

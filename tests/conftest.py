@@ -12,6 +12,7 @@ from mer.console import quiet_libraries
 
 quiet_libraries()
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a model hub
+os.environ.pop("COLUMNS", None)  # processes of pytest-xdist may have it; pages in a pipe go by it
 
 
 @pytest.fixture(scope="session")

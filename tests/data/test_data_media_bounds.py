@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from media_files import write_images, write_video
 
+from mer.console import QUIET_ENVIRONMENT
 from mer.data.media import video
 from mer.data.media.demux import MOST_PIXELS, refuse_large
 from mer.data.media.faults import MediaFault
@@ -34,6 +35,7 @@ def write_png(path: Path, width: int, height: int) -> None:
 def test_a_picture_of_900_million_pixels(tmp_path: Path) -> None:
     write_png(tmp_path / "pictures" / "1.png", 30_000, 30_000)
     assert (tmp_path / "pictures" / "1.png").stat().st_size < 200_000
+    assert QUIET_ENVIRONMENT["OPENCV_IO_MAX_IMAGE_PIXELS"] == str(MOST_PIXELS)
     with pytest.raises(MediaFault, match=r"1\.png"):
         read_frames(tmp_path / "pictures", 2, max_seconds=1)
     refuse_large(7680, 4320)

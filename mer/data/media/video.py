@@ -279,4 +279,6 @@ def _read_image(path: Path) -> np.ndarray:
         raise MediaFault(f"{path.name} cannot be read") from fault
     if image is None:
         raise MediaFault(f"{path.name} is not an image" if len(data) else f"{path.name} has 0 bytes")
+    if image.shape[0] * image.shape[1] > MOST_PIXELS:  # where something imported OpenCV before us, without the bound
+        raise MediaFault(f"{path.name} has more than {MOST_PIXELS:,} pixels")
     return image
