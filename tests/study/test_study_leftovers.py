@@ -60,6 +60,7 @@ def test_temporary_files_are_swept_wherever_they_lie(study: Path) -> None:
     for path in [*places, *(study.parent / name for name in names)]:
         path.write_text("half")
     others = [study.parent / ".other.owner.json.0123abcd.tmp", study / "notes.0123abcd.tmp"]
+    others.append(study.parent / "..small.v2.owner.json.0123abcd.tmp")  # of a study that begins at this moment
     others += [study / ".hidden.tmp", study / ".tmpfile"]
     for path in others:
         path.write_text("not ours")

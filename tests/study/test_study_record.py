@@ -139,6 +139,20 @@ def test_a_store_that_is_away_costs_one_warning_and_the_end_comes_in_time(search
     assert search.words(mlflow) == []
 
 
+@pytest.mark.parametrize("call", ["upload", "set_status"])
+def test_a_store_that_answers_but_takes_nothing_does_not_hold_up_the_end(search: Search, call: str) -> None:
+    """As on a full disk, or with an artifact store that refuses: what is only read works all the time."""
+
+    def refuses(name: str, count: int) -> Exception | None:
+        if name == call or name == "probe":
+            raise AWAY
+        return None
+
+    started = time.monotonic()
+    behind = search.run(FakeMLflow(refuses))
+    assert time.monotonic() - started < 5 and behind.study
+
+
 def test_a_resume_that_finds_nothing_to_do_leaves_everything_as_it_was(search: Search) -> None:
     mlflow = FakeMLflow()
     search.run(mlflow)

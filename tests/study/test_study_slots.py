@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -292,8 +293,10 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
     return slots
 
 
-@pytest.mark.parametrize("there", [(), (BEST,), (LAST,)])
-@pytest.mark.parametrize("outcome", ["finished", "nonfinite", "running"])
+@pytest.mark.parametrize(
+    ("outcome", "there"),
+    [*itertools.product(["finished", "running"], [(), (BEST,), (LAST,)]), ("nonfinite", ()), ("nonfinite", (LAST,))],
+)
 def test_a_report_counts_only_when_its_files_are_there(watched, tmp_path, there, outcome):
     """Epoch 1 is judged. Nothing of the report is taken in: the next worker says it again."""
     write_files(tmp_path, 0, *there)
@@ -302,6 +305,13 @@ def test_a_report_counts_only_when_its_files_are_there(watched, tmp_path, there,
     assert numbers(watched.fill("b").members) == [0]
     write_files(tmp_path, 0, BEST, LAST)
     assert watched.record("b", [report(0, [0.9], "finished")]).is_over and states(watched)[0] == "COMPLETE"
+
+
+def test_a_loss_that_is_not_finite_before_the_first_checkpoint_ends_the_trial_at_once(watched, tmp_path):
+    """Two epochs within the first half second, the third fails: only the best weights are written."""
+    write_files(tmp_path, 0, BEST)
+    assert watched.record("a", [report(0, [0.9], "nonfinite")]).is_over
+    assert states(watched)[0] == "FAIL" and 0 not in watched.engine.live
 
 
 def test_a_file_that_is_torn_is_not_there(watched, tmp_path):

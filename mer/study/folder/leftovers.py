@@ -30,7 +30,8 @@ from trainables.trial_files import state_files
 Kind = Literal["temporary file", "checkpoint of an ended trial", "proof", "session of Ray", "lock", "empty study"]
 
 # Names of mer.files, of SQLite beside them, and those by which safetensors writes before it renames.
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?|\.tmp[A-Za-z0-9]{6}")
+_ENDING = r"\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?"
+_TEMPORARY = re.compile(rf"\..+{_ENDING}|\.tmp[A-Za-z0-9]{{6}}")
 _LOCK = re.compile(r"\.(?P<study>[A-Za-z0-9][A-Za-z0-9._-]{0,99})\.lock")
 _SESSION = re.compile(r"session_[0-9_-]+_(?P<pid>\d+)")
 _SESSIONS = "sessions"  # in .ray: a note for each session of Ray
@@ -139,8 +140,9 @@ def _beside(studies: Path, name: str) -> list[Leftover]:
 
 def _temporaries(studies: Path, name: str) -> list[Leftover]:
     """List unfinished files of a study, or of MLflow's database, in the folder of all studies."""
-    beside = (path for pattern in (f".{name}.*tmp*", f"..{name}.*tmp*") for path in sorted(studies.glob(pattern)))
-    return [Leftover(path, "temporary file") for path in beside if is_temporary(path)]
+    of_this_name = re.compile(rf"\.?\.{re.escape(name)}(\.owner\.json|\.lock)?{_ENDING}")  # names may hold dots
+    beside = sorted(path for path in studies.glob(".*tmp*") if of_this_name.fullmatch(path.name))
+    return [Leftover(path, "temporary file") for path in beside]
 
 
 # -- sessions of Ray ---------------------------------------------------------------------------------------------

@@ -33,8 +33,10 @@ def lacking_file(study: Path, report: Report, decision_epochs: Collection[int]) 
     if not ends and report.rows[-1]["epoch"] not in decision_epochs:
         return ""
     folder = trial_folder(study, report.number)
+    # A run that failed within its first seconds wrote no checkpoint: it would only fail again.
+    names = (BEST,) if report.outcome == "nonfinite" else (BEST, LAST)
     for pause_s in (*_PAUSES_S, 0.0):
-        fault = next(filter(None, (_fault(folder / name, whole=ends) for name in (BEST, LAST))), "")
+        fault = next(filter(None, (_fault(folder / name, whole=ends) for name in names)), "")
         if not fault:
             return ""
         time.sleep(pause_s)

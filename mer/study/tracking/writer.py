@@ -135,6 +135,7 @@ class Writer:
             self._wait()
             closing = self._closing  # nothing is put any more once it is set
             self.patience.asks()
+            progress, due = self._progress, len(self._due)
             try:
                 record = self._opened()
                 refused = self._write(record)
@@ -146,6 +147,8 @@ class Writer:
                     self._closed = True
             except Exception as fault:  # the record must never take the study down
                 self._stale = True
+                if closing and len(self._due) >= due:
+                    self._progress = progress  # answers, and writes that are repeated each time, lead nowhere
                 self.patience.failed(fault, aloud=not self._closing)
 
     def _wait(self) -> None:
@@ -160,7 +163,7 @@ class Writer:
 
     def _opened(self) -> StudyRecord:
         """Return the record, opened and looked through where that is due."""
-        if self._record is None:
+        if self._record is None or self.patience.failures:  # an experiment that was put into the trash is restored
             self._record = self._open_record(self._alive)
         if self._stale:
             record, self._record = self._record, None  # until it has answered
