@@ -89,8 +89,6 @@ def test_orderly_stops_leave_nothing_running(workshop: Workshop, uninterrupted: 
         seen = len(journal_lines(study))
         process = workshop.start(studies, *(["--resume"] if seen else []), own_group=True)
         wait_until(lambda seen=seen, process=process: trains(study, seen) or process.poll() is not None)
-        listening = open_doors(process.pid)
-        assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, "Ray listens beyond this machine"
         if number in (signal.SIGUSR1, signal.SIGHUP):
             os.killpg(process.pid, number)
         else:
