@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest_ray import Workshop, histories, journal_lines, metric_steps, optuna_trials, records, wait_until
 
@@ -104,3 +107,78 @@ def test_orderly_stops_leave_nothing_running(workshop: Workshop, uninterrupted: 
 def trains(study: Path, began: float) -> bool:
     """True when a worker has saved a checkpoint since `began`, in seconds of the clock."""
     return any(path.stat().st_mtime > began for path in study.glob("trials/*/last.safetensors"))
+
+
+def open_doors(pid: int) -> set[str]:
+    """Return the addresses at which a process and its descendants listen."""
+    family = psutil.Process(pid).children(recursive=True)
+    return {c.laddr.ip for member in family for c in member.net_connections("inet") if c.status == "LISTEN"}
+
+
+KILLS_IDLE_WORKERS = """
+import os, signal, sys, time
+import psutil
+from mer import tune
+from mer.study.cluster import tune_hooks
+
+numbers, suggest = {numbers}, tune_hooks.EngineSearcher.suggest
+
+
+def kill_the_idle_worker_first(self, trial_id):
+    slot = suggest(self, trial_id)
+    number = slot["number"] if isinstance(slot, dict) else None
+    if number in numbers:
+        numbers.remove(number)
+        family = psutil.Process().children(recursive=True)
+        workers = [one for one in family if "Trainable" in " ".join(one.cmdline())]
+        assert workers, "no worker process of ours was found"
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        psutil.wait_procs(workers, timeout=10)
+        time.sleep(0.5)
+        print("killed a worker before trial", number, flush=True)
+    return slot
+
+
+tune_hooks.EngineSearcher.suggest = kill_the_idle_worker_first
+tune.main()
+"""
+
+
+@pytest.mark.faults
+def test_a_worker_killed_between_two_trials_costs_no_trial(
+    workshop: Workshop, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Ray ends the next trial, since it is PENDING, and the engine hands it out again; also when it is the last one."""
+    script = tmp_path / "killer.py"
+    script.write_text(KILLS_IDLE_WORKERS.replace("{numbers}", "[2, 5]"))
+    studies = tmp_path / "studies"
+    command = workshop.command(studies)
+    command[1:3] = [str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=workshop.home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line[-1] for line in done.stdout.splitlines() if line.startswith("killed")] == ["2", "5"]
+    assert_same_study(studies / "small", uninterrupted / "small")
+    assert len(records(studies, "small")[1]) == 6
+
+
+def test_failed_trials_end_alone_and_say_why(workshop: Workshop, tmp_path: Path) -> None:
+    """A learning rate that overflows ends its own trial as FAILED; the others go on."""
+    text = (
+        workshop.space.read_text()
+        .replace("trials: 6, epochs: 6", "trials: 3, epochs: 2")
+        .replace("grace_epochs: 2", "grace_epochs: 1")
+    )
+    text = text.replace("optim.head_lr: {float: [1e-4, 1e-2], log: true}", "optim.head_lr: {choice: [1e-3, 1e+30]}")
+    text = text.replace(
+        "  - {optim.head_lr: 1e-3,", "  - {optim.head_lr: 1e+30, head.hidden: 512}\n  - {optim.head_lr: 1e-3,"
+    )
+    space = tmp_path / "failing.yaml"
+    space.write_text(text.replace("sampler: {kind: tpe", "sampler: {kind: random"))
+    failing = replace(workshop, space=space)
+    output = failing.run(tmp_path / "studies")
+    trials = optuna_trials(tmp_path / "studies" / "small")
+    assert trials[0].state.name == "FAIL" and "COMPLETE" in {t.state.name for t in trials}
+    assert "the loss became" in trials[0].user_attrs["ending"]["reason"] and "failed: the loss became" in output
+    children = {int(c.data.tags["mer.trial"]): c for c in records(tmp_path / "studies", "small")[1]}
+    assert children[0].info.status == "FAILED" and "the loss became" in children[0].data.tags["mer.reason"]
