@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -60,6 +60,17 @@ def patiently(work: Callable[[], T], pauses_s: Sequence[float] = _PAUSES_S) -> T
                 raise
         time.sleep(pause_s)
     return work()
+
+
+def looks(pauses_s: Sequence[float]) -> Iterator[bool]:
+    """Yield each time that a process should look for a file which another machine has just written.
+
+    A network file system may show it a moment later. Yields: False for the first look, True for those after a pause.
+    """
+    yield False
+    for pause_s in pauses_s:
+        time.sleep(pause_s)
+        yield True
 
 
 def refusal(fault: OSError) -> str:

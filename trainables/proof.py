@@ -6,18 +6,18 @@ of `.proof` in the study's folder.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mer.files import write_text
-from mer.io_faults import patiently, refusal
+from mer.io_faults import looks, patiently, refusal
 
 PROOF = ".proof"
 _TOKEN = "token"
-_PAUSES_S = (0.05, 0.3, 1.0, 2.0)  # a network file system may show a new file a moment later
+_PAUSES_S = (0.05, 0.3, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,10 @@ class Proof:
     def is_answered(self, name: str) -> bool:
         """Tell whether the driver sees a worker's answer."""
         answer = Path(self.folder, name)
-        for pause_s in (*_PAUSES_S, 0.0):
-            try:
+        for _ in looks(_PAUSES_S):
+            with suppress(FileNotFoundError):
                 if answer.read_text(encoding="utf-8") == self.token:
                     return True
-            except FileNotFoundError:
-                pass
-            time.sleep(pause_s)
         return False
 
 

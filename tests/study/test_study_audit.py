@@ -158,6 +158,7 @@ def test_what_nobody_can_mend_stays_a_finding(world):
     assert typed(world, "--repair")[0] == 1
     code, said = typed(world, "--json")
     found = json.loads(said)
+    assert json.loads(typed(world, "--repair", "--json")[1]) == found, "what was mended goes to the other stream"
     assert code == 1 and (found["study"], found["trials"]) == ("small", 3)
     assert found["findings"] == [
         {

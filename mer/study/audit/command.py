@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -30,20 +31,18 @@ def audit_command(study: str, studies: Path, *, mend: bool, as_json: bool, thoro
     """
     folder = find_study(study, studies)
     refuse_locked(folder.parent, folder.name)
-    said: list[str] = []
-    if mend:
-        try:
-            repair(folder)
-        except MerError as fault:  # what it could not mend is found below
-            said.append(fault.message)
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        if mend:
+            try:
+                repair(folder)
+            except MerError as fault:  # what it could not mend is found below
+                print(fault.message)
     disk = StudyOnDisk.read(folder)
     findings = audit(disk, thorough=thorough)
     if as_json:
         json.dump(_as_json(disk, findings), sys.stdout, indent=2)
         print()
     else:
-        for words in said:
-            print(words)
         _print(disk, findings)
     return not findings
 

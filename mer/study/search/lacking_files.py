@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from mer.checkpoints.header import read_front
 from mer.errors import MerError
+from mer.io_faults import looks
 from mer.read_files import NoRegularFile, require_regular
 from mer.study.paths import trial_folder
 from trainables.trial_files import BEST, LAST
 from trainables.wire import Report
 
-_PAUSES_S = (0.05, 0.3, 1.0)  # a network file system may show a new file a moment later
+_PAUSES_S = (0.05, 0.3, 1.0)
 
 
 def lacking_file(study: Path, report: Report, decision_epochs: Collection[int]) -> str:
@@ -35,13 +35,14 @@ def lacking_file(study: Path, report: Report, decision_epochs: Collection[int]) 
     folder = trial_folder(study, report.number)
     # A run that failed within its first seconds wrote no checkpoint: it would only fail again.
     names = (BEST,) if report.outcome == "nonfinite" else (BEST, LAST)
-    for pause_s in (*_PAUSES_S, 0.0):
+    fault = ""
+    for again in looks(_PAUSES_S):
+        if again:
+            with suppress(OSError):
+                os.listdir(folder)  # noqa: PTH208  asks the server, where a stat may be answered from memory
         fault = next(filter(None, (_fault(folder / name, whole=ends) for name in names)), "")
         if not fault:
-            return ""
-        time.sleep(pause_s)
-        with suppress(OSError):
-            os.listdir(folder)  # noqa: PTH208  asks the server, where a stat may be answered from memory
+            break
     return fault
 
 

@@ -221,9 +221,7 @@ class Tracker:
         """Draw the picture of a trial that finished, unless it was, and add it to its run."""
         if trial.number not in self._times or self.files.is_drawn(trial.number):
             return
-        self._outbox.must(
-            str(trial.number), _DRAWN
-        )  # if this process dies before it says so, its run lacks the picture
+        self._outbox.must(str(trial.number), _DRAWN)  # should this process die before its run has the picture
         if self.files.draw(trial):
             start_ms, end_ms = self._times[trial.number]
             bare = TrialFacts(

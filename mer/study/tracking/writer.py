@@ -101,7 +101,7 @@ class Writer:
     def put(self, facts: TrialFacts, content: Content) -> None:
         """Note what a trial's run must hold; what was noted of it before is over."""
         with self._changed:
-            self._due[facts.number] = (facts, content)
+            self._due[facts.number] = _left_to_disk(facts, content) if self._stale else (facts, content)
             self._changed.notify()
 
     def close(self, closing: Closing) -> Behind:
@@ -228,16 +228,21 @@ class Writer:
         return contents, failed
 
     def _put_back(self, taken: dict[int, tuple[TrialFacts, Content | None]]) -> None:
-        """Make trials due again, unless there is news of them; of those that have ended, the disk knows the rest."""
+        """Make trials due again, unless there is news of them."""
         with self._changed:
             self._taken = ()
             for number, (facts, content) in taken.items():
-                if facts.outcome not in ("running", "interrupted"):
-                    facts, content = replace(facts, rows=(), config={}, files=()), None
-                self._due.setdefault(number, (facts, content))
+                self._due.setdefault(number, _left_to_disk(facts, content))
 
     def _confirm(self, digests: dict[str, str]) -> None:
         self.outbox.confirm({t: digest for t, digest in digests.items() if self.outbox.confirmed.get(t) != digest})
 
     def _alive(self) -> None:
         self._progress = time.monotonic()
+
+
+def _left_to_disk(facts: TrialFacts, content: Content | None) -> tuple[TrialFacts, Content | None]:
+    """Drop what the folder of a trial that has ended tells again; others keep what they hold."""
+    if facts.outcome in ("running", "interrupted"):
+        return facts, content
+    return replace(facts, rows=(), config={}, files=()), None
