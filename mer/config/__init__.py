@@ -16,7 +16,7 @@ Dotted paths into `TrialConfig` (`loss.contrastive.temperature`) are the keys of
 are what `--keys` prints; "methods 2.3" in them names a section of methods.md.
 """
 
-from mer.config.base import Frozen, Probability, Speaker, Task
+from mer.config.base import Frozen, Probability, Speaker, TargetKind, Task
 from mer.config.data import Columns, DataConfig, SplitFiles, SplitRule
 from mer.config.distill import DistillConfig, StudentConfig
 from mer.config.encoders import (
@@ -108,6 +108,7 @@ __all__ = [
     "StudentConfig",
     "SupConConfig",
     "TGMoEFusion",
+    "TargetKind",
     "Task",
     "TextEncoderConfig",
     "TrainingConfig",

@@ -15,6 +15,7 @@ CountOrNone = Annotated[int, Field(ge=0, le=10**6)]  # 0: none
 Width = Annotated[int, Field(ge=1, le=2**14)]
 Depth = Annotated[int, Field(ge=1, le=100)]
 Task = Literal["emotion", "sentiment"]
+TargetKind = Literal["class", "regression", "multilabel"]
 Speaker = Literal["none", "name", "name_says", "upper", "local"]
 
 

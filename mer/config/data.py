@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from mer.config.base import Frozen, Task
+from mer.config.base import Frozen, TargetKind, Task
 from mer.errors import brief, did_you_mean
 
 DATASETS = ("csv", "meld", "emorynlp", "ravdess")
@@ -57,6 +57,69 @@ Merged = Annotated[
     BeforeValidator(_pairs),
     PlainSerializer(lambda pairs: {new: list(old) for new, old in pairs}),
     WithJsonSchema({"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}),
+]
+
+
+def _targets(value: Any) -> Any:
+    """Take [name, ...] or {name: column} as pairs of a name and its column."""
+    if isinstance(value, dict):
+        return tuple(value.items())
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"got {brief(value)}: write [valence, arousal], or {{valence: COLUMN}}")
+    return tuple(one if isinstance(one, tuple) else (one, one) for one in value)
+
+
+Targets = Annotated[
+    tuple[tuple[Label, Label], ...],
+    BeforeValidator(_targets),
+    PlainSerializer(lambda pairs: [a for a, _ in pairs] if all(a == b for a, b in pairs) else dict(pairs)),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "object", "additionalProperties": {"type": "string"}},
+            ]
+        }
+    ),
+]
+
+
+def _levels(value: Any) -> Any:
+    """Take {word: number} as pairs, which a frozen configuration can hash."""
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"got {brief(value)}: write {{normal: 1, strong: 2}}")
+    for number in value.values():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError(f"got {brief(number)}, not a number: write {{normal: 1, strong: 2}}")
+    return tuple(value.items())
+
+
+Levels = Annotated[
+    tuple[tuple[Label, float], ...],
+    BeforeValidator(_levels),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"type": "number"}}),
+]
+
+
+def _range(value: Any) -> Any:
+    """Take two numbers, the smaller one first."""
+    if value is None:
+        return None
+    numbers = list(value) if isinstance(value, list | tuple) else []
+    if len(numbers) != 2 or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+        raise ValueError(f"got {brief(value)}: write two numbers, [-3, 3]")
+    if not numbers[0] < numbers[1]:
+        raise ValueError(f"got {brief(value)}: the smaller number comes first, [-3, 3]")
+    return value
+
+
+Range = Annotated[
+    tuple[float, float] | None,
+    BeforeValidator(_range),
+    WithJsonSchema({"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
 ]
 
 
@@ -104,7 +167,14 @@ class SplitRule(Frozen):
         return self
 
 
-_ADDED = ("name", "columns", "files", "encoding", "labels", "merge_labels", "split")
+_ADDED = (
+    "name", "columns", "files", "encoding", "labels", "merge_labels", "split",
+    "task", "targets", "range", "levels", "separator",
+)  # fmt: skip
+_OF_TASKS = {  # keys that mean something with some tasks only
+    "labels": ("class", "multilabel"), "merge_labels": ("class", "multilabel"), "targets": ("regression", "multilabel"),
+    "range": ("regression",), "levels": ("regression",), "separator": ("multilabel",),
+}  # fmt: skip
 
 
 class DataConfig(Frozen):
@@ -135,6 +205,24 @@ class DataConfig(Frozen):
     )
     merge_labels: Merged = Field((), description="one class of several labels: {happy: [joy, excited]}")
     split: SplitRule | None = Field(None, description="how to make splits that the data do not have")
+    task: TargetKind = Field(
+        "class",
+        description="what is predicted of an utterance: class (one label) | regression (one number or several) | "
+        "multilabel (any number of labels)",
+    )
+    targets: Targets = Field(
+        (),
+        description="columns of the numbers (regression), or of the labels, one column each (multilabel): [valence, "
+        "arousal], or {valence: COLUMN}; default: the column of the label",
+    )
+    range: Range = Field(
+        None,
+        description="allowed numbers, ends included; the accuracies of MOSI need [-3, 3], those of CH-SIMS [-1, 1]",
+    )
+    levels: Levels = Field((), description="words that stand for numbers: {normal: 1, strong: 2}")
+    separator: str | None = Field(
+        None, min_length=1, max_length=10, description="what parts several labels of one cell; default: ; or | or ,"
+    )
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -165,6 +253,30 @@ class DataConfig(Frozen):
         merged = [old.casefold() for _, olds in self.merge_labels for old in olds]
         if twice := next((old for old in merged if merged.count(old) > 1), None):
             raise ValueError(f"data.merge_labels: {twice!r} is merged twice")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_the_task(self) -> DataConfig:
+        """Refuse keys that mean nothing with the task, and targets that are named twice."""
+        fields = type(self).model_fields
+        for name, tasks in _OF_TASKS.items():
+            if self.task not in tasks and getattr(self, name) != fields[name].default:
+                raise ValueError(
+                    f"data.{name} is of data.task {' and '.join(tasks)}, and data.task is {self.task}: remove it, or "
+                    f"set data.task: {tasks[0]}"
+                )
+        for what, named in (("name", [a for a, _ in self.targets]), ("column", [b for _, b in self.targets])):
+            if twice := next((one for one in named if named.count(one) > 1), None):
+                raise ValueError(f"data.targets: the {what} {twice!r} is there twice")
+        if self.task == "multilabel" and len(self.targets) == 1:
+            raise ValueError(f"data.targets: {self.targets[0][0]!r} alone is not several labels: use data.task: class")
+        if self.targets and self.labels:
+            raise ValueError("data.targets and data.labels both name the labels: remove one of the two")
+        if self.targets and self.merge_labels:
+            raise ValueError("data.merge_labels merges labels of one column, and data.targets names several: remove it")
+        for word, number in self.levels:
+            if self.range is not None and not self.range[0] <= number <= self.range[1]:
+                raise ValueError(f"data.levels: {word!r} is {number:g}, outside data.range {list(self.range)}")
         return self
 
     @property

@@ -8,7 +8,8 @@ PATHS = frozenset({
     "data.root", "data.dataset", "data.split.file", "distill.teacher", "encoders.video.face_detector",
     *(f"encoders.{modality}.backbone" for modality in ("text", "audio", "video")),
 })  # fmt: skip  # keys that may be paths: ~ and ${VARIABLE} mean something in them
-MAPPINGS = frozenset({"data.merge_labels"})  # values that are mappings: their keys are no keys of a configuration
+# values that are mappings, or may be: their keys are no keys of a configuration
+MAPPINGS = frozenset({"data.merge_labels", "data.targets", "data.levels"})
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -42,6 +42,12 @@ class TrialConfig(Frozen):
         """Read the configuration of a trial that was trained, maybe by an older version that refused less."""
         return cls.model_validate(data, context=RECORDED)
 
+    @model_validator(mode="after")
+    def _task_can_be_trained(self) -> Self:
+        if self.data.task != "class":
+            raise ValueError(f"data.task {self.data.task!r} is read, and cannot be trained yet: use data.task: class")
+        return self
+
     @property
     def tuned(self) -> dict[str, EncoderConfig]:
         """Encoders in mode lora or full, by modality."""

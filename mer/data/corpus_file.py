@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mer.config import Columns, DataConfig, SplitFiles, SplitRule
+from mer.config import MAPPINGS, Columns, DataConfig, SplitFiles, SplitRule
 from mer.errors import Faults, MerError, brief, did_you_mean
 from mer.places import expanded, home
 from mer.read_yaml import Document, read_yaml_file
@@ -88,10 +88,10 @@ def _parsed(path: Path) -> Document:
 
 
 def _flat(said: dict[str, Any]) -> dict[str, Any]:
-    """Write parts as dotted keys; `merge_labels` is a value."""
+    """Write parts as dotted keys; a mapping that is a value stays whole."""
     flat: dict[str, Any] = {}
     for key, value in said.items():
-        if isinstance(value, dict) and key != "merge_labels":
+        if isinstance(value, dict) and f"data.{key}" not in MAPPINGS:
             flat |= {f"{key}.{name}": part for name, part in value.items()}
         else:
             flat[key] = value

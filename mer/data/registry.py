@@ -65,7 +65,7 @@ def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> C
     Raises: MerError saying file, line and the way out; also for labels that train does not have.
     """
     corpus = _read(data, splits)
-    for split in splits if data.label in corpus.label_names else ():
+    for split in splits if corpus.kind == "class" and data.label in corpus.label_names else ():
         counts = Counter(getattr(utterance, data.label) for utterance in corpus.utterances(split))
         otherwise = split_otherwise(corpus.made) if corpus.made else ""
         refuse_unlearnt(counts, corpus.label_names[data.label], split, corpus.root, otherwise)
@@ -75,6 +75,8 @@ def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> C
 def survey_corpus(data: DataConfig, splits: Sequence[str]) -> Corpus:
     """`open_corpus` for a look at the data: labels that train does not have are classes too, after those of train."""
     corpus = _read(data, splits)
+    if corpus.kind != "class":
+        return corpus
     names = {}
     for task, known in corpus.label_names.items():
         found = {getattr(u, task) for split in splits for u in corpus.utterances(split)}
@@ -91,7 +93,15 @@ def _read(data: DataConfig, splits: Sequence[str]) -> Corpus:
                 allowed=", ".join(SPLITS),
                 then="name other splits: splits=('train', 'dev') in code, --splits train,dev on the command line",
             )
-    return find_dataset(data.dataset).read(data, splits)
+    corpus = find_dataset(data.dataset).read(data, splits)
+    if corpus.kind != data.task:  # a reader that knows classes alone
+        raise MerError(
+            "data.task",
+            f"{corpus.name} has classes alone: nothing of it is read for data.task {data.task}",
+            allowed=f"class with data.dataset {data.dataset}; {data.task} with data.dataset csv",
+            then="read its table as your own: --set data.dataset=csv --set data.root=FILE.csv",
+        )
+    return corpus
 
 
 def load_corpus(dataset: str, root: str | Path, splits: Sequence[str] = ("train", "dev")) -> Corpus:

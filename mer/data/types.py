@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mer.config import TargetKind
 from mer.errors import MerError, did_you_mean
 
 
@@ -26,6 +27,8 @@ class Utterance:
         start_s, end_s: seconds into the episode; None if the file has no usable time.
         audio, video: paths of its clips relative to the corpus's root; the files may be absent, or have other endings.
         name: the dataset's own id of it, where it has one.
+        targets: what is predicted where that is no class (`Corpus.kind`), in the order of the names: numbers, or 1
+            and 0 for a label that is there or not; NaN where the data do not say.
     """
 
     split: str
@@ -40,6 +43,7 @@ class Utterance:
     audio: str | None = None
     video: str | None = None
     name: str = ""
+    targets: tuple[float, ...] = ()
 
     @property
     def id(self) -> str:
@@ -120,11 +124,13 @@ class Corpus:
     Args:
         dataset: its reader's name, where that is not `name`.
         root: folder that paths of clips are relative to.
-        label_names: task -> classes, those of train in any case.
+        label_names: task -> classes, those of train in any case; of another kind the predicted task alone, with the
+            names of its numbers or labels.
         notes: what a reader guessed or made, a line each, for people.
         links: where symbolic links to clips may lead (`ClipFinder`): anywhere where the layout names the paths, for the
             folder's owner made them; inside the root where a data file names them.
         made: splits that the data did not have; None where they have all.
+        kind: what the predicted task is: a class of each utterance, numbers, or any number of labels.
     """
 
     name: str
@@ -135,6 +141,7 @@ class Corpus:
     dataset: str = ""
     links: Literal["anywhere", "inside"] = "anywhere"
     made: MadeSplits | None = None
+    kind: TargetKind = "class"
 
     def dialogues(self, split: str) -> tuple[Dialogue, ...]:
         """Return the dialogues of a split. Raises: MerError if it was not loaded."""
@@ -151,10 +158,11 @@ class Corpus:
         """List the utterances of a split, dialogue after dialogue: the row order of all features and labels."""
         return [utterance for dialogue in self.dialogues(split) for utterance in dialogue.utterances]
 
-    def labels(self, split: str, task: str) -> npt.NDArray[np.int64]:
-        """Return label numbers (N,), in the order of `utterances(split)`; they index `label_names[task]`.
+    def labels(self, split: str, task: str) -> npt.NDArray[Any]:
+        """Return label numbers (N,) int64, in the order of `utterances(split)`; they index `label_names[task]`.
 
-        A turn without a label, or with one that train does not have, is -1.
+        A turn without a label, or with one that train does not have, is -1. Of another kind than classes: (N, T)
+        float32, a column for each name, NaN where the data do not say.
         Raises: MerError if the dataset has no such label.
         """
         if task not in self.label_names:
@@ -164,6 +172,9 @@ class Corpus:
                 allowed=", ".join(self.label_names),
                 then=f"--set data.label={next(iter(self.label_names))}",
             )
+        if self.kind != "class":
+            told = [utterance.targets for utterance in self.utterances(split)]
+            return np.array(told, dtype=np.float32).reshape(len(told), len(self.label_names[task]))
         number_of = {name: number for number, name in enumerate(self.label_names[task])}
         names = [getattr(utterance, task) for utterance in self.utterances(split)]
         return np.array([number_of.get(name, -1) for name in names], dtype=np.int64)

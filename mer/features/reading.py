@@ -32,7 +32,7 @@ class PreparedSplit:
 
     Args:
         ids: N utterance ids.
-        labels: per task, int64 (N,).
+        labels: per task, int64 (N,), or of numbers or several labels float32 (N, C).
         label_names: per task, the C class names.
         rows: N inputs of the reading: windows of turns, clips, or files of features.
         ingredients: everything that decides the features; their hash is the key.

@@ -116,14 +116,16 @@ def _judge(
 
 def _sha256(corpus: Corpus, split: str) -> str:
     rows = [
-        [one.id, one.speaker, one.text, *(getattr(one, task) for task in corpus.label_names)]
+        [one.id, one.speaker, one.text, *(getattr(one, task) for task in corpus.label_names), *map(repr, one.targets)]
         for one in corpus.utterances(split)
     ]
     return sha256_json(rows)
 
 
 def _split_json(summary: SplitSummary) -> dict[str, Any]:
-    return {name: value for name, value in asdict(summary).items() if name != "split"} | {"speakers": summary.speakers}
+    left_out = {"split"} | (set() if summary.numbers else {"numbers"})
+    told = {name: value for name, value in asdict(summary).items() if name not in left_out}
+    return told | {"speakers": summary.speakers}
 
 
 def _media_json(summary: MediaSummary) -> dict[str, Any]:

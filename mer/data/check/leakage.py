@@ -117,11 +117,11 @@ def _names(utterances: Iterable[Utterance]) -> set[str]:
 def _same_texts(split: str, ours: list[Utterance], other: str, theirs: list[Utterance], task: str) -> list[Leak]:
     """Find equal texts. Short ones, and sentences that actors speak in every emotion, tell nothing: they are apart."""
     first: dict[tuple[str, ...], str] = {}
-    labels: defaultdict[tuple[str, ...], set[str | None]] = defaultdict(set)
+    labels: defaultdict[tuple[str, ...], set[object]] = defaultdict(set)
     for utterance in theirs:
         words = text_words(utterance.text)
         first.setdefault(words, utterance.id)
-        labels[words].add(getattr(utterance, task))
+        labels[words].add(utterance.targets or getattr(utterance, task))
     telling: list[str] = []
     common: list[str] = []
     for utterance in ours:

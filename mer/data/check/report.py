@@ -70,6 +70,8 @@ def split_table(title: str, summaries: Sequence[SplitSummary]) -> Table:
                 escape(f"{task}: {label}"),
                 *(_share(s.label_counts[task].get(label, 0), s.utterances) for s in summaries),
             )
+        for name in summaries[0].numbers:
+            table.add_row(escape(f"{name}: mean, from, to"), *(_spread(s.numbers.get(name)) for s in summaries))
         if any(summary.unlabelled[task] for summary in summaries):
             table.add_row(f"{task}: no label", *(_share(s.unlabelled[task], s.utterances) for s in summaries))
         table.add_section()
@@ -167,6 +169,13 @@ def next_step(
 
 def _share(count: int, of: int) -> str:
     return f"{count} ({count / of:6.2%})"
+
+
+def _spread(numbers: tuple[float, float, float] | None) -> str:
+    if numbers is None:
+        return ""
+    least, mean, most = numbers
+    return f"{mean:.3g}, {least:g}, {most:g}"
 
 
 def _shared(leaks: Sequence[Leak], kind: str, split: str, other: str) -> str:

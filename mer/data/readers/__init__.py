@@ -14,6 +14,7 @@
     made_splits   splits that the data do not have, made once by a rule
     split_record  the file that keeps them
     class_names   which classes there are, merged and in order
+    targets       numbers to predict, or several labels of a row
 
 `mer.data.registry` finds them by name.
 """

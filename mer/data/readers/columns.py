@@ -97,23 +97,27 @@ def fill(template: str, row: Row) -> str:
     return _PART.sub(put, template)
 
 
-def find_roles(table: Table, columns: Columns, task: str) -> Roles:
+def find_roles(table: Table, columns: Columns, task: str, targets: Sequence[str] = ()) -> Roles:
     """Find the column of each role.
 
-    Args: task: what is predicted; a column `sentiment` beside one of emotions is another task's.
+    Args:
+        task: what is predicted; a column `sentiment` beside one of emotions is another task's.
+        targets: columns of `data.targets`, which stand for the label.
     Raises: MerError for a named column that the file does not have.
     """
+    for target in targets:
+        _require(table, "data.targets", target)
     named: dict[str, str] = {}
     for role, said in columns.model_dump().items():
-        _require(table, role, said)
+        _require(table, f"data.columns.{role}", said)
         named[role] = said
     beside: dict[str, tuple[str, ...]] = {}
-    taken = {part for said in named.values() for part in columns_in(said)}
+    taken = {part for said in named.values() for part in columns_in(said)} | set(targets)
     by_name: dict[str, str] = {}
     for column in table.columns:
         by_name.setdefault(folded(column), column)
     for role, usual in _USUAL.items():
-        if role in named:
+        if role in named or (role == "label" and targets):
             continue
         if role == "turn" and "dialogue" not in named:
             continue
@@ -152,11 +156,11 @@ def columns_in(said: str) -> Sequence[str]:
     return [part.partition(":")[0] for part in _PART.findall(said)] or [said]
 
 
-def _require(table: Table, role: str, said: str) -> None:
+def _require(table: Table, key: str, said: str) -> None:
     for column in columns_in(said):
         if column not in table.columns:
             raise MerError(
-                f"data.columns.{role}",
+                key,
                 f"{table.path} has no column {column!r}.{did_you_mean(column, table.columns)}",
                 allowed=", ".join(table.columns),
             )

@@ -15,6 +15,7 @@ from mer.data.readers.made_splits import ADVICE, Splittable, assign
 from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
 from mer.data.readers.split_files import ALLOWED, SPLITS, SplitPlaces, find_places, split_of, table_files
 from mer.data.readers.split_record import split_otherwise
+from mer.data.readers.targets import target_columns, target_reader, with_targets
 from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
 from mer.data.tables.row import whole_number
 from mer.data.tables.times import interval_s
@@ -77,6 +78,8 @@ class OwnReader:
                 found[split] = list(opened[split].utterances)
             elif split not in found:
                 raise _no_split(split, first, places)
+        if data.task != "class":
+            return self._of_targets(data, splits, places, found, opened, made)
         read_label = {task: label_reader((getattr(u, task) or "" for u in found["train"]), data) for task in TASKS}
         labelled = {
             split: [_labelled(u, split, read_label, data) for u in found[split]] for split in {"train", *splits}
@@ -91,6 +94,31 @@ class OwnReader:
             notes=tuple(_notes(opened, found, made)),
             made=made,
             links="anywhere" if first.table.path.is_dir() else "inside",  # without a table, nobody names a path
+        )
+
+    def _of_targets(
+        self,
+        data: DataConfig,
+        splits: Sequence[str],
+        places: SplitPlaces,
+        found: Mapping[str, Sequence[Utterance]],
+        opened: Mapping[str, OwnTable],
+        made: MadeSplits | None,
+    ) -> Corpus:
+        """Make the corpus of numbers or of several labels."""
+        first, otherwise = opened["train"], split_otherwise(made) if made else ""
+        wanted = {split: found[split] for split in dict.fromkeys(["train", *splits])}
+        told, names = with_targets(wanted, data, first.table.path, first.roles.column("label"), otherwise)
+        return Corpus(
+            name=data.corpus_name,
+            dataset=self.name,
+            root=places.folder,
+            splits={split: _dialogues(split, told[split]) for split in splits},
+            label_names={data.label: names},
+            notes=tuple(_notes(opened, found, made)),
+            made=made,
+            links="anywhere" if first.table.path.is_dir() else "inside",
+            kind=data.task,
         )
 
     def official(self, root: Path, split: str) -> bool | None:
@@ -108,7 +136,7 @@ def _open(path: Path, data: DataConfig, places: SplitPlaces) -> OwnTable:
     if not table.rows:
         has = "a header and no rows" if table.columns else "not a word"
         raise MerError(path, f"no utterance in it: the file has {has}", then=_FIX)
-    roles = find_roles(table, data.columns, data.label)
+    roles = find_roles(table, data.columns, data.label, target_columns(data))
     if not {"text", "audio", "video"} & set(roles.named):
         raise MerError(
             f"{path}:1",
@@ -116,7 +144,7 @@ def _open(path: Path, data: DataConfig, places: SplitPlaces) -> OwnTable:
             allowed="a column text (utterance, sentence, transcript), or one of paths (audio, video)",
             then="name it: --set data.columns.text=COLUMN",
         )
-    if "label" not in roles:
+    if "label" not in roles and not data.targets:
         raise MerError(
             f"{path}:1",
             f"which column is the label is not clear; the header has {', '.join(table.columns)}",
@@ -145,7 +173,8 @@ def _splits(table: Table, roles: Roles, places: SplitPlaces) -> tuple[list[str |
 
 def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -> Callable[[Row], Utterance]:
     """Make the function that reads a row. Splits and classes are decided later, for all rows together."""
-    other = other_task_column(table, roles)
+    other = other_task_column(table, roles) if data.task == "class" else None
+    read_targets = target_reader(roles, data)
     numbered = "turn" in roles and all(whole_number(roles.cell(row, "turn")) is not None for row in table.rows)
     names = row_names(table, roles)
     places_in: defaultdict[str, int] = defaultdict(int)
@@ -182,6 +211,7 @@ def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -
             audio=clip_name(roles.cell(row, "audio"), places.folder),
             video=clip_name(roles.cell(row, "video"), places.folder),
             name=name if "id" in roles else "",
+            targets=read_targets(row),
         )
 
     return parse
@@ -211,6 +241,9 @@ def _split_rows(
 
 
 def _label_of(utterance: Utterance, data: DataConfig) -> str:
+    """Return the label by which rows are divided evenly; "" where rows have no class."""
+    if data.task != "class":
+        return ""
     return (getattr(utterance, data.label) or "").strip().casefold()
 
 

@@ -3,7 +3,7 @@
 Tensors (N utterances, L+1 hidden states, D width, C classes):
     features             (N, L+1, D)  float16, or float32 if float16 would overflow
     ids                  (bytes,)     uint8, UTF-8, one id per line
-    labels.<task>        (N,)         int64
+    labels.<task>        (N,)         int64; of numbers or several labels (N, C) float32, NaN where the data do not say
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
     present              (N,)         uint8, 0 for a clip that could not be read and whose row is zero; not for text
     logits               (N, C)       float32, class scores; only in the outputs of a whole model (modality "model")
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from mer.files import write_json
 from mer.read_files import as_model, read_object
 
 _TYPES = {  # of tensors, by the first part of their names
-    "features": ("float16", "float32"), "ids": ("uint8",), "labels": ("int64",), "label_text": ("float32",),
+    "features": ("float16", "float32"), "ids": ("uint8",), "labels": ("int64", "float32"), "label_text": ("float32",),
     "present": ("uint8",), "logits": ("float32",), "tokens": ("int32", "int64", "float16", "float32"),
 }  # fmt: skip
 KEY_LENGTH = 12  # of the key in a file name; the header has all of it
@@ -68,7 +68,8 @@ class FeatureTable:
     Args:
         features: (N, L+1, D) float16 (float32 where a value exceeds float16).
         ids: N utterance ids.
-        labels: per task, int64 (N,), indices into `label_names[task]`; -1 for a row without a label.
+        labels: per task, int64 (N,), indices into `label_names[task]`; -1 for a row without a label. Of numbers or
+            several labels float32 (N, C), NaN where the data do not say.
         label_names: per task, C names.
         label_text: per task, (C, L+1, D) float32: each label word encoded alone, all tokens averaged (methods 2.4);
             empty for audio and video.
@@ -136,7 +137,7 @@ def write_features(
         circumstances: when, how long, where; they go to the sidecar only, so that equal features are equal bytes.
     """
     arrays = {"features": features, "ids": np.frombuffer("\n".join(ids).encode(), dtype=np.uint8)}
-    arrays |= {f"labels.{task}": values.astype(np.int64) for task, values in labels.items()}
+    arrays |= {f"labels.{task}": values.astype(label_dtype(values)) for task, values in labels.items()}
     arrays |= {f"label_text.{task}": values.astype(np.float32) for task, values in label_text.items()}
     if present is not None:
         arrays["present"] = present.astype(np.uint8)
@@ -151,8 +152,25 @@ def write_features(
     }
     rows, layers, width = features.shape
     stored = {"rows": rows, "hidden_states": layers, "width": width, "dtype": str(features.dtype)}
-    write_json(path.with_suffix(".json"), {**header, "stored": stored, **circumstances})
+    told = {task: number_facts(values, label_names[task]) for task, values in labels.items() if values.ndim == 2}
+    facts = {"numbers": told} if told else {}
+    write_json(path.with_suffix(".json"), {**header, "stored": stored, **facts, **circumstances})
     tensors.write(path, arrays, header)
+
+
+def label_dtype(values: np.ndarray) -> type[np.generic]:
+    """Return the type in which labels are stored: numbers of classes, or what is predicted itself."""
+    return np.float32 if values.ndim == 2 else np.int64
+
+
+def number_facts(values_NC: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """Say of each predicted number or label how many rows have it, and from where to where it goes, for the card."""
+    told: dict[str, dict[str, float | int]] = {}
+    for name, values_N in zip(names, values_NC.T, strict=True):
+        said = values_N[~np.isnan(values_N)].astype(np.float64)
+        spread = {"least": said.min(), "mean": said.mean(), "most": said.max()} if len(said) else {}
+        told[name] = {"rows": len(said), **{key: round(float(value), 6) for key, value in spread.items()}}
+    return told
 
 
 def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
@@ -178,7 +196,8 @@ def check_header(path: Path, expected_key: str | None = None) -> dict[str, Any]:
     if expected_key is not None and key != expected_key:
         raise MerError(path, f"was made from other ingredients: key {key}", allowed=expected_key, then=THE_WAY_OUT)
     for task, classes in names.items():
-        wanted: dict[str, tuple[int, ...]] = {f"labels.{task}": (rows,)}
+        several = shapes.get(f"labels.{task}") == (rows, len(classes))
+        wanted: dict[str, tuple[int, ...]] = {f"labels.{task}": (rows, len(classes)) if several else (rows,)}
         if ingredients["modality"] == "text":
             wanted[f"label_text.{task}"] = (len(classes), layers, width)
         else:
@@ -236,7 +255,10 @@ def _load(path: Path, *, checksum: bool) -> FeatureTable:
     label_text = {task: arrays[name] for task in label_names if (name := f"label_text.{task}") in arrays}
     present = arrays["present"].astype(bool) if "present" in arrays else np.ones(len(ids), dtype=bool)
     for task, values in labels.items():
-        if len(values) and not -1 <= values.min() <= values.max() < len(label_names[task]):
+        if values.ndim == 2 or values.dtype.kind == "f":
+            if values.ndim != 2 or values.dtype.kind != "f" or np.isinf(values).any():
+                raise MerError(path, f"labels.{task} are no numbers", then=THE_WAY_OUT)
+        elif len(values) and not -1 <= values.min() <= values.max() < len(label_names[task]):
             raise MerError(path, f"labels.{task} go outside their {len(label_names[task])} names", then=THE_WAY_OUT)
     logits = arrays.get("logits")
     said = {} if logits is None else {"logits": logits}

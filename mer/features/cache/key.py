@@ -113,4 +113,11 @@ def rows_hash(
 
 def labels_hash(labels: Mapping[str, np.ndarray], label_names: Mapping[str, tuple[str, ...]]) -> str:
     """SHA-256 of all labels and their names."""
-    return sha256_json({task: [label_names[task], labels[task].tolist()] for task in label_names})
+    return sha256_json({task: [label_names[task], _plain(labels[task])] for task in label_names})
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    """List labels for JSON, which has no NaN."""
+    if values.ndim == 1:
+        return list(values.tolist())
+    return [[None if value != value else value for value in row] for row in values.tolist()]
