@@ -21,7 +21,10 @@ from pydantic import (
 from mer.config.base import Frozen, TargetKind, Task
 from mer.errors import brief, did_you_mean
 
-DATASETS = ("csv", "meld", "emorynlp", "ravdess")
+DATASETS = (
+    "csv", "meld", "emorynlp", "ravdess", "iemocap", "iemocap4", "cremad", "dailydialog", "m3ed", "mosi", "mosei",
+    "sims", "simsv2", "mer2023",
+)  # fmt: skip
 
 
 class Sparse(Frozen):
@@ -139,6 +142,7 @@ class Columns(Sparse):
     audio: str | None = Field(None, description="path of its sound, from the data folder")
     video: str | None = Field(None, description="path of its video, from the data folder")
     id: str | None = Field(None, description="name of the utterance")
+    session: str | None = Field(None, description="recording session, for folds by session; never guessed")
 
 
 class SplitFiles(Sparse):
@@ -182,15 +186,18 @@ class DataConfig(Frozen):
 
     dataset: str = Field(
         "meld",
-        description="how the data are read: csv (any CSV, TSV or JSON lines), meld (also the sample corpus), emorynlp, "
-        "ravdess, or a YAML file that describes a corpus; a search space without it: whatever the folder looks like",
+        description="how the data are read: csv (any CSV, TSV or JSON lines), meld (also the sample corpus), another "
+        "published corpus (docs/corpora.md), or a YAML file that describes one; a search space without it: whatever "
+        "the folder looks like",
     )
     root: str = Field(
         "datasets/MELD",
         description="folder of the data, or of csv also one file; a relative path starts where the command is typed",
     )
     label: Task = Field(
-        "emotion", description="label to predict: MELD has 7 emotions and 3 sentiments, other datasets emotions only"
+        "emotion",
+        description="label to predict: MELD has 7 emotions and 3 sentiments, MOSI, MOSEI and SIMS sentiments, other "
+        "datasets emotions",
     )
     name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$", description="name of a user's corpus in folders and on cards"

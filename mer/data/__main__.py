@@ -93,7 +93,7 @@ def prepare_command(
 def check_command(
     root: Annotated[Path, typer.Argument(help="folder of the data")],
     dataset: Annotated[
-        str | None, typer.Option(help="csv, meld (also the sample corpus), emorynlp or ravdess; default: as it looks")
+        str | None, typer.Option(help="how the data are read, see docs/corpora.md; default: as they look")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a key of data, e.g. data.columns.text=said")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from mer.config import DataConfig
 from mer.data.readers.class_names import refuse_unlearnt
+from mer.data.readers.corpora import DESCRIPTIONS
 from mer.data.readers.csv_dataset import Reader
 from mer.data.readers.emorynlp import EMORYNLP
 from mer.data.readers.meld import MELD
-from mer.data.readers.own import OWN
+from mer.data.readers.own import OWN, OwnReader
 from mer.data.readers.ravdess import RAVDESS
 from mer.data.readers.split_files import SPLITS
 from mer.data.readers.split_record import split_otherwise
@@ -21,7 +22,8 @@ from mer.data.types import Corpus, Unit
 from mer.errors import MerError, did_you_mean
 from mer.places import home
 
-_READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS, OWN)
+_DESCRIBED = {description.name: OwnReader(description) for description in DESCRIPTIONS}
+_READERS: tuple[Reader, ...] = (MELD, EMORYNLP, RAVDESS, OWN, *_DESCRIBED.values())
 DATASETS: dict[str, Reader] = {reader.name: reader for reader in _READERS}
 
 
@@ -46,7 +48,8 @@ def detect_dataset(root: str | Path) -> str:
     folder = home(root)
     if not folder.is_dir():
         return OWN.name if folder.is_file() or folder.suffix.lower() in ENDINGS else MELD.name
-    known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS) if reader.knows(folder))
+    told: list[Reader] = [_DESCRIBED[description.name] for description in DESCRIPTIONS if description.is_told]
+    known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS, *told) if reader.knows(folder))
     return next(known, OWN.name if OWN.knows(folder) else MELD.name)
 
 
@@ -116,10 +119,10 @@ def present_splits(data: DataConfig) -> tuple[str, ...]:
 
 
 def unit_of(data: DataConfig, split: str) -> Unit:
-    """Return what is independent in a split: that of a published dataset; of own data dialogues, or where every turn
-    stands alone and has a speaker, speakers."""
+    """Return what is independent in a split: what a reader says of its dataset; of tables dialogues, or where every
+    turn stands alone and has a speaker, speakers."""
     reader = find_dataset(data.dataset)
-    if reader is not OWN:
+    if not isinstance(reader, OwnReader):
         return reader.unit
     corpus = open_corpus(data, (split,))
     speaker = {utterance.id: utterance.speaker for utterance in corpus.utterances(split)}

@@ -29,6 +29,7 @@ class Utterance:
         name: the dataset's own id of it, where it has one.
         targets: what is predicted where that is no class (`Corpus.kind`), in the order of the names: numbers, or 1
             and 0 for a label that is there or not; NaN where the data do not say.
+        session: recording session, "" where the data name none.
     """
 
     split: str
@@ -44,6 +45,7 @@ class Utterance:
     video: str | None = None
     name: str = ""
     targets: tuple[float, ...] = ()
+    session: str = ""
 
     @property
     def id(self) -> str:

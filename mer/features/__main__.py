@@ -58,7 +58,7 @@ def list_files(cache: Cache = DEFAULT_CACHE, debug: Debug = False) -> None:
 @app.command()
 def extract(
     data_root: Annotated[str, typer.Option(help="folder of the data set")],
-    dataset: Annotated[str, typer.Option(help="csv | meld | emorynlp | ravdess")] = "meld",
+    dataset: Annotated[str, typer.Option(help="csv, meld, ravdess, ... (docs/corpora.md)")] = "meld",
     modality: Annotated[Modality, typer.Option(help="what is read")] = "text",
     backbone: Annotated[
         str | None, typer.Option(help="a Hugging Face id or a local folder; by default minilm, melstats, framestats")

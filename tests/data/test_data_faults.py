@@ -27,11 +27,9 @@ def advice(root) -> str:
 
 
 def test_unknown_dataset():
-    assert message("meldd", ".") == (
-        "data.dataset: unknown dataset 'meldd'. Did you mean 'meld'?\n"
-        "  allowed: meld, emorynlp, ravdess, csv\n"
-        "  next: --set data.dataset=meld"
-    )
+    said = message("meldd", ".")
+    assert said.startswith("data.dataset: unknown dataset 'meldd'. Did you mean 'meld'?\n  allowed: meld, emorynlp, ")
+    assert said.endswith("mer2023\n  next: --set data.dataset=meld")
 
 
 def test_unknown_split(meld_folder):

@@ -12,7 +12,7 @@ from mer.data import load_corpus
 from mer.data.check.summary import check
 from mer.data.media import MediaFault, clip_path
 from mer.data.readers.labels import RAVDESS_EMOTIONS
-from mer.data.readers.ravdess import read_codes
+from mer.data.readers.ravdess import RAVDESS, read_codes
 from mer.data.registry import present_splits
 from mer.errors import MerError
 
@@ -73,7 +73,7 @@ def test_only_the_file_column_is_needed(tmp_path):
         (",2,Dogs", ",1,Dogs", "statement is '1'"),
         ("Dogs are", "Cats are", "text is 'Cats are sitting by the door'"),
         ("03-01-06", "03-01-09", "the emotion code is '09', allowed: 01 to 08"),
-        ("03-01-06", "01-01-06", "the modality code is '01', allowed: 03 (sound only)"),
+        ("03-01-06", "04-01-06", "the modality code is '04', allowed: 01 (video with sound), 02 (video alone) or 03"),
         ("-12.flac", "-25.flac", "the actor code is '25', allowed: 01 to 24"),
         ("03-01-06", "6", "has 5 parts, not the seven of RAVDESS"),
     ],
@@ -175,3 +175,29 @@ def test_the_real_copy(real_data):
     assert all(read_codes(u.dialogue).emotion == u.emotion for u in corpus.utterances("train"))
     with pytest.raises(MerError, match="no utterance of the test split"):
         load_corpus("ravdess", root, ["test"])
+
+
+VIDEO = "01-01-06-01-02-01-12.mp4"
+
+
+def test_a_video_alone_has_sound_too(tmp_path):
+    (utterance,) = load_corpus("ravdess", distribution(tmp_path, VIDEO), ["train"]).utterances("train")
+    assert (utterance.dialogue, utterance.emotion) == ("01-01-06-01-02-01-12", "fearful")
+    assert (utterance.audio, utterance.video) == (None, f"Actor_12/{VIDEO}")
+    assert utterance.clip_names("audio") == (None, f"Actor_12/{VIDEO}")
+    assert utterance.speaker == "Actor_12" and RAVDESS.unit.of(utterance.id) == "Actor_12"
+
+
+def test_a_performance_in_several_forms_is_one_utterance(tmp_path):
+    sound, silent = VIDEO.replace("01", "03", 1).replace("mp4", "wav"), VIDEO.replace("01", "02", 1)
+    for name in (VIDEO, silent, sound):
+        distribution(tmp_path, name)
+    (utterance,) = load_corpus("ravdess", tmp_path, ["train"]).utterances("train")
+    assert (utterance.dialogue, utterance.audio) == (Path(sound).stem, f"Actor_12/{sound}")
+    assert utterance.video == f"Actor_12/{VIDEO}"
+
+
+def test_metadata_may_name_videos(tmp_path):
+    root = metadata(tmp_path, f"clips/{VIDEO}", header="file")
+    (utterance,) = load_corpus("ravdess", root, ["train"]).utterances("train")
+    assert utterance.audio == utterance.video == f"clips/{VIDEO}"

@@ -144,7 +144,7 @@ def test_clip_files_are_made_listed_verified_and_cleaned(modality: str, tmp_path
         (["--modality", "video", "--frames", "0"], "--frames", "greater than or equal to 1"),
         (["--modality", "audio", "--pooler", "target"], "--pooler", "'auto', 'mean' or 'first'"),
         (["--max-tokens", "3"], "--max-tokens", "greater than or equal to 8"),
-        (["--dataset", "iemocap"], "--dataset", "ravdess"),
+        (["--dataset", "semaine"], "--dataset", "ravdess"),
     ],
 )
 def test_extract_refuses_options_of_another_modality(options: list[str], where: str, found: str) -> None:

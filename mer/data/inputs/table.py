@@ -104,7 +104,7 @@ def _refuse_other_columns(table: Table, roles: Roles, reads: Sequence[str], *, b
 def _parser(table: Table, roles: Roles, speaker: str, folder: str | None) -> Callable[[Row], Utterance]:
     """Make the function that reads a row. Args: folder: split whose clips lie beside the file, as MELD's do."""
     numbered = "turn" in roles and all(whole_number(roles.cell(row, "turn")) is not None for row in table.rows)
-    names = row_names(table, roles)
+    named = row_names(table, roles)
     counted: Counter[str] = Counter()
     lines: dict[tuple[str, int], int] = {}
 
@@ -113,7 +113,7 @@ def _parser(table: Table, roles: Roles, speaker: str, folder: str | None) -> Cal
         dialogue = (
             (dialogue_name(row, roles) if table.path.suffix.lower() in (".csv", ".tsv") else said) if said else ""
         )
-        dialogue = dialogue or names[row.line]
+        dialogue = dialogue or named(row)
         number = whole_number(roles.cell(row, "turn")) if numbered else counted[dialogue]
         assert number is not None
         counted[dialogue] += 1
@@ -125,7 +125,7 @@ def _parser(table: Table, roles: Roles, speaker: str, folder: str | None) -> Cal
         if folder is not None and audio is None and video is None:
             audio, video = meld_clips(folder, dialogue, number)
         if "audio" not in roles and "video" not in roles and "id" in roles:
-            audio = video = names[row.line]  # a clip of that name, with any ending, beside the file
+            audio = video = named(row)  # a clip of that name, with any ending, beside the file
         return Utterance(
             split=SPLIT,
             dialogue=dialogue,
@@ -138,7 +138,7 @@ def _parser(table: Table, roles: Roles, speaker: str, folder: str | None) -> Cal
             end_s=None,
             audio=audio,
             video=video,
-            name=names[row.line] if "id" in roles else "",
+            name=named(row) if "id" in roles else "",
         )
 
     return parse

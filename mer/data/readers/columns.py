@@ -44,6 +44,7 @@ _USUAL: dict[str, tuple[str, ...]] = {
     ),
     "video": ("video", "videopath", "videofile", "mp4", "视频"),
     "id": ("id", "utteranceid", "uttid", "uid", "segmentid", "segment", "sampleid", "clipid", "name", "key"),
+    "session": (),
 }  # fmt: skip
 _SENTIMENTS = ("sentiment", "polarity")  # a column of its own beside one of emotions
 _PART = re.compile(r"\{([^{}]*)\}")
@@ -97,12 +98,15 @@ def fill(template: str, row: Row) -> str:
     return _PART.sub(put, template)
 
 
-def find_roles(table: Table, columns: Columns, task: str, targets: Sequence[str] = ()) -> Roles:
+def find_roles(
+    table: Table, columns: Columns, task: str, targets: Sequence[str] = (), *, guess: bool = True
+) -> Roles:
     """Find the column of each role.
 
     Args:
         task: what is predicted; a column `sentiment` beside one of emotions is another task's.
         targets: columns of `data.targets`, which stand for the label.
+        guess: take columns of usual names for the roles that are not named.
     Raises: MerError for a named column that the file does not have.
     """
     for target in targets:
@@ -116,7 +120,7 @@ def find_roles(table: Table, columns: Columns, task: str, targets: Sequence[str]
     by_name: dict[str, str] = {}
     for column in table.columns:
         by_name.setdefault(folded(column), column)
-    for role, usual in _USUAL.items():
+    for role, usual in _USUAL.items() if guess else ():
         if role in named or (role == "label" and targets):
             continue
         if role == "turn" and "dialogue" not in named:
@@ -168,5 +172,6 @@ def _require(table: Table, key: str, said: str) -> None:
 
 def _holds_videos(table: Table, column: str) -> bool:
     """Tell whether a column of paths names videos: then the sound is in them."""
-    first = next((row.cells[column] for row in table.rows if row.cells[column].strip()), "")
+    cells = (fill(column, row) if _PART.search(column) else row.cells[column] for row in table.rows)
+    first = next((cell for cell in cells if cell.strip()), "")
     return first.strip().lower().endswith(VIDEO)

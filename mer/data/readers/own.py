@@ -1,80 +1,68 @@
-"""A user's own corpus: any CSV, TSV or JSON lines, in one file or a file per split (`data.dataset: csv`)."""
+"""A user's own corpus: any CSV, TSV or JSON lines, in one file or a file per split (`data.dataset: csv`).
+
+With a description the same reader reads a published corpus, whose files and columns are known.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mer.config import DataConfig
 from mer.data.readers.class_names import class_names, label_reader, refuse_too_few
 from mer.data.readers.clip_folder import table_of_clips
-from mer.data.readers.columns import Roles, find_roles, other_task_column
+from mer.data.readers.description import Description
 from mer.data.readers.made_splits import ADVICE, Splittable, assign
-from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
-from mer.data.readers.split_files import ALLOWED, SPLITS, SplitPlaces, find_places, split_of, table_files
+from mer.data.readers.own_table import TASKS, OwnTable, table_at, understood
+from mer.data.readers.split_files import SPLITS, SplitPlaces, find_places, table_files
 from mer.data.readers.split_record import split_otherwise
-from mer.data.readers.targets import target_columns, target_reader, with_targets
-from mer.data.tables import ENDINGS, Row, Table, parse_rows, raise_faults, read_table
-from mer.data.tables.row import whole_number
-from mer.data.tables.times import interval_s
+from mer.data.readers.targets import with_targets
+from mer.data.tables import ENDINGS
 from mer.data.types import DIALOGUE, Corpus, Dialogue, MadeSplits, Utterance
 from mer.errors import MerError
 from mer.places import home
 
-_FIX = "correct the file"
-TASKS = ("emotion", "sentiment")
-
-
-@dataclass(frozen=True)
-class OwnTable:
-    """A file of a user's corpus with the meaning of its columns.
-
-    Args:
-        splits: split of each row; None where the file does not tell.
-        other: column of the task that is not predicted.
-        named: each row has a name of its own, beside its place in the file.
-    """
-
-    table: Table
-    roles: Roles
-    splits: tuple[str | None, ...]
-    utterances: tuple[Utterance, ...]
-    named: bool
-
 
 class OwnReader:
-    """Reader of a user's corpus (see `mer.data.readers.csv_dataset.Reader`)."""
+    """Reader of a user's corpus (see `mer.data.readers.csv_dataset.Reader`).
 
-    name = "csv"
+    Args: description: of a published corpus; None: columns are named or guessed.
+    """
+
     unit = DIALOGUE
+
+    def __init__(self, description: Description | None = None) -> None:
+        self.description = description
+        self.name = description.name if description else "csv"
 
     def knows(self, root: Path) -> bool:
         """Tell whether there is a table to read."""
+        if self.description:
+            return self.description.layout(root) is not None
         if root.is_file():
             return root.suffix.lower() in ENDINGS
         return root.is_dir() and (bool(table_files(root)) or table_of_clips(root) is not None)
 
     def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that can be read. Raises: MerError if the files cannot."""
-        root = home(data.root)
-        places = find_places(root, data)
+        places = self._places(data)
         first = places.whole or places.files["train"]
-        own = _open(first, data, places)
+        own, data = self._open(first, data, places)
         there = {*places.files} if not places.whole else {split or "train" for split in own.splits}
         return tuple(split for split in SPLITS if split in there | set(_split_rows(own, places, data)[0]))
 
     def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
         """Read these splits. Train is always read: it says which classes there are. Raises: MerError."""
-        root = home(data.root)
-        places = find_places(root, data)
-        first = _open(places.whole or places.files["train"], data, places)
+        places = self._places(data)
+        first, data = self._open(places.whole or places.files["train"], data, places)
         found, made = _split_rows(first, places, data)
+        if self.description and data.task == "class":
+            data = self.description.ordered(data, (_label_as_is(u, data) for u in found.get("train", ())))
         opened = {"train": first}
         for split in splits:
             if split in places.files and split != "train":
-                opened[split] = _open(places.files[split], data, places)
+                opened[split], _ = self._open(places.files[split], data, places)
                 found[split] = list(opened[split].utterances)
             elif split not in found:
                 raise _no_split(split, first, places)
@@ -91,9 +79,10 @@ class OwnReader:
             root=places.folder,
             splits={split: _dialogues(split, labelled[split]) for split in splits},
             label_names=names,
-            notes=tuple(_notes(opened, found, made)),
+            notes=tuple(_notes(opened, found, made, told=self.description is None)),
             made=made,
-            links="anywhere" if first.table.path.is_dir() else "inside",  # without a table, nobody names a path
+            # without a table, nobody names a path; a description does, of a layout that its owner may link to
+            links="anywhere" if first.table.path.is_dir() or self.description else "inside",
         )
 
     def _of_targets(
@@ -115,106 +104,29 @@ class OwnReader:
             root=places.folder,
             splits={split: _dialogues(split, told[split]) for split in splits},
             label_names={data.label: names},
-            notes=tuple(_notes(opened, found, made)),
+            notes=tuple(_notes(opened, found, made, told=self.description is None)),
             made=made,
-            links="anywhere" if first.table.path.is_dir() else "inside",
+            links="anywhere" if first.table.path.is_dir() or self.description else "inside",
             kind=data.task,
         )
+
+    def _places(self, data: DataConfig) -> SplitPlaces:
+        root = home(data.root)
+        return SplitPlaces(root, {}, root) if self.description else find_places(root, data)
+
+    def _open(self, path: Path, data: DataConfig, places: SplitPlaces) -> tuple[OwnTable, DataConfig]:
+        """Read a file and understand its columns; with what a description knows of the data. Raises: MerError."""
+        if self.description is None:
+            return understood(path, table_at(path, data), data, places, guess=True), data
+        table = self.description.table(path, data.encoding)
+        data = self.description.completed(data, table)
+        return understood(path, table, data, places, guess=False), data
 
     def official(self, root: Path, split: str) -> bool | None:
         return None
 
 
 OWN = OwnReader()
-
-
-def _open(path: Path, data: DataConfig, places: SplitPlaces) -> OwnTable:
-    """Read a file and understand its columns. Raises: MerError."""
-    table = table_of_clips(path) if path.is_dir() else read_table(path, _FIX, encoding=data.encoding)
-    if table is None:
-        raise MerError(path, "no table here, and the names of its clips tell no labels", allowed=ALLOWED)
-    if not table.rows:
-        has = "a header and no rows" if table.columns else "not a word"
-        raise MerError(path, f"no utterance in it: the file has {has}", then=_FIX)
-    roles = find_roles(table, data.columns, data.label, target_columns(data))
-    if not {"text", "audio", "video"} & set(roles.named):
-        raise MerError(
-            f"{path}:1",
-            f"which column is the text is not clear; the header has {', '.join(table.columns)}",
-            allowed="a column text (utterance, sentence, transcript), or one of paths (audio, video)",
-            then="name it: --set data.columns.text=COLUMN",
-        )
-    if "label" not in roles and not data.targets:
-        raise MerError(
-            f"{path}:1",
-            f"which column is the label is not clear; the header has {', '.join(table.columns)}",
-            allowed="a column label (emotion, sentiment, class)",
-            then="name it: --set data.columns.label=COLUMN",
-        )
-    splits, faults = _splits(table, roles, places)
-    utterances, more = parse_rows(table.rows, _parser(table, roles, data, places))
-    raise_faults(path, [*faults, *more], _FIX)
-    named = "id" in roles or "audio" in roles or "dialogue" in roles
-    return OwnTable(table, roles, tuple(splits), tuple(utterances), named)
-
-
-def _splits(table: Table, roles: Roles, places: SplitPlaces) -> tuple[list[str | None], list[MerError]]:
-    """Read the split of each row, where one file has all rows and a column tells."""
-    if places.whole is None or "split" not in roles:
-        return [None] * len(table.rows), []
-    cells = [roles.cell(row, "split") for row in table.rows]
-    faults = [
-        row.fault(f"{roles.column('split')} is {cell!r}", "train, dev (valid) or test")
-        for row, cell in zip(table.rows, cells, strict=True)
-        if split_of(cell) is None
-    ]
-    return [split_of(cell) for cell in cells], faults
-
-
-def _parser(table: Table, roles: Roles, data: DataConfig, places: SplitPlaces) -> Callable[[Row], Utterance]:
-    """Make the function that reads a row. Splits and classes are decided later, for all rows together."""
-    other = other_task_column(table, roles) if data.task == "class" else None
-    read_targets = target_reader(roles, data)
-    numbered = "turn" in roles and all(whole_number(roles.cell(row, "turn")) is not None for row in table.rows)
-    names = row_names(table, roles)
-    places_in: defaultdict[str, int] = defaultdict(int)
-    lines: dict[tuple[str, int], int] = {}
-
-    def parse(row: Row) -> Utterance:
-        name = names[row.line]
-        dialogue = dialogue_name(row, roles) or name
-        number = whole_number(roles.cell(row, "turn")) if numbered else places_in[dialogue]
-        if "dialogue" not in roles:
-            number = 0
-        assert number is not None
-        places_in[dialogue] += 1
-        if (dialogue, number) in lines:
-            what = f"{dialogue} utterance {number}" if "dialogue" in roles else dialogue
-            raise row.fault(
-                f"{what} is there twice", f"each utterance once; line {lines[dialogue, number]} has it already"
-            )
-        lines[dialogue, number] = row.line
-        labels: dict[str, str] = {data.label: roles.cell(row, "label")}
-        if other is not None:
-            labels[next(task for task in TASKS if task != data.label)] = row.text(other)
-        start_s, end_s = interval_s(roles.cell(row, "start"), roles.cell(row, "end"))
-        return Utterance(
-            split="",
-            dialogue=dialogue,
-            number=number,
-            speaker=speaker_name(row, roles),
-            text=roles.cell(row, "text"),
-            emotion=labels.get("emotion", ""),
-            sentiment=labels.get("sentiment"),
-            start_s=start_s,
-            end_s=end_s,
-            audio=clip_name(roles.cell(row, "audio"), places.folder),
-            video=clip_name(roles.cell(row, "video"), places.folder),
-            name=name if "id" in roles else "",
-            targets=read_targets(row),
-        )
-
-    return parse
 
 
 def _split_rows(
@@ -244,7 +156,11 @@ def _label_of(utterance: Utterance, data: DataConfig) -> str:
     """Return the label by which rows are divided evenly; "" where rows have no class."""
     if data.task != "class":
         return ""
-    return (getattr(utterance, data.label) or "").strip().casefold()
+    return _label_as_is(utterance, data).strip().casefold()
+
+
+def _label_as_is(utterance: Utterance, data: DataConfig) -> str:
+    return getattr(utterance, data.label) or ""
 
 
 def _labelled(
@@ -289,11 +205,14 @@ def _no_split(split: str, first: OwnTable, places: SplitPlaces) -> MerError:
 
 
 def _notes(
-    opened: Mapping[str, OwnTable], found: Mapping[str, Sequence[Utterance]], made: MadeSplits | None
+    opened: Mapping[str, OwnTable], found: Mapping[str, Sequence[Utterance]], made: MadeSplits | None, *, told: bool
 ) -> list[str]:
-    """Say what was guessed and made, a line each."""
+    """Say what was guessed and made, a line each.
+
+    Args: told: which column was taken for what is worth a line.
+    """
     lines = []
-    for own in {id(own): own for own in opened.values()}.values():
+    for own in {id(own): own for own in opened.values()}.values() if told else ():
         unusual = f"; {', '.join(own.table.unusual)}" if own.table.unusual else ""
         lines.append(f"{own.table.path.name}: {own.roles.words}{unusual}")
     if made is not None:

@@ -1,12 +1,13 @@
-"""RAVDESS speech, sound only: acted sentences, not conversations, so every utterance is a dialogue of its own.
+"""RAVDESS speech, as sound or as videos: acted sentences, not conversations; every utterance is a dialogue of its own.
 
 A file name consists of seven codes, modality-channel-emotion-intensity-statement-repetition-actor; all labels come from
 it. Two layouts are read: a `metadata.csv` that names the files, or the distribution's folders Actor_01 to Actor_24.
+One performance is there up to three times: as sound (03), as video with sound (01) and as video without (02).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -25,12 +26,13 @@ ACTORS = {"train": range(1, 17), "dev": range(17, 21), "test": range(21, 25)}
 STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
 INTENSITIES = ("normal", "strong")
 SOUNDS = (".wav", ".flac")
+VIDEOS = (".mp4",)
 METADATA = "metadata.csv"
 OPTIONAL = ("actor", "gender", "emotion", "intensity", "statement", "text", "repetition", "duration_s")
 
 # (name, allowed codes, the same in words), in the order of the file name
 _CODES = (
-    ("modality", ("03",), "03 (sound only)"),
+    ("modality", ("01", "02", "03"), "01 (video with sound), 02 (video alone) or 03 (sound)"),
     ("channel", ("01",), "01 (speech)"),
     ("emotion", tuple(f"{n:02d}" for n in range(1, 9)), "01 to 08"),
     ("intensity", ("01", "02"), "01 or 02"),
@@ -99,12 +101,12 @@ class Ravdess:
         return ACTOR
 
     def knows(self, root: Path) -> bool:
-        return _names_files(root / METADATA) if (root / METADATA).is_file() else bool(_sounds(root))
+        return _names_files(root / METADATA) if (root / METADATA).is_file() else bool(_clips(root))
 
     def present(self, data: DataConfig) -> tuple[str, ...]:
         """List the splits that have an utterance. Raises: MerError if names and metadata disagree."""
         root = folder_of(data)
-        return tuple(self._all(root)) if (root / METADATA).is_file() or _sounds(root) else ()
+        return tuple(self._all(root)) if (root / METADATA).is_file() or _clips(root) else ()
 
     def read(self, data: DataConfig, splits: Sequence[str]) -> Corpus:
         """Read these splits. Raises: MerError if one has no file, or if names and metadata disagree."""
@@ -175,39 +177,54 @@ def _agreed(row: Row, stem: str) -> Codes:
 
 
 def _from_folders(root: Path) -> list[Utterance]:
-    files = _sounds(root)
+    files = _clips(root)
     if not files:
         raise MerError(
             root,
-            f"neither {METADATA} nor a folder Actor_01 ... with 03-01-*.wav is here",
+            f"neither {METADATA} nor a folder Actor_01 ... with 03-01-*.wav or 01-01-*.mp4 is here",
             allowed=f"a folder with {METADATA}, or with the folders Actor_01 to Actor_24",
             then=_advice(root),
         )
-    utterances: dict[str, Utterance] = {}
+    performances: dict[str, dict[str, Path]] = {}  # codes without the modality -> modality -> file
     faults = []
     for file in files:
         try:
-            utterance = _utterance(read_codes(file.stem), file.stem, file.relative_to(root).as_posix(), None)
+            read_codes(file.stem)
         except ValueError as fault:
             faults.append(MerError(file, str(fault)))
             continue
-        if file.stem in utterances:
-            faults.append(MerError(file, f"{file.stem} is there twice: also {utterances[file.stem].audio}"))
-        utterances[file.stem] = utterance
+        modality, _, performance = file.stem.partition("-")
+        forms = performances.setdefault(performance, {})
+        if modality in forms:
+            also = forms[modality].relative_to(root).as_posix()
+            faults.append(MerError(file, f"{file.stem} is there twice: also {also}"))
+        forms[modality] = file
     raise_faults(root, faults, "remove or rename these files")
-    return list(utterances.values())
+    return [_performed(root, forms) for forms in performances.values()]
 
 
-def _sounds(root: Path) -> list[Path]:
+def _performed(root: Path, forms: Mapping[str, Path]) -> Utterance:
+    """Make the utterance of a performance from the forms in which it is there, by their code of modality."""
+    named = forms[max(forms)]  # by its sound where there is one, as in copies that have sounds alone
+    sound, video = forms.get("03"), forms.get("01") or forms.get("02")
+    audio, seen = (path and path.relative_to(root).as_posix() for path in (sound, video))
+    return _utterance(read_codes(named.stem), named.stem, audio, None).changed(video=seen)
+
+
+def _clips(root: Path) -> list[Path]:
     """List the distribution's files of speech, sorted: below `root`, or one folder further down."""
     for level in ("", "*/"):
-        found = [path for path in root.glob(f"{level}Actor_*/03-01-*") if path.suffix.lower() in SOUNDS]
+        found = [
+            path
+            for path in root.glob(f"{level}Actor_*/0[123]-01-*")
+            if path.suffix.lower() in (SOUNDS if path.name.startswith("03") else VIDEOS)
+        ]
         if found:
             return sorted(found)
     return []
 
 
-def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> Utterance:
+def _utterance(codes: Codes, stem: str, audio: str | None, length_s: float | None) -> Utterance:
     """Make the utterance. `audio` is unchecked: `clip_path` refuses a path that leaves the root."""
     return Utterance(
         split=codes.split,
@@ -220,6 +237,7 @@ def _utterance(codes: Codes, stem: str, audio: str, length_s: float | None) -> U
         start_s=None if length_s is None else 0.0,
         end_s=length_s,
         audio=audio,
+        video=audio if audio and audio.lower().endswith(VIDEOS) else None,
     )
 
 
@@ -234,4 +252,7 @@ def _names_files(path: Path) -> bool:
 
 
 def _advice(root: Path) -> str:
-    return f"unpack Audio_Speech_Actors_01-24 of RAVDESS (Livingstone, Russo 2018) in {root}, or --set data.root=FOLDER"
+    return (
+        f"unpack Audio_Speech_Actors_01-24 or the Video_Speech_Actor archives of RAVDESS (Livingstone, Russo 2018) in "
+        f"{root}, or --set data.root=FOLDER"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from mer.data.readers.columns import Roles
@@ -12,8 +13,8 @@ from mer.data.tables.row import names_in, shortened, whole_number
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")  # an id is a line of text in files and logs
 
 
-def row_names(table: Table, roles: Roles) -> dict[int, str]:
-    """Name each row by its id, else by its clip's file name, else by its place; returns line -> name.
+def row_names(table: Table, roles: Roles) -> Callable[[Row], str]:
+    """Name each row of a table by its id, else by its clip's file name, else by its place.
 
     Raises: MerError for a name that is no line of text, in a column that the user named.
     """
@@ -31,8 +32,14 @@ def row_names(table: Table, roles: Roles) -> dict[int, str]:
         sure = role == "id" and role not in roles.guessed
         if all(names) and (sure or len(set(names)) == len(names)):
             named = [name if (number := whole_number(name)) is None else f"id{number}" for name in names]
-            return {row.line: name for row, name in zip(table.rows, named, strict=True)}
-    return {row.line: f"row{place}" for place, row in enumerate(table.rows, start=1)}
+            return _of_rows(table, named)
+    return _of_rows(table, [f"row{place}" for place in range(1, len(table.rows) + 1)])
+
+
+def _of_rows(table: Table, names: Sequence[str]) -> Callable[[Row], str]:
+    """Look names up by the row itself: rows of several files may have the same line."""
+    known = {id(row): name for row, name in zip(table.rows, names, strict=True)}
+    return lambda row: known[id(row)]
 
 
 def dialogue_name(row: Row, roles: Roles) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mer.config import TrialConfig
+from mer.data.readers.corpora import DESCRIPTIONS
 from mer.data.sample.corpus import MARKER
 from mer.places import home
 from mer.training.metrics import Scores
@@ -132,7 +133,9 @@ class CardFacts:
 
 def dataset_facts(dataset_id: str) -> DatasetFacts:
     """Look up a dataset by the name that `data.dataset` has, or "sample" for the generated corpus."""
-    return _DATASETS.get(dataset_id, _OWN)
+    title = next((one.title for one in DESCRIPTIONS if one.name == dataset_id), "")
+    described = DatasetFacts(title, "other", f"{title}: the terms are those of its publisher.")
+    return _DATASETS.get(dataset_id, described if title else _OWN)
 
 
 def base_model_id(backbone: Mapping[str, Any]) -> str:
