@@ -49,7 +49,8 @@ def detect_dataset(root: str | Path) -> str:
     if not folder.is_dir():
         return OWN.name if folder.is_file() or folder.suffix.lower() in ENDINGS else MELD.name
     told: list[Reader] = [_DESCRIBED[description.name] for description in DESCRIPTIONS if description.is_told]
-    known = (reader.name for reader in (MELD, EMORYNLP, RAVDESS, *told) if reader.knows(folder))
+    readers: list[Reader] = [MELD, EMORYNLP, RAVDESS, *told]
+    known = (reader.name for reader in readers if reader.knows(folder))
     return next(known, OWN.name if OWN.knows(folder) else MELD.name)
 
 

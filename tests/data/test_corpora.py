@@ -32,14 +32,14 @@ def said(dataset: str, root: Path, **more: object) -> DataConfig:
 
 EVALUATION = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
 
-[11.0000 - 13.0000]\t{d}_M000\t{second}\t[4.0000, 3.0000, 2.5000]
+[11.0000 - 13.0000]\t{d}_M000\t{second}\t[4.0000, 3.0000, 3.5000]
 C-E1:\tHappiness;\t()
 A-E3:\tval 4; act 3; dom  3;\t()
 
 [6.2901 - 8.2357]\t{d}_F000\t{first}\t[2.5000, 2.5000, 2.5000]
 C-E2:\tNeutral;\t()
 
-[14.8872 - 18.0175]\t{d}_F001\txxx\t[2.5000, 2.5000, 2.5000]
+[14.8872 - 18.0175]\t{d}_F001\txxx\t[2.0000, 2.0000, 2.5000]
 """
 TRANSCRIPT = """{d}_F000 [006.2901-008.2357]: Excuse me.
 {d}_M000 [011.0000-013.0000]: Yeah.
@@ -227,6 +227,21 @@ def test_scored_clips_have_no_emotions(tmp_path):
         open_corpus(said("mosi", write(tmp_path, {"label.csv": LABELS})))
     assert caught.value.found == "CMU-MOSI (Zadeh et al. 2016) has no emotion labels"
     assert caught.value.then == "--set data.label=sentiment"
+
+
+def test_scores_are_read_as_numbers(tmp_path):
+    data = said("sims", write(tmp_path / "sims", {"label.csv": LABELS}), label="sentiment", task="regression")
+    corpus = open_corpus(data, SPLITS)
+    assert corpus.label_names == {"sentiment": ("score",)} and corpus.kind == "regression"
+    assert corpus.labels("train", "sentiment").ravel().tolist() == pytest.approx([-0.6, 0.0, 0.8])
+    write(tmp_path / "sims", {"label.csv": LABELS.replace("-0.6,-0.4", "-1.6,-0.4")})
+    with pytest.raises(MerError, match=r"label.csv:2: label is -1.6"):
+        open_corpus(data, SPLITS)
+    corpus = open_corpus(said("iemocap", iemocap(tmp_path), task="regression", targets=["dominance"]), SPLITS)
+    assert corpus.label_names == {"emotion": ("dominance",)}
+    assert corpus.labels("dev", "emotion").ravel().tolist() == [2.5, 3.5, 2.5] * 2
+    corpus = open_corpus(said("iemocap", tmp_path, task="regression"), SPLITS)
+    assert corpus.label_names == {"emotion": ("valence", "activation", "dominance")}
 
 
 def test_mer2023(tmp_path):

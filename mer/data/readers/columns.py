@@ -98,9 +98,7 @@ def fill(template: str, row: Row) -> str:
     return _PART.sub(put, template)
 
 
-def find_roles(
-    table: Table, columns: Columns, task: str, targets: Sequence[str] = (), *, guess: bool = True
-) -> Roles:
+def find_roles(table: Table, columns: Columns, task: str, targets: Sequence[str] = (), *, guess: bool = True) -> Roles:
     """Find the column of each role.
 
     Args:

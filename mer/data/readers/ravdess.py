@@ -207,7 +207,7 @@ def _performed(root: Path, forms: Mapping[str, Path]) -> Utterance:
     """Make the utterance of a performance from the forms in which it is there, by their code of modality."""
     named = forms[max(forms)]  # by its sound where there is one, as in copies that have sounds alone
     sound, video = forms.get("03"), forms.get("01") or forms.get("02")
-    audio, seen = (path and path.relative_to(root).as_posix() for path in (sound, video))
+    audio, seen = (None if path is None else path.relative_to(root).as_posix() for path in (sound, video))
     return _utterance(read_codes(named.stem), named.stem, audio, None).changed(video=seen)
 
 

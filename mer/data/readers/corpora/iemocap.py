@@ -51,7 +51,6 @@ IEMOCAP = Description(
         "split": held_out("session", dev={"4"}, test={"5"}),
     },
     scores={"valence": "valence", "activation": "activation", "dominance": "dominance"},
-    range=(1, 5),
     is_told=True,
 )
 IEMOCAP4 = replace(

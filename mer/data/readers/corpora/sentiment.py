@@ -30,5 +30,7 @@ MOSI = Description(
 )
 MOSEI = replace(MOSI, name="mosei", title="CMU-MOSEI (Zadeh et al. 2018)")
 # Scores of CH-SIMS are multiples of 0.2 in [-1, 1]; its papers call (-0.1, 0.1] neutral.
-SIMS = replace(MOSI, name="sims", title="CH-SIMS (Yu et al. 2020)", derived={"sentiment": sign_of("label", 0.1)}, range=(-1, 1))
+SIMS = replace(
+    MOSI, name="sims", title="CH-SIMS (Yu et al. 2020)", derived={"sentiment": sign_of("label", 0.1)}, range=(-1, 1)
+)
 SIMS_V2 = replace(SIMS, name="simsv2", title="CH-SIMS v2 (Liu et al. 2022)")

@@ -46,7 +46,7 @@ class Tree:
             tree = read_object(path, then=_FIX, largest=_LARGEST_BYTES)
         except OSError as fault:
             raise MerError(path, f"cannot be read: {fault.strerror}") from fault
-        rows = []
+        rows: list[tuple[Path, int, dict[str, str]]] = []
         for cells in self._cells(tree, path):
             first = cells[self.levels[0]]
             if split_of and first not in split_of:
