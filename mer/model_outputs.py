@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
-from mer.config import DataConfig, EncoderConfig
+from mer.config import SPEAKERS, DataConfig, EncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
@@ -25,8 +25,10 @@ from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
 from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.features.rehearse import rehearse
+from mer.features.speakers import SpeakerReading
 from mer.files import sha256_file, sha256_json
 from mer.predictor.opening import open_predictor
+from mer.predictor.scorer import Turns
 from mer.progress import Progress, Step
 from mer.tensor_header import read_header
 
@@ -50,6 +52,11 @@ def ensure_encoder(
         )
     describe_encoder(encoder)
     return ensure_outputs(encoder.backbone, data, splits, cache=cache, progress=progress, spread=spread)
+
+
+def ensure_speakers(data: DataConfig, splits: Sequence[str], *, cache: Path) -> Ensured:
+    """Find or make the file of each split that says who speaks. Raises: MerError."""
+    return ensure_features(data, None, splits, cache=cache, progress=False, reading=SpeakerReading())
 
 
 def rehearse_encoder(
@@ -122,13 +129,26 @@ def width_of(export: Export) -> int:
 
 
 def own_features(export: Export, data: DataConfig, split: str, *, cache: Path, **how: Any) -> dict[str, Path]:
-    """Find or extract the files that an exported model reads of a split, by modality. Raises: MerError."""
+    """Find or extract the files that an export reads of a split: modality, or SPEAKERS -> file. Raises: MerError."""
     files = {}
     for modality, encoder in export.config.encoders.present.items():
         revision = export.inputs[modality]["backbone"].get("revision")  # the commit that was used
         pinned = encoder.model_copy(update={"revision": revision}) if revision else encoder
         files[modality] = ensure_encoder(data, pinned, [split], cache=cache, **how).paths[split]
+    if export.config.reads_speakers:
+        files[SPEAKERS] = ensure_speakers(data, [split], cache=cache).paths[split]
     return files
+
+
+def read_of(tables: Mapping[str, FeatureTable]) -> tuple[dict[str, Any], Turns]:
+    """Return what a Scorer reads of a split: features by modality, and how its rows stand in dialogues.
+
+    Args: tables: modality, or SPEAKERS -> the split's table.
+    """
+    told = tables.get(SPEAKERS)
+    speaker_N = None if told is None else told.features[:, 0, 0].astype(np.int64)
+    read = {modality: (table.inputs, table.present) for modality, table in tables.items() if modality != SPEAKERS}
+    return read, Turns(dialogue_numbers(next(iter(tables.values())).ids), speaker_N)
 
 
 class ModelReading:
@@ -154,10 +174,8 @@ class ModelReading:
         tables: dict[str, FeatureTable] = {modality: load_features(path) for modality, path in prepared.rows}
         predictor = open_predictor(self.export)
         step(0, len(prepared.ids))
-        read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
-        present_N: np.ndarray = np.any([table.present for table in tables.values()], axis=0)
-        dialogue_N = dialogue_numbers(prepared.ids)
-        h_NH, logits_NC = predictor.outputs(read, dialogue_N)
+        h_NH, logits_NC = predictor.outputs(*read_of(tables))
+        present_N: np.ndarray = np.any([tables[m].present for m in self.export.config.encoders.present], axis=0)
         h_NH[~present_N] = 0.0
         step(len(prepared.ids), len(prepared.ids))
         self.encoded += len(prepared.ids)

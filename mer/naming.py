@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mer.config import APCLConfig, DistillConfig, EACLConfig, SPCLConfig, SupConConfig, TrialConfig
+from mer.config import APCLConfig, DistillConfig, EACLConfig, NoDialogue, SPCLConfig, SupConConfig, TrialConfig
 from mer.errors import MerError
 
 MODALITIES = {"text": "T", "audio": "A", "video": "V"}
@@ -19,7 +19,7 @@ _FUSION_NAMES = {
     "concat": "Concat", "lmf": "LMF", "self_attention": "SelfAttention", "cross_attention": "CrossAttention",
     "shifting": "ASF", "tgmoe": "TGMoE", "late": "Late",
 }  # fmt: skip
-_DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention"}
+_DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention", "graph": "DAG"}
 _LABEL = re.compile(
     r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
 )
@@ -28,12 +28,15 @@ _LABEL = re.compile(
 def method_name(config: TrialConfig) -> str:
     """Name the method as tables of results do: the loss with its settings, then which encoders are tuned.
 
-    A fused model's name begins with modalities and fusion; a distilled model's ends with the kind of distillation.
+    A fused model's name begins with modalities and fusion, that of a model of one modality with what reads its
+    dialogues; a distilled model's ends with the kind of distillation.
     """
     name = " ".join([_loss_name(config), *_tuned_names(config)])
     if config.fusion is not None:
         letters = "+".join(MODALITIES[name] for name in config.encoders.present)
         name = f"{letters} {_fusion_name(config)} {name}"
+    elif config.reads_dialogues:
+        name = f"{_dialogue_name(config)} {name}"
     return name if config.distill is None else f"{name} with {_distillation_name(config.distill)}"
 
 
@@ -59,11 +62,17 @@ def _distillation_name(distill: DistillConfig) -> str:
 
 
 def _fusion_name(config: TrialConfig) -> str | None:
-    """Name the fusion: `Concat`, or with a dialogue encoder `Concat+GRU-online`."""
-    if config.fusion is None:
-        return None
-    name, dialogue = _FUSION_NAMES[config.fusion.kind], config.dialogue
-    return name if dialogue.kind == "none" else f"{name}+{_DIALOGUE_NAMES[dialogue.kind]}-{dialogue.setting}"
+    """Name the fusion and the dialogue encoder, what there is of them: `Concat`, `Concat+GRU-online`, `GRU-online`."""
+    fusion = [] if config.fusion is None else [_FUSION_NAMES[config.fusion.kind]]
+    return "+".join([*fusion, *([_dialogue_name(config)] if config.reads_dialogues else [])]) or None
+
+
+def _dialogue_name(config: TrialConfig) -> str:
+    """Name the dialogue encoder, `GRU-online`; with relative speakers `GRU-online-speakers`."""
+    dialogue = config.dialogue
+    assert not isinstance(dialogue, NoDialogue)
+    chosen = "-speakers" if config.reads_speakers and dialogue.kind != "graph" else ""
+    return f"{_DIALOGUE_NAMES[dialogue.kind]}-{dialogue.setting}{chosen}"
 
 
 def _loss_name(config: TrialConfig) -> str:
@@ -102,7 +111,7 @@ class Label:
         task: emotion or sentiment.
         mode: full, lora or frozen.
         backbones: one per modality, in their order.
-        fusion: its name; None for a model of one modality.
+        fusion: its name, and that of a dialogue encoder; None for a model that has neither.
     """
 
     modalities: tuple[str, ...]

@@ -80,7 +80,7 @@ def run(request: Request, stdin: TextIO) -> None:
         by_dialogue = predictor.predict_dialogues(
             inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
         )
-    elif len(reads) == 1:
+    elif len(reads) == 1 and not export.config.reads_dialogues:
         by_dialogue = predictor.predict_clips(
             clips_of(inputs, reads[0], request, reads), masked=True, progress=progress
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from mer.config import TEACHER, EncoderConfig, TrialConfig
+from mer.config import SPEAKERS, TEACHER, EncoderConfig, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
@@ -80,7 +80,7 @@ class SharedFeatures:
 
         Trials that read the same file get the same arrays until `let_go`, so that a pack holds them once.
 
-        Args: files: modality (or TEACHER) -> split -> path of the cache file.
+        Args: files: modality (or TEACHER, SPEAKERS) -> split -> path of the cache file.
         """
         train, dev = (
             {modality: self._table(of[split]) for modality, of in files.items()} for split in ("train", "dev")
@@ -152,23 +152,30 @@ def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
 def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:
     """Join a split's modalities in their fixed order. Raises: MerError when their rows differ."""
     parts = {modality: tables[modality].split(config.data.label) for modality in config.encoders.present}
-    if len(parts) == 1:
+    if not config.reads_tables_together:
         return next(iter(parts.values()))
     try:
         whole = FusedSplit(parts)
-        return whole if config.dialogue.kind == "none" else replace(whole, dialogue_N=dialogue_numbers(whole.ids))
+        if not config.reads_dialogues:
+            return whole
+        whole = replace(whole, dialogue_N=dialogue_numbers(whole.ids))
     except ValueError as fault:
         raise MerError("features", str(fault), then="extract them again from one data root") from fault
+    if not config.reads_speakers:
+        return whole
+    if tables[SPEAKERS].ids != whole.ids:
+        raise MerError("features", "the speakers are of other utterances", then="extract them again from one data root")
+    return replace(whole, speaker_N=tables[SPEAKERS].features_NLD[:, 0, 0].astype(np.int64))
 
 
 def layers_of(config: TrialConfig, hidden_states: Mapping[str, int]) -> Layers:
-    """Resolve the layers that the configuration reads: a list, or a dict of lists by modality if there are several.
+    """Resolve the layers that are read: a list; of several modalities, and of dialogues, a dict of lists.
 
-    Args: hidden_states: modality -> number of stored hidden states.
+    Args: hidden_states: modality -> number of stored hidden states; of what is no modality it is not read.
     Raises: MerError when a layer is not there.
     """
     chosen = {
         modality: select_layers(encoder.layers, hidden_states[modality], f"encoders.{modality}.layers")
         for modality, encoder in config.encoders.present.items()
     }
-    return next(iter(chosen.values())) if len(chosen) == 1 else chosen
+    return chosen if config.reads_tables_together else next(iter(chosen.values()))

@@ -4,7 +4,8 @@
     data             where utterances come from, how their file is read, which label
     encoders         text, audio and video encoders, frozen or tuned
     feature_setting  what in a configuration decides the content of a feature file
-    fusion           how modalities meet, and how utterances of a dialogue read each other
+    fusion           how modalities meet
+    dialogue         how an utterance reads others of its dialogue
     distill          what students learn from a teacher
     losses           the head, classification and contrastive losses
     training         optimiser, schedule, epochs, how the best epoch is chosen
@@ -18,6 +19,7 @@ are what `--keys` prints; "methods 2.3" in them names a section of methods.md.
 
 from mer.config.base import Frozen, Probability, Speaker, TargetKind, Task
 from mer.config.data import Columns, DataConfig, SplitFiles, SplitRule
+from mer.config.dialogue import AttentionDialogue, Dialogue, GraphDialogue, GRUDialogue, NoDialogue
 from mer.config.distill import DistillConfig, StudentConfig
 from mer.config.encoders import (
     TUNING_KEYS,
@@ -33,17 +35,13 @@ from mer.config.encoders import (
     VideoEncoderConfig,
     is_signal,
 )
-from mer.config.feature_setting import TEACHER, FeatureSetting, settings_of
+from mer.config.feature_setting import SPEAKERS, TEACHER, FeatureSetting, settings_of
 from mer.config.fusion import (
-    AttentionDialogue,
     ConcatFusion,
     CrossAttentionFusion,
-    Dialogue,
     Fusion,
-    GRUDialogue,
     LateFusion,
     LMFFusion,
-    NoDialogue,
     SelfAttentionFusion,
     ShiftingFusion,
     TGMoEFusion,
@@ -66,6 +64,7 @@ from mer.config.trial import TrialConfig, student_config
 __all__ = [
     "MAPPINGS",
     "PATHS",
+    "SPEAKERS",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",
@@ -89,6 +88,7 @@ __all__ = [
     "FullTuning",
     "Fusion",
     "GRUDialogue",
+    "GraphDialogue",
     "HeadConfig",
     "LMFFusion",
     "LateFusion",

@@ -15,6 +15,7 @@ from mer.config.encoders import TUNING_KEYS, EncoderConfig
 from mer.config.trial import TrialConfig
 
 TEACHER = "teacher"  # beside the modalities, in what a trial reads
+SPEAKERS = "speakers"  # likewise
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class FeatureSetting:
 
     Args:
         data: the utterances; the label is the default one.
-        encoder: what reads them; what decides no number is at its default. None for the outputs of a teacher.
+        encoder: what reads them; what decides no number is at its default. None for the outputs of a teacher, and for
+            the numbers of speakers.
         is_tuned: the file holds what a tuned encoder reads, instead of pooled hidden states.
         hidden_state: of a tuned encoder, the hidden state in the file; None: its raw input.
         teacher: the export whose outputs are in the file; None for an encoder.
@@ -51,12 +53,18 @@ class FeatureSetting:
     def of_teacher(cls, data: DataConfig, teacher: str) -> FeatureSetting:
         return cls(_without_label(data), teacher=teacher)
 
+    @classmethod
+    def of_speakers(cls, data: DataConfig) -> FeatureSetting:
+        return cls(_without_label(data))
+
     @property
     def recorded(self) -> str:
         """JSON text under which a study's journal names the file; the data's folder is not in it, since it may move."""
         words: dict[str, Any] = {"data": self.data.model_dump(exclude={"label", "root"})}
-        if self.encoder is None:
+        if self.teacher is not None:
             words[TEACHER] = self.teacher
+        elif self.encoder is None:
+            words[SPEAKERS] = True
         elif self.is_tuned:
             words["encoder"] = {**self.encoder.model_dump(exclude={"layers", "mode"}), "tokens": self.hidden_state}
         else:
@@ -65,10 +73,12 @@ class FeatureSetting:
 
 
 def settings_of(config: TrialConfig) -> dict[str, FeatureSetting]:
-    """The settings of the files that a trial reads, by modality; of a distilled one also that of TEACHER."""
+    """The settings of the files that a trial reads, by modality; where it reads them also that of TEACHER, SPEAKERS."""
     settings = {m: FeatureSetting.of_encoder(config.data, encoder) for m, encoder in config.encoders.present.items()}
     if config.distill is not None and config.distill.teacher is not None:
         settings[TEACHER] = FeatureSetting.of_teacher(config.data, config.distill.teacher)
+    if config.reads_speakers:
+        settings[SPEAKERS] = FeatureSetting.of_speakers(config.data)
     return settings
 
 

@@ -1,4 +1,4 @@
-"""Fusion of modalities (methods 5), and dialogue encoders that read the fused utterances."""
+"""Fusion of modalities (methods 5)."""
 
 from __future__ import annotations
 
@@ -123,36 +123,3 @@ Fusion = Annotated[
     ConcatFusion | LMFFusion | SelfAttentionFusion | CrossAttentionFusion | ShiftingFusion | TGMoEFusion | LateFusion,
     Field(discriminator="kind"),
 ]
-
-
-class NoDialogue(Frozen):
-    kind: Literal["none"] = "none"
-
-
-class _Dialogue(Frozen):
-    """Layers through which a fused utterance reads others of its dialogue; each adds to it, at the fusion's width."""
-
-    setting: Literal["online", "offline"] = Field(
-        "online",
-        description="online: reads earlier utterances only | offline: later ones too, which live use rules out",
-    )
-    layers: Annotated[int, Field(ge=1, le=4)] = Field(1, description="number of layers")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.2, description="dropout on the vector that each layer adds"
-    )
-
-
-class GRUDialogue(_Dialogue):
-    """A GRU that reads the dialogue from its first utterance; offline also one from its last."""
-
-    kind: Literal["gru"] = "gru"
-
-
-class AttentionDialogue(_Dialogue):
-    """Pre-norm transformer layers over the utterances, with a learned bias per distance."""
-
-    kind: Literal["attention"] = "attention"
-    heads: Count = Field(4, description="attention heads; fusion.width must be a multiple")
-
-
-Dialogue = Annotated[NoDialogue | GRUDialogue | AttentionDialogue, Field(discriminator="kind")]

@@ -8,9 +8,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, model
 
 from mer.config.base import RECORDED, Frozen, is_recorded
 from mer.config.data import DataConfig
+from mer.config.dialogue import AttentionDialogue, Dialogue, NoDialogue
 from mer.config.distill import DistillConfig
 from mer.config.encoders import EncoderConfig, EncodersConfig, is_signal
-from mer.config.fusion import AttentionDialogue, Dialogue, Fusion, NoDialogue
+from mer.config.fusion import Fusion
 from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
 from mer.config.training import OptimConfig, TrainingConfig
 
@@ -25,7 +26,7 @@ class TrialConfig(Frozen):
     encoders: EncodersConfig = EncodersConfig()
     fusion: Fusion | None = Field(None, description="how the features of several encoders become one vector")
     distill: DistillConfig | None = Field(None, description="knowledge distillation from a teacher")
-    dialogue: Dialogue = Field(NoDialogue(), description="how a fused utterance reads others of its dialogue")
+    dialogue: Dialogue = Field(NoDialogue(), description="how an utterance reads others of its dialogue")
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
@@ -53,6 +54,21 @@ class TrialConfig(Frozen):
         """Encoders in mode lora or full, by modality."""
         return {name: encoder for name, encoder in self.encoders.present.items() if encoder.mode != "frozen"}
 
+    @property
+    def reads_dialogues(self) -> bool:
+        """True when utterances are read and trained on in whole dialogues."""
+        return self.dialogue.kind != "none"
+
+    @property
+    def reads_speakers(self) -> bool:
+        """True when the model is told which turns of a dialogue are of one speaker."""
+        return getattr(self.dialogue, "speakers", "none") != "none"
+
+    @property
+    def reads_tables_together(self) -> bool:
+        """True for batches of several parts: of several modalities, or of whole dialogues."""
+        return len(self.encoders.present) > 1 or self.reads_dialogues
+
     @model_validator(mode="after")
     def _fusion_joins_encoders(self) -> Self:
         there = self.encoders.present
@@ -75,11 +91,6 @@ class TrialConfig(Frozen):
             raise ValueError(
                 f"loss.contrastive.kind '{contrastive.kind}' reads more than its batch: students take none, supcon, or "
                 "apcl with proto_init: orthogonal"
-            )
-        if self.dialogue.kind != "none":
-            raise ValueError(
-                "dialogue.kind must be 'none' beside distill: a student reads single utterances. Export the students, "
-                "then fuse them with dialogue (encoders.audio.backbone: exports/...)"
             )
         untrained = (
             several and self.loss.classification.probe and self.fusion is not None and self.fusion.kind != "late"
@@ -162,20 +173,22 @@ class TrialConfig(Frozen):
         return encoder.lr or self.optim.encoder_lr or {"lora": 5e-4, "full": 2e-5}[encoder.mode]
 
     @model_validator(mode="after")
-    def _dialogue_reads_fused_utterances(self) -> Self:
+    def _dialogue_has_utterances_to_read(self) -> Self:
         dialogue, contrastive, text = self.dialogue, self.loss.contrastive, self.encoders.text
         if isinstance(dialogue, NoDialogue):
             return self
-        if self.fusion is None:
-            raise ValueError(f"dialogue.kind '{dialogue.kind}' reads fused utterances: it needs a fusion")
         if self.data.dataset == "ravdess":
             raise ValueError("data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'")
-        if self.fusion.kind == "late":
+        fused = self.fusion is not None and self.distill is None  # students read dialogues, and then meet
+        if self.fusion is not None and self.fusion.kind == "late" and fused:
             raise ValueError("fusion.kind 'late' classifies by itself and leaves nothing for dialogue to read")
-        if isinstance(dialogue, AttentionDialogue) and self.fusion.width % dialogue.heads:
-            raise ValueError(
-                f"fusion.width must be a multiple of dialogue.heads, got {self.fusion.width} with {dialogue.heads}"
-            )
+        if not fused and self.head.hidden == 0:
+            readers = "every student's h" if self.distill is not None else "h"
+            raise ValueError(f"dialogue.kind '{dialogue.kind}' reads {readers} here: head.hidden must be 1 or more")
+        width = self.fusion.width if fused and self.fusion is not None else self.head.hidden
+        if isinstance(dialogue, AttentionDialogue) and width % dialogue.heads:
+            name = "fusion.width" if fused else "head.hidden"
+            raise ValueError(f"{name} must be a multiple of dialogue.heads, got {width} with {dialogue.heads}")
         if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
             raise ValueError("loss.contrastive.curriculum draws single utterances, dialogue trains on whole dialogues")
         if dialogue.setting == "online" and text is not None and text.context.future:

@@ -104,6 +104,19 @@ class Dialogue:
     utterances: tuple[Utterance, ...]
 
 
+def speaker_numbers(dialogues: Sequence[Dialogue]) -> npt.NDArray[np.int64]:
+    """Number the speakers of each dialogue by first appearance, turn by turn; a turn without a name has its own number.
+
+    Names mean nothing across dialogues: only which turns of a dialogue are of one speaker is kept.
+    """
+    numbers: list[int] = []
+    for dialogue in dialogues:
+        number_of: dict[str | int, int] = {}
+        for place, utterance in enumerate(dialogue.utterances):
+            numbers.append(number_of.setdefault(utterance.speaker or place, len(number_of)))
+    return np.array(numbers, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class MadeSplits:
     """Splits that the data did not have (`mer.data.readers.made_splits`).

@@ -1,11 +1,12 @@
-"""The interface between `ensure` and the five ways of reading a split: what they are asked, and what they give.
+"""The interface between `ensure` and the six ways of reading a split: what they are asked, and what they give.
 
-A reading is one backbone used in one way:
+A reading is one backbone used in one way, or what needs none:
 
     TextReading           pooled hidden states of texts           from_text.pooled
     TextSequenceReading   texts for a tuned encoder               from_text.sequences
     ClipReading           pooled hidden states, or statistics     from_clips.pooled
     ClipSequenceReading   clips for a tuned encoder               from_clips.sequences
+    SpeakerReading        who speaks                              speakers
     ModelReading          outputs of a whole exported model       mer.model_outputs
 """
 

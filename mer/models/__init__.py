@@ -4,7 +4,8 @@
     fused           several modalities: a fusion, a dialogue encoder, one head
     students        a classifier per modality, and a fused head on their h (distillation)
     fusion          how modalities meet: one module per kind
-    dialogue        layers in which the fused utterances of a dialogue read each other
+    dialogue        layers in which utterances of a dialogue read each other
+    fused_batch     a batch of several modalities, or of whole dialogues
     layers          linear layers and norms of one model, or of several at once
     member_linear   linear layers of several members, and the gradients of their weights
     dropout         masks and noise drawn from the numbers of the trial, whoever trains beside it

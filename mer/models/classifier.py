@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mer.config import HeadConfig
+from mer.config import Dialogue, HeadConfig, NoDialogue
+from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dropout import Dropout
+from mer.models.fused_batch import FusedBatch, each_alone
 from mer.models.layers import LayerNorm, Linear
 from mer.models.weight_names import ENCODERS
 
@@ -171,7 +173,7 @@ def center_scores(h_NH: Tensor, centers_CH: Tensor, temperature: float) -> Tenso
 
 
 class UtteranceClassifier(Classifier):
-    """One modality: norm, layer mix, `depth` blocks to h, a linear classifier on h.
+    """One modality: norm, layer mix, `depth` blocks to h, a dialogue encoder on h, a linear classifier on h.
 
     Args:
         config: widths, dropout, how layers are mixed.
@@ -180,6 +182,7 @@ class UtteranceClassifier(Classifier):
         classes: C.
         probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
         encoder: an encoder that is trained too; None: the model is given features.
+        dialogue: how an utterance's h reads those of its dialogue.
     """
 
     def __init__(
@@ -191,6 +194,7 @@ class UtteranceClassifier(Classifier):
         classes: int,
         probe: bool = False,
         encoder: TunedEncoder | None = None,
+        dialogue: Dialogue | None = None,
     ) -> None:
         super().__init__(probe=probe, encoders={} if encoder is None else {encoder.modality: encoder})
         self.modality = "" if encoder is None else encoder.modality
@@ -198,20 +202,35 @@ class UtteranceClassifier(Classifier):
         self.layer_mix = LayerMix(config.layer_mix, layers)
         self.input_dropout = Dropout(config.input_dropout, INPUT)
         self.build_head(config, self.layer_mix.width(layers, width), classes)
+        self.dialogue = dialogue_encoder(dialogue or NoDialogue(), self.width)
 
-    def fit_norm(self, split: Any, layers: list[int], rows_N: np.ndarray) -> None:
-        """Set the statistics of the input norm from the given training rows."""
+    def fit_norm(self, split: Any, layers: Any, rows_N: np.ndarray) -> None:
+        """Set the statistics of the input norm from the given training rows, those that are there.
+
+        Args: split, layers: of this modality; or of a split of dialogues, whose only part it is.
+        """
+        if isinstance(layers, dict):
+            (split,), (layers,) = split.parts.values(), layers.values()
         fit_norm(self.input_norm, split, layers, rows_N, self.tuned.get(self.modality))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """Compute h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.
 
-        Args: present_N: bool; an absent row is read as zeros, the average of standardised features.
+        Args:
+            x: a FusedBatch of this modality alone where dialogues are read; without one each row is read as a dialogue
+                of its own.
+            present_N: bool; an absent row is read as zeros, the average of standardised features.
         """
+        layout = None
+        if isinstance(x, FusedBatch):
+            layout, present_N, x = x.layout, x.present_BM[..., 0], next(iter(x.parts.values()))
         mixed = self.layer_mix(self.input_norm(self.encoded(self.modality, x)))
         if present_N is not None:
             mixed = mixed.masked_fill(~present_N.unsqueeze(-1), 0.0)
-        return self.blocks(self.input_dropout(mixed))
+        h_NH = self.blocks(self.input_dropout(mixed))
+        if self.dialogue is None:
+            return h_NH
+        return self.dialogue(h_NH, layout or each_alone(h_NH.shape[-2], h_NH.device))
 
 
 def fit_norm(norm: InputNorm, split: Any, layers: list[int], rows_N: np.ndarray, encoder: TunedEncoder | None) -> None:

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.config import Dialogue, Fusion, HeadConfig, NoDialogue
+from mer.config import Dialogue, Fusion, HeadConfig
 from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
-from mer.models.dialogue import DialogueEncoder
+from mer.models.dialogue.encoder import dialogue_encoder
+from mer.models.dialogue.layout import Layout
 from mer.models.dropout import Dropout, number_places
 from mer.models.fusion import Fused, build_fusion
 from mer.models.layers import Number
 from mer.tensor_math import masked_mean
 
-_FUSION, _DIALOGUE = 64, 192  # first places of their random layers
+_FUSION = 64  # first place of its random layers
 
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
@@ -34,7 +35,7 @@ class Joined(Classifier):
     Args:
         config: of the head; `hidden: 0` puts the classifier on the fused vector itself.
         fusion: how modalities meet.
-        dialogue: how fused utterances read others of their dialogue; batches need `dialogue_B` unless it is 'none'.
+        dialogue: how fused utterances read others of their dialogue; batches need a layout unless it is 'none'.
         widths: modality -> width of its vector, in the order text, audio, video.
         classes: C.
         probe, encoders: as for Classifier.
@@ -58,9 +59,7 @@ class Joined(Classifier):
         self.adds_own_losses = bool(self.own_loss)
         self.fusion = build_fusion(fusion, widths, classes)
         number_places(self.fusion, _FUSION)
-        self.dialogue = None if isinstance(dialogue, NoDialogue) else DialogueEncoder(dialogue, fusion.width)
-        if self.dialogue is not None:
-            number_places(self.dialogue, _DIALOGUE)
+        self.dialogue = dialogue_encoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
         self._last: Fused | None = None  # of the last batch, for `auxiliary`, which is called after the forward
         self._counted_B: Tensor | None = None  # likewise
@@ -73,23 +72,25 @@ class Joined(Classifier):
         self,
         parts: Mapping[str, Tensor],
         present_BM: Tensor,
-        dialogue_B: Tensor | None = None,
+        layout: Layout | None = None,
         counted_B: Tensor | None = None,
     ) -> Tensor:
         """Compute h (N, H) of one vector per modality. A row without any modality counts as having its first one.
 
-        Args: dialogue_B, counted_B: as in a FusedBatch.
+        Args:
+            layout: where the rows stand in their dialogues.
+            counted_B: as in a FusedBatch.
         """
         nothing_B1 = ~present_BM.any(dim=-1, keepdim=True)  # such rows are scored, and are never part of a loss
         present_BM = torch.cat([present_BM[..., :1] | nothing_B1, present_BM[..., 1:]], dim=-1)
         self._last, self._counted_B = self.fusion(parts, present_BM, counted_B), counted_B
         if self.dialogue is None:
             return self.blocks(self._last.h_BD)
-        return self.blocks(self.dialogue(self._last.h_BD, dialogue_B))
+        return self.blocks(self.dialogue(self._last.h_BD, layout))
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """Compute h (N, H) of a FusedBatch."""
-        return self.join(self.read(x), x.present_BM, x.dialogue_B, x.counted_B)
+        return self.join(self.read(x), x.present_BM, x.layout, x.counted_B)
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute h (N, H) and class scores (N, C) of a FusedBatch."""

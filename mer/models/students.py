@@ -47,9 +47,9 @@ class StudentsClassifier(Joined):
         return {modality: encoder for m in self.students for modality, encoder in self.student(m).tuned.items()}
 
     def fit_norm(self, split: Any, layers: Mapping[str, list[int]], rows_N: np.ndarray) -> None:
-        """Set the statistics of each student's input norm from the training rows that have its modality."""
+        """Set the statistics of each student's input norm from the training rows that have its modality and a label."""
         for modality, part in split.parts.items():
-            self.student(modality).fit_norm(part, layers[modality], part.present_rows)
+            self.student(modality).fit_norm(part, layers[modality], part.labelled_rows)
 
     def student(self, modality: str) -> UtteranceClassifier:
         found = self.students[modality]
@@ -58,7 +58,4 @@ class StudentsClassifier(Joined):
 
     def read(self, x: Any) -> dict[str, Tensor]:
         """Compute h (B, H) of every student; an absent row is read as the average of its features."""
-        return {
-            modality: self.student(modality).represent(features, x.present_BM[..., i])
-            for i, (modality, features) in enumerate(x.parts.items())
-        }
+        return {modality: self.student(modality).represent(x.only(modality)) for modality in x.parts}

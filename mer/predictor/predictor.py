@@ -11,12 +11,13 @@ import numpy as np
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import normalise, refuse_halves
+from mer.data.types import speaker_numbers
 from mer.errors import MerError
 from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.reading import LiveFeatures
 from mer.places import home
 from mer.predictor.prediction import Prediction, as_predictions
-from mer.predictor.scorer import Scorer
+from mer.predictor.scorer import Scorer, Turns, encode
 from mer.progress import Progress
 
 SOMEBODY = "Speaker"  # the speaker's name when none is given, for encoders that read it
@@ -49,8 +50,9 @@ class Predictor(Scorer):
             raise self._reads_something_else("text")
         if not any(dialogue.utterances for dialogue in dialogues):
             return []
-        live = self._read_text(dialogues, batch_tokens, progress)
-        return self._told(self.logits(live.features_NLD), live)
+        turns = _turns(dialogues)
+        live = self._read_text(dialogues, batch_tokens, progress, turns)
+        return self._told(self.logits(live.features_NLD, turns=turns), live)
 
     def predict_utterances(
         self,
@@ -60,7 +62,7 @@ class Predictor(Scorer):
         batch_tokens: int = TOKENS_PER_BATCH,
         progress: Progress = False,
     ) -> list[Prediction]:
-        """Predict with a fused model: every utterance from those of its modalities that are there.
+        """Predict with any model: every utterance from those of its modalities that are there.
 
         Args:
             dialogues: the texts in their dialogues; an empty text is an absent one.
@@ -69,26 +71,28 @@ class Predictor(Scorer):
         utterances = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
         if not utterances:
             return []
+        turns = _turns(dialogues)
         lives: dict[str, LiveFeatures] = {}
         for modality, encoder in self.encoders.items():
             if modality == "text":
-                live = self._read_text(dialogues, batch_tokens, progress)
+                live = self._read_text(dialogues, batch_tokens, progress, turns)
                 has_text_N = np.array([bool(normalise(utterance.text)) for utterance in utterances])
                 lives[modality] = replace(live, present_N=has_text_N)
             else:
-                lives[modality] = encoder.encode(clips[modality], progress=progress)
+                lives[modality] = encode(encoder, clips[modality], turns, progress=progress)
         read = {modality: (live.features_NLD, live.present_N) for modality, live in lives.items()}
-        dialogue_N = np.repeat(np.arange(len(dialogues)), [len(dialogue.utterances) for dialogue in dialogues])
         truncated_N = np.any([live.truncated_N for live in lives.values()], axis=0)
         there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
         faults = _joint_faults(lives, len(utterances))
-        logits_NC = self.scores(read, dialogue_N)
+        logits_NC = self.scores(read, turns)
         return as_predictions(
             logits_NC, self.class_names, truncated_N, faults, there_N, threshold=self.export.threshold
         )
 
-    def _read_text(self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress) -> LiveFeatures:
-        return self.encoders["text"].encode(dialogues, batch_tokens=batch_tokens, progress=progress)
+    def _read_text(
+        self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress, turns: Turns
+    ) -> LiveFeatures:
+        return encode(self.encoders["text"], dialogues, turns, batch_tokens=batch_tokens, progress=progress)
 
     def predict_clips(
         self, clips: Sequence[Path | str | MediaFault], *, masked: bool = False, progress: Progress = False
@@ -108,7 +112,8 @@ class Predictor(Scorer):
         if not clips:
             return []
         paths = [clip if isinstance(clip, MediaFault) else home(clip) for clip in clips]
-        live = encoder.encode(paths, progress=progress)
+        live = encode(encoder, paths, Turns.none(len(paths)), progress=progress)
+        assert live.present_N is not None  # clips are there, or not
         unread = np.flatnonzero(~live.present_N)
         if len(unread) and not masked:
             raise MerError(paths[unread[0]], live.faults_N[unread[0]], allowed=f"a file that holds {modality}")
@@ -129,6 +134,11 @@ class Predictor(Scorer):
         call = calls[self.modalities[0]] if len(self.modalities) == 1 else "predict_utterances"
         allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
         return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
+
+
+def _turns(dialogues: Sequence[Dialogue]) -> Turns:
+    lengths = [len(dialogue.utterances) for dialogue in dialogues]
+    return Turns(np.repeat(np.arange(len(dialogues)), lengths), speaker_numbers(dialogues))
 
 
 def _joint_faults(lives: Mapping[str, LiveFeatures], count: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,42 @@ from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_mo
 from mer.training.data import Layers, Part
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Say how rows stand in dialogues.
+
+    Args:
+        dialogue_N: number of each row's dialogue, never decreasing.
+        speaker_N: number of who speaks, equal for rows of one speaker of a dialogue; None: not known.
+    """
+
+    dialogue_N: np.ndarray
+    speaker_N: np.ndarray | None = None
+
+    @classmethod
+    def none(cls, rows: int) -> Turns:
+        """Each row is a dialogue of its own."""
+        return cls(np.arange(rows), np.zeros(rows, dtype=np.int64))
+
+
 class LiveModel:
     """An exported model in the place of an encoder: the next model reads its h."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
 
-    def encode(self, inputs: Any, **options: Any) -> LiveFeatures:
-        """Compute h as features (N, 1, H). Arguments are those of the model's own encoder."""
+    def encode(self, inputs: Any, turns: Turns | None = None, **options: Any) -> LiveFeatures:
+        """Compute h as features (N, 1, H). Arguments are those of the model's own encoder, and of `Scorer.outputs`."""
         ((modality, encoder),) = self.scorer.encoders.items()
-        live = encoder.encode(inputs, **options)
-        h_NH = self.scorer.representations({modality: (live.features_NLD, live.present_N)})
+        live = encode(encoder, inputs, turns, **options)
+        h_NH = self.scorer.representations({modality: (live.features_NLD, live.present_N)}, turns)
         return replace(live, features_NLD=h_NH[:, None])
+
+
+def encode(encoder: Live, inputs: Any, turns: Turns | None, **options: Any) -> LiveFeatures:
+    """Turn texts or clips into what a model reads; only another model needs to know their dialogues."""
+    reader: Any = encoder
+    return reader.encode(inputs, **options, **({"turns": turns} if isinstance(encoder, LiveModel) else {}))
 
 
 # modality -> its features (N, L+1, D), or Sequences if it is tuned, and True for rows that are there (None: all)
@@ -59,8 +83,9 @@ class Scorer:
         config = export.config.model_copy(update={"encoders": EncodersConfig(**moved)})  # where backbones lie now
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
         widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
-        self._layers: Layers = layers if config.fusion is not None else next(iter(layers.values()))
-        width = widths if config.fusion is not None else next(iter(widths.values()))
+        together = config.reads_tables_together
+        self._layers: Layers = layers if together else next(iter(layers.values()))
+        width = widths if together else next(iter(widths.values()))
         refuse_unfit(export.folder / MODEL, config, self._layers, width, len(self.class_names), tensors)
         try:
             self._model = build_model(
@@ -93,38 +118,44 @@ class Scorer:
         """The modalities that the model reads, in the order text, audio, video."""
         return tuple(self.encoders)
 
-    def logits(self, features_NLD: np.ndarray | Sequences, present_N: np.ndarray | None = None) -> np.ndarray:
+    def logits(
+        self,
+        features_NLD: np.ndarray | Sequences,
+        present_N: np.ndarray | None = None,
+        turns: Turns | None = None,
+    ) -> np.ndarray:
         """Compute class scores (N, C) float32 from features as the cache holds them.
 
         Args:
             features_NLD: all hidden states (N, L+1, D), or Sequences.
             present_N: bool; rows that are not there are read as average ones. None: all are there.
+            turns: as for `scores`.
         Raises: MerError when they come from another backbone.
         """
-        return self.scores({self.modalities[0]: (features_NLD, present_N)})
+        return self.scores({self.modalities[0]: (features_NLD, present_N)}, turns)
 
-    def scores(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+    def scores(self, read: Read, turns: Turns | None = None) -> np.ndarray:
         """Compute class scores (N, C) float32 from the features of every modality.
 
-        Args: dialogue_N: number of each row's dialogue, never decreasing, for a model with a dialogue encoder; None:
-            each row is a dialogue of its own.
+        Args: turns: for a model with a dialogue encoder; None: each row is a dialogue of its own.
+        Raises: MerError when the model reads who speaks, and nobody says so.
         """
-        return self.outputs(read, dialogue_N)[1]
+        return self.outputs(read, turns)[1]
 
-    def representations(self, read: Read, dialogue_N: np.ndarray | None = None) -> np.ndarray:
+    def representations(self, read: Read, turns: Turns | None = None) -> np.ndarray:
         """Compute h (N, H) float32, the classifier's input; arguments are those of `scores`."""
-        return self.outputs(read, dialogue_N)[0]
+        return self.outputs(read, turns)[0]
 
-    def outputs(self, read: Read, dialogue_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def outputs(self, read: Read, turns: Turns | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Compute `representations` and `scores` in one pass."""
-        rows = self._rows(read, dialogue_N)
+        rows = self._rows(read, turns)
         if not len(rows):
             nothing = np.empty((0, self._model.width), dtype=np.float32)
             return nothing, np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
         return outputs_of(self.export.config, self._model, self._objective, self._words_CLD, chunks)
 
-    def _rows(self, read: Read, dialogue_N: np.ndarray | None) -> Split:
+    def _rows(self, read: Read, turns: Turns | None) -> Split:
         parts: dict[str, Part] = {}
         for modality, expected in self.export.inputs.items():
             features_NLD, present_N = read[modality]
@@ -142,10 +173,14 @@ class Scorer:
             parts[modality] = SplitArrays((), features_NLD, no_labels, present_N)
         first = next(iter(parts.values()))
         config = self.export.config
-        if config.fusion is None:
-            return first
-        alone_N = np.arange(len(first)) if dialogue_N is None else dialogue_N
-        return FusedSplit(parts, dialogue_N=None if config.dialogue.kind == "none" else alone_N)
+        if not config.reads_dialogues:
+            return FusedSplit(parts) if config.reads_tables_together else first
+        turns = turns or Turns.none(len(first))
+        if config.reads_speakers and turns.speaker_N is None:
+            raise MerError(self.export.folder, "the model reads who speaks", allowed="Turns with speaker_N")
+        return FusedSplit(
+            parts, dialogue_N=turns.dialogue_N, speaker_N=turns.speaker_N if config.reads_speakers else None
+        )
 
     def _sequence_rows(self, sequences: Sequences, present_N: np.ndarray | None, modality: str) -> SequenceSplit:
         encoder = self._model.tuned[modality]

@@ -68,8 +68,10 @@ def unfit(path: Path, why: str) -> MerError:
 def _refuse_words(
     path: Path, config: TrialConfig, layers: Layers, width: int | dict[str, int], classes: int, words: Tensor | None
 ) -> None:
-    if config.training.prediction != "nearest_anchor" or isinstance(width, dict) or isinstance(layers, dict):
+    if config.training.prediction != "nearest_anchor":
         return
+    if isinstance(width, dict):  # a model of dialogues
+        (width,), (layers,) = width.values(), layers.values()
     found = None if words is None else tuple(words.shape)
     if found != (classes, len(layers), width):
         raise unfit(path, f"{WORDS} is {_shape(found)}, and should be {_shape((classes, len(layers), width))}")

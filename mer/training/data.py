@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mer.features.cache.sequences import Sequences
+from mer.models.fused_batch import FusedBatch
 from mer.models.sequence_batch import SequenceBatch
 
 CHUNK_ROWS = 2048
@@ -48,6 +49,12 @@ class SplitArrays:
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows that are there."""
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
+
+    @property
+    def labelled_rows(self) -> np.ndarray:
+        """Numbers of the rows that are there and have a label."""
+        rows_N = self.present_rows
+        return rows_N[self.labels_N[rows_N] >= 0]
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
         """Copy the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
@@ -88,6 +95,12 @@ class SequenceSplit:
         """Numbers of the rows that are there."""
         return np.arange(len(self)) if self.present_N is None else np.flatnonzero(self.present_N)
 
+    @property
+    def labelled_rows(self) -> np.ndarray:
+        """Numbers of the rows that are there and have a label."""
+        rows_N = self.present_rows
+        return rows_N[self.labels_N[rows_N] >= 0]
+
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[SequenceBatch, Tensor]:
         """Copy the given rows and their labels (B,). `layers` says nothing here: the encoder knows them."""
         some = self.sequences.gather(rows)
@@ -105,35 +118,22 @@ class SequenceSplit:
 Part = SplitArrays | SequenceSplit  # of one modality
 
 
-class FusedBatch(NamedTuple):
-    """Rows of several modalities: features (B, L_m, D_m) by modality, and which are there (B, M), in that order.
-
-    For the modality of a tuned encoder, a SequenceBatch.
-
-    `dialogue_B` numbers their dialogues (int64); None where the split does not tell. `counted_B` is False for rows that
-    only fill the batch; None: all count.
-    """
-
-    parts: dict[str, Any]
-    present_BM: Tensor
-    dialogue_B: Tensor | None = None
-    counted_B: Tensor | None = None
-
-
 @dataclass(frozen=True)
 class FusedSplit:
-    """One split of several modalities, row i the same utterance in all. Used as `SplitArrays` is.
+    """One split of several modalities, or of one in dialogues; row i is one utterance. Used as `SplitArrays` is.
 
     Args:
         parts: modality -> its arrays, in the order text, audio, video.
         dropped: modalities that are read as absent, to see what the others can do without them.
         dialogue_N: number of each row's dialogue, never decreasing; None: rows are read one by one. A dialogue is never
             cut, and its rows of which nothing is there stay in it.
+        speaker_N: number of who speaks each row, equal for rows of one speaker of a dialogue; None: it is not read.
     """
 
     parts: Mapping[str, Part]
     dropped: frozenset[str] = frozenset()
     dialogue_N: np.ndarray | None = None
+    speaker_N: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if list(self.parts) != [name for name in ("text", "audio", "video") if name in self.parts]:
@@ -143,6 +143,8 @@ class FusedSplit:
             raise ValueError(f"{', '.join(self.parts)} are not of the same utterances")
         if self.dialogue_N is not None and (len(self.dialogue_N) != len(self) or (np.diff(self.dialogue_N) < 0).any()):
             raise ValueError("one dialogue number for each row expected, dialogue after dialogue")
+        if self.speaker_N is not None and len(self.speaker_N) != len(self):
+            raise ValueError("one number of a speaker for each row expected")
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -178,8 +180,15 @@ class FusedSplit:
             name: x.emptied() for name, x in given.items() if name in self.dropped and isinstance(x, SequenceBatch)
         }
         present = torch.from_numpy(self.present(rows)).to(device)
-        dialogue = None if self.dialogue_N is None else torch.from_numpy(self.dialogue_N[rows]).to(device)
-        return FusedBatch(given, present, dialogue), labels
+        dialogue, speaker = (
+            None if numbers_N is None else torch.from_numpy(numbers_N[rows]).to(device)
+            for numbers_N in (self.dialogue_N, self.speaker_N)
+        )
+        return FusedBatch(given, present, dialogue, speaker_B=speaker), labels
+
+    def only(self, modality: str) -> FusedSplit:
+        """The same rows of one modality alone."""
+        return replace(self, parts={modality: self.parts[modality]}, dropped=self.dropped & {modality})
 
     def chunks(self, layers: dict[str, list[int]], device: str = "cpu") -> Iterator[tuple[FusedBatch, None]]:
         """Copy all rows in order, a limited number at a time; a dialogue is in the chunk it begins in."""

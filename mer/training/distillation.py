@@ -28,7 +28,7 @@ from mer.losses import (
 from mer.models import UtteranceClassifier
 from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
-from mer.training.data import FusedSplit, Layers, Part, Split, TrainingData
+from mer.training.data import Chunk, FusedSplit, Layers, Part, Split, TrainingData
 from mer.training.draws import Draws
 from mer.training.member import Row
 from mer.training.metrics import Scores
@@ -40,8 +40,8 @@ from mer.training.seeding import Streams, seeded
 class DistillationRun(TrainingRun):
     """A TrainingRun with a teacher, whose outputs are in `data.teacher`: no teacher runs here.
 
-    Every row of the training split is drawn, whichever modalities it has, so that all students see the same order.
-    Each student reads the rows that have its modality.
+    Every row of the training split is drawn, whichever modalities it has, so that all students see the same order; or
+    every dialogue, with a dialogue encoder in each student. Each student learns from the rows that have its modality.
     """
 
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
@@ -62,34 +62,46 @@ class DistillationRun(TrainingRun):
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         split = self.data.train
-        there_NM = np.stack([_present(part, rows_B) for part in self.parts_of(split).values()], axis=1)
-        rows_B, there_NM = rows_B[there_NM.any(axis=1)], there_NM[there_NM.any(axis=1)]
-        labels_B = torch.from_numpy(split.labels_N[rows_B]).to(self.device)
-        if not len(rows_B):
-            return None, labels_B
+        there_BM = np.stack([_present(part, rows_B) for part in self.parts_of(split).values()], axis=1)
+        there_BM &= split.labels_N[rows_B, None] >= 0
+        kept_B = there_BM.any(axis=1)
+        labels_N = torch.from_numpy(split.labels_N[rows_B[kept_B]]).to(self.device)
+        if not len(labels_N):
+            return None, labels_N
         students = {
-            modality: self._student_answer(modality, rows_B[there_NM[:, i]])
+            modality: self._student_answer(modality, rows_B, there_BM[:, i])
             for i, modality in enumerate(self.modalities)
-            if there_NM[:, i].any()
+            if there_BM[:, i].any()
         }
         if not self.is_merged:
-            return students[self.modalities[0]], labels_B
-        present_BM = torch.from_numpy(there_NM).to(self.device)
-        fused = self._fused_answer(students, present_BM)
+            return students[self.modalities[0]], labels_N
+        present_NM = torch.from_numpy(there_BM[kept_B]).to(self.device)
+        fused = self._fused_answer(students, present_NM)
         taught = {
-            modality: (present_BM[:, i], self._taught(students[modality], fused, present_BM[:, i]))
+            modality: (present_NM[:, i], self._taught(students[modality], fused, present_NM[:, i]))
             for i, modality in enumerate(self.modalities)
             if modality in students
         }
-        return fused._replace(students=taught), labels_B
+        return fused._replace(students=taught), labels_N
 
-    def _student_answer(self, modality: str, rows_B: np.ndarray) -> Outputs:
-        """Compute one student's outputs for rows that have its modality, with the teacher's outputs for them."""
-        part = self.parts_of(self.data.train)[modality]
-        x, _ = part.batch(rows_B, self.layers_of(modality), self.device)
+    def _student_answer(self, modality: str, rows_B: np.ndarray, there_B: np.ndarray) -> Outputs:
+        """Compute one student's outputs for rows that have its modality, with the teacher's outputs for them.
+
+        A student that reads dialogues is given all their rows: the others read those that have no outputs.
+        """
+        student, own = self.student(modality), rows_B[there_B]
+        if not self.config.reads_dialogues:
+            x, _ = self.parts_of(self.data.train)[modality].batch(own, self.layers_of(modality), self.device)
+            with self.streams.use(modality):
+                h_NH, logits_NC = student(x)
+            return Outputs(h_NH, logits_NC, lesson=self._lesson(own))
+        split = self.data.train
+        assert isinstance(split, FusedSplit)
+        whole, _ = split.only(modality).batch(rows_B, {modality: self.layers_of(modality)}, self.device)
         with self.streams.use(modality):
-            h_BH, logits_BC = self.student(modality)(x)
-        return Outputs(h_BH, logits_BC, lesson=self._lesson(rows_B))
+            h_BH, logits_BC = student(whole)
+        counted_B = torch.from_numpy(there_B).to(self.device)
+        return Outputs(h_BH[counted_B], logits_BC[counted_B], lesson=self._lesson(own))
 
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
         """Compute the fused head's outputs from the students' h, detached if its loss must not reach them."""
@@ -153,7 +165,7 @@ class DistillationRun(TrainingRun):
         return found
 
     def layers_of(self, modality: str) -> list[int]:
-        return self.layers[modality] if self.is_merged else self.layers
+        return self.layers[modality] if isinstance(self.layers, dict) else self.layers
 
     def parts_of(self, split: Split) -> Mapping[str, Part]:
         return split.parts if isinstance(split, FusedSplit) else {self.modalities[0]: split}
@@ -172,7 +184,7 @@ class DistillationRun(TrainingRun):
     def _build_student_objective(self, modality: str) -> StudentObjective:
         part, student = self.parts_of(self.data.train)[modality], self.student(modality)
         classes = len(self.data.class_names)
-        counts_C = torch.from_numpy(np.bincount(part.labels_N[part.present_rows], minlength=classes))
+        counts_C = torch.from_numpy(np.bincount(part.labels_N[part.labelled_rows], minlength=classes))
         teacher_width = self.data.teacher["train"].h_NK.shape[1] if self.data.teacher else None
         with seeded(self.config.seed, "initialisation of the objective", modality):
             base = build_objective(self.config.loss, width=student.width, counts_C=counts_C)
@@ -218,10 +230,15 @@ class DistillationRun(TrainingRun):
         return {f"dev_weighted_f1_{modality}": scores.weighted_f1, **self.agreement(f"_{modality}", scores)}
 
     def _student_scores(self, modality: str) -> Scores:
-        part = self.parts_of(self.data.dev)[modality]
-        chunks = part.chunks(self.layers_of(modality), self.device)
+        dev, layers = self.data.dev, self.layers_of(modality)
+        chunks: Iterable[Chunk]
+        if self.config.reads_dialogues:
+            assert isinstance(dev, FusedSplit)
+            chunks = dev.only(modality).chunks({modality: layers}, self.device)
+        else:
+            chunks = self.parts_of(dev)[modality].chunks(layers, self.device)
         logits_NC = class_scores(self.config, self.student(modality), None, None, chunks)
-        return Scores(logits_NC, part.labels_N, self.data.class_names)
+        return Scores(logits_NC, dev.labels_N, self.data.class_names)
 
     def agreement(self, suffix: str, scores: Scores) -> Row:
         """Say how often these dev scores predict the teacher's class; {} without a teacher."""

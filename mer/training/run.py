@@ -291,7 +291,7 @@ class TrainingRun:
     def _further_scores(self, scores: Scores) -> Row:
         """Score dev with each modality left out, to see how much the others carry; {} for a single modality."""
         dev = self.data.dev
-        if not isinstance(dev, FusedSplit):
+        if not isinstance(dev, FusedSplit) or len(dev.parts) == 1:
             return {}
         without = {modality: self.predict(replace(dev, dropped=frozenset({modality}))) for modality in dev.parts}
         return scores_without(without, dev.labels_N, self.data.class_names)
@@ -325,7 +325,7 @@ class TrainingRun:
 
     def _whole_dialogues(self) -> DialogueBatches | None:
         """Build batches of whole dialogues, where the model reads dialogues; else None."""
-        if self.config.dialogue.kind == "none":
+        if not self.config.reads_dialogues:
             return None
         dialogue_N = getattr(self.data.train, "dialogue_N", None)
         if dialogue_N is None:
@@ -353,7 +353,8 @@ class TrainingRun:
             return None
         if self.data.label_text_CLD is None:
             raise MerError("loss.contrastive", f"kind {contrastive.kind!r} needs label words, which only text has")
-        return torch.from_numpy(self.data.label_text_CLD[:, self.layers].astype(np.float32)).to(self.device)
+        layers = self.layers["text"] if isinstance(self.layers, dict) else self.layers
+        return torch.from_numpy(self.data.label_text_CLD[:, layers].astype(np.float32)).to(self.device)
 
     @torch.no_grad()
     def _label_text_h(self) -> Tensor | None:

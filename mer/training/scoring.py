@@ -35,8 +35,8 @@ def build_model(
     """Build the untrained model of a configuration. Draws random numbers; each student from a stream of its own.
 
     Args:
-        layers: which hidden states are read: a list, or of several modalities a dict of lists.
-        width: of the encoder, or of every encoder.
+        layers: which hidden states are read: a list; of several modalities, and of dialogues, a dict of lists.
+        width: of the encoder; likewise.
         base: modality -> weights of its backbone, where that is tuned; without them they are read from its folder.
         adapters: False for weights into which adapters were merged.
     """
@@ -52,12 +52,19 @@ def build_model(
     def alone(modality: str, layers: list[int], width: int) -> UtteranceClassifier:
         encoder = tuned(modality, layers)
         return UtteranceClassifier(
-            config.head, layers=len(layers), width=width, classes=classes, probe=probe, encoder=encoder
+            config.head,
+            layers=len(layers),
+            width=width,
+            classes=classes,
+            probe=probe,
+            encoder=encoder,
+            dialogue=config.dialogue,
         )
 
     if config.fusion is None:
-        assert isinstance(width, int)
         modality = next(iter(config.encoders.present), "")  # none where features are just given
+        if isinstance(width, dict):
+            modality, layers, width = next((m, layers[m], width[m]) for m in width)
         if config.distill is None:
             return alone(modality, layers, width)
         with seeded(config.seed, "initialisation", modality):

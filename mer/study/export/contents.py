@@ -38,6 +38,7 @@ def prediction_weights(trained: Trained, dev: FeatureTable) -> dict[str, Tensor]
 
         parts.append("objective")
         layers = layers_of(trained.config, {"text": dev.features.shape[1]})
+        layers = layers["text"] if isinstance(layers, dict) else layers
         words = dev.label_text[trained.config.data.label][:, layers].astype(np.float32)
         extra[WORDS] = torch.from_numpy(words)
     kept = {f"{part}.{name}": tensor for part in parts for name, tensor in under(part, trained.tensors).items()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mer.config import TEACHER, settings_of
+from mer.config import SPEAKERS, TEACHER, settings_of
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
-from mer.model_outputs import ensure_encoder
+from mer.model_outputs import ensure_encoder, ensure_speakers
 from mer.places import home
 from mer.study.export.choose import ExportOptions
 from mer.study.export.trained_weights import Trained
@@ -17,7 +17,7 @@ def dev_features(
 ) -> tuple[dict[str, FeatureTable], dict[str, str]]:
     """Load the dev features of every modality; those that are not cached are extracted.
 
-    Returns: modality -> features, and split -> names of its feature files, for train and dev.
+    Returns: modality, or SPEAKERS -> features, and split -> names of its feature files, for train and dev.
     Raises: MerError when the data are not there, or they or the backbone are not those of the study.
     """
     config = trained.config
@@ -38,7 +38,10 @@ def dev_features(
                 names[split] += [known[split]] if known else []
             continue
         splits = ("dev",) if known else ("train", "dev")
-        paths = ensure_encoder(data, config.encoders.present[name], splits, cache=options.cache).paths
+        if name == SPEAKERS:
+            paths = ensure_speakers(data, splits, cache=options.cache).paths
+        else:
+            paths = ensure_encoder(data, config.encoders.present[name], splits, cache=options.cache).paths
         if known and paths["dev"].name != known["dev"]:
             raise MerError(
                 record.folder,

@@ -155,7 +155,14 @@ def _reads(config: TrialConfig) -> str:
     encoder, dialogue = config.encoders.text, config.dialogue
     if dialogue.kind != "none":
         others = "earlier" if dialogue.setting == "online" else "earlier and later (not usable live)"
-        return f"It reads an utterance with all {others} ones of its dialogue: give whole dialogues as a CSV file."
+        speakers = ", and who speaks them" if config.reads_speakers else ""
+        calls = (
+            "`model.predict_dialogue([(speaker, text), ...])` or " if list(config.encoders.present) == ["text"] else ""
+        )
+        return (
+            f"It reads an utterance with all {others} ones of its dialogue{speakers}: give whole dialogues "
+            f"{'with' if calls else 'as'} {calls}a CSV file."
+        )
     if encoder is None:
         clips = next(iter(config.encoders.present.values()))
         assert not isinstance(clips, TextEncoderConfig)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import Export
-from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import FeatureTable
+from mer.model_outputs import read_of
 from mer.predictor.opening import open_predictor
 
 # Largest difference allowed, in class scores; where the largest score is above 1, a share of it.
@@ -23,16 +23,13 @@ def require_same_scores(export: Export, tables: Mapping[str, FeatureTable], stor
     """Score dev with the exported model and compare with the scores that the trial stored.
 
     Args:
-        tables: dev features by modality.
+        tables: dev features by modality, and SPEAKERS where the model reads them.
         stored_NC: class scores of the trial.
     Returns: the largest difference.
     Raises: MerError when the difference is larger than rounding explains.
     """
-    read = {modality: (table.inputs, table.present) for modality, table in tables.items()}
-    ids = next(iter(tables.values())).ids
-    dialogue_N = None if export.config.dialogue.kind == "none" else dialogue_numbers(ids)
     device = "cuda" if export.config.tuned and torch.cuda.is_available() else "cpu"  # encoders take long on a CPU
-    logits_NC = open_predictor(export, device=device).scores(read, dialogue_N)
+    logits_NC = open_predictor(export, device=device).scores(*read_of(tables))
     if logits_NC.shape != stored_NC.shape:
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())

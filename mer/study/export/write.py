@@ -77,7 +77,8 @@ def _export(
 ) -> Exported:
     """Write one export, register it and print a few lines about it."""
     trained = read_trained(record, standing, options.student)
-    tables, files = dev_features(record, trained, options)
+    read, files = dev_features(record, trained, options)
+    tables = {modality: read[modality] for modality in trained.config.encoders.present}
     dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
     if dev.label_names[trained.config.data.label] != trained.class_names:
@@ -113,7 +114,7 @@ def _export(
     weights = prediction_weights(trained, dev)
     if options.merge:
         widths = {modality: table.features.shape[2] for modality, table in tables.items()}
-        width = widths if trained.config.fusion is not None else dev.features.shape[2]
+        width = widths if trained.config.reads_tables_together else dev.features.shape[2]
         weights = merged(trained.config, weights, layers=layers, width=width, classes=len(trained.class_names))
     adapters, weights = split_adapters(trained.config, weights)
     title = f"{record.name} {trial_name(standing.number)}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
@@ -139,7 +140,7 @@ def _export(
         folder,
         contents,
         force=options.force,
-        check=lambda written: differences.append(require_same_scores(written, tables, trained.dev_logits_NC)),
+        check=lambda written: differences.append(require_same_scores(written, read, trained.dev_logits_NC)),
     )
     if options.student:
         model_id, trouble = "", "not registered in MLflow, which knows trials; a student is a part of one"

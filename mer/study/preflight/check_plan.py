@@ -76,17 +76,18 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
 
     Raises: MerError for more than 200 feature files, or a continuous range of an encoder key.
     """
-    configs: dict[tuple[DataConfig, EncodersConfig, str | None], TrialConfig] = {}
+    configs: dict[tuple[DataConfig, EncodersConfig, str | None, bool], TrialConfig] = {}
     settings: set[FeatureSetting] = set()
     try:
-        for combination in spec.space.combinations(*_reading_keys(spec), "distill.teacher", "fusion.kind"):
+        deciding = ("distill.teacher", "fusion.kind", "dialogue.kind", "dialogue.speakers")
+        for combination in spec.space.combinations(*_reading_keys(spec), *deciding):
             try:
                 config = spec.trial_config(combination)
             except ValidationError:
                 continue  # the rest of such a combination is refused when it is drawn
             settings.update(settings_of(config).values())
             taught = config.distill.teacher if config.distill else None
-            configs.setdefault((config.data, config.encoders, taught), config)
+            configs.setdefault((config.data, config.encoders, taught, config.reads_speakers), config)
             if len(settings) > _MOST_FILES:
                 raise MerError(
                     spec.study,

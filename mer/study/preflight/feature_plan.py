@@ -9,6 +9,7 @@ from typing import Any
 
 from mer.checkpoints.export_folder import Export
 from mer.config import (
+    SPEAKERS,
     TEACHER,
     EncoderConfig,
     FeatureSetting,
@@ -19,7 +20,7 @@ from mer.features.disk_space import refuse_no_room, shared_weights_bytes
 from mer.features.ensure import Ensured
 from mer.features.failures import Failures
 from mer.features.reading import Spread
-from mer.model_outputs import ensure_encoder, ensure_outputs
+from mer.model_outputs import ensure_encoder, ensure_outputs, ensure_speakers
 from mer.study.preflight.check_plan import CheckedPlan
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
 
@@ -45,7 +46,7 @@ class FeaturePlan:
     failures: tuple[Failures, ...] = ()
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
-        """Return the files of one trial: modality, or TEACHER -> split -> path."""
+        """Return the files of one trial: modality, or TEACHER, SPEAKERS -> split -> path."""
         return {
             modality: {split: str(path) for split, path in self.files[setting].items()}
             for modality, setting in settings_of(config).items()
@@ -78,7 +79,7 @@ def trainable_of(config: TrialConfig) -> str:
 def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
     """Extract the missing feature files of one configuration, and of train and dev also its teacher's outputs.
 
-    Returns: split -> modality, or TEACHER -> file. Raises: MerError.
+    Returns: split -> modality, or TEACHER, SPEAKERS -> file. Raises: MerError.
     """
     paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
     for modality, encoder in config.encoders.present.items():
@@ -88,6 +89,9 @@ def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> di
         wanted = [split for split in splits if split in SPLITS]
         for split, path in ensure_teacher(config, wanted, cache).paths.items():
             paths[split][TEACHER] = path
+    if config.reads_speakers:
+        for split, path in ensure_speakers(config.data, splits, cache=cache).paths.items():
+            paths[split][SPEAKERS] = path
     return paths
 
 
@@ -136,6 +140,8 @@ def ensure_plan(
             how: dict[str, Any] = {"cache": cache, "progress": progress, "spread": spread}
             if name == TEACHER:
                 done = ensure_teacher(config, SPLITS, teacher=checked.teacher_of(config), **how)
+            elif name == SPEAKERS:
+                done = ensure_speakers(config.data, SPLITS, cache=cache)
             else:
                 done = ensure_encoder(config.data, config.encoders.present[name], SPLITS, max_failed=max_failed, **how)
             files[setting] = done.paths

@@ -38,17 +38,21 @@ def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
 def _refuse_other_context(config: TrialConfig, teacher: Export) -> None:
     """Refuse a teacher that reads other turns than its text student, or later turns than its students may see."""
     theirs, own = teacher.config.encoders.text, config.encoders.text
-    offline = getattr(teacher.config.dialogue, "setting", "online") == "offline"
+    offline = _is_offline(teacher.config) and not _is_offline(config)
     if own is not None and theirs is not None and own.context != theirs.context:
         found = f"{teacher.folder} reads {_turns(theirs.context)}, the text student {_turns(own.context)}"
         allowed = "the same context: set encoders.text.context to the teacher's"
-    elif offline or (own is None and theirs is not None and theirs.context.future):
+    elif offline or (own is None and theirs is not None and theirs.context.future and not _is_offline(config)):
         turns = "later turns (dialogue.setting)" if theirs is None or offline else _turns(theirs.context)
         found = f"{teacher.folder} reads {turns}: it is offline, and its students are online"
         allowed = "a teacher without later turns"
     else:
         return
     raise MerError(_WHERE, found, allowed=allowed, then="if that is what you want: distill.other_context: true")
+
+
+def _is_offline(config: TrialConfig) -> bool:
+    return getattr(config.dialogue, "setting", "online") == "offline"
 
 
 def _turns(context: ContextConfig) -> str:

@@ -49,7 +49,7 @@ def _alone(config: TrialConfig) -> str:
     contrastive = config.loss.contrastive
     if config.tuned:
         return "it trains an encoder"
-    if config.dialogue.kind != "none":
+    if config.reads_dialogues:
         return "it reads whole dialogues"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
         return "its curriculum chooses the rows of each epoch"
