@@ -125,11 +125,17 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"head__dropout": 1.0}, "less than 1"),
     ({"seed": 2**31}, "less than"),
     ({"training__metric": 3}, "string"),
-    ({"dialogue__kind": "gru"}, "dialogue.kind 'gru' reads fused utterances: it needs a fusion"),
     (
-        {"dialogue__kind": "gru", "encoders__text": {}},
-        "dialogue.kind 'gru' reads fused utterances: it needs a fusion",
+        {"dialogue__kind": "gru", "encoders__text": {}, "head__hidden": 0},
+        "dialogue.kind 'gru' reads h here: head.hidden must be 1 or more",
     ),
+    (
+        {"dialogue": {"kind": "attention", "heads": 3}, "encoders__audio": {}, "head__hidden": 64},
+        "head.hidden must be a multiple of dialogue.heads, got 64 with 3",
+    ),
+    ({"dialogue": {"kind": "graph", "reach": 0}}, "greater than or equal to 1"),
+    ({"dialogue": {"kind": "graph", "speakers": "relative"}}, "Extra inputs"),
+    ({"dialogue": {"kind": "gru", "speakers": "names"}}, "'none' or 'relative'"),
     (
         {**FUSED, "dialogue__kind": "gru", "data__dataset": "ravdess"},
         "data.dataset 'ravdess' has no dialogues: dialogue.kind must be 'none'",
@@ -151,7 +157,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "dialogue.setting 'online' reads no later utterance, but encoders.text.context.future is 2: set it to 0, or "
         "dialogue.setting: offline",
     ),
-    ({**FUSED, "dialogue__kind": "lstm"}, "'none', 'gru', 'attention'"),
+    ({**FUSED, "dialogue__kind": "lstm"}, "'none', 'gru', 'attention', 'graph'"),
     ({**FUSED, "dialogue": {"kind": "gru", "heads": 2}}, "Extra inputs"),
     ({**FUSED, "dialogue": {"kind": "gru", "setting": "live"}}, "'online' or 'offline'"),
 ]
@@ -261,7 +267,10 @@ def test_a_student_alone_has_the_merged_configuration_without_the_others():
         (TAUGHT | {"training__prediction": "nearest_center"}, "training.prediction 'head'"),
         (TAUGHT | {"head__hidden": 0}, "head.hidden must be 1 or more"),
         (TAUGHT_TWO | {"training__patience": 3}, "training.patience must be 0"),
-        (TAUGHT_TWO | {"dialogue__kind": "gru"}, "a student reads single utterances"),
+        (
+            TAUGHT_TWO | {"dialogue__kind": "gru", "head__hidden": 0, "distill__feature": "none"},
+            "dialogue.kind 'gru' reads every student's h here: head.hidden must be 1 or more",
+        ),
     ],
 )
 def test_distillations_that_cannot_be(settings: dict[str, Any], said: str):

@@ -22,6 +22,7 @@ from mer.features import load_features
 from mer.predict import run
 from mer.predictor.predictor import Predictor, as_dialogue
 from mer.predictor.request import Request
+from mer.predictor.scorer import Turns
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.training import FusedSplit, TrainingRun
 
@@ -98,7 +99,8 @@ def test_the_export_gives_the_trials_scores(number: int, told: Told) -> None:
     tables = {modality: load_features(Path(of["dev"])) for modality, of in paths.items()}
     read = {modality: (table.features, table.present) for modality, table in tables.items()}
     model = told.model(number)
-    np.testing.assert_array_equal(model.scores(read, np.arange(DEV) // PER_DIALOGUE), trial.member.best.logits_NC)
+    turns = Turns(np.arange(DEV) // PER_DIALOGUE)
+    np.testing.assert_array_equal(model.scores(read, turns), trial.member.best.logits_NC)
     apart = model.scores(read)
     assert np.allclose(apart, trial.member.best.logits_NC, atol=1e-3) == (number == NONE)
 

@@ -70,6 +70,8 @@ _CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "dialogue.layers": (2, {}),
     "dialogue.dropout": (0.6, {}),
     "dialogue.heads": (2, {}),
+    "dialogue.speakers": ("relative", {}),
+    "dialogue.reach": (3, {}),
     "fusion.kind": ("lmf", {}),
     "fusion.width": (32, {}),
     "fusion.dropout": (0.6, {}),

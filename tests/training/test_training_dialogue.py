@@ -21,7 +21,7 @@ from mer.training.optimizer import rate_multiplier
 from trainables.shared_features import SharedTable, as_split
 
 READS = {"text": [0, 2], "audio": [1]}
-KINDS = ["gru", "attention"]
+KINDS = ["gru", "attention", "graph"]
 SETTINGS = ["online", "offline"]
 
 
@@ -40,7 +40,14 @@ def fused(name: str, dialogues: int, absent: float = 0.0) -> FusedSplit:
     text, audio = split(name, dialogues, seed=0), split(name, dialogues, seed=1)
     draw = np.random.default_rng(1).random(len(text))
     text, audio = replace(text, present_N=draw >= absent), replace(audio, present_N=draw >= absent / 2)
-    return FusedSplit({"text": text, "audio": audio}, dialogue_N=dialogue_numbers(text.ids))
+    return FusedSplit(
+        {"text": text, "audio": audio}, dialogue_N=dialogue_numbers(text.ids), speaker_N=speakers(text.ids)
+    )
+
+
+def speakers(ids: tuple[str, ...]) -> np.ndarray:
+    """Two people and a third, some of them twice in a row."""
+    return np.arange(len(ids)) % 5 % 3
 
 
 def data(absent: float = 0.4) -> TrainingData:
@@ -156,6 +163,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gru-offline-two": {"kind": "gru", "dialogue__setting": "offline", "dialogue__layers": 2},
     "attention-online-two": {"kind": "attention", "dialogue__layers": 2, "fusion__modality_dropout": 0.2},
     "attention-offline": {"kind": "attention", "dialogue__setting": "offline"},
+    "gru-speakers": {"kind": "gru", "dialogue__speakers": "relative", "dialogue__setting": "offline"},
+    "attention-speakers": {"kind": "attention", "dialogue__speakers": "relative"},
+    "graph-online": {"kind": "graph", "dialogue__reach": 2},
+    "graph-offline-two": {"kind": "graph", "dialogue__setting": "offline", "dialogue__layers": 2},
     "experts": {"kind": "gru", "fusion__kind": "tgmoe"},
     "supcon": {"kind": "gru", "loss__contrastive__kind": "supcon"},
     "spcl": {"kind": "attention", "loss__contrastive": {"kind": "spcl", "pool_size": 16, "support_size": 4}},
@@ -202,7 +213,9 @@ def test_rows_of_which_nothing_is_there_have_no_loss(kind: str):
         if part.present_N is not None
     }
     assert train.dialogue_N is not None
-    without = replace(clean, train=FusedSplit(shorter, dialogue_N=train.dialogue_N[kept_N]))
+    without = replace(
+        clean, train=FusedSplit(shorter, dialogue_N=train.dialogue_N[kept_N], speaker_N=speakers(train.ids)[kept_N])
+    )
     assert outcome(finished(TrainingRun(config(kind), without, READS))) != outcome(runs[0])
 
 
@@ -232,7 +245,7 @@ def told_by_a_neighbour(name: str, dialogues: int, step: int) -> FusedSplit:
     features[np.arange(len(number_N)), :, shown_N] += 2.0
     ids = tuple(f"{name}/dia{number}_utt{row}" for row, number in enumerate(number_N))
     arrays = SplitArrays(ids, features.astype(np.float16), labels_N)
-    return FusedSplit({"text": arrays, "audio": arrays}, dialogue_N=number_N)
+    return FusedSplit({"text": arrays, "audio": arrays}, dialogue_N=number_N, speaker_N=speakers(ids))
 
 
 def accuracy(kind: str, step: int, **dotted: Any) -> float:

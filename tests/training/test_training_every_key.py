@@ -153,8 +153,9 @@ def toy(config: TrialConfig) -> tuple[TrainingData, Layers]:
     for name, dialogues in (("train", 4), ("dev", 2)):
         parts = {m: part(name, dialogues, seed) for seed, m in enumerate(modalities)}
         ids = next(iter(parts.values())).ids
-        dialogue_N = None if config.dialogue.kind == "none" else dialogue_numbers(ids)
-        splits[name] = FusedSplit(parts, dialogue_N=dialogue_N)
+        dialogue_N = dialogue_numbers(ids) if config.reads_dialogues else None
+        speaker_N = np.arange(len(ids)) % 5 % 3 if config.reads_speakers else None
+        splits[name] = FusedSplit(parts, dialogue_N=dialogue_N, speaker_N=speaker_N)
     taught = config.distill is not None and config.distill.teacher is not None
     says = {name: teacher(one.labels_N) for name, one in splits.items()} if taught else {}
     return TrainingData(splits["train"], splits["dev"], CLASSES, teacher=says), {m: [0, 2] for m in modalities}
