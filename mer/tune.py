@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -77,33 +78,44 @@ def tune(
     }  # fmt: skip
     spec = load_spec(space, overrides or (), parts)
     from analysis.at_the_end import study_pages
-    from mer.study.preflight.run_options import RunOptions
+    from mer.study.preflight.run_options import COMMAND, RunOptions
 
-    places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
-    said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
-    said += ["--max-failed", max_failed] if max_failed else []
-    said += ["--address", address] if address else []
-    typed = command("mer.tune", space, *said)
-    if retry_failed and not resume:
-        raise MerError("--retry-failed", "goes on with an existing study", then=f"{typed} --resume --retry-failed")
-    options = RunOptions(studies, cache, resume, fresh, address, typed, retry_failed=retry_failed, pages=study_pages)
-    asked = {"--nodes": (nodes, 1), "--time": (time, ""), "--partition": (partition, "")}
-    asked |= {"--gpus-per-node": (gpus_per_node, 0), "--slurm-option": (slurm_option or [], [])}
+    request = None
     if slurm:
         from mer.study.slurm.request import SlurmRequest
+
+        request = SlurmRequest.read(nodes, time, partition, gpus_per_node, slurm_option or ())
+    elif extra := changed(
+        {
+            "--nodes": (nodes, 1), "--time": (time, ""), "--partition": (partition, ""),
+            "--gpus-per-node": (gpus_per_node, 0), "--slurm-option": (slurm_option or [], []),
+        }
+    ):  # fmt: skip
+        raise MerError(
+            ", ".join(map(str, extra[::2])), "belongs to a job of SLURM", then="add --slurm, or leave it out"
+        )
+    places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
+    said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
+    limits = {"--hours": (f"{hours:g}" if hours else None, None), "--workers": (workers, None)}
+    said += changed({"--max-failed": (max_failed, None), "--address": (address, None), **limits})
+    typed = command("mer.tune", space, *said, *(request.words if request else ()))
+    options = RunOptions(
+        studies, cache, resume, fresh, address, typed if request else os.environ.get(COMMAND, typed),
+        retry_failed=retry_failed, trials=trials, dry_run=dry_run, pages=study_pages,
+    )  # fmt: skip
+    if retry_failed and not resume:
+        then = f"{options.as_typed} --resume --retry-failed"
+        raise MerError("--retry-failed", "goes on with an existing study", then=then)
+    if request:
         from mer.study.slurm.submit import run_as_job
 
-        limits = changed({"--trials": (trials, None), "--hours": (hours, None), "--workers": (workers, None)})
-        request = SlurmRequest.read(nodes, time, partition, gpus_per_node, slurm_option or ())
-        run_as_job(spec, options, request, [space, *said, *limits], console, dry_run)
+        run_as_job(spec, options, request, [space, *said, *changed({"--trials": (trials, None)})], console)
         return
-    if extra := [name for name, (value, usual) in asked.items() if value != usual]:
-        raise MerError(", ".join(extra), "belongs to a job of SLURM", then="add --slurm, or leave it out")
     if dry_run:
-        from mer.study.cluster.connect import machine_at
+        from mer.study.cluster.connect import machines_at
         from mer.study.preflight.dry_run import dry_run as rehearse
 
-        rehearse(spec, options, console, machine_at(address))
+        rehearse(spec, options, console, machines_at(address))
         return
     from mer.study.runner import run_study
 

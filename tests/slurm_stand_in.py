@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -28,8 +27,27 @@ def log(text: str) -> None:
 
 def directives(script: str) -> dict[str, str]:
     lines = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
-    words = [word for line in lines for word in shlex.split(line)]
+    words = [argument(line) for line in lines]
     return {name: value for name, _, value in (word.removeprefix("--").partition("=") for word in words)}
+
+
+def argument(line: str) -> str:
+    """Read an option as sbatch does: up to a space or #, in quotes of both kinds; a backslash escapes everywhere."""
+    found, quote, escaped = "", "", False
+    for sign in line:
+        if escaped:
+            found, escaped = found + sign, False
+        elif sign == "\\":
+            escaped = True
+        elif quote:
+            found, quote = (found, "") if sign == quote else (found + sign, quote)
+        elif sign in "\"'":
+            quote = sign
+        elif sign in " \t#":
+            break
+        else:
+            found += sign
+    return found
 
 
 def sbatch(script: Path) -> int:
@@ -52,6 +70,7 @@ def controller(number: str, folder: str) -> None:
     """Run a job until it has ended without asking to be run again."""
     spooled = HOME / f"job-{number}.sh"
     asked = directives(spooled.read_text(encoding="utf-8"))
+    folder = asked.get("chdir", folder)
     output = Path(folder) / asked["output"].replace("%j", number)
     hours, minutes, seconds = map(int, asked["time"].split(":"))
     limit_s = hours * 3600 + minutes * 60 + seconds
@@ -94,6 +113,8 @@ def follow(
         if requeue.exists():
             requeue.unlink()
             log(f"job {number}: requeued after {spent:.0f} s")
+            end_all(job, signal.SIGTERM)
+            time.sleep(0.3)
             end_all(job)
             return True
         if not told and spent > limit_s - lead_s:
@@ -108,14 +129,16 @@ def follow(
     return False
 
 
-def end_all(job: subprocess.Popen[bytes]) -> None:
-    """Kill every process of a job, as a control group does: its session, and the sessions that its steps began."""
-    os.killpg(job.pid, signal.SIGKILL)
-    for step in HOME.glob("step-*"):
+def end_all(job: subprocess.Popen[bytes], kind: int = signal.SIGKILL) -> None:
+    """Signal every process of a job, as a control group does: its session, and the sessions that its steps began."""
+    steps = list(HOME.glob("step-*"))
+    for leader in (job.pid, *(int(step.name.removeprefix("step-")) for step in steps)):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(int(step.name.removeprefix("step-")), signal.SIGKILL)
-        step.unlink()
-    job.wait()
+            os.killpg(leader, kind)
+    if kind == signal.SIGKILL:
+        for step in steps:
+            step.unlink()
+        job.wait()
 
 
 def srun(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ from mer.features import load_features
 from mer.files import write_json, write_text
 from mer.io_faults import is_of_the_machine
 from mer.study.audit.command import words_at_start
-from mer.study.cluster.connect import machine_at
+from mer.study.cluster.connect import machines_at
 from mer.study.cluster.trials import run_trials
 from mer.study.folder.claim import claim_folder, whole_or_absent
 from mer.study.folder.environment import describe_environment, stored_diff
@@ -63,11 +63,11 @@ def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[st
     Raises: MerError for every fault that a user can mend; KeyboardInterrupt after an orderly stop.
     """
     started = time.monotonic()
-    checked = check_study(spec, options, machine_at(options.address))  # before --fresh puts anything aside
+    checked = check_study(spec, options, machines_at(options.address))  # before --fresh puts anything aside
     for note in checked.notes:
         console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
     with study_lock(options.studies, spec.study):
-        folder = claim_folder(options.studies, spec.study, options.command, resume=options.resume, fresh=options.fresh)
+        folder = claim_folder(options.studies, spec.study, options.as_typed, resume=options.resume, fresh=options.fresh)
         with whole_or_absent(folder):
             plan = ensure_plan(checked.plan, options.cache, max_failed=spec.max_failed)
             refuse_no_store(plan.shared_bytes(), options.address)

@@ -18,12 +18,16 @@ class Cluster:
         self.said: list[str] = []
         self.limiter = SimpleNamespace(max_concurrent=2)
         self.watch = NodeWatch(
-            self.limiter, lambda machine: int(machine.cpus), self.said.append, self.ask, lambda: self.now
+            self.limiter,
+            lambda nodes: int(sum(node.cpus for node in nodes)),
+            self.said.append,
+            self.ask,
+            lambda: self.now,
         )
 
     def ask(self) -> Seen:
         self.asked += 1
-        return Seen(tuple(self.nodes), Machine(len(self.nodes), 0))
+        return Seen(tuple(self.nodes), tuple(Machine(1, 0) for _ in self.nodes))
 
     def at(self, now: float, *statuses: str, report: bool = False) -> None:
         self.now = now

@@ -338,7 +338,7 @@ def test_cpus_are_those_that_the_process_may_use(cpus: Any, given: dict[str, Any
 
 
 def test_what_fits_and_what_to_type_where_nothing_does() -> None:
-    have = Machine(3, 1, "SLURM_CPUS_PER_TASK")
+    have = [Machine(3, 1, "SLURM_CPUS_PER_TASK")]
     assert most_trials(Resources(), have) == 3 and most_trials(Resources(gpu=0.5), have) == 2
     assert most_trials(Resources(workers=2), have) == 2 and most_trials(Resources(workers=9), have) == 3
     with pytest.raises(MerError) as caught:
@@ -349,6 +349,17 @@ def test_what_fits_and_what_to_type_where_nothing_does() -> None:
         key.removeprefix("resources."): float(value) for key, _, value in (word.partition("=") for word in words[1::2])
     }
     assert most_trials(Resources(**typed), have) == 1
+
+
+def test_a_trial_runs_on_one_node() -> None:
+    """What two nodes have left is no room for a trial."""
+    have = [Machine(3, 0), Machine(3, 1), Machine(0, 0)]
+    assert most_trials(Resources(cpu=2), have) == 2 and most_trials(Resources(cpu=0.5), have) == 12
+    assert most_trials(Resources(gpu=0.5), have) == 2 and most_trials(Resources(cpu=2, workers=1), have) == 1
+    with pytest.raises(MerError) as caught:
+        most_trials(Resources(cpu=4, gpu=1), have)
+    assert caught.value.allowed == "at most cpu 3 and gpu 1 here, on one node"
+    assert str(caught.value.then).startswith("--set resources.cpu=3, or")
 
 
 # ---- advice works as typed

@@ -1,25 +1,28 @@
-"""A study as a job of SLURM: what is asked, the script at work with a made-up driver, and what is refused."""
+"""A study as a job of SLURM: what is asked, what is refused, what is printed to type next."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from slurm_cluster import cluster
 from study_helpers import make_spec
+from typer.testing import CliRunner
 
+from mer import tune
 from mer.console import page
 from mer.errors import MerError
-from mer.study.preflight.run_options import RunOptions
+from mer.study.preflight.check_study import _refuse_place
+from mer.study.preflight.run_options import COMMAND, RunOptions
 from mer.study.slurm import submit as submitting
 from mer.study.slurm.request import SlurmRequest
-from mer.study.slurm.script import Job, job_script
+from mer.study.slurm.script import Job
 from mer.study.space.spec import Resources
 
 __all__ = ["cluster"]
+NOTHING = SimpleNamespace(notes=())
 
 
 def request(*options: str, nodes: int = 1, time: str = "00:01:00", partition: str = "", gpus: int = 0) -> SlurmRequest:
@@ -44,13 +47,14 @@ def test_what_is_no_time_is_refused(time: str):
 
 def test_options_of_sbatch_are_handed_on_and_ours_are_refused():
     asked = request("account=lab", "--exclusive", "mail-user=a b", nodes=2, partition="gpu", gpus=1)
-    said = dict(asked.directives("mer-x"))
+    said = dict(asked.directives("mer-x", Path("/jobs")))
     assert said["account"] == "lab" and said["exclusive"] == "" and said["mail-user"] == "a b"
     assert (said["nodes"], said["partition"], said["gpus-per-node"], said["signal"]) == ("2", "gpu", "1", "B:USR1@15")
     for option, words in (
         ("time=3", "--time says it"),
         ("signal=USR2", "needs its own"),
         ("no option", "is no option"),
+        ("chdir=/home/me", "chdir is set already(.|\n)*in the folder where its command was typed: cd there"),
     ):
         with pytest.raises(MerError, match=words):
             request(option)
@@ -61,98 +65,29 @@ def test_options_of_sbatch_are_handed_on_and_ours_are_refused():
 def test_cpus_follow_from_the_trials_at_once():
     four = Resources(cpu=2, workers=4)
     assert ("cpus-per-task", "4") in request(nodes=2).for_trials(four).options
+    for nodes, cpus in ((1, "10"), (2, "6"), (3, "4"), (4, "4"), (5, "2"), (9, "2")):  # whole trials on each node
+        assert ("cpus-per-task", cpus) in request(nodes=nodes).for_trials(Resources(cpu=2, workers=5)).options
+    assert ("cpus-per-task", "1") in request(nodes=2).for_trials(Resources(cpu=0.5, workers=3)).options
     assert request("cpus-per-task=3").for_trials(four).options == (("cpus-per-task", "3"),)
     assert request().for_trials(Resources()) == request()
     with pytest.raises(MerError, match="a trial asks for a GPU, the job for none"):
         request().for_trials(Resources(gpu=1))
+    with pytest.raises(MerError, match=r"asks for 2 GPUs, the job for 1 a node(.|\n)*next: --gpus-per-node 2"):
+        request(gpus=1, nodes=2).for_trials(Resources(gpu=2))
+    with pytest.raises(
+        MerError, match=r"asks for 2\.5 CPUs, the job for 2 a node(.|\n)*--slurm-option cpus-per-task=3"
+    ):
+        request("cpus-per-task=2", nodes=4).for_trials(Resources(cpu=2.5))
     assert request("gres=gpu:1").for_trials(Resources(gpu=1)) and request(gpus=1).for_trials(Resources(gpu=0.5))
 
 
-# A driver that trains one trial a round: it ends in order when it is asked to, and is done when it resumes.
-DRIVER = """#!/bin/bash
-echo "driver $*"
-mkdir -p "$STUDY/trials/00000" && touch "$STUDY/journal.log"
-case "$*" in
-  *--resume) touch "$STUDY/trials/00000/best.safetensors"; echo resumed; exit 0 ;;
-esac
-trap 'echo asked; exit 130' USR1
-$WORK
-sleep 20 & wait $!
-"""
+JOB = Job(Path("studies/small"), ["space.yaml"], RunOptions(Path("studies"), Path("features"), fresh=True, trials=3))
 
 
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A job whose study, and working folder, have names that a shell would take apart."""
-    place = tmp_path / '50% done; it\'s "what?" 学习'
-    place.mkdir()
-    monkeypatch.chdir(place)
-    driver = tmp_path / "driver"
-    driver.write_text(DRIVER, encoding="utf-8")
-    driver.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(driver))
-    monkeypatch.setenv("STUDY", str(place / "studies" / "small"))
-    monkeypatch.setenv("WORK", "")
-    return Job(Path("studies") / "small", ["space.yaml", "--set", "a='b c'"], "python -m mer.tune space.yaml")
-
-
-def ended(cluster: Path, words: str) -> str:
-    """Wait for the job. Returns what it printed."""
-    log = cluster / "log"
-    for _ in range(300):
-        if log.exists() and words in log.read_text(encoding="utf-8"):
-            break
-        time.sleep(0.05)
-    assert words in log.read_text(encoding="utf-8")
-    return Path("studies/.small.slurm/1.out").read_text(encoding="utf-8")
-
-
-def test_a_job_is_requeued_before_its_limit_and_resumes(cluster: Path, job: Job, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORK", "x")
-    monkeypatch.setenv("STAND_IN_CUT", str(Path("studies/small/trials/00000/last.safetensors").absolute()))
-    text = DRIVER.replace("$WORK", 'touch "$STUDY/trials/00000/last.safetensors"')
-    Path(sys.executable).write_text(text, encoding="utf-8")
-    assert submitting.submit(request(time="00:01:00"), job) == "1"
-    printed = ended(cluster, "job 1: ended 0")
-    assert "driver -m mer.tune space.yaml --set a='b c'\nasked\nthe time is up: job 1 goes back" in printed
-    assert printed.endswith("driver -m mer.tune space.yaml --set a='b c' --resume\nresumed\n")
-    assert [word for word in ("killed",) if word in (cluster / "log").read_text(encoding="utf-8")] == []
-    script = Path("studies/.small.slurm/job.sh")
-    assert script.stat().st_mode & 0o077 == 0, "--set may hold what others are not to read"
-
-
-def test_a_job_without_progress_is_not_run_for_ever(cluster: Path, job: Job):
-    submitting.submit(request(time="00:00:06"), job)
-    assert "no trial got further in this time; ask for more: --time" in ended(cluster, "job 1: ended 130")
-
-
-def test_fresh_is_for_the_first_round_only(cluster: Path, job: Job):
-    study = Path("studies/small")
-    (study / "trials").mkdir(parents=True)
-    (study / "journal.log").touch()
-    text = job_script(request(), Job(job.study, job.words, job.typed, "--fresh"))
-    choice = text[text.index("again=") : text.index("asked=")]
-    for restarts, option in (("0", "--fresh"), ("1", "--resume")):
-        run = f"study={study}; SLURM_RESTART_COUNT={restarts}; {choice} echo $again"
-        assert subprocess.run(["bash", "-c", run], capture_output=True, text=True, timeout=10).stdout == f"{option}\n"
-
-
-def test_the_script_is_bash_for_one_node_and_for_several(job: Job):
-    for nodes in (1, 3):
-        text = job_script(request(nodes=nodes), job)
-        assert subprocess.run(["bash", "-n"], input=text, text=True, timeout=10).returncode == 0
-        assert "@" not in text.replace("USR1@15", "")
-        assert ("srun" in text and "RAY_AUTH_TOKEN" in text) == (nodes > 1)
-
-
-def test_a_line_break_in_a_path_is_refused(tmp_path: Path):
-    with pytest.raises(MerError, match="a line break in a path or option"):
-        job_script(request(), Job(tmp_path / "a\nb", [], ""))
-
-
-def test_what_slurm_refuses_is_one_message(cluster: Path, job: Job, monkeypatch: pytest.MonkeyPatch):
+def test_what_slurm_refuses_is_one_message(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(MerError) as fault:
-        submitting.submit(request(partition="gpu"), job)
+        submitting.submit(request(partition="gpu"), JOB)
     assert fault.value.message == (
         "sbatch: refused the job: invalid partition specified: gpu\n"
         "  allowed: a partition, time and nodes that this cluster has: sinfo\n"
@@ -160,14 +95,60 @@ def test_what_slurm_refuses_is_one_message(cluster: Path, job: Job, monkeypatch:
     )
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(MerError) as fault:
-        submitting.submit(request(), job)
+        submitting.submit(request(), JOB)
     assert fault.value.message == (
         "sbatch: is not on this machine\n  allowed: a login node of a SLURM cluster\n"
-        "  next: type it there; or see the script: python -m mer.tune space.yaml --slurm --dry-run"
+        "  next: type it there; or see the script: python -m mer.tune --trials 3 --fresh --dry-run"
     )
 
 
 def test_a_job_starts_its_own_ray(tmp_path: Path):
     options = RunOptions(tmp_path / "studies", tmp_path / "features", address="auto")
     with pytest.raises(MerError, match="--slurm --address: they exclude each other"):
-        submitting.run_as_job(make_spec(tmp_path), options, request(), [], page(), False)
+        submitting.run_as_job(make_spec(tmp_path), options, request(), [], page())
+
+
+TYPED = ["--hours", "2", "--workers", "2", "--slurm", "--nodes", "2", "--time", "01:00:00", "--slurm-option"]
+TYPED += ["comment=a b", "--trials", "3"]
+
+
+def of_small(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """Type `mer.tune space.yaml WORDS`. Returns what it printed, or refused."""
+    monkeypatch.setattr(submitting, "check_study", lambda spec, options, have: _refuse_place(spec, options) or NOTHING)
+    done = CliRunner().invoke(tune.app, ["space.yaml", *words])
+    return str(done.exception) if done.exception else done.output
+
+
+def test_every_command_that_is_printed_keeps_the_options_that_were_typed(
+    cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    make_spec(tmp_path)
+    whole = f"python -m mer.tune space.yaml {shlex.join(TYPED)}"
+    said = of_small(tmp_path, monkeypatch, *TYPED)
+    assert said.splitlines()[3:] == ["end it:          scancel 1", f"go on later:     {whole} --resume"]
+    script = Path("studies/.small.slurm/job.sh").read_text(encoding="utf-8")
+    assert f"# Written by: {whole}\n" in script
+    inside = " ".join(shlex.quote(word) for word in TYPED[:4] + TYPED[-2:])
+    assert f"-m mer.tune space.yaml {inside} --address" in script
+    assert f"More time: python -m mer.tune space.yaml {inside} --slurm --nodes 2 --time 02:00:00" in script
+    Path("studies/small").mkdir()
+    Path("studies/small/journal.log").touch()
+    for also in ([], ["--dry-run"]):
+        said = of_small(tmp_path, monkeypatch, *TYPED, *also)
+        again = " ".join([whole, *also])
+        assert said.endswith(f"go on with it:  {again} --resume\n        start over:     {again} --fresh")
+    Path("studies/small/journal.log").unlink()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert of_small(tmp_path, monkeypatch, *TYPED, "--resume").endswith(f"see the script: {whole} --resume --dry-run")
+
+
+def test_a_job_names_the_command_that_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not its own, with the address of a Ray that is gone: what is typed again belongs on the login node."""
+    monkeypatch.chdir(tmp_path)
+    make_spec(tmp_path)
+    seen: list[RunOptions] = []
+    monkeypatch.setattr("mer.study.runner.run_study", lambda spec, options, console: seen.append(options))
+    monkeypatch.setenv(COMMAND, "python -m mer.tune space.yaml --slurm")
+    assert CliRunner().invoke(tune.app, ["space.yaml", "--address", "10.0.0.1:1", "--resume"]).exit_code == 0
+    assert seen[0].go_on(9) == "python -m mer.tune space.yaml --slurm --trials 9 --resume"

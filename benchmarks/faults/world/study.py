@@ -170,7 +170,7 @@ class World:
         """What of `mer.study.runner` is not this world's: data, features, the machine, Ray."""
         return {
             "check_study": lambda *_, **__: SimpleNamespace(plan=None, notes=()),
-            "machine_at": lambda address: None,
+            "machines_at": lambda address: [],
             "ensure_plan": lambda *_, **__: _NoFeatures({}, 0, 0.0),
             "refuse_no_store": lambda *_, **__: None,
             "_dev_split": lambda *_, **__: (DEV, {"dev_weighted_f1": 0.1}, ""),

@@ -89,22 +89,29 @@ def session_folder() -> Path | None:
     return None
 
 
-def machine_at(address: str | None) -> Machine:
-    """Count what trials may take: of this machine, or of the cluster at `address`, which is joined and left again.
+def machines_at(address: str | None) -> list[Machine]:
+    """Count what trials may take: of this machine, or of each node of a cluster, which is joined and left again.
 
     Raises: MerError when nobody answers there.
     """
     if address is None:
-        return this_machine()
+        return [this_machine()]
     refuse_silent(address)
     import ray
 
     start_ray(address)
     try:
-        have = ray.cluster_resources()
+        return nodes_of_ray()
     finally:
         ray.shutdown()
-    return Machine(have.get("CPU", 0), have.get("GPU", 0))
+
+
+def nodes_of_ray() -> list[Machine]:
+    """Count what each node of the Ray that this process has joined has for trials."""
+    import ray
+
+    have = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(node.get("CPU", 0), node.get("GPU", 0)) for node in have]
 
 
 def refuse_silent(address: str | None) -> None:

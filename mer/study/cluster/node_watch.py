@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mer.study.cluster.connect import nodes_of_ray
 from mer.study.cluster.stall import Stall
 from mer.study.preflight.machine import Machine
 
@@ -25,10 +26,10 @@ class Limiter(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """The cluster at one time: addresses of its nodes, and what they have for trials in all."""
+    """The cluster at one time: addresses of its nodes, and what each has for trials."""
 
     nodes: tuple[str, ...]
-    machine: Machine
+    machines: tuple[Machine, ...]
 
 
 def ask_ray() -> Seen:
@@ -36,8 +37,7 @@ def ask_ray() -> Seen:
     import ray
 
     alive = sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"])
-    have = ray.cluster_resources()
-    return Seen(tuple(alive), Machine(have.get("CPU", 0), have.get("GPU", 0)))
+    return Seen(tuple(alive), tuple(nodes_of_ray()))
 
 
 class NodeWatch:
@@ -45,7 +45,7 @@ class NodeWatch:
 
     Args:
         limiter: gets the number of trials that run at once.
-        fit: how many trials fit on what the cluster has; 0 for none.
+        fit: how many trials fit on the nodes; 0 for none.
         say: prints a line for the user.
         ask: describes the cluster.
         clock: seconds.
@@ -54,7 +54,7 @@ class NodeWatch:
     def __init__(
         self,
         limiter: Limiter,
-        fit: Callable[[Machine], int],
+        fit: Callable[[Sequence[Machine]], int],
         say: Callable[[str], None],
         ask: Callable[[], Seen] = ask_ray,
         clock: Callable[[], float] = time.monotonic,
@@ -78,11 +78,12 @@ class NodeWatch:
             return
         self._next = now + _LOOK_S
         seen = self.ask()
-        fit = self.fit(seen.machine)
+        fit = self.fit(seen.machines)
         if self._nodes is not None and seen.nodes != self._nodes:
             words = [f"node {name} was lost" for name in self._nodes if name not in seen.nodes]
             words += [f"node {name} joined" for name in seen.nodes if name not in self._nodes]
             self.say(f"{', '.join(words) or 'nodes changed'}: {fit} trials at once fit now")
         self._nodes, self.limiter.max_concurrent = seen.nodes, max(1, fit)
-        room = f"{len(seen.nodes)} nodes, {seen.machine.cpus:g} CPUs and {seen.machine.gpus:g} GPUs"
+        cpus, gpus = sum(node.cpus for node in seen.machines), sum(node.gpus for node in seen.machines)
+        room = f"{len(seen.nodes)} nodes, {cpus:g} CPUs and {gpus:g} GPUs"
         self.stall.look(now, set(statuses()), fit, room)

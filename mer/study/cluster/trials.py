@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from mer.errors import MerError
-from mer.study.cluster.connect import session_folder, start_ray
+from mer.study.cluster.connect import nodes_of_ray, session_folder, start_ray
 from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.own_ray import RayWatch
 from mer.study.cluster.shared_folder import SharedFolder
@@ -116,7 +116,7 @@ def _ray_died(engine: StudyEngine, process: str) -> None:
     engine.block(f"{process}, a process of Ray's, has died", advice="see whether the machine ran out of memory")
 
 
-def _fitting(spec: StudySpec, have: Machine) -> int:
+def _fitting(spec: StudySpec, have: Sequence[Machine]) -> int:
     """Return how many trials would run at once on what a cluster has now; 0 for none."""
     try:
         return most_trials(spec.resources, have)
@@ -126,7 +126,4 @@ def _fitting(spec: StudySpec, have: Machine) -> int:
 
 def _workers(spec: StudySpec) -> int:
     """Return how many trials run at once. Raises: MerError when none fits."""
-    import ray
-
-    have = ray.cluster_resources()
-    return most_trials(spec.resources, Machine(have.get("CPU", 0), have.get("GPU", 0)))
+    return most_trials(spec.resources, nodes_of_ray())

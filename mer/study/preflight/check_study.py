@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mer.config import EncoderConfig, FeatureSetting, settings_of
@@ -53,13 +54,13 @@ class CheckedStudy:
         }
 
 
-def check_study(spec: StudySpec, options: RunOptions, have: Machine) -> CheckedStudy:
+def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -> CheckedStudy:
     """Go through the list; writes nothing.
 
     The rest of what may be refused needs weights and room on the disk: the study reads every text and clip right after
     this, its dry run one of each.
 
-    Args: have: what the trials may take.
+    Args: have: the machines that trials may use.
     Raises: MerError with the first thing that is refused.
     """
     workers = most_trials(spec.resources, have)
@@ -86,6 +87,6 @@ def _refuse_place(spec: StudySpec, options: RunOptions) -> None:
         raise MerError("study", f"{spec.study!r} is where MLflow's record lies", then="--set study=NAME")
     folder = options.studies / spec.study
     refuse_locked(options.studies, spec.study)
-    refuse_taken(folder, options.command, resume=options.resume, fresh=options.fresh)
+    refuse_taken(folder, options.as_typed, resume=options.resume, fresh=options.fresh)
     if options.resume and is_study(folder):
         check_journal(folder, spec)

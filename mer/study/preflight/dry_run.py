@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +46,13 @@ _DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
 
-def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Machine | None = None) -> None:
+def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequence[Machine] = ()) -> None:
     """Print what the study would do. Writes nothing but, where encoders are tuned, hashes of files.
 
-    Args: have: what trials may take; None: of this machine.
+    Args: have: the machines that trials may use; none: this one.
     Raises: MerError for all that would stop the study before its first trial.
     """
-    checked = check_study(spec, options, have or this_machine())
+    checked = check_study(spec, options, have or [this_machine()])
     corpus, cache, settings = checked.corpus, options.cache, checked.settings
     data = checked.plan.configs[0].data
     for note in checked.notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True)
 class Machine:
-    """Processors and GPUs that trials may take.
+    """Processors and GPUs that trials may take of one machine.
 
     Args: limit: what keeps the CPUs below those that are there, for messages; '' if nothing does.
     """
@@ -41,21 +41,30 @@ def this_machine() -> Machine:
     return Machine(cpus, _gpus(), limit)
 
 
-def most_trials(resources: Resources, have: Machine) -> int:
-    """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits."""
-    fits = [have.cpus / resources.cpu] + ([have.gpus / resources.gpu] if resources.gpu else [])
-    most = int(min(fits) + _EPSILON)
+def most_trials(resources: Resources, have: Sequence[Machine]) -> int:
+    """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits.
+
+    Args: have: this machine, or the nodes of a cluster. A trial runs on one of them: what two have left is no room.
+    """
+    most = sum(int(_share(resources, node) + _EPSILON) for node in have)
     if most < 1:
-        limit = f" ({have.limit})" if have.limit else ""
-        fitting = {"cpu": min(resources.cpu, have.cpus), "gpu": min(resources.gpu, have.gpus)}
+        largest = max(have, key=lambda node: _share(resources, node), default=Machine(0, 0))
+        limit = f" ({largest.limit})" if largest.limit else ""
+        fitting = {"cpu": min(resources.cpu, largest.cpus), "gpu": min(resources.gpu, largest.gpus)}
         lower = [name for name, value in fitting.items() if value < getattr(resources, name)]
         raise MerError(
             "resources",
             f"a trial asks for cpu {resources.cpu:g} and gpu {resources.gpu:g}",
-            allowed=f"at most cpu {have.cpus:g}{limit} and gpu {have.gpus:g} here",
+            allowed=f"at most cpu {largest.cpus:g}{limit} and gpu {largest.gpus:g} here"
+            + (", on one node" if len(have) > 1 else ""),
             then=f"{' '.join(f'--set resources.{name}={fitting[name]:g}' for name in lower)}, or a cluster: --address",
         )
     return min(most, resources.workers or most)
+
+
+def _share(resources: Resources, node: Machine) -> float:
+    """Return how many trials a machine has room for, fractions too."""
+    return min([node.cpus / resources.cpu] + ([node.gpus / resources.gpu] if resources.gpu else []))
 
 
 def _gpus() -> int:

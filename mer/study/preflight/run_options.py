@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mer.terminal.commands import changed
 
+COMMAND = "MER_COMMAND"  # variable of the environment, set by a job script: what the user typed to get the job
+
 
 def _no_pages(folder: Path) -> list[str]:
     return []
@@ -23,9 +25,11 @@ class RunOptions:
         resume: go on with an existing study.
         fresh: put an existing study aside.
         address: Ray cluster, or None for this machine.
-        command: what to type again, without --resume, --fresh and --trials.
+        command: what to type again, without --resume, --fresh, --dry-run and --trials.
         quiet: no leaderboard and no advice at the end.
         retry_failed: try the failed trials of an existing study again.
+        trials: the number of trials that was typed; None: the search space says it.
+        dry_run: only checks and prints.
         pages: makes picture and report of the folder of what has just ended, and returns lines that say where they
             are; it never raises.
     """
@@ -38,7 +42,26 @@ class RunOptions:
     command: str = "python -m mer.tune"
     quiet: bool = False
     retry_failed: bool = False
+    trials: int | None = None
+    dry_run: bool = False
     pages: Callable[[Path], list[str]] = _no_pages
+
+    @property
+    def again(self) -> str:
+        """The command as it was typed, without --resume, --fresh and --dry-run."""
+        return " ".join([self.command, *map(str, changed({"--trials": (self.trials, None)}))])
+
+    @property
+    def as_typed(self) -> str:
+        """The command as it was typed, without --resume and --fresh, for advice on which of them to add."""
+        return f"{self.again} --dry-run" if self.dry_run else self.again
+
+    @property
+    def beginning(self) -> str:
+        """What was typed of how the study begins; "": from nothing."""
+        if self.fresh:
+            return "--fresh"
+        return " ".join(["--resume"] * self.resume + ["--retry-failed"] * self.retry_failed)
 
     def go_on(self, trials: int) -> str:
         """Return the command that goes on with the study; that of an evaluation needs no --resume."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mer.errors import MerError
-from mer.study.paths import JOURNAL, TRIALS
+from mer.study.paths import HISTORY, JOURNAL, TRIALS
+from mer.study.preflight.run_options import COMMAND, RunOptions
+from mer.study.search.storage import RETRY_OF
 from mer.study.slurm.request import OUTPUT, SlurmRequest
+from trainables.trial_files import LAST
+
+_RETRY = f'"{RETRY_OF}"'
 
 # Shell variables in the templates are the script's own; what Python fills in stands between @ signs, quoted.
 _HEAD = """\
@@ -20,25 +27,43 @@ _HEAD = """\
 # It may be changed, and handed to sbatch by hand: it begins the study, or goes on with it.
 
 cd @folder@ || exit
+export @variable@=@command@  # the command to type again, for messages
 study=@study@
 jobs=@jobs@
-progress() { find "$study"/@trials@ -type f -newer "$1" -print -quit 2>/dev/null; }
+journal=$study/@journal@
 began=$jobs/began-$SLURM_JOB_ID
+idle=$jobs/idle-$SLURM_JOB_ID
 : >"$began" || exit
 trap 'rm -f "$began"' EXIT
 
-again=@first@
-if [ -e "$study"/@journal@ ] && { [ -z "$again" ] || [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; }; then again=--resume; fi
+# What was asked of the study that was there when this script was written is asked of it once.
+found() { { head -n 1 "$journal"; grep -acF @retry@ "$journal"; } 2>/dev/null | sha256sum; }
+again=
+if [ -e "$journal" ]; then
+  again=--resume
+  if [ "$(found)" = "@found@  -" ]; then again=@first@; fi
+fi
 
-asked= driver= signalled=
-trap 'asked=1 signalled=1; [ -z "$driver" ] || kill -USR1 "$driver" 2>/dev/null' USR1
-trap 'signalled=1; [ -z "$driver" ] || kill -TERM "$driver" 2>/dev/null' TERM
+further() {  # true when an epoch was saved, or a trial ended, since this round began
+  local saved=(-name @last@ -o -name @history@)
+  [ -n "$(find "$study"/@trials@ -type f -newer "$began" \\( "${saved[@]}" \\) -print -quit 2>/dev/null)" ]
+}
+
+asked= signalled= missed= driver= code=143
+heard() { signalled=$1; [ -z "$driver" ] || kill "-$1" "$driver" 2>/dev/null; }
+trap 'asked=1; heard USR1' USR1
+trap 'heard TERM' TERM
+begin() {  # the study, unless a signal was there first
+  [ -z "$signalled" ] || return
+  "$@" $again &
+  driver=$!
+  missed=$signalled
+}
 """
 
 # One node: Ray is private to the study, on free ports of 127.0.0.1.
 _ONE_NODE = """
-@tune@ $again &
-driver=$!
+begin @tune@
 """
 
 # Several: a Ray of this job alone, on free ports, with a token that only this job knows.
@@ -52,31 +77,43 @@ trap 'rm -rf "$began" "$meeting"' EXIT
 srun --nodes=@nodes@ --ntasks=@nodes@ --ntasks-per-node=1 --overlap --kill-on-bad-exit \\
   ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} @python@ -m mer.study.slurm.node "$meeting" @nodes@ &
 nodes=$!
-until [ -s "$meeting/address" ]; do
+until [ -s "$meeting/address" ] || [ -n "$signalled" ]; do
   kill -0 "$nodes" 2>/dev/null || { echo "error: Ray did not start on the nodes" >&2; exit 1; }
   sleep 1
 done
 
-@tune@ --address "$(cat "$meeting/address")" $again &
-driver=$!
+begin @tune@ --address "$(cat "$meeting/address" 2>/dev/null)"
 """
 
 _TAIL = """
-while :; do  # a signal ends the waiting, not the study
+while [ -n "$driver" ]; do  # a signal ends the waiting, not the study
+  [ "$signalled" != USR1 ] || missed=USR1  # a process that is being made may miss it; twice does no harm
   signalled=
+  [ -z "$missed" ] || { sleep 1; kill "-$missed" "$driver" 2>/dev/null; missed=; }
   wait "$driver"
-  code=$?
+  now=$?
+  [ "$now" -eq 127 ] || code=$now  # 127: there is nothing to wait for any more
   [ -n "$signalled" ] || break
 done
-@leave@if [ -z "$asked" ] || { [ "$code" -ne 130 ] && [ "$code" -ne 138 ]; }; then exit "$code"; fi
+@leave@
+if [ -z "$asked" ] || { [ -n "$driver" ] && [ "$code" -ne 130 ] && [ "$code" -ne 138 ]; }; then exit "$code"; fi
 
-if [ -z "$(progress "$began")" ]; then
-  echo "error: no trial got further in this time; ask for more: --time" >&2
+if [ -z "$driver" ] && [ ! -e "$idle" ]; then
+  : >"$idle"  # the time was up before the study began: that may happen once, not again and again
+elif further; then
+  rm -f "$idle"
+else
+  rm -f "$idle"
+  printf '%s\\n' "error: no trial got further in this time. "@more@ >&2
   exit "$code"
 fi
 echo "the time is up: job $SLURM_JOB_ID goes back into the queue and resumes the study"
-scontrol requeue "$SLURM_JOB_ID" && sleep 60
-echo "error: SLURM did not take it back; go on with: sbatch "@script@ >&2
+rm -rf "$began" "$meeting"
+driver=
+if scontrol requeue "$SLURM_JOB_ID"; then
+  for _ in {1..60}; do sleep 1; done  # until SLURM ends this script, with a SIGTERM first
+fi
+printf '%s\\n' "error: SLURM did not take it back; go on with: sbatch "@script@ >&2
 exit "$code"
 """
 
@@ -91,24 +128,34 @@ class Job:
 
     Args:
         study: the study's folder.
-        words: what follows `mer.tune` in the command, without --resume and --fresh.
-        typed: what the user typed.
-        first: options of the first round alone, such as "--fresh"; "" to begin, or to go on where the study was begun.
+        words: what follows `mer.tune` in the command that the job runs, without --resume and --fresh.
+        options: how the command was called that asks for the job.
+        longer: the command that asks for more time; "": its partition says how long a job is.
     """
 
     study: Path
     words: Sequence[object]
-    typed: str
-    first: str = ""
+    options: RunOptions
+    longer: str = ""
+
+    @property
+    def typed(self) -> str:
+        """What the user typed."""
+        return f"{self.options.as_typed} {self.options.beginning}".rstrip()
 
     @property
     def script(self) -> Path:
         """Where the script lies. Beside the study's folder, which is the study's own."""
         return self.study.with_name(f".{self.study.name}.slurm") / "job.sh"
 
+    @property
+    def folder(self) -> Path:
+        """Where the script lies and the job prints, from anywhere."""
+        return self.script.absolute().parent
+
     def output(self, number: str) -> Path:
         """The file to which the job of this number prints."""
-        return self.script.absolute().with_name(OUTPUT.replace("%j", number))
+        return self.folder / OUTPUT.replace("%j", number)
 
 
 def job_script(request: SlurmRequest, job: Job) -> str:
@@ -116,28 +163,49 @@ def job_script(request: SlurmRequest, job: Job) -> str:
     tune = [sys.executable, "-m", "mer.tune", *map(str, job.words)]
     if any("\n" in word or "\r" in word for word in (*tune, str(job.study.absolute()), str(Path.cwd()))):
         raise MerError("--slurm", "a line break in a path or option", allowed="paths of one line")
-    directives = request.directives(f"mer-{job.study.name}")
+    directives = request.directives(f"mer-{job.study.name}", job.folder)
     several = request.nodes > 1
-    text = _HEAD + (_NODES if several else _ONE_NODE) + _TAIL
+    more = f"More time: {job.longer} --resume" if job.longer else "Ask for more with --time"
     filled = {
         "directives": "\n".join(_directive(name, value) for name, value in directives),
         "typed": job.typed,
         "folder": shlex.quote(str(Path.cwd())),
+        "variable": COMMAND,
+        "command": shlex.quote(job.options.command),
         "study": shlex.quote(str(job.study.absolute())),
         "trials": TRIALS,
+        "last": LAST,
+        "history": HISTORY,
         "journal": JOURNAL,
-        "first": shlex.quote(job.first) if job.first else "",
+        "retry": shlex.quote(_RETRY),
+        "found": _found(job.study / JOURNAL),
+        "first": shlex.quote(job.options.beginning),
+        "more": shlex.quote(more),
         "tune": shlex.join(tune),
         "python": shlex.quote(sys.executable),
         "nodes": str(request.nodes),
         "leave": _LEAVE if several else "",
-        "jobs": shlex.quote(str(job.script.absolute().parent)),
+        "jobs": shlex.quote(str(job.folder)),
         "script": shlex.quote(shlex.quote(str(job.script.absolute()))),
     }  # fmt: skip
-    for name, value in filled.items():
-        text = text.replace(f"@{name}@", value)
-    return text
+    return _filled(_HEAD + (_NODES if several else _ONE_NODE) + _TAIL, filled)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"@(\w+)@", lambda match: values[match[1]], text)
+
+
+def _found(journal: Path) -> str:
+    """Return what `found` in the script prints of this journal: its first line names the study, which has retries."""
+    if not journal.is_file():
+        return "none"
+    with journal.open("rb") as stream:
+        first = stream.readline()
+        retries = sum(_RETRY.encode() in line for line in (first, *stream))
+    return hashlib.sha256(first + f"{retries}\n".encode()).hexdigest()
 
 
 def _directive(name: str, value: str) -> str:
-    return f"#SBATCH --{name}={shlex.quote(value)}" if value else f"#SBATCH --{name}"
+    """Write an option as sbatch reads it: quotes as in a shell, but a backslash escapes everywhere."""
+    written = shlex.quote(value.replace("\\", "\\\\"))
+    return f"#SBATCH --{name}={written}" if value else f"#SBATCH --{name}"

@@ -16,37 +16,28 @@ from mer.study.preflight.run_options import RunOptions
 from mer.study.slurm.request import SlurmRequest
 from mer.study.slurm.script import Job, job_script
 from mer.study.space.spec import StudySpec
-from mer.terminal.commands import quoted
+from mer.terminal.commands import command, quoted
 
 _ANSWER_S = 60
-
-
 _ENOUGH = 4096.0  # CPUs and GPUs: how many there are is for the cluster to say
 
 
 def run_as_job(
-    spec: StudySpec,
-    options: RunOptions,
-    request: SlurmRequest,
-    words: Sequence[object],
-    console: Console,
-    dry_run: bool,
+    spec: StudySpec, options: RunOptions, request: SlurmRequest, words: Sequence[object], console: Console
 ) -> None:
-    """Check the study as it would check itself, then submit it; or print the job's script.
+    """Check the study as it would check itself, then submit it; of a dry run, print the job's script and write nothing.
 
-    Args:
-        words: what follows `mer.tune` in the command that the job runs.
-        dry_run: print the script, write nothing.
+    Args: words: what follows `mer.tune` in the command that the job runs.
     Raises: MerError for everything that the study would refuse, and when SLURM does not take the job.
     """
     if options.address is not None:
         raise MerError("--slurm --address", "they exclude each other: a job starts its own Ray", then="leave one out")
     asked = request.for_trials(spec.resources)
-    for note in check_study(spec, options, Machine(_ENOUGH, _ENOUGH)).notes:
+    for note in check_study(spec, options, [Machine(_ENOUGH, _ENOUGH)]).notes:
         console.print(f"data: {note}", soft_wrap=True)
-    first = "--fresh" if options.fresh else "--resume --retry-failed" if options.retry_failed else ""
-    job = Job(options.studies / spec.study, words, options.command, first)
-    if dry_run:
+    longer = command("mer.tune", *words, *request.longer.words) if request.longer else ""
+    job = Job(options.studies / spec.study, words, options, longer)
+    if options.dry_run:
         print(job_script(asked, job), end="")
         return
     number = submit(asked, job)
@@ -54,7 +45,8 @@ def run_as_job(
         f"submitted job {number}: {job.script}",
         f"what it prints:  tail -F {quoted(job.output(number))}",
         f"its state:       squeue --job {number}",
-        f"end it:          scancel {number}  (go on later: the same command with --resume)",
+        f"end it:          scancel {number}",
+        f"go on later:     {options.again} --resume",
     ]
     if not asked.says_cpus:
         lines.append("note: without --slurm-option cpus-per-task=N or --workers N, most clusters give one CPU a node")
@@ -68,7 +60,7 @@ def submit(request: SlurmRequest, job: Job) -> str:
             "sbatch",
             "is not on this machine",
             allowed="a login node of a SLURM cluster",
-            then=f"type it there; or see the script: {job.typed} --slurm --dry-run",
+            then=f"type it there; or see the script: {job.typed} --dry-run",
         )
     text = job_script(request, job)
     job.script.parent.mkdir(parents=True, exist_ok=True)
