@@ -35,7 +35,7 @@ from mer.predictor.predictor import Predictor
 from mer.study.preflight.feature_plan import ensure_config
 from mer.training import TrainingData, TrainingRun, build_run
 from mer.training.distillation import DistillationRun
-from trainables.shared_features import SharedTable, as_training_data, read_table
+from trainables.shared_table import SharedTable, as_training_data, read_table
 
 STUDENTS = ("audio", "video")
 

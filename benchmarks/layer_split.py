@@ -20,7 +20,7 @@ from mer.console import quiet_libraries
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import build_run
 from mer.training.tuning import TuningRun
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 STEPS, ROUNDS, CHECKED = 16, 4, 3
 

@@ -25,7 +25,7 @@ from mer.config import TrialConfig, flatten, nest
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import FusedSplit, Scores, TrainingData, TrainingRun
 from mer.training.data import Layers
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 SEEDS, RATES, DROPOUTS = (0, 42, 43, 114, 3407), (0, 10, 30, 50, 70, 90, 100), (0.0, 0.3)
 COLOURS = ("#0b62a4", "#c2410c", "#18794e", "#8b3fa0", "#8a6d00")  # of analysis.pages

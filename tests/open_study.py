@@ -24,7 +24,7 @@ from mer.study.search.ledger import Ledger
 from mer.study.space.load import load_spec
 from mer.study.space.spec import StudySpec
 from mer.training import TrainingRun, build_run
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 from trainables.trial_files import best_file
 
 

@@ -14,7 +14,7 @@ import ray
 import torch
 from ray import tune
 
-from mer.training import TrainingRun
+from mer.training.packed import Run
 from trainables.members import Members
 from trainables.proof import Proof, Sight
 from trainables.saving import Saver
@@ -28,7 +28,7 @@ class MerTrainable(tune.Trainable):
     features: SharedFeatures
     proven: Proof | None = None  # that this process sees the study's folder
 
-    def build(self, task: MemberTask, device: str) -> TrainingRun:
+    def build(self, task: MemberTask, device: str) -> Run:
         """Build the run of one trial from its task and the shared features; nothing is trained yet."""
         raise NotImplementedError
 

@@ -12,9 +12,8 @@ from ray.exceptions import RayError
 from mer.checkpoints.proven import damaged, trusted
 from mer.errors import MerError, TrialFailed
 from mer.io_faults import is_of_the_machine, patiently, refusal
-from mer.training import TrainingRun
 from mer.training.memory import free_words, is_out_of_memory
-from mer.training.packed import shape_of
+from mer.training.packed import Run, shape_of
 from trainables.saving import CheckpointFile, Saver
 from trainables.trial_files import LAST, TRACEBACK, best_file
 from trainables.wire import MemberTask, Outcome, Report
@@ -32,7 +31,7 @@ class Hosted:
 
     def __init__(self, task: MemberTask, saver: Saver) -> None:
         self.task, self.saver = task, saver
-        self.run: TrainingRun | None = None
+        self.run: Run | None = None
         self.is_packable = False  # known once it is built
         self.told = 0
         self.trains_apart = False
@@ -49,12 +48,12 @@ class Hosted:
         """True when epochs were trained that were not reported."""
         return self.run is not None and len(self.run.history) > self.told
 
-    def begin(self, build: Callable[[], TrainingRun]) -> None:
+    def begin(self, build: Callable[[], Run]) -> None:
         """Build the run, from its last checkpoint where there is one. Raises: whatever a trial may raise."""
         self.run = patiently(lambda: self._begun(build))
         self.is_packable = shape_of(self.run.config).is_packable
 
-    def _begun(self, build: Callable[[], TrainingRun]) -> TrainingRun:
+    def _begun(self, build: Callable[[], Run]) -> Run:
         self.task.folder.mkdir(parents=True, exist_ok=True)
         run, mistrusted = build(), ""
         self._bests_saved = {}
@@ -135,7 +134,7 @@ class Hosted:
         self.saver.save(self.task.number, files)
         self.saver.wait(self.task.number)
 
-    def _new_bests(self, run: TrainingRun) -> list[CheckpointFile]:
+    def _new_bests(self, run: Run) -> list[CheckpointFile]:
         """Return the files of best weights that have changed; they are written before `last`."""
         files = []
         for name, best in run.member.bests.items():

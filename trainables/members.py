@@ -14,9 +14,8 @@ from functools import partial
 import torch
 
 from mer.errors import TrialFailed
-from mer.training import TrainingRun
 from mer.training.memory import is_out_of_memory
-from mer.training.packed import Ending, build_pack
+from mer.training.packed import Program, Run, build_program
 from trainables.hosted import Hosted
 from trainables.saving import Saver
 from trainables.wire import MemberTask, Report
@@ -24,8 +23,7 @@ from trainables.wire import MemberTask, Report
 _IDLE_S = 0.2  # pause of a worker without members
 _WRITTEN_AT_ONCE = 8  # members whose states are copied: a pack may have hundreds
 
-Build = Callable[[MemberTask], TrainingRun]
-Program = Callable[[], Sequence[Ending]]  # trains one epoch of its members
+Build = Callable[[MemberTask], Run]
 
 
 class Members:
@@ -140,14 +138,13 @@ class Members:
         key = tuple(id(member.run) for member in group)
         if key not in self._programs:
             runs = [member.run for member in group if member.run is not None]
-            alone = not group[0].is_packable
             live = {id(member.run) for member in self.hosted}
             self._programs = {
                 old: program
                 for old, program in self._programs.items()
                 if live.issuperset(old) and set(old).isdisjoint(key)  # the others' memory is not the members' any more
             }
-            self._programs[key] = _AloneEpoch(runs[0]) if alone else build_pack(runs).train_epoch
+            self._programs[key] = build_program(runs)
         return self._programs[key]
 
     def _split(self, group: list[Hosted], *, by_memory: bool) -> None:
@@ -193,13 +190,3 @@ class Members:
 
     def _forget(self, member: Hosted) -> None:
         self.hosted.remove(member)
-
-
-class _AloneEpoch:
-    """The program of a member that cannot be packed: an epoch of its TrainingRun."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        self.run = run
-
-    def __call__(self) -> Sequence[Ending]:
-        return [self.run.train_epoch()]

@@ -4,6 +4,7 @@
     data             where utterances come from, how their file is read, which label
     encoders         text, audio and video encoders, frozen or tuned
     feature_setting  what in a configuration decides the content of a feature file
+    folds            how utterances are divided into folds
     fusion           how modalities meet
     dialogue         how an utterance reads others of its dialogue
     distill          what students learn from a teacher
@@ -36,6 +37,7 @@ from mer.config.encoders import (
     is_signal,
 )
 from mer.config.feature_setting import SPEAKERS, TEACHER, FeatureSetting, settings_of
+from mer.config.folds import FoldRule
 from mer.config.fusion import (
     ConcatFusion,
     CrossAttentionFusion,
@@ -84,6 +86,7 @@ __all__ = [
     "EncoderConfig",
     "EncodersConfig",
     "FeatureSetting",
+    "FoldRule",
     "Frozen",
     "FullTuning",
     "Fusion",

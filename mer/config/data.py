@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from mer.config.base import Frozen, TargetKind, Task
+from mer.config.folds import Folds
 from mer.errors import brief, did_you_mean
 
 DATASETS = (
@@ -173,7 +174,7 @@ class SplitRule(Frozen):
 
 _ADDED = (
     "name", "columns", "files", "encoding", "labels", "merge_labels", "split",
-    "task", "targets", "range", "levels", "separator",
+    "task", "targets", "range", "levels", "separator", "folds",
 )  # fmt: skip
 _OF_TASKS = {  # keys that mean something with some tasks only
     "labels": ("class", "multilabel"), "merge_labels": ("class", "multilabel"), "targets": ("regression", "multilabel"),
@@ -212,6 +213,11 @@ class DataConfig(Frozen):
     )
     merge_labels: Merged = Field((), description="one class of several labels: {happy: [joy, excited]}")
     split: SplitRule | None = Field(None, description="how to make splits that the data do not have")
+    folds: Folds = Field(
+        None,
+        description="divide all rows anew: session | speaker (one fold for each), a number of folds, or {by, k, seed, "
+        "search_folds, mixed_speakers}; a trial trains every fold, its score is their mean",
+    )
     task: TargetKind = Field(
         "class",
         description="what is predicted of an utterance: class (one label) | regression (one number or several) | "
@@ -260,6 +266,12 @@ class DataConfig(Frozen):
         merged = [old.casefold() for _, olds in self.merge_labels for old in olds]
         if twice := next((old for old in merged if merged.count(old) > 1), None):
             raise ValueError(f"data.merge_labels: {twice!r} is merged twice")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_of_dividing(self) -> DataConfig:
+        if self.folds is not None and self.split is not None:
+            raise ValueError("data.folds divides all rows: data.split has no place beside it, remove one of the two")
         return self
 
     @model_validator(mode="after")

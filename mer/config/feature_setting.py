@@ -1,7 +1,7 @@
 """The setting of a feature file: everything in a trial's configuration that decides what the file holds.
 
-Left out is what changes no number in it: the layers that a head reads, the label that it predicts, and how the layers
-of a tuned encoder are trained. Trials with equal settings read the same file.
+Left out is what changes no number in it: the layers that a head reads, the label that it predicts, how rows are divided
+into folds, and how the layers of a tuned encoder are trained. Trials with equal settings read the same file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from mer.config.data import DataConfig
 from mer.config.encoders import TUNING_KEYS, EncoderConfig
+from mer.config.folds import ANY_FOLDS
 from mer.config.trial import TrialConfig
 
 TEACHER = "teacher"  # beside the modalities, in what a trial reads
@@ -83,4 +84,5 @@ def settings_of(config: TrialConfig) -> dict[str, FeatureSetting]:
 
 
 def _without_label(data: DataConfig) -> DataConfig:
-    return data.model_copy(update={"label": DataConfig.model_fields["label"].default})
+    folds = None if data.folds is None else ANY_FOLDS  # files hold all rows, whatever the folds
+    return data.model_copy(update={"label": DataConfig.model_fields["label"].default, "folds": folds})

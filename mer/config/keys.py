@@ -9,7 +9,7 @@ PATHS = frozenset({
     *(f"encoders.{modality}.backbone" for modality in ("text", "audio", "video")),
 })  # fmt: skip  # keys that may be paths: ~ and ${VARIABLE} mean something in them
 # values that are mappings, or may be: their keys are no keys of a configuration
-MAPPINGS = frozenset({"data.merge_labels", "data.targets", "data.levels"})
+MAPPINGS = frozenset({"data.merge_labels", "data.targets", "data.levels", "data.folds"})
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

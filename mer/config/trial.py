@@ -82,6 +82,11 @@ class TrialConfig(Frozen):
     def _students_can_learn(self, info: ValidationInfo) -> Self:
         if self.distill is None:
             return self
+        if self.data.folds is not None:
+            raise ValueError(
+                "data.folds has no place beside distill: a teacher has seen rows that are test in some fold. Remove "
+                "one of the two"
+            )
         several, contrastive = len(self.encoders.present) > 1, self.loss.contrastive
         if several and self.fusion is None:
             raise ValueError("distill with several encoders needs a fusion that joins the students, e.g. concat")

@@ -6,6 +6,7 @@
     media        from a path to samples and frames, with every fault in words
     readers      one reader per dataset: a user's own, MELD, EmoryNLP, RAVDESS
     registry     which datasets there are; open_corpus
+    folds        a corpus in parts, each of which is test once
     corpus_file  a corpus described in a YAML file of its own
     settings     the data part of a configuration as people give it
     context      an utterance with its neighbouring turns, as text

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mer.config import DataConfig
+from mer.data.folds import POOL, Folds, make_folds
 from mer.data.readers.class_names import refuse_unlearnt
 from mer.data.readers.corpora import DESCRIPTIONS
 from mer.data.readers.csv_dataset import Reader
@@ -66,14 +67,32 @@ def open_corpus(data: DataConfig, splits: Sequence[str] = ("train", "dev")) -> C
     """Read the asked splits. Where each split has a file of its own, of the others only train is opened, for the names
     of the classes.
 
+    With `data.folds` every split that is asked for holds all utterances: `folds_of` divides them.
+
     Raises: MerError saying file, line and the way out; also for labels that train does not have.
     """
-    corpus = _read(data, splits)
+    corpus = _read(data, splits) if data.folds is None else _pooled(data, splits)
     for split in splits if corpus.kind == "class" and data.label in corpus.label_names else ():
         counts = Counter(getattr(utterance, data.label) for utterance in corpus.utterances(split))
         otherwise = split_otherwise(corpus.made) if corpus.made else ""
         refuse_unlearnt(counts, corpus.label_names[data.label], split, corpus.root, otherwise)
     return corpus
+
+
+def folds_of(data: DataConfig) -> Folds | None:
+    """Divide the utterances as `data.folds` says; None without it. Raises: MerError, also as `open_corpus`."""
+    if data.folds is None:
+        return None
+    return make_folds(open_corpus(data, (POOL,)), data.folds, data.label)
+
+
+def _pooled(data: DataConfig, splits: Sequence[str]) -> Corpus:
+    """Read all splits of the data as one, under the names that are asked for. Ids keep the names of the data."""
+    alone = data.model_copy(update={"folds": None})
+    there = present_splits(alone)
+    corpus = _read(alone, there or ("train",))
+    every = tuple(dialogue for split in there for dialogue in corpus.dialogues(split))
+    return replace(corpus, splits=dict.fromkeys(splits, every), made=None)
 
 
 def survey_corpus(data: DataConfig, splits: Sequence[str]) -> Corpus:
@@ -122,6 +141,8 @@ def present_splits(data: DataConfig) -> tuple[str, ...]:
 def unit_of(data: DataConfig, split: str) -> Unit:
     """Return what is independent in a split: what a reader says of its dataset; of tables dialogues, or where every
     turn stands alone and has a speaker, speakers."""
+    if (folds := folds_of(data)) is not None:
+        return folds.unit
     reader = find_dataset(data.dataset)
     if not isinstance(reader, OwnReader):
         return reader.unit

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import keep_splits, open_corpus, refuse_unkeepable
+from mer.data.folds import POOL
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
@@ -74,6 +75,12 @@ def ensure_features(
     if reading is None:
         assert encoder is not None
         reading = _reading(encoder, cache, progress, spread, max_failed)
+    if data.folds is not None and tuple(splits) != (POOL,):  # one file has all rows: every split is a part of it
+        whole = ensure_features(
+            data, encoder, (POOL,), cache=cache, progress=progress, spread=spread, reading=reading,
+            max_failed=max_failed,
+        )  # fmt: skip
+        return replace(whole, paths=dict.fromkeys(splits, whole.paths[POOL]))
     corpus = open_corpus(data, tuple(splits))
     refuse_unkeepable(corpus)
     prepared = [reading.prepare(corpus, data, split, cache) for split in splits]

@@ -226,12 +226,16 @@ def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, 
     train, dev = load_features(files["train"]), load_features(files["dev"])
     if task not in dev.labels:
         raise MerError("data.label", f"this dataset has no {task} labels", allowed=", ".join(dev.labels))
-    names, labels = dev.label_names[task], (train.labels[task], dev.labels[task])
-    baseline = majority_scores(*labels, names).as_metrics("dev")
+    names, folds = dev.label_names[task], plan.folds.folds if plan.folds else ()
+    rows = np.arange(len(dev.ids)) if plan.folds is None else plan.folds.dev_rows
+    labels = np.asarray(dev.labels[task])[rows]
+    parts = [(train.labels[task][fold.train], dev.labels[task][fold.dev]) for fold in folds]
+    told = [majority_scores(*part, names).as_metrics("dev") for part in parts or [(train.labels[task], labels)]]
+    baseline = {name: float(np.mean([one[name] for one in told])) for name in told[0]}
     baseline.pop("dev_loss"), baseline.pop("dev_ece")  # of made-up scores: they mean nothing
-    refuse_unscored_classes(spec, names, dev.labels[task])
-    macro = macro_words("dev", names, dev.labels[task])
-    return DevSplit(dev.ids, np.asarray(dev.labels[task])), baseline, macro
+    refuse_unscored_classes(spec, names, labels)
+    macro = macro_words("dev", names, labels)
+    return DevSplit(tuple(dev.ids[row] for row in rows), labels), baseline, macro
 
 
 def _display(spec: StudySpec, before: Results, console: Console) -> Display:

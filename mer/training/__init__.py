@@ -6,6 +6,7 @@
     batches       rows of each training step
     optimizer     parameter groups and learning rates
     draws         random numbers that belong to one trial, whoever trains beside it
+    folds         one trial over all folds of its data
     packed        many trials trained as one batched program
     memory        failed allocations, told from other faults
     averaging     moving average of the weights

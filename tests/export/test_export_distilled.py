@@ -27,7 +27,7 @@ from mer.study.preflight.check_plan import check_plan
 from mer.study.preflight.feature_plan import ensure_config, ensure_plan, ensure_teacher
 from mer.study.space.load import load_spec
 from mer.training import build_run
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 TEXT = "text: {backbone: minilm, layers: [2, -1], pooler: target, speaker: name, context: {past: 2}}"
 SPACE = f"""study: taught

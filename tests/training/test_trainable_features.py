@@ -7,7 +7,8 @@ import pytest
 from toy_data import toy_config
 
 from trainables import shared_features
-from trainables.shared_features import SharedFeatures, SharedTable
+from trainables.shared_features import SharedFeatures
+from trainables.shared_table import SharedTable
 
 
 def table() -> SharedTable:

@@ -18,7 +18,7 @@ from mer.errors import MerError
 from mer.training import FusedSplit, SplitArrays, TrainingData, TrainingRun
 from mer.training.batches import DialogueBatches
 from mer.training.optimizer import rate_multiplier
-from trainables.shared_features import SharedTable, as_split
+from trainables.shared_table import SharedTable, as_split
 
 READS = {"text": [0, 2], "audio": [1]}
 KINDS = ["gru", "attention", "graph"]

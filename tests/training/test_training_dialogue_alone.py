@@ -18,7 +18,7 @@ from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.training import FusedSplit, SplitArrays, TrainingData, TrainingRun, build_run
 from mer.training.distillation import DistillationRun
-from trainables.shared_features import SharedTable, as_split, layers_of
+from trainables.shared_table import SharedTable, as_split, layers_of
 
 READS = {"audio": [0, 2]}
 

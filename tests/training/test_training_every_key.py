@@ -27,7 +27,7 @@ from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.study.space.keys import known_keys
 from mer.study.space.load import load_spec
 from mer.training import FusedSplit, Layers, SplitArrays, TrainingData, build_run
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 

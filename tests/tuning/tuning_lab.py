@@ -19,7 +19,7 @@ from mer.features.partial import base_weights
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import TrainingData, build_run
 from mer.training.tuning import TuningRun
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 SMALL: dict[str, Any] = {
     "head": {"hidden": 16, "dropout": 0.1},

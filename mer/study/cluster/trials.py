@@ -71,7 +71,7 @@ def run_trials(
             if session:
                 note_session(folder, session)
             trainable = getattr(importlib.import_module(module), name)
-            features = SharedFeatures.put(plan.paths(), plan.tuned)
+            features = SharedFeatures.put(plan.paths(), plan.tuned, plan.folds)
             resources = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
             workers = _workers(spec)
             most = learning_size(spec.sampler, spec.budget.trials, len(spec.points), workers)

@@ -35,7 +35,7 @@ from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
 from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
 from mer.training import Scores, Split, TrainingData, build_run
-from trainables.shared_features import as_split, as_training_data, read_table
+from trainables.shared_table import as_split, as_training_data, read_table
 from trainables.trial_files import BEST
 
 TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"

@@ -22,7 +22,7 @@ from mer.study.paths import ARTIFACTS, CONFIG, HISTORY, trial_folder, trial_numb
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.training import Row, TrainingRun, build_run
 from mer.training.packed import build_pack, shape_of
-from trainables.shared_features import as_training_data, read_table
+from trainables.shared_table import as_training_data, read_table
 
 _TIMES = ("seconds", "timestamp_ms")
 ROUNDING = 1e-4  # numbers this near are equal but for the order of additions, which machine and device decide

@@ -26,7 +26,7 @@ from mer.study.export.trained_weights import Trained
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
 from mer.study.paths import ARTIFACTS, CODE_DIFF, ENVIRONMENT
-from trainables.shared_features import layers_of
+from trainables.shared_table import layers_of
 
 
 def prediction_weights(trained: Trained, dev: FeatureTable) -> dict[str, Tensor]:

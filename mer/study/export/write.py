@@ -38,7 +38,7 @@ from mer.study.tracking.exports import Registration, register, store_of
 from mer.terminal.commands import command
 from mer.training.metrics import Scores
 from mer.training.threshold import choose_threshold
-from trainables.shared_features import layers_of
+from trainables.shared_table import layers_of
 
 
 @dataclass(frozen=True)

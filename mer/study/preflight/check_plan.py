@@ -66,6 +66,12 @@ def check_plan(spec: StudySpec) -> CheckedPlan:
     for config in configs:
         for modality, encoder in config.encoders.present.items():
             select_layers(encoder.layers, describe_encoder(encoder).layers, f"encoders.{modality}.layers")
+            if config.data.folds is not None and is_export(encoder.backbone):
+                raise MerError(
+                    f"encoders.{modality}.backbone",
+                    f"{encoder.backbone} is a trained model, which has seen rows that are test in some fold",
+                    allowed="a backbone that was not trained on these data, beside data.folds",
+                )
         if config.distill is not None and (name := config.distill.teacher) is not None:
             teachers[name] = check_teacher(config, teachers.get(name))
     return CheckedPlan(tuple(configs), teachers)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from mer.config import EncoderConfig, FeatureSetting, settings_of
 from mer.data import Corpus, open_corpus, refuse_unkeepable
+from mer.data.folds import Folds
+from mer.data.registry import folds_of
 from mer.errors import MerError
 from mer.model_outputs import rehearse_encoder
 from mer.study.folder.claim import refuse_taken
@@ -33,16 +35,19 @@ class CheckedStudy:
         plan: the configurations that it may ask for.
         corpus: train and dev.
         workers: trials that run at once.
+        folds: of the data; None without `data.folds`. The corpus then has all rows in each of its splits.
     """
 
     plan: CheckedPlan
     corpus: Corpus
     workers: int
+    folds: Folds | None = None
 
     @property
     def notes(self) -> list[str]:
         """What was guessed and made of the data, and which settings have nothing to read."""
-        return [*self.corpus.notes, *idle_windows(self.plan.configs, self.corpus)]
+        folded = self.folds.notes if self.folds else ()
+        return [*self.corpus.notes, *folded, *idle_windows(self.plan.configs, self.corpus)]
 
     @property
     def settings(self) -> dict[FeatureSetting, EncoderConfig]:
@@ -73,9 +78,10 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
     if data.label not in corpus.label_names:
         allowed = ", ".join(corpus.label_names)
         raise MerError("data.label", f"this dataset has no {data.label} labels", allowed=allowed)
+    folds = folds_of(data)
     refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
     refuse_no_dialogues(spec, corpus)
-    checked = CheckedStudy(plan, corpus, workers)
+    checked = CheckedStudy(plan, corpus, workers, folds)
     for encoder in checked.settings.values():
         rehearse_encoder(encoder, corpus, SPLITS, max_failed=spec.max_failed)
     return checked

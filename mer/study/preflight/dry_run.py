@@ -57,13 +57,16 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
     data = checked.plan.configs[0].data
     for note in checked.notes:
         console.print(f"data: {note}", highlight=False, soft_wrap=True, markup=False)
-    rows = {split: len(corpus.utterances(split)) for split in SPLITS}
+    rows, folds = {split: len(corpus.utterances(split)) for split in SPLITS}, checked.folds
+    stored = sum(rows.values())
+    if folds is not None:  # every split is the whole corpus, which lies in memory once
+        stored, rows = len(folds.ids), {"train": folds.train_count, "dev": len(folds.dev_rows)}
     tuned = checked.plan.tuned
     refuse_no_room(list(tuned.values()), SPLITS, cache)
     examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
     _read_one_of_each(checked)
     feature_bytes = sum(
-        _bytes_per_row(encoder, examples.get(setting)) * sum(rows.values()) for setting, encoder in settings.items()
+        _bytes_per_row(encoder, examples.get(setting)) * stored for setting, encoder in settings.items()
     )
 
     rng = random.Random(spec.sampler.seed)
@@ -101,7 +104,8 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
     packed = statistics.mean(seconds_in_packs(alone, packs.size_of, trial) or [0.0]) * epochs_each
     for index, line in enumerate(packs.words):
         console.print(f"{'' if index else 'packs:':<11}{line}", soft_wrap=True)
-    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}")
+    of_all = f", of {len(folds.folds)} folds together" if folds else ""
+    console.print(f"data:      {rows['train']} train and {rows['dev']} dev utterances in {data.root}{of_all}")
     for line in _gaps(checked):
         console.print(f"           {line}", soft_wrap=True, highlight=False)
     console.print(

@@ -16,6 +16,8 @@ from mer.config import (
     TrialConfig,
     settings_of,
 )
+from mer.data.folds import Folds
+from mer.data.registry import folds_of
 from mer.features.disk_space import refuse_no_room, shared_weights_bytes
 from mer.features.ensure import Ensured
 from mer.features.failures import Failures
@@ -37,6 +39,7 @@ class FeaturePlan:
         seconds: wall time spent on it.
         tuned: the encoders that trials may train, one for each layer that training may start from.
         failures: clips that could not be read, file by file.
+        folds: of the data, where trials train all of them; each file then has all rows.
     """
 
     files: dict[FeatureSetting, dict[str, Path]]
@@ -44,6 +47,7 @@ class FeaturePlan:
     seconds: float
     tuned: tuple[EncoderConfig, ...] = ()
     failures: tuple[Failures, ...] = ()
+    folds: Folds | None = None
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
         """Return the files of one trial: modality, or TEACHER, SPEAKERS -> split -> path."""
@@ -57,8 +61,8 @@ class FeaturePlan:
         return {setting: {split: p.name for split, p in files.items()} for setting, files in self.files.items()}
 
     def paths(self) -> list[Path]:
-        """List every file."""
-        return [path for splits in self.files.values() for path in splits.values()]
+        """List every file once."""
+        return list(dict.fromkeys(path for splits in self.files.values() for path in splits.values()))
 
     def failed_lines(self) -> list[str]:
         """Write a line for each file with clips that could not be read."""
@@ -147,4 +151,5 @@ def ensure_plan(
             files[setting] = done.paths
             failures += done.failures
             encoded, seconds = encoded + done.encoded, seconds + done.seconds
-    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned), tuple(failures))
+    folds = folds_of(checked.configs[0].data)
+    return FeaturePlan(files, encoded, seconds, tuple(encoder for _, encoder in tuned), tuple(failures), folds)

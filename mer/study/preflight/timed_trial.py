@@ -17,7 +17,7 @@ from mer.features.cache.sequences import Sequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.training import Layers, TrainingData, build_run
 from mer.training.packed import build_pack, shape_of
-from trainables.shared_features import SharedTable, as_training_data
+from trainables.shared_table import SharedTable, as_training_data
 
 CLIPS = 8  # rows of a tuned encoder of clips, which is slow
 _TUNED_ROWS = 32  # of a tuned text encoder

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mer.config import TrialConfig
+from mer.config import MAPPINGS, TrialConfig
 from mer.errors import brief
 from mer.validation_words import allowed_words
 
@@ -31,7 +31,7 @@ def _walk(model: type[BaseModel], prefix: str) -> set[str]:
     keys: set[str] = set()
     for name, field in model.model_fields.items():
         inner = models_in(field.annotation)
-        if inner:
+        if inner and f"{prefix}{name}" not in MAPPINGS:
             for submodel in inner:
                 keys |= _walk(submodel, f"{prefix}{name}.")
         else:

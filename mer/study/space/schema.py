@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
 
-from mer.config import TrialConfig
+from mer.config import MAPPINGS, TrialConfig
 from mer.study.space.keys import RESERVED, known_keys, models_in
 from mer.study.space.params import PARAM_KINDS
 from mer.study.space.spec import StudySpec
@@ -66,7 +66,7 @@ def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
     """List (dotted key, field) below `prefix`; a key that belongs to one kind of a union names it."""
     rows: list[tuple[str, FieldInfo]] = []
     for name, field in model.model_fields.items():
-        inner = models_in(field.annotation)
+        inner = models_in(field.annotation) if f"{prefix}{name}" not in MAPPINGS else []
         if len(inner) > 1:
             rows += [
                 (f"{key}  ({sub.model_fields['kind'].default})", info)

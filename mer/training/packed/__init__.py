@@ -23,8 +23,8 @@ build              the pack that runs of one shape need
 
 from __future__ import annotations
 
-from mer.training.packed.build import build_pack, pack_epochs
+from mer.training.packed.build import Program, Run, build_pack, build_program, pack_epochs
 from mer.training.packed.run import Ending, Pack
 from mer.training.packed.shape import Shape, shape_of
 
-__all__ = ["Ending", "Pack", "Shape", "build_pack", "pack_epochs", "shape_of"]
+__all__ = ["Ending", "Pack", "Program", "Run", "Shape", "build_pack", "build_program", "pack_epochs", "shape_of"]

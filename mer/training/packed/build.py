@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mer.errors import TrialFailed
+from mer.training.folds import FoldedRun
 from mer.training.packed.distillation import DistillationPack
 from mer.training.packed.run import Ending, Pack
+from mer.training.packed.shape import shape_of
 from mer.training.run import TrainingRun
+
+Run = TrainingRun | FoldedRun
+Program = Callable[[], Sequence[Ending]]  # trains one epoch of its runs
 
 
 def build_pack(runs: Sequence[TrainingRun]) -> Pack:
     """Join runs of one shape, on one device, over the same utterances. Raises: ValueError when they have no shape."""
     return Pack(runs) if runs[0].config.distill is None else DistillationPack(runs)
+
+
+def build_program(runs: Sequence[Run]) -> Program:
+    """Return what trains an epoch of runs of one shape. Runs over folds share a pack for each fold, with its rows.
+
+    A run that cannot be packed comes alone.
+    """
+    if not shape_of(runs[0].config).is_packable:
+        (run,) = runs
+        return lambda: [run.train_epoch()]
+    folded = [run for run in runs if isinstance(run, FoldedRun)]
+    if not folded:
+        return build_pack([run for run in runs if isinstance(run, TrainingRun)]).train_epoch
+    packs = [build_pack(list(parts)) for parts in zip(*(run.parts for run in folded), strict=True)]
+    return lambda: _folded_epoch(folded, packs)
+
+
+def _folded_epoch(runs: Sequence[FoldedRun], packs: Sequence[Pack]) -> list[Ending]:
+    """Train one epoch of every fold of every run; returns each run's row over its folds, or why it failed."""
+    told = [pack.train_epoch() for pack in packs]
+    endings: list[Ending] = []
+    for run, of_folds in zip(runs, zip(*told, strict=True), strict=True):
+        faults = [(fold, one) for fold, one in enumerate(of_folds, start=1) if isinstance(one, TrialFailed)]
+        rows = [one for one in of_folds if not isinstance(one, TrialFailed)]
+        endings.append(TrialFailed(f"fold {faults[0][0]}: {faults[0][1]}") if faults else run.end_epoch(rows))
+    return endings
 
 
 def pack_epochs(runs: Sequence[TrainingRun]) -> list[Ending]:
