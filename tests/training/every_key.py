@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from mer.config import TrialConfig, flatten
+from mer.config import MAPPINGS, TrialConfig, flatten
 from mer.study.space.keys import models_in
 
 
@@ -24,7 +24,7 @@ class Case(NamedTuple):
 def names(model: type[BaseModel] = TrialConfig, prefix: str = "", kind: str = "") -> Iterator[str]:
     """Every key, with " (kind)" behind it where it belongs to one kind of a union."""
     for field_name, field in model.model_fields.items():
-        inner = models_in(field.annotation)
+        inner = [] if f"{prefix}{field_name}" in MAPPINGS else models_in(field.annotation)
         for part in inner:
             of_union = f" ({part.model_fields['kind'].default})" if len(inner) > 1 else kind
             yield from names(part, f"{prefix}{field_name}.", of_union)
