@@ -1,6 +1,6 @@
 """mer: hyper-parameter search for multimodal emotion recognition in conversation, on Ray Tune.
 
-`mer.load(DIR)` opens an exported model.
+`mer.load(DIR)` opens an exported model, `mer.load("ORG/NAME")` one of the model hub.
 
 Commands, each also `python -m mer.COMMAND`:
     cli               `mer COMMAND`: the list of all commands
@@ -29,6 +29,7 @@ Parts, from the top down: each imports from those below it only.
     cli_app           launching of typer commands, and their --debug option
     console           how commands speak: quiet libraries, one message per fault, exit codes
     locks             locks between processes, also where the file system has none
+    model_hub         the Hugging Face hub: whether it can be asked, what it answered
     redaction         secrets left out of what is stored
     files             files that are whole or absent
     io_faults         which refusals of the system are the machine's fault, and patience with them

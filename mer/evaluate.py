@@ -55,9 +55,10 @@ def evaluate(
         return
     if export is None:
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
+    from mer.checkpoints.hub_export import export_folder
     from mer.study.evaluate.exports import evaluate_exports
 
-    exports = [export, *(against or [])]
+    exports = [export_folder(one) for one in (export, *(against or []))]
     evaluate_exports(exports, numbers, options, console, data_root=data_root, resources=resources, dev_only=dev_only)
 
 

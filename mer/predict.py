@@ -32,7 +32,7 @@ EPILOG = (
 
 @app.command(epilog=EPILOG)
 def predict(
-    export: Annotated[Path, typer.Argument(help="folder written by python -m mer.export")],
+    export: Annotated[Path, typer.Argument(help="folder written by python -m mer.export, or ORG/NAME of the hub")],
     text: Annotated[list[str] | None, typer.Option(help="an utterance; may be repeated")] = None,
     file: Annotated[
         Path | None,
@@ -64,9 +64,10 @@ def predict(
 def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
     from mer.checkpoints.export_folder import read_export
+    from mer.checkpoints.hub_export import export_folder
     from mer.predictor.opening import open_predictor
 
-    export = read_export(request.export)
+    export = read_export(export_folder(request.export))
     reads = tuple(export.config.encoders.present)
     refuse_others(request, export, reads)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):

@@ -2,7 +2,8 @@
 
 From the top down; each imports only from those below it.
 
-    export_writing   write an export, whole or not at all
+    export_writing   write, amend or copy an export, whole or not at all
+    hub_export       an export by name: a folder here, or ORG/NAME of the hub as a plain folder
     export_folder    one trained model as a folder that loads anywhere
     export_manifest  which files an export has, with their hashes
     export_parts     the JSON files of an export as models

@@ -1,7 +1,8 @@
-"""Write an export: its folder is built beside its place and renamed, so it is whole or absent."""
+"""Write, amend and copy an export: a folder is built beside its place and renamed, so it is whole or absent."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mer.checkpoints.export_folder import ADAPTER_WEIGHTS, BACKBONE, MODEL, Export, adapter_folder, read_export
-from mer.checkpoints.export_manifest import MANIFEST
+from mer.checkpoints.export_manifest import MANIFEST, read_manifest
 from mer.checkpoints.export_parts import FORMAT
 from mer.checkpoints.tensors import save_tensors
 from mer.config import TrialConfig
@@ -68,6 +69,51 @@ def write_export(
     return read_export(folder)
 
 
+def amend_export(folder: Path, documents: Mapping[str, str]) -> Export:
+    """Replace or add documents of an export; its other files stay as they are. All of it happens, or nothing.
+
+    Args: documents: file name -> text.
+    Raises: MerError for an export that is not whole; OSError where the folder cannot be written.
+    """
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        copy_export(folder, temporary, documents)
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return read_export(folder)
+
+
+def copy_export(folder: Path, to: Path, documents: Mapping[str, str]) -> Export:
+    """Copy an export with some of its documents replaced or added.
+
+    Args:
+        to: the new folder.
+        documents: file name -> text.
+    Raises: MerError for an export that is not whole.
+    """
+    hashes = read_manifest(folder)
+    to.mkdir()
+    for name in hashes.keys() - documents.keys():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy(folder / name, to / name)
+    for name, text in documents.items():
+        write_text(to / name, text)
+    _write_manifest(to, {**hashes, **{name: sha256_file(to / name) for name in documents}})
+    return read_export(to)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, which takes no room; on another file system, or for a link, copy it."""
+    try:
+        if not source.is_symlink():
+            os.link(source, target)
+            return
+    except OSError:
+        pass
+    shutil.copyfile(source, target)
+
+
 def refuse_taken(folder: Path, *, force: bool) -> None:
     """Raises: MerError when an export may not be written here."""
     if folder.is_dir() and not any(folder.iterdir()):
@@ -101,7 +147,11 @@ def _fill(folder: Path, contents: Contents) -> None:
         place.chmod((folder / "config.json").stat().st_mode)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": hashes})
+    _write_manifest(folder, hashes)
+
+
+def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
+    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": dict(hashes)})
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:
@@ -109,6 +159,8 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
         aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
         folder.rename(aside)
         temporary.rename(folder)
+        for path in aside.glob(".*"):  # of other programs, such as git
+            path.rename(folder / path.name)
         shutil.rmtree(aside, ignore_errors=True)
     else:
         temporary.rename(folder)

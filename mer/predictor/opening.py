@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
+from mer.checkpoints.hub_export import export_folder
 from mer.config import EncoderConfig, TextEncoderConfig
 from mer.data.text import NORMALISATION_VERSION
 from mer.errors import MerError
@@ -21,16 +22,19 @@ from mer.predictor.scorer import Live, LiveModel
 _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
 
 
-def load(folder: Path | str, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
+def load(
+    folder: Path | str, *, revision: str | None = None, backbone: Path | str | None = None, device: str = "cpu"
+) -> Predictor:
     """Open an export and its backbone; every file is checked against the hash it was exported with.
 
     Args:
-        folder: written by `python -m mer.export`.
+        folder: written by `python -m mer.export`; or ORG/NAME of the model hub, where it was pushed.
+        revision: branch, tag or commit of ORG/NAME; None: the main branch as it is now.
         backbone: the backbone's folder, if it is no longer where the configuration or the bundle says.
         device: where the head runs; the backbone takes a GPU if there is one.
     Raises: MerError when a file is missing or altered, or the backbone is another one.
     """
-    return open_predictor(read_export(folder), backbone=backbone, device=device)
+    return open_predictor(read_export(export_folder(folder, revision)), backbone=backbone, device=device)
 
 
 def open_predictor(export: Export, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:

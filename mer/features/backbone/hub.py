@@ -1,25 +1,22 @@
 """Backbones of the Hugging Face hub: from its local cache if they are there, else downloaded, else one message.
 
-huggingface_hub caches and downloads. Ours are the two questions that it does not answer: whether a cached snapshot has
-every file an encoder reads, and within 5 s whether the hub can be reached (hf_hub_download 2.4 retries for 23 s).
+huggingface_hub caches and downloads. Ours is the question that it does not answer: whether a cached snapshot has every
+file an encoder reads.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from mer.errors import MerError, did_you_mean
 from mer.features.backbone.content import index_names
+from mer.model_hub import answer_of, why_not_asked
 
 # Everything an encoder needs at the top of a repository; never pickled weights, never code.
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 NOT_FILES = ["*/*", "adapter_config.json", "*.fp16.safetensors", "*.fp32.safetensors"]
-REACH_TIMEOUT_S = 5.0
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
@@ -36,7 +33,7 @@ def find_or_download(
         convert: how to make safetensors of pickled weights, for messages.
     Raises: MerError that lists the places that were tried and the alternatives.
     """
-    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -54,8 +51,7 @@ def find_or_download(
     except (OSError, HfHubHTTPError) as fault:
         if isinstance(fault, OSError) and fault.errno in DISK_FAULTS:
             raise
-        answer = f"{constants.ENDPOINT} answered {type(fault).__name__}: {str(fault).strip().splitlines()[-1]}"
-        raise _unavailable(name, revision, offline, [*tried, answer], answered=True) from fault
+        raise _unavailable(name, revision, offline, [*tried, answer_of(fault)], answered=True) from fault
 
 
 def is_cached(name: str, revision: str | None, *, complete: Callable[[Path], bool]) -> bool:
@@ -103,10 +99,8 @@ def _require_hub(name: str, revision: str | None, offline: str) -> list[str]:
         f"not a folder here ({Path(name).absolute()})",
         f"not complete in the hub's cache ({constants.HF_HUB_CACHE})",
     ]
-    if constants.HF_HUB_OFFLINE:
-        raise _unavailable(name, revision, offline, [*tried, "HF_HUB_OFFLINE is set, so the hub was not asked"])
-    if reason := _unreachable(constants.ENDPOINT):
-        raise _unavailable(name, revision, offline, [*tried, f"{constants.ENDPOINT} cannot be reached ({reason})"])
+    if reason := why_not_asked():
+        raise _unavailable(name, revision, offline, [*tried, reason])
     return tried
 
 
@@ -126,23 +120,6 @@ def _has_weights(folder: Path) -> bool:
     if index.is_file():
         names = set(index_names(index))
     return all((folder / name).is_file() for name in names)
-
-
-def _unreachable(endpoint: str) -> str:
-    """The reason why the hub cannot be reached; '' when it can."""
-    request = urllib.request.Request(endpoint, method="HEAD", headers={"User-Agent": "mer"})
-    try:
-        urllib.request.urlopen(request, timeout=REACH_TIMEOUT_S).close()
-    except urllib.error.HTTPError:
-        return ""  # any answer shows that the hub can be reached
-    except OSError as fault:
-        reason = fault.reason if isinstance(fault, urllib.error.URLError) else fault
-        return (
-            os.strerror(reason.errno)
-            if isinstance(reason, OSError) and reason.errno and reason.errno > 0
-            else str(reason)
-        )
-    return ""
 
 
 def _unavailable(

@@ -20,6 +20,7 @@ from mer.study.evaluate.mlflow_scores import log_test_scores
 from mer.study.evaluate.report_on_dev import report_dev, scored_on_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
 from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
+from mer.study.export.amend_card import show_on_card
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.preflight.run_options import RunOptions
 from mer.study.space.spec import Resources
@@ -88,6 +89,8 @@ def evaluate_exports(
         console.print(comparison["verdict"], soft_wrap=True)
     places = ", ".join(str(folder / "results.json") for folder in folders)
     console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
+    for export, words in zip(read, told, strict=True):
+        console.print(show_on_card(export, words), soft_wrap=True, highlight=False, markup=False)
     _print_pages(folders, options, console)
     return done
 

@@ -6,10 +6,19 @@
     contents          weights, preprocessing, provenance and backbone files of an export
     merge_adapters    adapters added into the weights that they change
     data_check        what a check says of the data, for provenance and card
+    machine_paths     places of this machine left out of what is shared
+    markdown          tables of the card
     card_facts        statements of the model card about trial, dataset and backbone
     card_metadata     the card's YAML front matter, read by the Hugging Face hub
+    card_use          the card on install, loading, the adapter without mer
+    card_limits       the card on intended use, limits, bias
+    card_on_test      the card on test, over seeds; evaluation.json
     peft_snippet      the card's code that runs a text adapter without mer
     model_card        README.md of the export
+    facts_again       the facts of a card, read back from an export
+    amend_card        test scores added to an export and its card
+    push              an export on the model hub
+    as_space          the search space whose only point is a trial's configuration
     same_scores       the exported model must repeat the trial's dev scores
     write             one export from beginning to end, and its entry in MLflow
 

@@ -8,35 +8,43 @@ from mer.study.export.card_facts import CardFacts, base_model_id
 
 _TASKS = {"text": "text-classification", "audio": "audio-classification", "video": "video-classification"}
 _SEVERAL = "other"  # the hub has no task that classifies several modalities at once
-_METRICS = {  # dev metric: the hub's name of it, the hub's argument, our words
-    "dev_weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1 on dev"),
-    "dev_macro_f1": ("f1", {"average": "macro"}, "macro-F1 on dev"),
-    "dev_accuracy": ("accuracy", None, "accuracy on dev"),
-    "dev_unweighted_accuracy": ("recall", {"average": "macro"}, "unweighted accuracy (mean recall) on dev"),
+_METRICS = {  # metric: the hub's name of it, the hub's argument, our words
+    "weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1"),
+    "macro_f1": ("f1", {"average": "macro"}, "macro-F1"),
+    "accuracy": ("accuracy", None, "accuracy"),
+    "unweighted_accuracy": ("recall", {"average": "macro"}, "unweighted accuracy (mean recall)"),
 }
 
 
 def card_metadata(facts: CardFacts) -> ModelCardData:
-    """Describe the model for the hub: task, dataset, licence, base models, and its dev metrics as fractions in [0, 1].
+    """Describe the model for the hub: task, dataset, licence, base models, and its metrics as fractions in [0, 1].
 
-    The metrics are those of the dev split, which chose the trial; every result says so in `dataset.split` and its name.
+    Metrics are those of the dev split, which chose the trial, and means over seeds on test where there are any; every
+    result says which in `dataset.split` and its name.
     """
     config, modalities = facts.config, list(facts.config.encoders.present)
     task = _TASKS[modalities[0]] if len(modalities) == 1 else _SEVERAL
+    dev = {name: facts.row[f"dev_{name}"] for name in _METRICS if f"dev_{name}" in facts.row}
+    splits = [("dev", dev, "on dev")]
+    if facts.on_test is not None:
+        means = {name.removeprefix("test_"): of.mean for name, of in facts.on_test.summary.items()}
+        count = len(facts.on_test.seeds)
+        splits.append(("test", means, f"on test, {'mean of ' if count > 1 else ''}{count} seed{'s'[: count - 1]}"))
     results = [
         EvalResult(
             task_type=task,
             task_name=f"{config.data.label} recognition from {' and '.join(modalities)}",
             dataset_type=facts.dataset_id,
             dataset_name=facts.dataset.name,
-            dataset_split="dev",
+            dataset_split=split,
             metric_type=kind,
             metric_args=arguments,
-            metric_name=words,
-            metric_value=float(facts.row[name]),
+            metric_name=f"{words} {where}",
+            metric_value=float(values[name]),
         )
+        for split, values, where in splits
         for name, (kind, arguments, words) in _METRICS.items()
-        if name in facts.row
+        if name in values
     ]
     base_models = [name for name in map(base_model_id, facts.provenance["backbones"].values()) if name]
     adapted = [modality for modality, encoder in config.tuned.items() if encoder.mode == "lora"]
@@ -49,6 +57,8 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
         pipeline_tag=task,
         tags=[
             f"{config.data.label}-recognition",
+            *(["conversation"] if config.data.dataset in ("meld", "emorynlp") else []),
+            *(["multimodal"] if len(modalities) > 1 else []),
             *modalities,
             *([config.loss.contrastive.kind] if config.loss.contrastive.kind != "none" else []),
             *(["lora"] if adapted else []),

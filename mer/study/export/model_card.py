@@ -1,21 +1,21 @@
-"""Write the README.md of an export: what the model is, its dev scores, its origin, its licences."""
+"""Write the README.md of an export: what the model is, how it is used, its scores, its origin, its licences."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from mer.checkpoints.export_folder import BACKBONE, adapter_folder
-from mer.config import TextEncoderConfig, TrialConfig, flatten
+from mer.config import TrialConfig, flatten
 from mer.naming import label_of, method_name
 from mer.study.export.card_facts import CardFacts, backbone_terms
+from mer.study.export.card_limits import bias, intended_use, limits
 from mer.study.export.card_metadata import card_metadata
+from mer.study.export.card_on_test import on_test_section
+from mer.study.export.card_use import adapter_alone, install, use
 from mer.study.export.data_check import data_lines
-from mer.study.export.peft_snippet import peft_snippet
+from mer.study.export.machine_paths import without_places
+from mer.study.export.markdown import table
 from mer.study.show.words import show
-from mer.terminal.commands import command
 
 _METHODS = {
     "supcon": "supervised contrastive learning (Khosla et al. 2020)",
@@ -31,7 +31,10 @@ _PREDICTION = {
 
 
 def model_card(facts: CardFacts) -> str:
-    """Write the README.md of an export: YAML front matter for the hub, then Markdown for people."""
+    """Write the README.md of an export: YAML front matter for the hub, then Markdown for people.
+
+    It names no place of this machine: paths from the root or the home keep their last name.
+    """
     config, task = facts.config, facts.config.data.label
     modality = " and ".join(config.encoders.present)
     backbones = facts.provenance["backbones"]
@@ -39,6 +42,11 @@ def model_card(facts: CardFacts) -> str:
     licences = "\n* ".join(backbone_terms(str(one["name"]), facts.bundled) for one in backbones.values())
     objective = facts.provenance["objective"][0]
     metric = objective["metric"]
+    tested = (
+        "Test scores over seeds are below."
+        if facts.on_test
+        else "The test split is read by `python -m mer.evaluate` alone."
+    )
     parts = [
         f"# {facts.study}, trial {facts.number}",
         f"Predicts the {task} of an utterance{'' if config.data.dataset == 'ravdess' else ' in a conversation'} "
@@ -46,17 +54,25 @@ def model_card(facts: CardFacts) -> str:
         f"{_method(config)} on {_encoders(config, names)}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
         f"Method `{method_name(config)}`, label `{label_of(config)}`.",
+        "## Install",
+        install(facts),
         "## Use",
-        _use(facts.folder_name, tuple(config.encoders.present), _reads(config)),
-        *_peft(facts),
+        use(facts),
+        *adapter_alone(facts),
+        "## Intended use",
+        intended_use(facts),
+        "## Limits",
+        limits(facts),
+        "## Bias",
+        bias(facts),
         "## Scores on dev",
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
-        "on unseen data. The test split is read by `python -m mer.evaluate` alone.",
-        _table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
+        f"on unseen data. {tested}",
+        table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
         *_decision(facts.provenance.get("threshold")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
         f"Metrics in percent, dev_loss in nats. The trial {_ending(facts.state)}.",
-        _table(
+        table(
             ("class", "precision", "recall", "F1", "utterances"),
             [
                 (
@@ -69,13 +85,14 @@ def model_card(facts: CardFacts) -> str:
         ),
         "![Confusion matrix of the dev split](confusion.svg)",
         "Every dev utterance with its class scores: `dev_predictions.csv`.",
+        *(on_test_section(facts.on_test) if facts.on_test else []),
         "## Configuration",
         "What the search drew is marked with *; `config.json` has the same.",
-        _table(("key", "value"), _settings(config, facts.sampled)),
+        table(("key", "value"), _settings(config, facts.sampled)),
         "## Data",
-        "\n".join(data_lines(facts.provenance["data_check"])),
+        without_places("\n".join(data_lines(facts.provenance["data_check"]))),
         "## Provenance",
-        _table(("", ""), _origin(facts)),
+        table(("", ""), _origin(facts)),
         "`provenance.json` has all of it, with package versions and machine.",
         "## Licences",
         f"* {facts.dataset.terms}\n* {licences}\n* Whoever passes this model on must respect both.",
@@ -100,82 +117,13 @@ def _method(config: TrialConfig) -> str:
     classification = "cross-entropy" if loss.classification.kind == "ce" else "focal loss"
     parts = [classification] + ([_METHODS[loss.contrastive.kind]] if loss.contrastive.kind != "none" else [])
     if config.distill is not None:
-        source = "its own fused head" if config.distill.source == "fused" else f"`{config.distill.teacher}`"
+        taught = without_places(str(config.distill.teacher))
+        source = "its own fused head" if config.distill.source == "fused" else f"`{taught}`"
         parts.append(
             f"knowledge distillation from {source} (response {config.distill.response}, feature "
             f"{config.distill.feature})"
         )
     return " and ".join(parts)
-
-
-def _use(folder: str, modalities: tuple[str, ...], reads: str) -> str:
-    """Show how to load the model in Python and on the command line."""
-    options = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
-    option = " ".join(options[modality] for modality in modalities)
-    order = (
-        "Import `mer` before `transformers`: beside a CPU-only torch, torchaudio from PyPI cannot be loaded and stops "
-        "transformers; `import mer` prevents that."
-    )
-    predict, name = command("mer.predict", Path(folder)), json.dumps(folder, ensure_ascii=False)
-    if len(modalities) > 1:
-        return f"`{predict} {option}`; any of them may be left out. {reads}\n\n{order}"
-    call = 'predict(["Oh my God!"])' if modalities == ("text",) else f'predict_clips(["{option.split()[1]}"])'
-    return (
-        f"```python\nimport mer\nmodel = mer.load({name})\nprint(model.{call}[0])\n```\n\n"
-        f"or `{predict} {option}`. {reads}\n\n{order}"
-    )
-
-
-def _peft(facts: CardFacts) -> list[str]:
-    """Show how to run the text adapter without mer; nothing for a model that has none."""
-    config, encoder = facts.config, facts.config.encoders.text
-    if encoder is None or encoder.mode != "lora" or facts.merged:
-        return []
-    known = facts.provenance["backbones"]["text"]
-    place = f"{facts.folder_name}/{BACKBONE}" if facts.bundled else encoder.backbone
-    code = peft_snippet(
-        encoder,
-        f"{facts.folder_name}/{adapter_folder(config, 'text')}",
-        facts.layers["text"],
-        backbone=place,
-        revision=None if facts.bundled else known["revision"],
-    )
-    rounded = " `mer` computes them in bfloat16, this code in float32." if encoder.dtype == "bfloat16" else ""
-    return [
-        "## The text adapter without mer",
-        "peft alone loads the adapter. It was trained on normalised texts, so the code below carries a copy of that "
-        "function. It reads one utterance without its dialogue and gives the encoder's hidden states; the head on "
-        f"them is in `model.safetensors` and is read by `mer.load` alone.{rounded}",
-        f"```python\n{code}\n```",
-    ]
-
-
-def _reads(config: TrialConfig) -> str:
-    """Say how much of a dialogue or clip the model reads."""
-    encoder, dialogue = config.encoders.text, config.dialogue
-    if dialogue.kind != "none":
-        others = "earlier" if dialogue.setting == "online" else "earlier and later (not usable live)"
-        speakers = ", and who speaks them" if config.reads_speakers else ""
-        calls = (
-            "`model.predict_dialogue([(speaker, text), ...])` or " if list(config.encoders.present) == ["text"] else ""
-        )
-        return (
-            f"It reads an utterance with all {others} ones of its dialogue{speakers}: give whole dialogues "
-            f"{'with' if calls else 'as'} {calls}a CSV file."
-        )
-    if encoder is None:
-        clips = next(iter(config.encoders.present.values()))
-        assert not isinstance(clips, TextEncoderConfig)
-        return f"It reads each clip by itself, the first {clips.max_seconds:g} s of it."
-    past, future = encoder.context.past, encoder.context.future
-    parts = ["all earlier turns" if past == "all" else f"{past} earlier turns"] if past else []
-    parts += [f"{future} later turns (not usable live)"] if future else []
-    if not parts:
-        return "It reads each utterance by itself."
-    return (
-        f"It reads an utterance with {' and '.join(parts)} of its dialogue: give whole dialogues with "
-        "`model.predict_dialogue([(speaker, text), ...])` or a CSV file."
-    )
 
 
 def _shown(row: Mapping[str, float], metric: str) -> list[str]:
@@ -209,7 +157,7 @@ def _settings(config: TrialConfig, sampled: Mapping[str, Any]) -> list[tuple[obj
 
 
 def _value(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else without_places(str(value))
 
 
 def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
@@ -226,17 +174,11 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
         ("study", f"{facts.study} (generation {come['generation']})"),
         ("trial", f"{facts.number}{', the ' + come['student'] + ' student' if come.get('student') else ''}"),
         ("seed", facts.config.seed),
-        ("searched by", environment.get("command", "unknown")),
-        ("exported by", f"{come['command']}, {come['created']}"),
+        ("searched by", without_places(environment.get("command", "unknown"))),
+        ("exported by", without_places(f"{come['command']}, {come['created']}")),
         ("code", f"{sha}{dirty}"),
         ("packages", versions or "unknown"),
         ("backbone", f"{backbone['name']}{revision}, weights sha256 {backbone['weights_sha256']}"),
-        *([("teacher", f"{taught['name']}, weights sha256 {taught['weights_sha256']}")] if taught else []),
+        *([("teacher", f"{without_places(taught['name'])}, weights sha256 {taught['weights_sha256']}")] if taught else []),
         ("features", ", ".join(f"{split}: {name}" for split, name in come["features"].items())),
     ]
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    """Write a Markdown table."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

