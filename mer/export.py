@@ -1,4 +1,4 @@
-"""`python -m mer.export STUDY`: write the best trial as a folder that loads anywhere."""
+"""`python -m mer.export STUDY`: the best trial as a folder that loads anywhere, as a search space, or on the hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
+from mer.places import home
 from mer.redaction import words_without_secrets
 from mer.terminal.commands import command
 
@@ -43,11 +44,32 @@ def export(
     threshold: Annotated[
         str, typer.Option(metavar="METRIC", help="of two classes: keep the threshold best on dev, e.g. by dev_macro_f1")
     ] = "",
+    as_space: Annotated[
+        bool, typer.Option("--as-space", help="print (or --out F.yaml) the search space that trains this trial again")
+    ] = False,
+    push: Annotated[
+        str, typer.Option(metavar="ORG/NAME", help="put the export on the model hub too; STUDY may be an export")
+    ] = "",
+    private: Annotated[bool, typer.Option("--private", help="a model that --push makes is seen by you alone")] = False,
     debug: Debug = False,
 ) -> None:
     """Export the best trial of a study, or any of its trials."""
     if trial is not None and top is not None:
         raise MerError("--trial --top", "they exclude each other", then="give one of the two")
+    if push and top is not None:
+        raise MerError("--push --top", "one model goes to the hub at a time", then="push them one by one: --trial N")
+    if as_space:
+        _print_space(study, studies, trial, out, force)
+        return
+    if push:
+        from mer.study.export.push import require_hub
+
+        require_hub(push)
+        from mer.checkpoints.export_folder import is_export
+
+        if is_export(study):
+            _push(home(study), push, private)
+            return
     from mer.study.export.choose import ExportOptions
     from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
@@ -62,6 +84,40 @@ def export(
         console.print(f"note: {unfinished} trials of this study were interrupted; --resume of the study finishes them")
     if top is not None and len(done) < top:
         console.print(f"note: {top} were asked for, but the study has {len(done)} finished")
+    if push:
+        _push(done[0].export.folder, push, private)
+
+
+def _push(folder: Path, repo: str, private: bool) -> None:
+    from mer.study.export.push import push
+
+    done, console = push(folder, repo, private=private), page()
+    lines = [
+        f"pushed {folder} to {done.url} (commit {done.commit[:12]}), without places of this machine",
+        *(f"  note: {note}" for note in done.notes),
+        f"  load it: mer.load({repo!r}), or mer.load({repo!r}, revision={done.commit!r}) for this very one",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
+def _print_space(study: str, studies: Path, trial: int | None, out: Path | None, force: bool) -> None:
+    """Print a trial as a search space, or write it to a file."""
+    if out is not None and out.suffix not in (".yaml", ".yml"):
+        raise MerError(out, "is no name of a search space", allowed="--out FILE.yaml, or no --out: it is printed")
+    if out is not None and out.exists() and not force:
+        raise MerError(out, "is there already", then="replace it with --force, or choose another --out")
+    from mer.files import write_text
+    from mer.study.export.as_space import trial_as_space
+    from mer.study.export.choose import choose_trial
+    from mer.study.folder.read_study import find_study, read_record
+
+    record = read_record(find_study(study, studies))
+    text = trial_as_space(record, choose_trial(record, trial), out)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_text(out, text)
+    page().print(f"written: {out}; run it: {command('mer.tune', out)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> None:

@@ -32,12 +32,20 @@ def why_not_asked() -> str:
     return f"{constants.ENDPOINT} cannot be reached ({reason})" if reason else ""
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """List what huggingface_hub raises when the hub refuses, or goes away in the middle."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    return HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError
+
+
 def answer_of(fault: Exception) -> str:
     """Word a refusal of the hub, without anything that looks like a secret."""
     from huggingface_hub import constants, get_token
 
-    last = (str(fault).strip().splitlines() or [""])[-1]
-    said = f"{constants.ENDPOINT} answered {type(fault).__name__}: {without_secrets(last)[0]}"
+    words = getattr(fault, "server_message", None) or (str(fault).strip().splitlines() or [""])[-1]
+    said = f"{constants.ENDPOINT} answered {type(fault).__name__}: {without_secrets(words)[0]}"
     token = get_token()
     return said.replace(token, "[token]") if token else said
 

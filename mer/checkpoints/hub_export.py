@@ -16,7 +16,7 @@ from pathlib import Path
 from mer.checkpoints.export_manifest import MAKE, MANIFEST, check_files, read_manifest
 from mer.errors import MerError
 from mer.files import write_text
-from mer.model_hub import answer_of, is_hub_id, why_not_asked
+from mer.model_hub import answer_of, is_hub_id, refusals, why_not_asked
 from mer.places import home
 
 ENDINGS = (".safetensors", ".json", ".md", ".csv", ".svg", ".txt", ".model", ".onnx")
@@ -75,7 +75,6 @@ def _hub_name(text: str, revision: str | None) -> HubName | None:
 
 def _downloaded(name: HubName) -> Path:
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError
 
     kept = Path(constants.HF_HOME) / "mer" / name.repo.replace("/", "--")
     seen = kept / "refs" / (name.revision or "main").replace("/", "--")
@@ -88,7 +87,7 @@ def _downloaded(name: HubName) -> Path:
         raise _not_had(name, reason)
     try:
         found = HfApi().model_info(name.repo, revision=name.revision, timeout=_TIMEOUT_S)
-    except HfHubHTTPError as fault:
+    except refusals() as fault:
         raise _not_had(name, answer_of(fault)) from None
     commit = str(found.sha)
     if not _COMMIT.fullmatch(commit):
@@ -105,8 +104,6 @@ def _is_whole(folder: Path) -> bool:
 
 def _fetch(name: HubName, commit: str, folder: Path) -> None:
     """Download one commit; its folder is whole or absent."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{uuid.uuid4().hex[:8]}.tmp")
     where = f"{name.repo}@{commit}"
@@ -121,7 +118,7 @@ def _fetch(name: HubName, commit: str, folder: Path) -> None:
             raise MerError(where, f"{links[0].name} came as a link", allowed="plain files")
         check_files(temporary, hashes)
         _put(temporary, folder)
-    except HfHubHTTPError as fault:
+    except refusals() as fault:
         raise _not_had(name, answer_of(fault)) from None
     except MerError as fault:
         found = f"{fault.where.removeprefix(f'{temporary}/')}: {fault.found}" if fault.where != where else fault.found

@@ -23,7 +23,9 @@ def show_on_card(export: Export, results: Mapping[str, Any]) -> str:
     scores = on_test(results)
     try:
         facts = replace(facts_of(export), on_test=scores)
-        amend_export(export.folder, {EVALUATION: scores.model_dump_json(indent=2) + "\n", "README.md": model_card(facts)})
+        amend_export(
+            export.folder, {EVALUATION: scores.model_dump_json(indent=2) + "\n", "README.md": model_card(facts)}
+        )
     except (MerError, OSError, LookupError) as fault:
         words = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         return f"note: {export.folder} does not show these scores: {words}"

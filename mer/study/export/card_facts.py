@@ -34,8 +34,8 @@ class DatasetFacts:
 
 
 _FRIENDS = (
-    "acted dialogues of one English comedy series, written by a few authors, with laughter of an audience in the sound; "
-    "spontaneous talk, other registers, telephones and other languages are not in it."
+    "acted dialogues of one English comedy series, written by a few authors, with laughter of an audience in the "
+    "sound; spontaneous talk, other registers, telephones and other languages are not in it."
 )
 _FRIENDS_BIAS = "Six main speakers, young white Americans of one city, say most of the turns."
 _DATASETS = {

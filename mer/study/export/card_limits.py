@@ -24,7 +24,9 @@ def limits(facts: CardFacts) -> str:
     weakest = sorted(rows, key=lambda row: float(row["f1"]))[:_WEAKEST]
     most = max(rows, key=lambda row: int(row["support"]))
     share = int(most["support"]) / sum(int(row["support"]) for row in rows)
-    said = ", ".join(f"{row['class']} (F1 {100 * float(row['f1']):.1f}, {row['support']} utterances)" for row in weakest)
+    said = ", ".join(
+        f"{row['class']} (F1 {100 * float(row['f1']):.1f}, {row['support']} utterances)" for row in weakest
+    )
     lines = [
         f"Data: {facts.dataset.limits}",
         f"Classes: {most['class']} is {100 * share:.0f} % of the scored dev utterances. The weakest on dev: {said}.",

@@ -67,8 +67,6 @@ def on_test(told: Mapping[str, Any]) -> OnTest:
     )
 
 
-
-
 def on_test_section(scores: OnTest) -> list[str]:
     """Write the parts of the card: what was done, means with intervals, and a row for each seed."""
     numbers = ", ".join(str(row.seed) for row in scores.seeds)
@@ -94,13 +92,9 @@ def on_test_section(scores: OnTest) -> list[str]:
     ]
 
 
-
-
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _span(bounds: tuple[float, float] | None) -> str:
     return "-" if bounds is None else f"{100 * bounds[0]:.2f} to {100 * bounds[1]:.2f}"
-
-

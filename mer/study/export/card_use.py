@@ -23,7 +23,11 @@ def install(facts: CardFacts) -> str:
     steps += [MINILM_INSTALL] if "minilm" in names and not facts.bundled else []
     sha = facts.provenance["environment"].get("git_sha")
     at = f" It was made with commit {sha} of mer; later ones read it too." if sha else ""
-    return "```\n" + "\n".join(steps) + f"\n```\n\nPython 3.11 or newer; no Ray, Optuna or MLflow is imported to predict.{at}"
+    return (
+        "```\n"
+        + "\n".join(steps)
+        + f"\n```\n\nPython 3.11 or newer; no Ray, Optuna or MLflow is imported to predict.{at}"
+    )
 
 
 def use(facts: CardFacts) -> str:

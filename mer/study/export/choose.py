@@ -75,6 +75,19 @@ def choose(record: StudyRecord, options: ExportOptions) -> list[Standing]:
     return [require_exportable(record, standing) for standing in ranked[: options.top or 1]]
 
 
+def choose_trial(record: StudyRecord, number: int | None) -> Standing:
+    """Return one trial, with or without weights: by its number, or the best finished. Raises: MerError."""
+    if number is not None:
+        return record.find(number)
+    if not record.ranked:
+        raise MerError(
+            record.folder,
+            "no trial of it has finished, so none is the best",
+            allowed="a study with a finished trial, or any trial by its number: --trial N",
+        )
+    return record.ranked[0]
+
+
 def require_exportable(record: StudyRecord, standing: Standing) -> Standing:
     """Return the trial. Raises: MerError when it failed, has not ended, or its weights are gone."""
     where, finished = f"{record.folder}, trial {standing.number}", [s.number for s in record.ranked]

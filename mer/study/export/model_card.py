@@ -179,6 +179,10 @@ def _origin(facts: CardFacts) -> list[tuple[object, ...]]:
         ("code", f"{sha}{dirty}"),
         ("packages", versions or "unknown"),
         ("backbone", f"{backbone['name']}{revision}, weights sha256 {backbone['weights_sha256']}"),
-        *([("teacher", f"{without_places(taught['name'])}, weights sha256 {taught['weights_sha256']}")] if taught else []),
+        *(
+            [("teacher", f"{without_places(taught['name'])}, weights sha256 {taught['weights_sha256']}")]
+            if taught
+            else []
+        ),
         ("features", ", ".join(f"{split}: {name}" for split, name in come["features"].items())),
     ]

@@ -8,6 +8,8 @@ writes the first again after a model has changed.
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,6 +22,18 @@ from mer.study.space.keys import RESERVED, known_keys, models_in
 from mer.study.space.params import PARAM_KINDS
 from mer.study.space.spec import StudySpec
 from trainables import TRAINABLES
+
+SCHEMA = Path("search_spaces/schema.json")
+
+
+def editor_line(file: Path | None) -> list[str]:
+    """Return the line by which an editor finds the schema of a search space; [] where there is none to be found.
+
+    Args: file: the search space; None: it has no place yet.
+    """
+    if file is None or not SCHEMA.is_file():
+        return []
+    return [f"# yaml-language-server: $schema={os.path.relpath(SCHEMA, file.parent)}"]
 
 
 def search_space_schema() -> dict[str, Any]:
