@@ -12,6 +12,7 @@ from open_study import begin_study
 from mer import console
 from mer.export import app
 from mer.study.folder.recorded import read_config
+from mer.study.preflight.check_plan import reachable_configs
 from mer.study.space.load import load_spec
 
 
@@ -69,7 +70,7 @@ def test_an_editor_finds_the_schema(
     typed(capsys, small_study.folder, "--as-space", "--out", "spaces/a.yaml")
     assert (
         Path("spaces/a.yaml")
-        .read_text()
+        .read_text(encoding="utf-8")
         .startswith("# yaml-language-server: $schema=../search_spaces/schema.json\n# Trial ")
     )
 
@@ -82,3 +83,15 @@ def test_what_cannot_be_is_one_message(small_study: Made, tmp_path: Path, capsys
     assert code == 2 and "is there already" in said and (tmp_path / "a.yaml").read_text() == "mine"
     code, said = typed(capsys, small_study.folder, "--as-space", "--trial", 99)
     assert code == 2 and "there is no trial 99" in said
+
+
+def test_a_kind_that_is_searched_may_have_its_other_keys_fixed(tmp_path: Path) -> None:
+    """As a trial of SPCL is written: no combination of encoder keys alone is a configuration."""
+    space = tmp_path / "a.yaml"
+    space.write_text(
+        "study: a\ntrainable: text\n"
+        "fixed: {encoders: {text: {backbone: minilm}}, loss: {contrastive: {pool_size: 64}}}\n"
+        "params:\n  loss.contrastive.kind: {choice: [spcl]}\n  loss.contrastive.support_size: {choice: [8]}\n"
+    )
+    (config,) = reachable_configs(load_spec(space))
+    assert config.loss.contrastive.kind == "spcl"

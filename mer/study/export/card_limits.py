@@ -41,6 +41,8 @@ def limits(facts: CardFacts) -> str:
 
 def bias(facts: CardFacts) -> str:
     """Say which groups the numbers do not tell apart."""
+    if facts.dataset_id == "sample":
+        return facts.dataset.bias
     return (
         f"{facts.dataset.bias} Labels are judgements of a few annotators, who share a culture. Whether errors differ "
         "between speakers of different sex, age, accent or culture was not measured: measure it before you rely on it "

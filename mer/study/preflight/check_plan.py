@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import random
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,11 +21,13 @@ from mer.features import select_layers
 from mer.model_outputs import describe_encoder
 from mer.places import expanded
 from mer.study.preflight.teacher import check_teacher
+from mer.study.space.draws import random_params
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import read_yaml
 from mer.terminal.commands import command
 
 _MOST_FILES = 200
+_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     settings: set[FeatureSetting] = set()
     try:
         deciding = ("distill.teacher", "fusion.kind", "dialogue.kind", "dialogue.speakers")
-        for combination in spec.space.combinations(*_reading_keys(spec), *deciding):
+        wanted = spec.space.combinations(*_reading_keys(spec), *deciding)
+        for combination in itertools.chain(wanted, _whole_draws(spec, configs)):
             try:
                 config = spec.trial_config(combination)
             except ValidationError:
@@ -103,6 +109,18 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
     except ValueError as fault:
         raise MerError(spec.study, str(fault), allowed="choice, int, or float with a step for encoder keys") from fault
     return list(configs.values())
+
+
+def _whole_draws(spec: StudySpec, configs: Mapping[Any, TrialConfig]) -> Iterator[dict[str, Any]]:
+    """Yield whole draws while no configuration was found.
+
+    Fixed keys may need a kind that is searched: then no combination of encoder keys alone is a configuration.
+    """
+    rng = random.Random(0)
+    for number in range(_DRAWS):
+        if configs:
+            return
+        yield dict(spec.points[number]) if number < len(spec.points) else random_params(spec, rng)
 
 
 def _reading_keys(spec: StudySpec) -> list[str]:
