@@ -32,12 +32,12 @@ def why_not_asked() -> str:
     return f"{constants.ENDPOINT} cannot be reached ({reason})" if reason else ""
 
 
-def refusals() -> tuple[type[Exception], ...]:
-    """List what huggingface_hub raises when the hub refuses, or goes away in the middle."""
+def refusals(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """List what huggingface_hub raises when the hub refuses, or goes away in the middle, and the others given."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    return HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError
+    return HfHubHTTPError, LocalEntryNotFoundError, httpx2.HTTPError, *others
 
 
 def answer_of(fault: Exception) -> str:

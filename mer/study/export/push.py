@@ -77,7 +77,7 @@ def push(folder: Path, repo: str, *, private: bool = False) -> Pushed:
             api = HfApi()
             api.create_repo(repo, private=private or None, exist_ok=True)
             done = api.create_commit(repo, adds, commit_message=message)
-        except (*refusals(), ValueError) as fault:  # ValueError: a card whose front matter it does not take
+        except refusals(ValueError) as fault:  # ValueError: a card whose front matter it does not take
             raise MerError(
                 f"--push {repo}",
                 answer_of(fault),
