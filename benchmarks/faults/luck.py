@@ -14,7 +14,6 @@ _MOST_LOSSES = 2  # of workers in a command: a third one may rightly fail a tria
 _DOWN_CHANCE, _FULL_CHANCE = 0.2, 0.1
 _LONGEST_DOWN, _LONGEST_FULL = 60, 200  # operations
 _MOST_COMMANDS = 3
-_LOSSES = frozenset({"worker lost", "node lost", "node lost and back"})
 _WRITTEN = frozenset({"open", "write", "fsync", "mkdir", "symlink", "rename"})
 
 
@@ -45,8 +44,8 @@ class Luck:
 
     def fault(self, operation: Operation) -> str:
         fault = self._fault(operation)
-        if fault in _LOSSES or (fault.startswith("crash") and operation.process != "driver"):
-            self._losses += 2 if fault.startswith("node") else 1  # one that waits for work is found dead with the next
+        if fault == "worker lost" or (fault.startswith("crash") and operation.process != "driver"):
+            self._losses += 1  # one that dies with its node does not count
             if self._losses > _MOST_LOSSES:
                 return ""
         if fault:

@@ -51,7 +51,7 @@ def test_a_free_place_goes_to_the_next_of_the_shape_while_the_queue_has_room(slo
 
 def test_a_free_place_is_filled_from_the_queue_first(slots):
     slots.fill("a"), slots.fill("b")  # 0 and 2, 1 and 3
-    slots.close("a", lost=True)
+    slots.close("a", lost=False)
     slots.packs.queue = slots.packs.start()  # as if they had been asked for a slot of the other shape
     assert slots.record("b", [report(1, [0.5], "finished")]) == Change()
     assert numbers(slots.fill("c").members) == [0, 2]
@@ -69,9 +69,9 @@ def test_whoever_waits_when_the_driver_dies_is_handed_out_again(slots, tmp_path,
     assert numbers(again.fill("b").members) == [1, 3]
 
 
-def test_a_lost_slot_is_handed_out_in_new_ones(slots):
+def test_a_slot_that_is_given_back_is_handed_out_in_new_ones(slots):
     slots.fill("a")
-    slots.close("a", lost=True)
+    slots.close("a", lost=False)
     assert numbers(slots.fill("b").members) == [1], "who waited longest is first, and the queue is full"
     assert numbers(slots.fill("c").members) == [0, 2]
 

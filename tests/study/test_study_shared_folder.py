@@ -12,6 +12,7 @@ import pytest
 from ray.tune import PlacementGroupFactory
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.utils import flatten_dict
+from test_study_hooks import NOBODY
 from test_study_slots import numbers, open_slots
 
 from mer.errors import MerError
@@ -80,7 +81,7 @@ def test_its_trials_go_elsewhere_and_no_worker_is_placed_there_again(tmp_path, m
     )
     said: list[str] = []
     shared.say = said.append
-    scheduler = EngineScheduler(slots, shared)
+    scheduler = EngineScheduler(slots, shared, NOBODY)
     placed: list[PlacementGroupFactory] = []
     trial = SimpleNamespace(
         trial_id="a", placement_group_factory=PlacementGroupFactory([{"CPU": 2}]), update_resources=placed.append

@@ -14,6 +14,7 @@ import pytest
 from study_helpers import make_spec, open_ledger, report
 
 from mer.checkpoints import save_tensors
+from mer.errors import MerError
 from mer.study.search import lacking_files, stop_request
 from mer.study.search.early_stopping import build_policy
 from mer.study.search.engine import StudyEngine
@@ -43,6 +44,12 @@ ONE_SHAPE = (
 
 def numbers(tasks: Iterable[MemberTask]) -> list[int]:
     return [task.number for task in tasks]
+
+
+def die(slots: Slots, slot_id: str) -> None:
+    """The worker of a slot begins with it, and dies by itself."""
+    slots.begun(slot_id)
+    slots.close(slot_id, lost=True)
 
 
 def states(slots: Slots) -> dict[int, str]:
@@ -98,13 +105,12 @@ def test_a_dead_worker_costs_no_member_its_number(tmp_path, monkeypatch):
     slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
     slots.fill("a"), slots.fill("b")
     assert numbers(slots.record("a", [report(1, [0.9], "finished")]).add) == [4]
-    slots.close("a", lost=True)
-    again = slots.fill("d")
-    assert numbers(again.members) == [0, 4], "trial 1 had finished, 2 and 3 are elsewhere"
+    die(slots, "a")
+    assert [numbers(slots.fill(slot).members) for slot in "de"] == [[0], [4]], "1 had finished, 2 and 3 are elsewhere"
     slots.close("b", lost=False)
-    assert numbers(slots.fill("e").members) == [2, 3], "given back, not lost"
-    assert [slots.engine.losses(number) for number in (0, 2, 3, 4)] == [1, 0, 0, 1]
-    assert numbers(slots.fill("f").members) == [5]
+    assert numbers(slots.fill("f").members) == [2, 3], "given back, not lost"
+    assert [slots.engine.losses(number) for number in (0, 2, 3, 4)] == [0, 0, 0, 0]
+    assert numbers(slots.fill("g").members) == [5]
 
 
 def took(seconds: float, *reports: Report) -> list[Report]:
@@ -193,22 +199,64 @@ def test_members_on_their_way_to_a_worker_that_dies_are_handed_out_again(tmp_pat
     slots.record("b", [report(5, [0.1], "finished")])
     running = sorted(slots.hosted["a"].numbers)
     given = slots.record("a", took(2.0, *(report(number, [0.91], first=2) for number in running)))
-    slots.close("b", lost=True)
+    die(slots, "b")
     assert tuple(numbers(slots.fill("c").members)) == given.drop
     assert [slots.engine.losses(number) for number in given.drop] == [0] * len(given.drop)
 
 
-def test_a_trial_that_lost_two_workers_takes_nobody_with_it(tmp_path, monkeypatch):
-    """The third loss fails it: by then it is alone, so it fails alone."""
-    slots = open_slots(tmp_path, monkeypatch, 2, *ONE_SHAPE)
-    for slot in "ab":
-        assert numbers(slots.fill(slot).members) == [0, 1]
+def test_only_the_trial_that_kills_its_workers_fails(tmp_path, monkeypatch):
+    """Trial 2 kills whoever trains it: its pack is halved until it is alone, and only then it counts."""
+    slots, said, packs = open_slots(tmp_path, monkeypatch, 6, *ONE_SHAPE), [], []
+    slots.say = said.append
+    for slot in map(str, range(20)):
+        if (work := slots.fill(slot)) is None:
+            break
+        packs.append(numbers(work.members))
+        if 2 in packs[-1]:
+            die(slots, slot)
+        else:
+            slots.record(slot, [report(number, [0.9], "finished") for number in packs[-1]])
+    assert packs == [[0, 1, 2, 3, 4, 5], [0, 1, 2], [3, 4, 5], [0], [1], [2], [2], [2]]
+    assert states(slots) == {number: "FAIL" if number == 2 else "COMPLETE" for number in range(6)}
+    assert said == [
+        f"a worker died with {count} trials: they go on {rest}, until it shows which one kills it"
+        for count, rest in ((6, "in packs of 3 at most"), (3, "each alone"))
+    ]
+
+
+def test_how_small_a_pack_must_be_survives_the_driver(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch, 4, *ONE_SHAPE)
+    assert numbers(slots.fill("a").members) == [0, 1, 2, 3]
+    die(slots, "a")
+    slots = open_slots(tmp_path, monkeypatch, 4, *ONE_SHAPE)
+    assert numbers(slots.fill("a").members) == [0, 1], "who never lost a worker does not join them"
+    assert [numbers(slots.fill(slot).members) for slot in "bc"] == [[2, 3], [4, 5]]
+
+
+def test_a_worker_that_dies_before_it_begins_costs_no_loss(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch)
+    for slot in "abcd":
+        assert numbers(slots.fill(slot).members) == [0]
         slots.close(slot, lost=True)
-    assert numbers(slots.fill("c").members) == [0]
-    assert numbers(slots.fill("d").members) == [1]
-    slots.close("c", lost=True)
-    assert states(slots) == {0: "FAIL", 1: "RUNNING"}
-    assert slots.record("d", [report(1, [0.9])]) == Change(), "nobody joins it"
+    assert slots.engine.losses(0) == 0 and not slots.engine.stopped
+    slots.fill("e")
+    die(slots, "e")
+    assert slots.engine.losses(0) == 1
+    for slot in "fghij":
+        assert not slots.engine.stopped
+        slots.fill(slot)
+        slots.close(slot, lost=True)
+    with pytest.raises(MerError, match="^5 workers in a row died before they began a trial: the study was stopped"):
+        slots.engine.raise_if_stopped("again --resume", "again --retry-failed", tmp_path)
+    assert states(slots) == {0: "RUNNING"}
+
+
+def test_workers_that_die_with_a_stopped_study_cost_no_loss(tmp_path, monkeypatch):
+    slots = open_slots(tmp_path, monkeypatch)
+    slots.fill("a")
+    slots.engine.block("the disk is full")
+    die(slots, "a")
+    assert slots.engine.losses(0) == 0 and states(slots) == {0: "RUNNING"}
 
 
 def test_a_report_from_a_slot_that_is_closed_stops_it(slots):
@@ -269,10 +317,10 @@ def test_losses_survive_the_driver(tmp_path, monkeypatch):
     slots = open_slots(tmp_path, monkeypatch)
     for slot in "ab":
         slots.fill(slot)
-        slots.close(slot, lost=True)
+        die(slots, slot)
     slots = open_slots(tmp_path, monkeypatch)
     assert numbers(slots.fill("a").members) == [0] and slots.engine.losses(0) == 2
-    slots.close("a", lost=True)
+    die(slots, "a")
     assert states(slots)[0] == "FAIL"
 
 

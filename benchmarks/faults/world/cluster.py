@@ -7,6 +7,7 @@ it was observed (mer.study.cluster.tune_hooks).
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.faults.world.clock import Clock
-from benchmarks.faults.world.placed import Moments, Placed, Worker
+from benchmarks.faults.world.placed import Moments, Placed, Worker, node_id
 from benchmarks.faults.world.processes import Crash, Process, Running
 from benchmarks.faults.world.threads import Hub, Stall
 from benchmarks.faults.world.training import ToyRun
+from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.cluster.tune_hooks import EngineScheduler, EngineSearcher
 from mer.study.search.lacking_files import lacking_file
@@ -47,6 +49,7 @@ class Cluster:
     running: Running
     moments: Moments
     away: dict[int, float] = field(default_factory=dict)  # node -> when it is back
+    lives: Counter[int] = field(default_factory=Counter)  # node -> how often it was lost
     workers: list[Worker] = field(default_factory=list)
     idle: list[Worker] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
@@ -67,10 +70,12 @@ class Cluster:
         """Stand in for `mer.study.cluster.trials.run_trials`."""
         self.stop = stop
         resources = engine.spec.resources
-        self.shared = shared = SharedFolder(folder, engine, say, self._alive)
+        self.shared = shared = SharedFolder(folder, engine, say, self._known)
         slots = Slots(engine, folder, plan.of, lambda config: resources.pack, say, 8, shared.proof, lacking_file)
         try:
-            self._loop(EngineSearcher(slots), EngineScheduler(slots, shared), tick, stop)
+            node_of = lambda placed: placed.worker.node_id if placed.worker else ""  # noqa: E731
+            lost = LostWorkers(lambda: stop.wanted, self._known, node_of)
+            self._loop(EngineSearcher(slots), EngineScheduler(slots, shared, lost), tick, stop)
         finally:
             shutil.rmtree(folder / PROOF, ignore_errors=True)
 
@@ -120,6 +125,7 @@ class Cluster:
         else:
             node = placed.worker.node if placed.worker is not None else 0
             self.away[node] = self.clock.seconds + (_BACK_S if fault == "node lost and back" else 10 * _BACK_S)
+            self.lives[node] += 1
             for worker in self.workers:
                 if worker.node == node:
                     worker.process.alive = False
@@ -145,7 +151,7 @@ class Cluster:
                 continue
             here = sum(worker.node == node and worker.process.alive for worker in self.workers)
             if here < places:
-                worker = Worker(Process(f"worker {len(self.workers)}", runs_ahead=True), node)
+                worker = Worker(Process(f"worker {len(self.workers)}", runs_ahead=True), node, self.lives[node])
                 self.workers.append(worker)
                 return worker
         return None
@@ -177,8 +183,12 @@ class Cluster:
             self.placed.remove(placed)
             if worker is not None:
                 worker.process.alive = False
+            scheduler.on_trial_error(None, placed)
             searcher.on_trial_complete(placed.trial_id, error=True)
             return
+        if not placed.is_begun:
+            placed.is_begun = True
+            scheduler.slots.begun(placed.trial_id)
         if "reports" in placed.result:
             decision = scheduler.on_trial_result(None, placed, placed.result)
             self.moment("heard", placed)
@@ -191,23 +201,24 @@ class Cluster:
         self._compute(placed, lambda: worker.trainable.step(), 0.0, is_step=True)
 
     def _is_refused(self, node: int) -> bool:
-        return self.shared is not None and f"node {node}" in self.shared.refused
+        return self.shared is not None and node_id(node, self.lives[node]) in self.shared.refused
 
-    def _alive(self) -> list[dict[str, Any]]:
-        """List the nodes as `ray.nodes` does."""
+    def _known(self) -> list[dict[str, Any]]:
+        """List the nodes as `ray.nodes` does, with those that were lost."""
         return [
             {
-                "NodeID": f"node {node}",
-                "Alive": self.away.get(node, 0.0) <= self.clock.seconds,
+                "NodeID": node_id(node, life),
+                "Alive": life == self.lives[node] and self.away.get(node, 0.0) <= self.clock.seconds,
                 "Resources": {"CPU": float(places)},
             }
             for node, places in enumerate(self.nodes)
+            for life in range(self.lives[node] + 1)
         ]
 
     def ray_in_a_worker(self) -> Any:
         """Stand in for the module `ray`, as far as a worker asks it where it is."""
         me = lambda: next(one for one in self.workers if one.process is self.running.now)  # noqa: E731
-        context = SimpleNamespace(get_node_id=lambda: f"node {me().node}", get_worker_id=lambda: me().process.name[7:])
+        context = SimpleNamespace(get_node_id=lambda: me().node_id, get_worker_id=lambda: me().process.name[7:])
         return SimpleNamespace(
             get_runtime_context=lambda: context, util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
         )

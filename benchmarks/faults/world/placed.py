@@ -11,13 +11,23 @@ from benchmarks.faults.world.faults import Operation, Plan
 from benchmarks.faults.world.processes import Process
 
 
+def node_id(node: int, life: int) -> str:
+    """Name a node as Ray does."""
+    return f"node {node}.{life}"
+
+
 @dataclass(eq=False)
 class Worker:
     """A process on a node that hosts one slot after another."""
 
     process: Process
     node: int
+    life: int  # of the node: one that comes back is another to Ray
     trainable: Any = None
+
+    @property
+    def node_id(self) -> str:
+        return node_id(self.node, self.life)
 
 
 @dataclass(eq=False)
@@ -27,6 +37,7 @@ class Placed:
     trial_id: str
     config: dict[str, Any]
     worker: Worker | None = None
+    is_begun: bool = False  # its worker has taken it
     answers_at: float = 0.0
     result: dict[str, Any] | None = None  # None: the worker is dead, or raised
     lost: bool = False  # before it had a worker

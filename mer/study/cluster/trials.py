@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mer.errors import MerError
 from mer.study.cluster.connect import nodes_of_ray, session_folder, start_ray
+from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.own_ray import RayWatch
 from mer.study.cluster.shared_folder import SharedFolder
@@ -63,7 +64,7 @@ def run_trials(
 
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
-    with stop.listening(), RayWatch(partial(_ray_died, engine), give_up) as watch:
+    with stop.listening(), RayWatch(partial(_ray_died, stop), give_up) as watch:
         with children_spared():
             start_ray(address, plan.shared_bytes())
         session = session_folder() if address is None else None
@@ -86,7 +87,7 @@ def run_trials(
                 tune.with_resources(tune.with_parameters(trainable, features=features), resources),
                 tune_config=tune.TuneConfig(
                     search_alg=limiter,
-                    scheduler=EngineScheduler(slots, shared),
+                    scheduler=EngineScheduler(slots, shared, LostWorkers(lambda: stop.wanted, ray.nodes)),
                     num_samples=-1,
                     reuse_actors=True,
                     trial_name_creator=name_of,
@@ -96,7 +97,7 @@ def run_trials(
                     name="run",
                     storage_path=str((folder / RAY).resolve()),
                     verbose=0,
-                    callbacks=[Heartbeat(stop.listen, tick, nodes)],
+                    callbacks=[Heartbeat(stop.listen, tick, slots, nodes)],
                     stop=StopWhen(lambda: stop.wanted),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=0),  # the engine hands lost trials out again
@@ -112,8 +113,11 @@ def run_trials(
             shutil.rmtree(folder / PROOF, ignore_errors=True)
 
 
-def _ray_died(engine: StudyEngine, process: str) -> None:
-    engine.block(f"{process}, a process of Ray's, has died", advice="see whether the machine ran out of memory")
+def _ray_died(stop: StopSignal, process: str) -> None:
+    """Stop the study; where it is being stopped, Ray has died by the same signal, and nothing is at fault."""
+    if not stop.interrupted:
+        why = f"{process}, a process of Ray's, has died"
+        stop.engine.block(why, advice="see whether the machine ran out of memory")
 
 
 def _fitting(spec: StudySpec, have: Sequence[Machine]) -> int:

@@ -5,6 +5,8 @@ What Ray 2.60 does, and why these are the right hooks (stack-notes 6):
   never says `done`, and the scheduler stops what is over;
 - a lost worker reaches `on_trial_complete(error)` when no retry is allowed. Ray's own retries would not do: they cover
   trials that are RUNNING, so a worker that dies between two trials would end the next one, which is still PENDING;
+- before that it reaches `scheduler.on_trial_error`, which gets the trial itself: who is to blame is asked there;
+- `on_trial_start` of callbacks comes when a worker has taken a trial, whether it is new or kept from another;
 - calls of a worker run in the order in which the driver submits them, so `drop` and `add` come before the next step;
 - `tune.run` takes SIGUSR1, and a loop ended by Ray's handler looks like one that is done.
 """
@@ -18,6 +20,7 @@ from ray.tune import Callback, PlacementGroupFactory, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.search.slots import Slots
@@ -45,7 +48,7 @@ class EngineSearcher(_NoState, Searcher):
         return slot.wire()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.slots.close(trial_id, lost=error)
+        self.slots.close(trial_id, lost=error)  # of an error the scheduler has heard before
 
     def save(self, checkpoint_path: str) -> None:
         return None
@@ -60,11 +63,12 @@ class EngineScheduler(_NoState, FIFOScheduler):
     Args:
         slots: the book of who hosts what.
         shared: knows the nodes that are left out.
+        lost: says why a worker has died.
     """
 
-    def __init__(self, slots: Slots, shared: SharedFolder) -> None:
+    def __init__(self, slots: Slots, shared: SharedFolder, lost: LostWorkers) -> None:
         super().__init__()
-        self.slots, self.shared = slots, shared
+        self.slots, self.shared, self.lost = slots, shared, lost
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Let no further worker be placed on a node that was refused, and none that is there take this trial."""
@@ -72,6 +76,10 @@ class EngineScheduler(_NoState, FIFOScheduler):
         if selector := self.shared.selector:
             bundles = trial.placement_group_factory.bundles
             trial.update_resources(PlacementGroupFactory(bundles, bundle_label_selector=[selector] * len(bundles)))
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Hand the members of a slot whose worker has died out again; a loss counts where the worker died by itself."""
+        self.slots.close(trial.trial_id, lost=self.lost.by_itself(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if not all(map(self.shared.accepts, result.get("sights", ()))):
@@ -97,14 +105,21 @@ def worker_of(trial: Any) -> Any:
 class Heartbeat(_NoState, Callback):
     """Calls `begin` once before Ray's loop, and `tick` after every event of it; the display decides when to redraw.
 
-    Args: nodes: watches the cluster; None on one machine.
+    Args:
+        slots: hear which of them have a worker.
+        nodes: watches the cluster; None on one machine.
     """
 
-    def __init__(self, begin: Callable[[], None], tick: Callable[[], None], nodes: NodeWatch | None = None) -> None:
-        self.begin, self.tick, self.nodes = begin, tick, nodes
+    def __init__(
+        self, begin: Callable[[], None], tick: Callable[[], None], slots: Slots, nodes: NodeWatch | None = None
+    ) -> None:
+        self.begin, self.tick, self.slots, self.nodes = begin, tick, slots, nodes
 
     def setup(self, *_: Any, **info: Any) -> None:
         self.begin()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.slots.begun(trial.trial_id)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any

@@ -86,8 +86,8 @@ class _Draws:
         number, config = self._left.pop(0)
         return Assignment(number, {}), config
 
-    def losses(self, number: int) -> int:
-        return 0
+    def pack_limit(self, number: int) -> int | None:
+        return None
 
 
 def _sizes_begun(configs: Sequence[TrialConfig], sizes: PackSizes, spec: StudySpec) -> dict[str, list[int]]:

@@ -110,8 +110,12 @@ class StudyEngine:
         return self.stopped or (self.drained and not self.live)
 
     def _start(self, assignment: Assignment, config: TrialConfig | None) -> None:
-        losses = self.ledger.losses(assignment.number)
-        self.live[assignment.number] = LiveTrial((assignment, config) if config else None, losses=losses)
+        number = assignment.number
+        self.live[number] = LiveTrial(
+            (assignment, config) if config else None,
+            losses=self.ledger.losses(number),
+            pack_limit=self.ledger.pack_limit(number),
+        )
         for listener in self.listeners:
             listener.trial_started(assignment.number, assignment.params, config)
 
@@ -128,8 +132,12 @@ class StudyEngine:
             listener.trial_placed(number, has_worker=True)
 
     def losses(self, number: int) -> int:
-        """Return how many workers died with the trial."""
+        """Return how many workers died with the trial and nobody else."""
         return self.live[number].losses
+
+    def pack_limit(self, number: int) -> int | None:
+        """Return how many trials may share a worker with this one; None: any number."""
+        return self.live[number].pack_limit
 
     def config_of(self, number: int) -> TrialConfig:
         """Return the configuration of a trial that is not over."""
@@ -139,23 +147,32 @@ class StudyEngine:
         """Estimate the training time that a trial has left; `unheard` before its first epoch."""
         return self.live[number].seconds_left(unheard) if number in self.live else 0.0
 
-    def lost(self, number: int, why: str = "") -> None:
+    def lost(self, number: int, why: str = "", *, shared_by: int = 1) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
-        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again. Losses are
-        counted on disk: they survive the driver.
+        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again. A pack's death
+        may be the doing of any member, so it counts for none: they go on in packs of half the size, at last alone, and
+        only deaths with a single trial count. Counts and sizes are on disk: they survive the driver. While the study is
+        stopped workers die with it, and nothing counts.
 
-        Args: why: "" where its worker process has died.
+        Args:
+            why: "" where its worker process has died.
+            shared_by: trials that the worker had.
         """
         if (live := self.live.get(number)) is None or number in self.bereft:
             return
-        live.losses += 1
+        if self.stopped:
+            self.released(number)
+            return
+        if not why:
+            live.pack_limit = max(1, min(shared_by, live.pack_limit or shared_by) // 2)
+        live.losses += shared_by == 1
         if live.losses >= _LOSSES:
             words = f"{_LOSSES} attempts were lost, the last one because {why}" if why else ""
             self._end(number, "error", words or f"its worker process was lost {_LOSSES} times (out of memory?)")
             return
         try:
-            self.ledger.note_losses(number, live.losses)
+            self.ledger.note_losses(number, live.losses, live.pack_limit)
         except OSError as fault:
             self.block(fault)
             return

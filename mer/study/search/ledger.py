@@ -187,12 +187,20 @@ class Ledger:
             self._reported[number].add(epoch)
 
     def losses(self, number: int) -> int:
-        """Count the workers that died with a trial, under earlier drivers too."""
+        """Count the workers that died with a trial alone, under earlier drivers too."""
         return int(self._stored(number).user_attrs.get("losses", 0))
 
-    def note_losses(self, number: int, count: int) -> None:
-        """Note durably how many workers have died with a trial."""
-        self._live[number].set_user_attr("losses", count)
+    def pack_limit(self, number: int) -> int | None:
+        """Return how many trials may share a worker with this one, as packs died with it; None: any number."""
+        limit = self._stored(number).user_attrs.get("pack_limit")
+        return None if limit is None else int(limit)
+
+    def note_losses(self, number: int, count: int, pack_limit: int | None) -> None:
+        """Note durably how many workers have died with a trial, and who may share its next one."""
+        with self.together():
+            self._live[number].set_user_attr("losses", count)
+            if pack_limit is not None:
+                self._live[number].set_user_attr("pack_limit", pack_limit)
 
     def end(
         self,

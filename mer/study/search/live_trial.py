@@ -18,13 +18,15 @@ class LiveTrial:
     Args:
         handed_out: number, parameters and configuration, for when its worker is lost; None: the draw was refused.
         epoch: the last epoch that was heard of.
-        losses: workers that died with it.
+        losses: workers that died with it and nobody else.
+        pack_limit: most trials that may share a worker with it, itself included; None: any number.
         best, last: of its rows; None before the first.
     """
 
     handed_out: tuple[Assignment, TrialConfig] | None
     epoch: int = 0
     losses: int = 0
+    pack_limit: int | None = None
     best: Row | None = None
     last: Row | None = None
 

@@ -2,6 +2,8 @@
 
 A trial is asked for as late as possible, when a place is free: what is drawn later knows more. An asked trial whose
 shape does not fit waits in the queue. It is RUNNING in Optuna without rows, so a kill hands it out again.
+
+Trials whose pack has died share a worker with fewer others each time (`StudyEngine.lost`), and only with such trials.
 """
 
 from __future__ import annotations
@@ -14,8 +16,6 @@ from mer.config import TrialConfig
 from mer.study.search.ledger import Assignment
 from mer.training.packed.shape import shape_of
 
-_KEPT_APART = 2  # workers that died with a trial: from then on it takes nobody with it
-
 
 class Asking(Protocol):
     """What is needed of the StudyEngine."""
@@ -25,19 +25,26 @@ class Asking(Protocol):
     @property
     def drained(self) -> bool: ...
     def next_trial(self) -> tuple[Assignment, TrialConfig] | None: ...
-    def losses(self, number: int) -> int: ...
+    def pack_limit(self, number: int) -> int | None: ...
 
 
 @dataclass(frozen=True)
 class Asked:
     """A trial that was drawn, or handed out again.
 
-    Args: shape: trials of equal shapes can share a worker; None: it trains alone.
+    Args:
+        shape: trials of equal shapes can share a worker; None: it trains alone.
+        limit: most trials that may share its worker; None: as many as fit. Trials share one only with equal limits.
     """
 
     number: int
     config: TrialConfig
     shape: str | None
+    limit: int | None = None
+
+    def fits(self, like: Asked) -> bool:
+        """Tell whether it can share a worker with another trial."""
+        return (self.shape, self.limit) == (like.shape, like.limit)
 
 
 class Packs:
@@ -72,7 +79,7 @@ class Packs:
         if self.is_dry or like.shape is None:
             return []
         size = self.places(like)
-        found = [waiting for waiting in self.queue if waiting.shape == like.shape][: max(0, size - present)]
+        found = [waiting for waiting in self.queue if waiting.fits(like)][: max(0, size - present)]
         taken = {member.number for member in found}
         self.queue = [waiting for waiting in self.queue if waiting.number not in taken]
         room = max(size, self.room)
@@ -80,7 +87,7 @@ class Packs:
             asked = self._ask()
             if asked is None:
                 break
-            (found if asked.shape == like.shape else self.queue).append(asked)
+            (found if asked.fits(like) else self.queue).append(asked)
         return found
 
     @property
@@ -93,7 +100,7 @@ class Packs:
         if like.shape is None:
             return 1
         size = self.size(like.config)
-        return min(size, self._fits.get(like.shape, size))
+        return min(size, self._fits.get(like.shape, size), like.limit or size)
 
     def limit(self, like: Asked, fits: int) -> bool:
         """Note how many trials of a shape memory holds; True when that is news."""
@@ -107,6 +114,6 @@ class Packs:
         if following is None:
             return None
         assignment, config = following
-        shape = shape_of(config)
-        alone = not shape.is_packable or self.engine.losses(assignment.number) >= _KEPT_APART
-        return Asked(assignment.number, config, None if alone else shape.key)
+        shape, limit = shape_of(config), self.engine.pack_limit(assignment.number)
+        alone = not shape.is_packable or limit == 1
+        return Asked(assignment.number, config, None if alone else shape.key, limit)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mer.config import TrialConfig
@@ -23,6 +23,7 @@ from trainables.wire import MemberTask, Report, Slot
 
 REPORT_INTERVAL_S = 0.5  # short trials put several epochs into one report: a report costs Ray more than it costs us
 _WORTH_MOVING_S = 3.0  # of training that a slot has left: less is sooner done than shared out
+_MOST_STILLBORN = 5  # so many workers in a row that die before they begin, and the study stops
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class Change:
 class _Hosting:
     """A slot's members that are not over, one that says of which shape they are, and how many it had places for.
 
-    Attributes: coming: members of another slot that it gets when it reports next.
+    Attributes:
+        coming: members of another slot that it gets when it reports next.
+        begun: a worker has it.
     """
 
     like: Asked
     places: int
     numbers: set[int] = field(default_factory=set)
+    begun: bool = False
     coming: list[Asked] = field(default_factory=list)
 
 
@@ -83,6 +87,7 @@ class Slots:
         self.packs = Packs(engine, size, room)
         self.hosted: dict[str, _Hosting] = {}
         self._idle: list[str] = []  # empty slots that wait for members of others
+        self._stillborn = 0
 
     def fill(self, slot_id: str) -> Slot | None:
         """Take the engine's next trials into a slot; None when there are none now."""
@@ -95,6 +100,12 @@ class Slots:
         resources = self.engine.spec.resources
         tasks = tuple(self._place(member) for member in members)
         return Slot(tasks, REPORT_INTERVAL_S, resources.threads, resources.device, self.proof)
+
+    def begun(self, slot_id: str) -> None:
+        """Note that a worker has taken a slot: until then its death is no doing of the slot's members."""
+        if (hosting := self.hosted.get(slot_id)) is not None:
+            hosting.begun = True
+        self._stillborn = 0
 
     def record(self, slot_id: str, reports: Iterable[Report], fits: int | None = None) -> Change:
         """Take in what a worker reports of its members.
@@ -144,18 +155,28 @@ class Slots:
     def close(self, slot_id: str, *, lost: bool) -> None:
         """Forget a slot that Ray has ended; those of its members that were not over are handed out again.
 
-        Args: lost: its worker died, which is counted.
+        Args: lost: its worker died by itself, which is counted where it had begun.
         """
         hosting = self.hosted.pop(slot_id, None)
         self._idle = [idle for idle in self._idle if idle != slot_id]
         if hosting is None:
             return
         self.packs.queue[:0] = hosting.coming  # no worker had them
-        for number in sorted(hosting.numbers):
-            if lost:
-                self.engine.lost(number)
-            else:
+        members = sorted(hosting.numbers)
+        if not (lost and hosting.begun):
+            for number in members:
                 self.engine.released(number)
+            self._stillborn += lost
+            if self._stillborn == _MOST_STILLBORN:
+                advice = "see whether the machine ran out of memory, and what Ray's logs say"
+                self.engine.block(f"{_MOST_STILLBORN} workers in a row died before they began a trial", advice)
+            return
+        if len(members) > 1 and not self.engine.stopped:
+            most = len(members) // 2
+            rest = f"in packs of {most} at most" if most > 1 else "each alone"
+            self.say(f"a worker died with {len(members)} trials: they go on {rest}, until it shows which one kills it")
+        for number in members:
+            self.engine.lost(number, shared_by=len(members))
 
     def _offer(self, slot_id: str, hosting: _Hosting) -> Change:
         """Keep an empty slot while it can take members of another; it reports again and again meanwhile."""
@@ -199,10 +220,7 @@ class Slots:
         moved = by_rest[: min(len(by_rest) // 2, self.packs.places(giving.like))]
         giving.numbers -= set(moved)
         giving.places = len(giving.numbers)
-        configs = [self.engine.config_of(number) for number in moved]
-        taking.coming = [
-            Asked(number, config, giving.like.shape) for number, config in zip(moved, configs, strict=True)
-        ]
+        taking.coming = [replace(giving.like, number=one, config=self.engine.config_of(one)) for one in moved]
         return moved
 
     def _learn(self, hosting: _Hosting, fits: int) -> None:
