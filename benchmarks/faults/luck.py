@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
 from benchmarks.faults.case import Size
@@ -10,7 +11,7 @@ from benchmarks.faults.world.faults import MOMENTS, Domain, Operation, faults_of
 from benchmarks.faults.world.kinds import KINDS, Kind
 
 _FILE_RATES, _CALL_RATES, _MOMENT_RATES = (0.0, 0.002, 0.01), (0.0, 0.05, 0.2), (0.0, 0.03, 0.1)
-_MOST_LOSSES = 2  # of workers in a command: a third one may rightly fail a trial
+_MOST_LOSSES = 2  # of workers in all commands: a third one may rightly fail a trial
 _DOWN_CHANCE, _FULL_CHANCE = 0.2, 0.1
 _LONGEST_DOWN, _LONGEST_FULL = 60, 200  # operations
 _MOST_COMMANDS = 3
@@ -21,11 +22,14 @@ _WRITTEN = frozenset({"open", "write", "fsync", "mkdir", "symlink", "rename"})
 class Luck:
     """The faults of one command.
 
-    Args: seed: the same one gives the same faults.
+    Args:
+        seed: the same one gives the same faults.
+        losses: workers that have died by themselves, in earlier commands too.
     Attributes: happened: every fault so far, in words.
     """
 
     seed: str
+    losses: Counter[str] = field(default_factory=Counter)
     happened: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -37,7 +41,6 @@ class Luck:
         }
         self._down = _window(draw, _DOWN_CHANCE, 40, _LONGEST_DOWN)
         self._full = _window(draw, _FULL_CHANCE, 800, _LONGEST_FULL)
-        self._losses = 0
 
     def asks(self, domain: Domain, index: int) -> bool:
         return True
@@ -45,9 +48,9 @@ class Luck:
     def fault(self, operation: Operation) -> str:
         fault = self._fault(operation)
         if fault == "worker lost" or (fault.startswith("crash") and operation.process != "driver"):
-            self._losses += 1  # one that dies with its node does not count
-            if self._losses > _MOST_LOSSES:
+            if self.losses["worker"] == _MOST_LOSSES:  # one that dies with its node does not count
                 return ""
+            self.losses["worker"] += 1
         if fault:
             self.happened.append(f"{fault} at {operation.words}")
         return fault
@@ -78,7 +81,8 @@ def draw(seed: int) -> Drawn:
     kind = chosen.choice(list(KINDS.values()))
     size = Size(chosen.randint(2, 6), chosen.randint(1, 3))
     commands = chosen.randint(1, _MOST_COMMANDS)
-    return Drawn(kind, size, chosen.randint(0, 1), tuple(Luck(f"{seed}/{command}") for command in range(commands)))
+    study_seed, losses = chosen.randint(0, 1), Counter[str]()
+    return Drawn(kind, size, study_seed, tuple(Luck(f"{seed}/{command}", losses) for command in range(commands)))
 
 
 def _window(draw: random.Random, chance: float, latest: int, longest: int) -> range:
