@@ -18,7 +18,6 @@ from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.cluster.tune_hooks import EngineScheduler, EngineSearcher, Heartbeat
 from mer.study.search.slots import Slots
 
-
 NOBODY = LostWorkers(lambda: False, list, lambda trial: "")  # nothing but a worker ever dies
 
 

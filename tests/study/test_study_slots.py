@@ -246,7 +246,7 @@ def test_a_worker_that_dies_before_it_begins_costs_no_loss(tmp_path, monkeypatch
         assert not slots.engine.stopped
         slots.fill(slot)
         slots.close(slot, lost=True)
-    with pytest.raises(MerError, match="^5 workers in a row died before they began a trial: the study was stopped"):
+    with pytest.raises(MerError, match=r"^5 workers in a row died before they began a trial: the study was stopped"):
         slots.engine.raise_if_stopped("again --resume", "again --retry-failed", tmp_path)
     assert states(slots) == {0: "RUNNING"}
 

@@ -150,7 +150,8 @@ class StudyEngine:
     def lost(self, number: int, why: str = "", *, shared_by: int = 1) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
-        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again. A pack's death
+        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again.
+        The death of a pack
         may be the doing of any member, so it counts for none: they go on in packs of half the size, at last alone, and
         only deaths with a single trial count. Counts and sizes are on disk: they survive the driver. While the study is
         stopped workers die with it, and nothing counts.
