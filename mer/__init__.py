@@ -15,6 +15,7 @@ Commands, each also `python -m mer.COMMAND`:
 
 Parts, from the top down: each imports from those below it only.
     study             a search over trials: space, search, folder, tracking, export, evaluation
+    teacher_stages    hidden states of a teacher's encoder, cached like its outputs
     model_outputs     outputs of an exported model, cached like the features of a backbone
     predictor         an exported model that labels texts and clips
     training          the epoch loop of one trial

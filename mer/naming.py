@@ -54,8 +54,10 @@ def _distillation_name(distill: DistillConfig) -> str:
     settings = {}
     if distill.response != "none":
         settings = {"temp": distill.temperature, "a": distill.response_weight}
-    if distill.feature != "none":
+    if distill.feature == "similarity":
         settings |= {"kappa": distill.feature_temperature, "b": distill.feature_weight}
+    elif distill.feature == "review":
+        settings |= {"levels": distill.review_levels, "b": distill.feature_weight}
     terms = "-".join(kind for kind in (distill.response, distill.feature) if kind != "none")
     source = "kd" if distill.source == "teacher" else "self-kd"
     return _call(f"{source}-{distill.mode}-{terms}" if distill.mode == "joint" else f"{source}-{terms}", settings)

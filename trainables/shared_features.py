@@ -56,7 +56,7 @@ class SharedFeatures:
 
         Trials that read the same file get the same arrays until `let_go`, so that a pack holds them once.
 
-        Args: files: modality (or TEACHER, SPEAKERS) -> split -> path of the cache file.
+        Args: files: modality (or TEACHER, STAGES, SPEAKERS) -> split -> path of the cache file.
         """
         train, dev = (
             {modality: self._table(of[split]) for modality, of in files.items()} for split in ("train", "dev")

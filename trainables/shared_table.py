@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mer.config import SPEAKERS, TEACHER, TrialConfig
+from mer.config import SPEAKERS, STAGES, TEACHER, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
@@ -76,17 +76,28 @@ def as_training_data(
         dev=as_split(config, dev),
         class_names=first.label_names[task],
         label_text_CLD=first.label_text.get(task),
-        teacher={split: _teacher_outputs(tables) for split, tables in taught.items()},
+        teacher={split: _teacher_outputs(tables, config.review_stages) for split, tables in taught.items()},
     )
     return data, layers_of(config, {modality: table.hidden_states for modality, table in train.items()})
 
 
-def _teacher_outputs(tables: Mapping[str, SharedTable]) -> TeacherOutputs:
-    """Return what a teacher says of a split. Raises: MerError when its rows are not the students'."""
+def _teacher_outputs(tables: Mapping[str, SharedTable], stages: int) -> TeacherOutputs:
+    """Return what a teacher says of a split. Raises: MerError when its rows are not the students'.
+
+    Args: stages: hidden states of its encoder that are compared; 0: none.
+    """
     teacher, students = tables[TEACHER], next(iter(tables.values()))
     if teacher.logits_NC is None or teacher.ids != students.ids:
         raise MerError("distill.teacher", "its outputs are of other utterances than the students'")
-    return TeacherOutputs(teacher.logits_NC, teacher.features_NLD[:, 0], teacher.present_N)
+    told = TeacherOutputs(teacher.logits_NC, teacher.features_NLD[:, 0], teacher.present_N)
+    if not stages:
+        return told
+    staged = tables[STAGES]
+    if staged.ids != students.ids:
+        raise MerError("distill.teacher", "its hidden states are of other utterances than the students'")
+    rows, states, width = staged.features_NLD.shape
+    states_NSPK = staged.features_NLD.reshape(rows, stages, states // stages, width)
+    return replace(told, states_NSPK=states_NSPK, staged_N=staged.present_N)
 
 
 def as_split(config: TrialConfig, tables: Mapping[str, SharedTable]) -> Split:

@@ -36,7 +36,7 @@ from mer.config.encoders import (
     VideoEncoderConfig,
     is_signal,
 )
-from mer.config.feature_setting import SPEAKERS, TEACHER, FeatureSetting, settings_of
+from mer.config.feature_setting import SPEAKERS, STAGES, TEACHER, FeatureSetting, settings_of
 from mer.config.folds import FoldRule
 from mer.config.fusion import (
     ConcatFusion,
@@ -67,6 +67,7 @@ __all__ = [
     "MAPPINGS",
     "PATHS",
     "SPEAKERS",
+    "STAGES",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",

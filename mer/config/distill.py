@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, ValidationInfo, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from mer.config.base import CountOrNone, Frozen, is_recorded
 
@@ -57,8 +64,13 @@ class DistillConfig(Frozen):
     intra_weight: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="DIST's gamma: correlation over rows within a class"
     )
-    feature: Literal["similarity", "none"] = Field(
-        "similarity", description="similarity: match the teacher's similarities between rows of the batch (TelME)"
+    feature: Literal["similarity", "review", "none"] = Field(
+        "similarity",
+        description="similarity: match the teacher's similarities between rows of the batch (TelME) | review: match "
+        "hidden states of its encoder (knowledge review), of tuned students",
+    )
+    review_levels: Annotated[int, Field(ge=1, le=4)] = Field(
+        3, description="resolutions in time at which a review compares hidden states: 3 = quarters, halves, the whole"
     )
     feature_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of the feature loss")
     feature_temperature: PositiveFloat = Field(
@@ -93,6 +105,33 @@ class DistillConfig(Frozen):
         if self.response == "none" and self.feature == "none":
             raise ValueError("distill.response and distill.feature are both 'none': nothing is distilled")
         return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_the_feature_loss(self, info: ValidationInfo) -> Self:
+        fields = type(self).model_fields
+        dead = {"review_levels": "review", "feature_temperature": "similarity"}
+        for name, kind in dead.items():
+            found = getattr(self, name)
+            if found == fields[name].default or self.feature == kind or is_recorded(info):
+                continue
+            if name == "review_levels" or self.feature == "review":
+                raise ValueError(
+                    f"distill.{name} has no meaning with distill.feature '{self.feature}', got {found:g}: remove it, "
+                    f"or set distill.feature: {kind}"
+                )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only a review reads, so that older configurations keep their hashes."""
+        return {
+            name: value for name, value in dump(self).items() if name != "review_levels" or self.feature == "review"
+        }
+
+    @property
+    def review_parts(self) -> int:
+        """Equal parts of time over which hidden states are averaged; 0 where none are compared."""
+        return 2 ** (self.review_levels - 1) if self.feature == "review" else 0
 
     @model_validator(mode="after")
     def _students_of_parallel_runs_are_apart(self, info: ValidationInfo) -> Self:

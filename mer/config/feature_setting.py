@@ -16,7 +16,7 @@ from mer.config.folds import ANY_FOLDS
 from mer.config.trial import TrialConfig
 
 TEACHER = "teacher"  # beside the modalities, in what a trial reads
-SPEAKERS = "speakers"  # likewise
+SPEAKERS, STAGES = "speakers", "stages"  # likewise; stages are those of the teacher
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class FeatureSetting:
         is_tuned: the file holds what a tuned encoder reads, instead of pooled hidden states.
         hidden_state: of a tuned encoder, the hidden state in the file; None: its raw input.
         teacher: the export whose outputs are in the file; None for an encoder.
+        stages: the file has hidden states of the teacher's encoder: how many, in how many parts of time each.
     """
 
     data: DataConfig
@@ -37,6 +38,7 @@ class FeatureSetting:
     is_tuned: bool = False
     hidden_state: int | None = None
     teacher: str | None = None
+    stages: tuple[int, int] | None = None
 
     @classmethod
     def of_encoder(cls, data: DataConfig, encoder: EncoderConfig) -> FeatureSetting:
@@ -55,6 +57,10 @@ class FeatureSetting:
         return cls(_without_label(data), teacher=teacher)
 
     @classmethod
+    def of_stages(cls, data: DataConfig, teacher: str, stages: int, parts: int) -> FeatureSetting:
+        return cls(_without_label(data), teacher=teacher, stages=(stages, parts))
+
+    @classmethod
     def of_speakers(cls, data: DataConfig) -> FeatureSetting:
         return cls(_without_label(data))
 
@@ -64,6 +70,7 @@ class FeatureSetting:
         words: dict[str, Any] = {"data": self.data.model_dump(exclude={"label", "root"})}
         if self.teacher is not None:
             words[TEACHER] = self.teacher
+            words |= {STAGES: list(self.stages)} if self.stages else {}
         elif self.encoder is None:
             words[SPEAKERS] = True
         elif self.is_tuned:
@@ -74,10 +81,13 @@ class FeatureSetting:
 
 
 def settings_of(config: TrialConfig) -> dict[str, FeatureSetting]:
-    """The settings of the files that a trial reads, by modality; where it reads them also that of TEACHER, SPEAKERS."""
+    """The settings of the files that a trial reads: by modality, and of TEACHER, STAGES, SPEAKERS where it does."""
     settings = {m: FeatureSetting.of_encoder(config.data, encoder) for m, encoder in config.encoders.present.items()}
     if config.distill is not None and config.distill.teacher is not None:
         settings[TEACHER] = FeatureSetting.of_teacher(config.data, config.distill.teacher)
+        if config.review_stages:
+            stages, parts = config.review_stages, config.distill.review_parts
+            settings[STAGES] = FeatureSetting.of_stages(config.data, config.distill.teacher, stages, parts)
     if config.reads_speakers:
         settings[SPEAKERS] = FeatureSetting.of_speakers(config.data)
     return settings

@@ -107,7 +107,9 @@ class TrialConfig(Frozen):
             )
         if self.training.prediction != "head":
             raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
-        if self.distill.feature != "none" and self._some_h_is_fixed:
+        if self.distill.feature == "review":
+            self._refuse_nothing_to_review()
+        if self.distill.feature == "similarity" and self._some_h_is_fixed:
             raise ValueError(
                 "distill.feature acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more"
             )
@@ -116,6 +118,33 @@ class TrialConfig(Frozen):
                 "distill.mode 'parallel': each student has its own best epoch, so training.patience must be 0"
             )
         return self
+
+    def _refuse_nothing_to_review(self) -> None:
+        """Raise ValueError unless every student trains an encoder of which it reads several hidden states."""
+        for modality, encoder in self.encoders.present.items():
+            where = f"encoders.{modality}"
+            if encoder.mode == "frozen":
+                raise ValueError(
+                    f"distill.feature 'review' trains hidden states, which {where}.mode 'frozen' cannot change: set it "
+                    "to lora or full"
+                )
+            if not isinstance(encoder.layers, tuple) or len(encoder.layers) < 2:
+                raise ValueError(
+                    f"distill.feature 'review' compares stage after stage: {where}.layers must list two or more hidden "
+                    f"states, got {encoder.layers if isinstance(encoder.layers, str) else list(encoder.layers)}"
+                )
+        if len(counts := {len(encoder.layers) for encoder in self.encoders.present.values()}) > 1:
+            raise ValueError(
+                "distill.feature 'review' gives all students the teacher's stages: encoders.*.layers must list equally "
+                f"many hidden states, got {', '.join(map(str, sorted(counts)))}"
+            )
+
+    @property
+    def review_stages(self) -> int:
+        """Hidden states of the teacher that students review; 0 where none are compared."""
+        if self.distill is None or self.distill.feature != "review":
+            return 0
+        return len(next(iter(self.encoders.present.values())).layers)
 
     @model_validator(mode="after")
     def _weights_weigh(self, info: ValidationInfo) -> Self:

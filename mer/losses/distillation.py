@@ -1,4 +1,4 @@
-"""Losses of a student against its teacher: Hinton's KL, DIST, TelME's feature loss (methods 4). All in fp32."""
+"""Losses of a student against its teacher: Hinton's KL, DIST, TelME's feature loss (methods 4), review. In fp32."""
 
 # Suffixes: N batch rows, C classes, D width of h, K width of the teacher's h.
 
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mer.config import DistillConfig
 from mer.losses.geometry import Scalar, full_precision, unit
+from mer.losses.review import Review
 from mer.tensor_math import at_least_single, masked_mean
 
 FEWEST_ROWS = 4  # losses that compare the rows of a batch are left out below this
@@ -26,12 +27,16 @@ class Lesson(NamedTuple):
         h_NK: its representation; None for self-distillation.
         there_N: bool, rows that the teacher could read; None: all.
         share: warm-up factor in [0, 1] on the weights of the distillation losses.
+        states_NSPK: hidden states of the teacher's stages, averaged over parts of time; None where none are compared.
+        staged_N: bool, rows that have such states; None: all.
     """
 
     logits_NC: Tensor
     h_NK: Tensor | None = None
     there_N: Tensor | None = None
     share: float = 1.0
+    states_NSPK: Tensor | None = None
+    staged_N: Tensor | None = None
 
 
 def response_kl(
@@ -157,29 +162,49 @@ class Distillation(nn.Module):
 
     Args:
         width: of the student's h.
-        teacher_width: of the teacher's h. If it differs, a Linear projects the student's h for the feature loss.
+        teacher_width: of the teacher's h. If it differs, a Linear projects the student's h for the similarity loss.
+        review: the loss of hidden states; None where they are not compared.
     """
 
-    def __init__(self, config: DistillConfig, width: int, teacher_width: int | None) -> None:
+    def __init__(
+        self, config: DistillConfig, width: int, teacher_width: int | None, review: Review | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        differs = config.feature != "none" and teacher_width is not None and teacher_width != width
+        differs = config.feature == "similarity" and teacher_width is not None and teacher_width != width
         self.projection = nn.Linear(width, int(teacher_width or width)) if differs else None
+        self.review = review
 
-    def forward(self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor) -> dict[str, Tensor]:
-        """Compute the unweighted losses by name; one that has too few rows in this batch is left out."""
+    def forward(
+        self, h_ND: Tensor, logits_NC: Tensor, lesson: Lesson, y_N: Tensor, states_NSPD: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compute the unweighted losses by name; one that has too few rows in this batch is left out.
+
+        Args: states_NSPD: hidden states of the student's stages, for the review.
+        """
         teacher_NC, teacher_NK = lesson.logits_NC, lesson.h_NK
         kept_N = taught_rows(lesson, y_N, self.config.kd_filter == "correct_only")
+        terms = self._reviewed(states_NSPD, lesson, kept_N)
         if kept_N is not None:
             h_ND, logits_NC, teacher_NC = h_ND[kept_N], logits_NC[kept_N], teacher_NC[kept_N]
             teacher_NK = None if teacher_NK is None else teacher_NK[kept_N]
-        terms: dict[str, Tensor] = {}
         if len(teacher_NC) and self.config.response != "none":
             terms["response"] = self._response(logits_NC, teacher_NC)
-        if len(teacher_NC) >= FEWEST_ROWS and self.config.feature != "none" and teacher_NK is not None:
+        if len(teacher_NC) >= FEWEST_ROWS and self.config.feature == "similarity" and teacher_NK is not None:
             student_NK = h_ND if self.projection is None else self.projection(h_ND)
             terms["feature"] = similarity_kl(student_NK, teacher_NK, self.config.feature_temperature)
         return terms
+
+    def _reviewed(self, states_NSPD: Tensor | None, lesson: Lesson, kept_N: Tensor | None) -> dict[str, Tensor]:
+        """Compare hidden states, of the rows that have the teacher's; a batch norm over few rows would say little."""
+        if self.review is None or states_NSPD is None or lesson.states_NSPK is None:
+            return {}
+        teacher_NSPK, staged_N = lesson.states_NSPK, lesson.staged_N
+        if kept_N is not None:
+            staged_N = kept_N if staged_N is None else staged_N & kept_N
+        if staged_N is not None:
+            states_NSPD, teacher_NSPK = states_NSPD[staged_N], teacher_NSPK[staged_N]
+        return {"feature": self.review(states_NSPD, teacher_NSPK)} if len(states_NSPD) >= FEWEST_ROWS else {}
 
     def _response(self, student_NC: Tensor, teacher_NC: Tensor) -> Tensor:
         config = self.config

@@ -35,6 +35,7 @@ class Outputs(NamedTuple):
     anchors_CD: Tensor | None = None  # representation of the label words by the same model; EACL only
     lesson: Lesson | None = None  # outputs of a teacher for these rows; students only
     students: Mapping[str, tuple[Tensor, Outputs]] = {}  # modality -> (rows it can read, its outputs for them)
+    states_NSPD: Tensor | None = None  # hidden states of stages, averaged over parts of time; students only
 
 
 class Objective(nn.Module):

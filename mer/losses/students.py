@@ -34,7 +34,7 @@ class StudentObjective(Objective):
             "response": lesson.share * config.response_weight,
             "feature": lesson.share * config.feature_weight,
         }
-        taught = self.distillation(outputs.h_ND, outputs.logits_NC, lesson, y_N)
+        taught = self.distillation(outputs.h_ND, outputs.logits_NC, lesson, y_N, outputs.states_NSPD)
         return {**self.base.parts(outputs, y_N), **taught}
 
     def after_step(self, outputs: Outputs, y_N: Tensor) -> None:

@@ -18,6 +18,7 @@ from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dropout import Dropout
 from mer.models.fused_batch import FusedBatch, each_alone
 from mer.models.layers import LayerNorm, Linear
+from mer.models.sequence_batch import SequenceBatch
 from mer.models.weight_names import ENCODERS
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ class Classifier(nn.Module):
         return (weight for name, weight in self.named_parameters() if ENCODERS not in name.split("."))
 
     def encoded(self, modality: str, x: Any) -> Tensor:
-        """Features (N, L, D): cached ones as they are; those of a SequenceBatch by the tuned encoder."""
-        return self.encoders[modality].pooled(x) if modality in self.encoders else x  # type: ignore[operator]
+        """Features (N, L, D): given ones as they are; those of a SequenceBatch by the tuned encoder."""
+        is_raw = modality in self.encoders and isinstance(x, SequenceBatch)
+        return self.encoders[modality].pooled(x) if is_raw else x  # type: ignore[operator]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load what `state_dict` gave. Raises: RuntimeError if a weight is missing or is not of this model."""
@@ -212,6 +214,20 @@ class UtteranceClassifier(Classifier):
         if isinstance(layers, dict):
             (split,), (layers,) = split.parts.values(), layers.values()
         fit_norm(self.input_norm, split, layers, rows_N, self.tuned.get(self.modality))
+
+    def staged(self, x: Any, parts: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`forward`, and the hidden states of a tuned encoder from the first to the last: (N, L, P, D).
+
+        Args: parts: of time, over which they are averaged; 0: they are not wanted, None is returned.
+        """
+        if not parts:
+            return *self(x), None
+        encoder: Any = self.encoders[self.modality]
+        batch = next(iter(x.parts.values())) if isinstance(x, FusedBatch) else x
+        pooled_NLD, states_NLPD = encoder.staged(batch, parts)
+        features = x._replace(parts={self.modality: pooled_NLD}) if isinstance(x, FusedBatch) else pooled_NLD
+        order = sorted(range(len(encoder.reads)), key=encoder.reads.__getitem__)
+        return *self(features), states_NLPD[:, order]
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """Compute h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.

@@ -3,7 +3,7 @@
 Frozen weights are views of arrays that all workers of a machine share. Trained weights are the model's own tensors, and
 only they are saved.
 
-Shape suffixes: B rows, T inputs of the longest row (tokens, samples, frames), D width, L hidden states that are read.
+Shape suffixes: B rows, D width, L hidden states that are read.
 """
 
 from __future__ import annotations
@@ -14,24 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mer.config import TrialConfig
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, locate
-from mer.features.cache.shards import plan_batches
-from mer.features.partial import BaseWeights, PartialBackbone, base_weights
+from mer.features.partial import BaseWeights, base_weights
 from mer.models.adapters import add_adapters, refuse_idle
-from mer.models.sequence_batch import SequenceBatch, cheapest_groups
+from mer.models.sequence_encoder import SequenceEncoder
 
-_FORWARD_COSTS = {"cpu": 96, "cuda": 4096}  # hidden states: fixed cost of starting a forward pass
-_STATES_AT_ONCE = 4096  # per forward pass without gradient, padding included
 _NORM_ROWS = 512  # utterances from which the mean and sd of the head's input norm are computed
 _CHECKED_ROWS = 4
 
 
-class TunedEncoder(PartialBackbone):
-    """From tokens, samples, frames or hidden states to pooled hidden states (B, L, D), as a feature file holds them.
+class TunedEncoder(SequenceEncoder):
+    """A SequenceEncoder that is trained: adapters, or weights above the frozen layers.
 
     Args:
         config: configuration of the trial.
@@ -53,9 +49,8 @@ class TunedEncoder(PartialBackbone):
         adapters: bool,
     ) -> None:
         own = config.tuned[modality]
-        super().__init__(own, found, base, start=own.first_tuned, reads=reads)
-        self.modality, self.micro_batch = modality, config.optim.micro_batch
-        self.autocasts = own.dtype == "bfloat16"
+        super().__init__(own, found, base, start=own.first_tuned, reads=reads, micro_batch=config.optim.micro_batch)
+        self.modality = modality
         frozen = own.freeze_layers
         layers = {f"{self.layers_name}.{i}": layer for i, layer in self.numbered_layers() if i >= frozen}
         if own.tuned_dropout is not None:
@@ -147,65 +142,6 @@ class TunedEncoder(PartialBackbone):
         lowest = min((lr for lr, own in groups.values() if own), default=rate)
         groups["backbone"] = (lowest, [w for w in self.trained().values() if id(w) not in seen])
         return {name: group for name, group in groups.items() if group[1]}
-
-    # -- reading -----------------------------------------------------------------------------------------------
-
-    def pooled(self, batch: SequenceBatch) -> Tensor:
-        """Encode a batch: (B, L, D) float32; zeros for absent rows.
-
-        Rows of similar length are read together. With a micro-batch each group is recomputed in the backward pass, so
-        that memory holds the activations of one group at a time. The gradient is that of the whole batch.
-        """
-        training = self.training and torch.is_grad_enabled()
-        groups = self._groups(batch, training)
-        again = training and self.micro_batch is not None and len(groups) > 1
-        starts = np.concatenate([[0], np.cumsum(batch.lengths)])
-        pieces = []
-        for group in groups:
-            padded = self._padded(batch, starts, group)
-            pieces.append(checkpoint(self._read, *padded, use_reentrant=False) if again else self._read(*padded))
-        absent = np.flatnonzero(batch.lengths == 0).tolist()
-        pieces += [torch.zeros(len(absent), len(self.reads), self.width, device=batch.values.device)] if absent else []
-        rows = [row for group in groups for row in group] + absent
-        return torch.cat(pieces)[torch.tensor(rows, device=batch.values.device).argsort()]
-
-    def _groups(self, batch: SequenceBatch, training: bool) -> list[list[int]]:
-        """Group the rows of the batch that are read together."""
-        there = np.flatnonzero(batch.lengths)
-        lengths = batch.lengths[there]
-        costs = np.array([self.cost(int(length)) for length in lengths], dtype=np.int64)
-        most = (self.micro_batch or len(there)) if training else max(1, _STATES_AT_ONCE // max(costs, default=1))
-        if self.equal_lengths:
-            alike = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
-            found = [rows[at : at + most].tolist() for rows in alike for at in range(0, len(rows), most)]
-        elif training:
-            found = cheapest_groups(costs, most, _FORWARD_COSTS.get(batch.values.device.type, 0))
-        else:
-            found = plan_batches(costs.tolist(), _STATES_AT_ONCE)
-        return [there[group].tolist() for group in found]
-
-    def _padded(self, batch: SequenceBatch, starts: np.ndarray, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Pad a group: inputs (B, T, ...), the mask of real ones (B, T), and the pooler's spans [start, end) (B, 2)."""
-        values, device = batch.values, batch.values.device
-        rows, longest = np.array(group), int(max(batch.lengths[row] for row in group))
-        place_T = np.arange(longest)
-        real = place_T < batch.lengths[rows, None]
-        index = torch.from_numpy(np.where(real, starts[rows, None] + place_T, 0)).to(device)
-        real_BT = torch.from_numpy(real).to(device)
-        given = values[index]
-        are_ids = not given.is_floating_point()
-        fill = real_BT.reshape(*real_BT.shape, *(1 for _ in given.shape[2:]))
-        given = torch.where(fill, given, self.pad if are_ids else 0)
-        spans_B2 = torch.from_numpy(batch.spans[rows].astype(np.int64)).to(device)
-        return given.long() if are_ids else given.float(), real_BT.long(), spans_B2
-
-    def _read(self, given: Tensor, real_BT: Tensor, spans_B2: Tensor) -> Tensor:
-        with torch.autocast(given.device.type, torch.bfloat16, enabled=self.autocasts):
-            states = self(given, real_BT)
-        place_T = torch.arange(states[0].shape[1], device=given.device)
-        inside_BT = ((place_T >= spans_B2[:, :1]) & (place_T < spans_B2[:, 1:])).float()
-        weights_BT = inside_BT / inside_BT.sum(dim=1, keepdim=True)
-        return torch.stack([(weights_BT[:, None] @ state.float())[:, 0] for state in states], dim=1)
 
     # -- before training ---------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from mer.features.from_text.live import LiveTexts, LiveTextSequences
 from mer.features.reading import LiveFeatures
 from mer.losses import Objective, build_objective
 from mer.models.adapters import from_peft_tensors
+from mer.models.sequence_encoder import SequenceEncoder
 from mer.models.weight_names import backbone_prefix
 from mer.predictor.weights_fit import WORDS, refuse_unfit, unfit
 from mer.training import FusedSplit, SequenceSplit, Split, SplitArrays, build_model, outputs_of
@@ -81,6 +82,7 @@ class Scorer:
         tuned = {m: live for m, live in self.encoders.items() if isinstance(live, LiveSequences)}
         moved = {**export.config.encoders.present, **{modality: live.config for modality, live in tuned.items()}}
         config = export.config.model_copy(update={"encoders": EncodersConfig(**moved)})  # where backbones lie now
+        self._config, self._adapters = config, any(".lora_" in name for name in tensors)
         layers = {modality: [int(layer) for layer in reads["layers"]] for modality, reads in export.inputs.items()}
         widths = {modality: int(reads["width"]) for modality, reads in export.inputs.items()}
         together = config.reads_tables_together
@@ -94,7 +96,7 @@ class Scorer:
                 width=width,
                 classes=len(self.class_names),
                 base={modality: live.base for modality, live in tuned.items()},
-                adapters=any(".lora_" in name for name in tensors),
+                adapters=self._adapters,
             )
             self._model.load_state_dict(under("model", tensors))
             self._objective: Objective | None = None
@@ -154,6 +156,15 @@ class Scorer:
             return nothing, np.empty((0, len(self.class_names)), dtype=np.float32)
         chunks = rows.chunks(self._layers, self.device)
         return outputs_of(self.export.config, self._model, self._objective, self._words_CLD, chunks)
+
+    def encoder_reading(self, modality: str, numbers: list[int]) -> SequenceEncoder:
+        """Return a trained encoder of this model that gives other hidden states than the head reads, in eval mode."""
+        from mer.models.tuned import build_encoder
+
+        trained = self._model.get_submodule(backbone_prefix(self._config, modality).removesuffix(".model."))
+        made = build_encoder(self._config, modality, numbers, self.encoders[modality].base, adapters=self._adapters)
+        made.load_state_dict(trained.state_dict(), strict=False)
+        return made.eval()
 
     def _rows(self, read: Read, turns: Turns | None) -> Split:
         parts: dict[str, Part] = {}

@@ -215,12 +215,17 @@ class FusedSplit:
 class TeacherOutputs:
     """Hold a teacher's outputs for one split, row by row: class scores and its h, float32.
 
-    Args: present_N: bool, the rows that the teacher itself could read; None: all.
+    Args:
+        present_N: bool, the rows that the teacher itself could read; None: all.
+        states_NSPK: hidden states of its encoder's stages, averaged over parts of time; None where none are compared.
+        staged_N: bool, the rows that have such states; None: all.
     """
 
     logits_NC: np.ndarray
     h_NK: np.ndarray
     present_N: np.ndarray | None = None
+    states_NSPK: np.ndarray | None = None
+    staged_N: np.ndarray | None = None
 
 
 Split = SplitArrays | FusedSplit | SequenceSplit

@@ -25,6 +25,7 @@ from mer.losses import (
     StudentsObjective,
     build_objective,
 )
+from mer.losses.review import Review
 from mer.models import UtteranceClassifier
 from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
@@ -93,15 +94,16 @@ class DistillationRun(TrainingRun):
         if not self.config.reads_dialogues:
             x, _ = self.parts_of(self.data.train)[modality].batch(own, self.layers_of(modality), self.device)
             with self.streams.use(modality):
-                h_NH, logits_NC = student(x)
-            return Outputs(h_NH, logits_NC, lesson=self._lesson(own))
+                h_NH, logits_NC, states = student.staged(x, self.distill.review_parts)
+            return Outputs(h_NH, logits_NC, lesson=self._lesson(own), states_NSPD=states)
         split = self.data.train
         assert isinstance(split, FusedSplit)
         whole, _ = split.only(modality).batch(rows_B, {modality: self.layers_of(modality)}, self.device)
         with self.streams.use(modality):
-            h_BH, logits_BC = student(whole)
+            h_BH, logits_BC, states = student.staged(whole, self.distill.review_parts)
         counted_B = torch.from_numpy(there_B).to(self.device)
-        return Outputs(h_BH[counted_B], logits_BC[counted_B], lesson=self._lesson(own))
+        states_NSPD = None if states is None else states[counted_B]
+        return Outputs(h_BH[counted_B], logits_BC[counted_B], lesson=self._lesson(own), states_NSPD=states_NSPD)
 
     def _fused_answer(self, students: dict[str, Outputs], present_BM: Tensor) -> Outputs:
         """Compute the fused head's outputs from the students' h, detached if its loss must not reach them."""
@@ -122,9 +124,19 @@ class DistillationRun(TrainingRun):
         if self.distill.source == "fused":
             return None
         told = self.data.teacher["train"]
-        copy = lambda array: torch.from_numpy(array[rows_B]).to(self.device)  # noqa: E731
-        there_B = None if told.present_N is None else copy(told.present_N)
-        return Lesson(copy(told.logits_NC), copy(told.h_NK), there_B, self.share(self.step_count))
+        copied = {
+            name: torch.from_numpy(array[rows_B]).to(self.device)
+            for name in ("logits_NC", "h_NK", "present_N", "states_NSPK", "staged_N")
+            if (array := getattr(told, name)) is not None
+        }
+        return Lesson(
+            copied["logits_NC"],
+            copied["h_NK"],
+            copied.get("present_N"),
+            self.share(self.step_count),
+            copied.get("states_NSPK"),
+            copied.get("staged_N"),
+        )
 
     def _taught(self, student: Outputs, fused: Outputs, there_B: Tensor) -> Outputs:
         """Add the fused head's outputs as the lesson in self-distillation; otherwise return the student's unchanged."""
@@ -188,7 +200,17 @@ class DistillationRun(TrainingRun):
         teacher_width = self.data.teacher["train"].h_NK.shape[1] if self.data.teacher else None
         with seeded(self.config.seed, "initialisation of the objective", modality):
             base = build_objective(self.config.loss, width=student.width, counts_C=counts_C)
-            return StudentObjective(base, Distillation(self.distill, student.width, teacher_width))
+            review = self._build_review(part.width)
+            return StudentObjective(base, Distillation(self.distill, student.width, teacher_width, review))
+
+    def _build_review(self, width: int) -> Review | None:
+        """Build the loss of a student's hidden states. Args: width: of these."""
+        if self.distill.feature != "review":
+            return None
+        states_NSPK = self.data.teacher["train"].states_NSPK
+        if states_NSPK is None:
+            raise MerError("distill.teacher", "the hidden states of the teacher are not there")
+        return Review(self.config.review_stages, width, states_NSPK.shape[-1])
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
         """Group parameters by owner: each student's weights and projection; the rest is the fusion's."""

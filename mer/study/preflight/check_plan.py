@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mer.checkpoints.export_folder import Export, is_export, read_export
-from mer.config import DataConfig, EncoderConfig, EncodersConfig, FeatureSetting, TrialConfig, settings_of
+from mer.config import DataConfig, EncoderConfig, FeatureSetting, TrialConfig, settings_of
 from mer.errors import MerError
 from mer.features import select_layers
 from mer.model_outputs import describe_encoder
@@ -87,10 +87,17 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
 
     Raises: MerError for more than 200 feature files, or a continuous range of an encoder key.
     """
-    configs: dict[tuple[DataConfig, EncodersConfig, str | None, bool], TrialConfig] = {}
+    configs: dict[tuple[object, ...], TrialConfig] = {}
     settings: set[FeatureSetting] = set()
     try:
-        deciding = ("distill.teacher", "fusion.kind", "dialogue.kind", "dialogue.speakers")
+        deciding = (
+            "distill.teacher",
+            "distill.feature",
+            "distill.review_levels",
+            "fusion.kind",
+            "dialogue.kind",
+            "dialogue.speakers",
+        )
         wanted = spec.space.combinations(*_reading_keys(spec), *deciding)
         for combination in itertools.chain(wanted, _whole_draws(spec, configs)):
             try:
@@ -99,7 +106,14 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
                 continue  # the rest of such a combination is refused when it is drawn
             settings.update(settings_of(config).values())
             taught = config.distill.teacher if config.distill else None
-            configs.setdefault((config.data, config.encoders, taught, config.reads_speakers), config)
+            key = (
+                config.data,
+                config.encoders,
+                taught,
+                config.reads_speakers,
+                config.distill and config.distill.review_parts,
+            )
+            configs.setdefault(key, config)
             if len(settings) > _MOST_FILES:
                 raise MerError(
                     spec.study,

@@ -10,6 +10,7 @@ from typing import Any
 from mer.checkpoints.export_folder import Export
 from mer.config import (
     SPEAKERS,
+    STAGES,
     TEACHER,
     EncoderConfig,
     FeatureSetting,
@@ -25,6 +26,7 @@ from mer.features.reading import Spread
 from mer.model_outputs import ensure_encoder, ensure_outputs, ensure_speakers
 from mer.study.preflight.check_plan import CheckedPlan
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
+from mer.teacher_stages import ensure_stages
 
 SPLITS = ("train", "dev")  # never test: only mer.evaluate reads it
 
@@ -50,7 +52,7 @@ class FeaturePlan:
     folds: Folds | None = None
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
-        """Return the files of one trial: modality, or TEACHER, SPEAKERS -> split -> path."""
+        """Return the files of one trial: modality, or TEACHER, STAGES, SPEAKERS -> split -> path."""
         return {
             modality: {split: str(path) for split, path in self.files[setting].items()}
             for modality, setting in settings_of(config).items()
@@ -83,7 +85,7 @@ def trainable_of(config: TrialConfig) -> str:
 def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
     """Extract the missing feature files of one configuration, and of train and dev also its teacher's outputs.
 
-    Returns: split -> modality, or TEACHER, SPEAKERS -> file. Raises: MerError.
+    Returns: split -> modality, or TEACHER, STAGES, SPEAKERS -> file. Raises: MerError.
     """
     paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
     for modality, encoder in config.encoders.present.items():
@@ -93,6 +95,9 @@ def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> di
         wanted = [split for split in splits if split in SPLITS]
         for split, path in ensure_teacher(config, wanted, cache).paths.items():
             paths[split][TEACHER] = path
+        if config.review_stages:
+            for split, path in _ensure_stages(config, wanted, config.distill.teacher, cache=cache).paths.items():
+                paths[split][STAGES] = path
     if config.reads_speakers:
         for split, path in ensure_speakers(config.data, splits, cache=cache).paths.items():
             paths[split][SPEAKERS] = path
@@ -110,6 +115,13 @@ def ensure_teacher(
     assert config.distill is not None and config.distill.teacher is not None and set(splits) <= set(SPLITS)
     refuse_other_data(teacher or check_teacher(config), config.data, splits, cache)
     return ensure_outputs(config.distill.teacher, config.data, splits, cache=cache, **how)
+
+
+def _ensure_stages(config: TrialConfig, splits: Sequence[str], teacher: Export | str, **how: Any) -> Ensured:
+    """Make sure of the hidden states that students review; as of the teacher's outputs, of train and dev only."""
+    assert config.distill is not None
+    stages, parts = config.review_stages, config.distill.review_parts
+    return ensure_stages(teacher, config.data, splits, stages=stages, parts=parts, **how)
 
 
 def feature_name(paths: Mapping[str, Path]) -> str:
@@ -144,6 +156,8 @@ def ensure_plan(
             how: dict[str, Any] = {"cache": cache, "progress": progress, "spread": spread}
             if name == TEACHER:
                 done = ensure_teacher(config, SPLITS, teacher=checked.teacher_of(config), **how)
+            elif name == STAGES:
+                done = _ensure_stages(config, SPLITS, checked.teacher_of(config), cache=cache, progress=progress)
             elif name == SPEAKERS:
                 done = ensure_speakers(config.data, SPLITS, cache=cache)
             else:

@@ -10,6 +10,7 @@ from mer.config import ContextConfig, DataConfig, TrialConfig
 from mer.data import open_corpus
 from mer.errors import MerError
 from mer.model_outputs import own_features
+from mer.teacher_stages import stage_numbers
 
 _WHERE = "distill.teacher"
 
@@ -30,6 +31,8 @@ def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
             allowed=f"a teacher of the students' labels, {config.data.label}: {', '.join(classes)}",
             then="train and export a teacher on this dataset and label, or change data.label",
         )
+    if config.review_stages:
+        stage_numbers(teacher, config.review_stages)
     if not config.distill.other_context:
         _refuse_other_context(config, teacher)
     return teacher

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import read_export
-from mer.config import SPEAKERS, TEACHER, EncoderConfig, FeatureSetting, TrialConfig, settings_of
+from mer.config import SPEAKERS, STAGES, TEACHER, EncoderConfig, FeatureSetting, TrialConfig, settings_of
 from mer.features.cache.sequences import Sequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.training import Layers, TrainingData, build_run
@@ -22,6 +22,7 @@ from trainables.shared_table import SharedTable, as_training_data
 CLIPS = 8  # rows of a tuned encoder of clips, which is slow
 _TUNED_ROWS = 32  # of a tuned text encoder
 _TIMED_ROWS = 1024
+_STAGE_WIDTH = 384  # of a teacher's hidden states
 _TURNS, _SPEAKERS = 10, 3  # of a dialogue, about as in MELD
 _TIMED_PACKS, _TIMED_MEMBERS = 4, 8  # the commonest shapes; larger packs take as long for each member, about
 
@@ -90,10 +91,18 @@ class TrialOnMadeUpRows:
         if config.distill is not None and config.distill.teacher is not None:
             width = width_of(read_export(config.distill.teacher))
             h_NK, logits_NC = (rng.standard_normal((count, n), dtype=np.float32) for n in (width, self.classes))
-            tables[TEACHER] = replace(next(iter(tables.values())), features_NLD=h_NK[:, None], logits_NC=logits_NC)
+            tables[TEACHER] = replace(
+                next(iter(tables.values())), features_NLD=h_NK[:, None], logits_NC=logits_NC, sequences=None
+            )
+            if config.review_stages:
+                numbers, parts = config.review_stages, config.distill.review_parts
+                states = rng.standard_normal((count, numbers * parts, _STAGE_WIDTH), dtype=np.float32)
+                tables[STAGES] = replace(next(iter(tables.values())), features_NLD=states, sequences=None)
         if config.reads_speakers:
             numbers_N = rng.integers(0, _SPEAKERS, count).astype(np.float32)
-            tables[SPEAKERS] = replace(next(iter(tables.values())), features_NLD=numbers_N[:, None, None])
+            tables[SPEAKERS] = replace(
+                next(iter(tables.values())), features_NLD=numbers_N[:, None, None], sequences=None
+            )
         return as_training_data(config, tables, tables)
 
 
