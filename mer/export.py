@@ -51,6 +51,9 @@ def export(
         str, typer.Option(metavar="ORG/NAME", help="put the export on the model hub too; STUDY may be an export")
     ] = "",
     private: Annotated[bool, typer.Option("--private", help="a model that --push makes is seen by you alone")] = False,
+    fold: Annotated[
+        int | None, typer.Option(min=1, help="of a trial over folds: the one whose model is exported [default: 1]")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Export the best trial of a study, or any of its trials."""
@@ -77,7 +80,7 @@ def export(
     console = page()
     record = read_record(find_study(study, studies))
     typed = command("mer.export", *words_without_secrets(sys.argv[1:]))
-    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold)
+    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold, fold)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

@@ -18,7 +18,7 @@ from mer.data.prepare.from_archive import LOG, default_workers, prepare
 from mer.data.prepare.placing import Link
 from mer.data.prepare.report import fault_lines, summary_lines
 from mer.data.readers.split_record import keep_splits
-from mer.data.registry import present_splits, survey_corpus
+from mer.data.registry import folds_of, present_splits, survey_corpus
 from mer.data.sample.corpus import default_processes, write_sample
 from mer.data.settings import data_config
 from mer.data.transcribe.corpus import transcribe_corpus
@@ -118,6 +118,10 @@ def check_command(
     Exit code 0: sound; 1: something makes results wrong; 2: refused.
     """
     data = data_config(root, dataset, overrides or [])
+    if (folds := folds_of(data)) is not None:
+        for note in folds.notes:
+            print(note)
+        data = data.model_copy(update={"folds": None})  # the rest is about the splits of the data
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or present_splits(data)
     corpus = survey_corpus(data, asked or ("train", "dev"))
     keep_splits(corpus)

@@ -42,6 +42,7 @@ class Folds:
         folds: in order; those of a search may be fewer than there are parts.
         groups: of each row, what is never cut.
         by: what that is, in the singular.
+        speakers: of each row; () where some row has none.
         notes: lines for people.
     """
 
@@ -50,12 +51,14 @@ class Folds:
     groups: tuple[str, ...]
     by: str
     notes: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
 
     @property
     def unit(self) -> Unit:
-        """What is independent, for intervals: the groups."""
-        of = dict(zip(self.ids, self.groups, strict=True))
-        return Unit(self.by, of.__getitem__)
+        """What is independent, for intervals: the groups; where these are smaller than a speaker, speakers."""
+        finer = self.by in ("dialogue", "row") and bool(self.speakers)
+        of = dict(zip(self.ids, self.speakers if finer else self.groups, strict=True))
+        return Unit("speaker" if finer else self.by, of.__getitem__)
 
     @property
     def dev_rows(self) -> np.ndarray:
@@ -96,7 +99,9 @@ def make_folds(corpus: Corpus, rule: FoldRule, task: str) -> Folds:
         for fold in folds:
             _refuse_unlearnt(fold, utterances, task, corpus)
     wanted = tuple(folds[: rule.search_folds])
-    return Folds(ids, wanted, tuple(groups), by, (_words(folds, wanted, by, utterances),))
+    speakers = tuple(utterance.speaker for utterance in utterances)
+    notes = (_words(folds, wanted, by, utterances),)
+    return Folds(ids, wanted, tuple(groups), by, notes, speakers if all(speakers) else ())
 
 
 def _usual(utterances: Sequence[Utterance]) -> str:
@@ -222,6 +227,8 @@ def _words(folds: Sequence[Fold], wanted: Sequence[Fold], by: str, utterances: S
     rows = f"{sizes[0]} rows" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} rows"
     some = "" if len(wanted) == len(folds) else f", of which {len(wanted)} are trained here"
     unknown = "" if any(u.speaker for u in utterances) else "; the data name no speakers, who may be in several"
+    crossing = by in ("dialogue", "row") and not unknown
+    unknown = "; speakers are in train and in test, so the scores are too good" if crossing else unknown
     return f"folds by {by}: {len(folds)}{some}, each with {rows} of test, the next one's are its dev{unknown}"
 
 

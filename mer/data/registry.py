@@ -97,7 +97,7 @@ def _pooled(data: DataConfig, splits: Sequence[str]) -> Corpus:
 
 def survey_corpus(data: DataConfig, splits: Sequence[str]) -> Corpus:
     """`open_corpus` for a look at the data: labels that train does not have are classes too, after those of train."""
-    corpus = _read(data, splits)
+    corpus = _read(data, splits) if data.folds is None else _pooled(data, splits)
     if corpus.kind != "class":
         return corpus
     names = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import open_corpus
+from mer.data.folds import POOL
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
 from mer.features.from_text.sequences import TextSequenceReading
@@ -37,8 +38,9 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
     sizes: list[tuple[int, str, EncoderConfig]] = []
     for data, encoder in wanted:
         reading = _reading(encoder, cache)
-        corpus = open_corpus(data, tuple(splits))
-        for split in splits:
+        parts = tuple(splits) if data.folds is None else (POOL,)
+        corpus = open_corpus(data, parts)
+        for split in parts:
             prepared = reading.prepare(corpus, data, split, cache)
             there = prepared.path.exists()
             size = prepared.path.stat().st_size if there else reading.bytes_for(prepared)

@@ -2,6 +2,7 @@
 
     results       the values that the functions return: intervals, summaries, paired differences
     over_seeds    mean and spread over seeds, the paired t test, Holm's adjustment
+    folds         spread over folds beside spread over seeds, and an interval over folds
     over_units    bootstrap over dialogues, or whatever else of a dataset is independent
     sentence      a comparison as one sentence
 
@@ -10,6 +11,7 @@ tell whether other dialogues or actors would. A difference is reported as one wh
 [0, 1].
 """
 
+from mer.statistics.folds import OverFolds, over_folds
 from mer.statistics.over_seeds import describe, holm, paired_by_seed
 from mer.statistics.over_units import METRICS, paired_by_unit, unit_bootstrap
 from mer.statistics.results import Interval, Paired, Summary
@@ -18,10 +20,12 @@ from mer.statistics.sentence import verdict
 __all__ = [
     "METRICS",
     "Interval",
+    "OverFolds",
     "Paired",
     "Summary",
     "describe",
     "holm",
+    "over_folds",
     "paired_by_seed",
     "paired_by_unit",
     "unit_bootstrap",

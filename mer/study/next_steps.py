@@ -32,6 +32,10 @@ def next_steps(options: RunOptions, folder: Path, results: Results, stop: StopSi
         lines += [f"best trial:      {artifacts_folder(folder, results.best.number)}"]
         lines += [f"export it:       {command('mer.export', folder, '--out', out, *options.places)}"]
         seeds = ("--seeds", 0, 42, 43, 114, 3407)
+        folds = results.spec.fixed.get("data.folds")
+        if isinstance(folds, dict) and folds.get("search_folds"):
+            confirm = command("mer.evaluate", "--top-k-from", folder, *seeds, *options.places)
+            lines += [f"confirm on all folds: {confirm}"]
         lines += [f"over seeds:      {command('mer.evaluate', out, *seeds, *options.places)}"]
     return [*lines, f"all numbers:     {folder / SUMMARY}"]
 

@@ -28,6 +28,7 @@ from mer.folder_kinds import STUDY_MARK
 
 JOURNAL = STUDY_MARK
 SPACE, CODE_DIFF, SUMMARY, OUTBOX = "space.json", "code.diff", "summary.json", "mlflow.jsonl"
+TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"  # of a trial whose seed was scored on test
 REPLACED, RAY = ".replaced", ".ray"
 REPORT, PICTURE = "report.html", "history.svg"
 TRIALS, ARTIFACTS = "trials", "artifacts"

@@ -6,6 +6,7 @@
     at_threshold     test at the decision threshold that dev chose for each seed
     report_on_dev    the same on dev, for data without a test split
     mlflow_scores    test scores on each seed's MLflow run
+    fold_scores      the folds of every seed on their test parts, and both spreads
     exports          the whole evaluation of one export against others
     candidate_study  several configurations of one shape over seeds, in one study
     rerank           the best trials of a study again, over seeds on dev

@@ -138,6 +138,8 @@ def _values(config: TrialConfig) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float | bool)

@@ -19,7 +19,7 @@ from mer.study.evaluate.compare import ScoredSeeds, compare
 from mer.study.evaluate.mlflow_scores import log_test_scores
 from mer.study.evaluate.report_on_dev import report_dev, scored_on_dev
 from mer.study.evaluate.report_on_test import Evaluated, print_results, results_json, write_results
-from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, seed_results, train_seeds, with_root
+from mer.study.evaluate.seeds import SeedStudy, evaluate_on_test, on_all_folds, seed_results, train_seeds, with_root
 from mer.study.export.amend_card import show_on_card
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.preflight.run_options import RunOptions
@@ -50,7 +50,8 @@ def evaluate_exports(
     given = resources or Resources()
     read = [read_export(folder) for folder in exports]
     studies = [
-        SeedStudy(folder.name, with_root(one.config, data_root)) for folder, one in zip(exports, read, strict=True)
+        SeedStudy(folder.name, on_all_folds(with_root(one.config, data_root)))
+        for folder, one in zip(exports, read, strict=True)
     ]
     if len({study.study for study in studies}) != len(studies):
         raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
@@ -129,7 +130,7 @@ def _print_pages(folders: Sequence[Path], options: RunOptions, console: Console)
 def _require_test_split(study: SeedStudy) -> None:
     """Refuse data without a test split before hours of training. Looks for the split and does not read it."""
     data = study.config.data
-    if "test" not in present_splits(data):
+    if data.folds is None and "test" not in present_splits(data):
         raise MerError(
             data.root,
             "there is no test split here",

@@ -19,6 +19,7 @@ from mer.naming import label_of, method_name
 from mer.statistics import METRICS, describe, unit_bootstrap
 from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
 from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
+from mer.study.evaluate.fold_scores import folds_json, print_folds
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.terminal.spreadsheet import csv_text
 from mer.training import Split
@@ -86,6 +87,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "export": one.export,
         "seeds": seed_report(one.results),
         "summary": summary,
+        **({"folds": folds_json(_folded_by(one), [r.folds for r in one.results])} if one.results[0].folds else {}),
         **({"macro_f1": words} if (words := macro_words("test", one.class_names, scored.labels_N)) else {}),
         "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
@@ -95,6 +97,12 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _folded_by(one: Evaluated) -> str:
+    """Name what folds never cut."""
+    rule = one.config.data.folds
+    return str(rule.by) if rule is not None and rule.by is not None else one.scored.unit.name
 
 
 def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> None:
@@ -117,6 +125,8 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     table.add_row("95 % over seeds (t)", "", *[_interval(s["t_interval"]) for s in summary])
     table.add_row(f"95 % over {units}", "", *[_interval(s["bootstrap_interval"]) for s in summary])
     console.print(table)
+    if "folds" in told:
+        print_folds(console, told["folds"])
     per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
     console.print(f"mean F1 per class: {per_class}", highlight=False)
     if "at_threshold" in told:

@@ -17,7 +17,7 @@ from mer.naming import method_name
 from mer.read_files import as_model, read_json
 from mer.statistics import Summary, describe
 from mer.study.evaluate.candidate_study import CandidateStudy, alike
-from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
+from mer.study.evaluate.seeds import SeedStudy, on_all_folds, seed_results, train_seeds, with_root
 from mer.study.folder.read_study import find_study, read_record
 from mer.study.folder.standings import rank_key
 from mer.study.paths import CONFIG, artifacts_folder, trial_folder
@@ -68,7 +68,7 @@ def rerank(
         console.print(f"{folder.name} is still running ({record.owner}): its best so far are re-ranked")
     if len(best) < count:
         console.print(f"{folder.name} has {len(best)} finished trials: re-ranking those")
-    configs = {trial.number: with_root(_config_of(folder, trial.number), data_root) for trial in best}
+    configs = {trial.number: on_all_folds(with_root(_config_of(folder, trial.number), data_root)) for trial in best}
     scores: dict[int, list[float]] = {}
     for group in alike(configs):
         for number, config in group.items():

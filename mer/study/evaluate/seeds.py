@@ -18,14 +18,17 @@ from rich.console import Console
 
 from mer.checkpoints import load_tensors
 from mer.config import DataConfig, TrialConfig, flatten
+from mer.data.folds import Folds
+from mer.data.registry import folds_of
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json, write_json, write_text
 from mer.naming import method_name
 from mer.places import home
 from mer.read_files import read_model
+from mer.study.evaluate.fold_scores import FoldResult, score_folds, test_of_folds
 from mer.study.folder.artifacts import predictions_csv
 from mer.study.folder.recorded import read_scores
-from mer.study.paths import is_study, trial_folder
+from mer.study.paths import TEST, TEST_PREDICTIONS, is_study, trial_folder
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name, trainable_of
 from mer.study.preflight.run_options import RunOptions
 from mer.study.runner import run_study
@@ -35,10 +38,10 @@ from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
 from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
 from mer.training import Scores, Split, TrainingData, build_run
+from trainables.fold_data import Tables, data_of_folds
 from trainables.shared_table import as_split, as_training_data, read_table
 from trainables.trial_files import BEST
 
-TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"
 _LARGEST_SEED = 2**31 - 1
 SEED_PARAM = IntParam.model_validate({"int": [0, _LARGEST_SEED]})
 
@@ -49,6 +52,7 @@ class _Recorded(BaseModel):
     model_config = ConfigDict(strict=True)
     metrics: dict[str, float]
     features: str
+    folds: list[FoldResult] = []
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class SeedResult:
         test: metrics on test; None before test was read.
         test_logits_NC: class scores on test; None before test was read.
         folder: of the trial.
+        folds: on the test part of each fold, where there are folds; `test` then has their means.
     """
 
     seed: int
@@ -71,6 +76,7 @@ class SeedResult:
     test: dict[str, float] | None
     test_logits_NC: np.ndarray | None
     folder: Path
+    folds: tuple[FoldResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,12 +170,12 @@ def seed_results(folder: Path, name: str, seeds: Sequence[int]) -> list[SeedResu
         best, number = ending["best"], trials[seed].number
         place = trial_folder(folder, number)
         dev = {key: value for key, value in best.items() if key.startswith("dev_")}
-        metrics, logits = None, None
+        metrics, logits, of_folds = None, None, list[FoldResult]()
         if (place / TEST).exists():
             scored, recorded = read_scores(place / TEST_PREDICTIONS), read_model(place / TEST, _Recorded)
             metrics = scored.as_metrics("test") | recorded.metrics  # an older version recorded fewer
-            logits = scored.logits_NC
-        results.append(SeedResult(seed, number, int(best["epoch"]), dev, metrics, logits, place))
+            logits, of_folds = scored.logits_NC, recorded.folds
+        results.append(SeedResult(seed, number, int(best["epoch"]), dev, metrics, logits, place, tuple(of_folds)))
     return results
 
 
@@ -186,6 +192,8 @@ def evaluate_on_test(
     paths = ensure_config(config, (*SPLITS, "test"), cache)
     tables = {split: {m: read_table(path) for m, path in files.items()} for split, files in paths.items()}
     test_name = feature_name(paths["test"])
+    if (folds := folds_of(config.data)) is not None:
+        return _evaluate_folds(results, config, tables["test"], folds, test_name, device)
     data, layers = as_training_data(config, tables["train"], tables["dev"])
     test = as_split(config, tables["test"])
     for result in results:
@@ -208,6 +216,28 @@ def evaluate_on_test(
             },
         )
     return test, data
+
+
+def _evaluate_folds(
+    results: Sequence[SeedResult], config: TrialConfig, tables: Tables, folds: Folds, features: str, device: str
+) -> tuple[Split, TrainingData]:
+    """Score every seed that has no test scores yet on the test part of each fold; returns all parts as one split."""
+    for result in results:
+        if result.test is not None:
+            refuse_other_features(result, features)
+            continue
+        own = config.model_copy(update={"seed": result.seed})
+        score_folds(own, result.folder, tables, folds, features, device)
+    return test_of_folds(config, tables, folds), data_of_folds(config, tables, folds)[0][0]
+
+
+def on_all_folds(config: TrialConfig) -> TrialConfig:
+    """Return the configuration with every fold, also where its search trained some of them."""
+    folds = config.data.folds
+    if folds is None or folds.search_folds is None:
+        return config
+    whole = folds.model_copy(update={"search_folds": None})
+    return config.model_copy(update={"data": config.data.model_copy(update={"folds": whole})})
 
 
 def refuse_other_features(result: SeedResult, now: str) -> None:

@@ -14,15 +14,17 @@ from typing import Literal
 import torch
 
 from mer.config import TrialConfig
+from mer.data.registry import folds_of
 from mer.errors import MerError, TrialFailed
 from mer.study.evaluate.seeds import with_root
 from mer.study.folder.environment import describe_environment
 from mer.study.folder.recorded import Environment, read_config, read_environment, read_history
 from mer.study.paths import ARTIFACTS, CONFIG, HISTORY, trial_folder, trial_numbers
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
-from mer.training import Row, TrainingRun, build_run
-from mer.training.packed import build_pack, shape_of
-from trainables.shared_table import as_training_data, read_table
+from mer.training import Row
+from mer.training.packed import Run, build_program, shape_of
+from trainables.fold_data import build_trial
+from trainables.shared_table import read_table
 
 _TIMES = ("seconds", "timestamp_ms")
 ROUNDING = 1e-4  # numbers this near are equal but for the order of additions, which machine and device decide
@@ -134,18 +136,18 @@ def _read(study: Path, number: int, data_root: str | None) -> _Recorded:
 def _verify_pack(trials: Sequence[_Recorded], cache: Path) -> list[Verification]:
     """Train trials of one shape, device and number of threads again."""
     torch.set_num_threads(trials[0].threads)
-    runs, names = [], []
+    runs: list[Run] = []
+    names = []
     for trial in trials:
         paths = ensure_config(trial.config, SPLITS, cache)
         train, dev = ({m: read_table(path) for m, path in paths[split].items()} for split in SPLITS)
-        data, layers = as_training_data(trial.config, train, dev)
-        runs.append(build_run(trial.config, data, layers, trial.device))
+        runs.append(build_trial(trial.config, train, dev, folds_of(trial.config.data), trial.device))
         names.append({f"{s} {m}": path.name for s in SPLITS for m, path in paths[s].items()})
     _train_together(runs, [len(trial.rows) for trial in trials])
     return [_compare(trial, run.history, of) for trial, run, of in zip(trials, runs, names, strict=True)]
 
 
-def _train_together(runs: Sequence[TrainingRun], epochs: Sequence[int]) -> None:
+def _train_together(runs: Sequence[Run], epochs: Sequence[int]) -> None:
     """Train each run for its number of epochs; one that fails has fewer."""
     live = list(zip(runs, epochs, strict=True))
     if not shape_of(runs[0].config).is_packable:
@@ -155,9 +157,9 @@ def _train_together(runs: Sequence[TrainingRun], epochs: Sequence[int]) -> None:
                     run.train_epoch()
         return
     while live:
-        pack = build_pack([run for run, _ in live])
+        program = build_program([run for run, _ in live])
         while all(run.epoch < wanted for run, wanted in live):
-            failed = [isinstance(ending, TrialFailed) for ending in pack.train_epoch()]
+            failed = [isinstance(ending, TrialFailed) for ending in program()]
             if any(failed):
                 live = [one for one, lost in zip(live, failed, strict=True) if not lost]
                 break

@@ -2,6 +2,7 @@
 
     choose            which trials, and the folder of each
     trained_weights   the best epoch that a trial's worker wrote
+    one_fold          the model of one fold, where a trial has several
     dev_features      features on which export and trial are compared
     contents          weights, preprocessing, provenance and backbone files of an export
     merge_adapters    adapters added into the weights that they change

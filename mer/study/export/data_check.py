@@ -7,6 +7,7 @@ from typing import Any
 
 from mer.config import DataConfig
 from mer.data.check.checked import FORMAT, MADE_BY, as_json, check_rows
+from mer.data.folds import POOL
 from mer.data.registry import survey_corpus
 from mer.read_files import read_object
 
@@ -18,15 +19,17 @@ def data_check(data: DataConfig) -> dict[str, Any]:
     """Describe the data by a whole check that lies beside them, else by a quick one of train and dev.
 
     `check.json` in the data's folder is taken where it is of the same train and dev; it may cover test and clips. Else
-    labels, texts, speakers and dialogues of train and dev are checked now. Test is never read here.
+    labels, texts, speakers and dialogues of train and dev are checked now. Test is never read here; data in
+    folds are checked as a whole.
 
     Returns: as `mer.data.check.checked.as_json`, with "source": where it comes from, in words.
     """
-    corpus = survey_corpus(data, ("train", "dev"))
+    splits = ("train", "dev") if data.folds is None else (POOL,)
+    corpus = survey_corpus(data, splits)
     now, kept = as_json(check_rows(corpus)), _read(corpus.root / CHECK_FILE)
     if kept is None:
         source = f"a quick check at the export; `{_ALL}` before it puts a whole one here"
-    elif all(kept["data_sha256"].get(split) == now["data_sha256"][split] for split in ("train", "dev")):
+    elif all(kept["data_sha256"].get(split) == now["data_sha256"][split] for split in splits):
         return {**kept, "source": f"{CHECK_FILE} beside the data, of {kept['created'][:10]}"}
     else:
         source = f"a quick check at the export; {CHECK_FILE} beside the data is of other texts or labels"
@@ -35,7 +38,7 @@ def data_check(data: DataConfig) -> dict[str, Any]:
 
 def data_lines(check: dict[str, Any]) -> list[str]:
     """Write a check as lines of Markdown: counts and hashes, the verdict, every finding."""
-    splits = [split for split in ("train", "dev", "test") if split in check["splits"]]  # JSON sorts them
+    splits = [split for split in (POOL, "train", "dev", "test") if split in check["splits"]]  # JSON sorts them
     counts = ", ".join(f"{split} {check['splits'][split]['utterances']}" for split in splits)
     hashes = ", ".join(f"{split} `{check['data_sha256'][split][:16]}`" for split in splits)
     level = {"wrong": "**Makes results wrong:** ", "note": "", "known": "Known of the published data: "}

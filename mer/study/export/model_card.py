@@ -15,6 +15,7 @@ from mer.study.export.card_use import adapter_alone, install, use
 from mer.study.export.data_check import data_lines
 from mer.study.export.machine_paths import without_places
 from mer.study.export.markdown import table
+from mer.study.export.one_fold import fold_words
 from mer.study.show.words import show
 
 _METHODS = {
@@ -68,6 +69,7 @@ def model_card(facts: CardFacts) -> str:
         "## Scores on dev",
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
         f"on unseen data. {tested}",
+        *([fold_words(facts.provenance["fold"])] if "fold" in facts.provenance else []),
         table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
         *_decision(facts.provenance.get("threshold")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "

@@ -26,6 +26,7 @@ from mer.study.export.data_check import data_check
 from mer.study.export.dev_features import dev_features
 from mer.study.export.merge_adapters import merged
 from mer.study.export.model_card import model_card
+from mer.study.export.one_fold import choose_fold, of_one_fold
 from mer.study.export.same_scores import require_same_scores
 from mer.study.export.trained_weights import Trained, read_trained
 from mer.study.folder.artifacts import per_class_csv, predictions_csv
@@ -77,7 +78,10 @@ def _export(
 ) -> Exported:
     """Write one export, register it and print a few lines about it."""
     trained = read_trained(record, standing, options.student)
+    fold = choose_fold(trained, options)
     read, files = dev_features(record, trained, options)
+    if fold is not None:
+        trained, read = of_one_fold(trained, read, fold)
     tables = {modality: read[modality] for modality in trained.config.encoders.present}
     dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
@@ -93,6 +97,7 @@ def _export(
     provenance = provenance_of(record, standing, trained, tables, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
+    provenance |= {"fold": fold.provenance} if fold else {}
     decision = choose_threshold(scores, options.threshold.removeprefix("dev_")) if options.threshold else None
     provenance |= {"threshold": asdict(decision)} if decision else {}
     provenance |= {"data_check": data_check(trained.config.data.model_copy(update={"root": root}))}
