@@ -16,8 +16,7 @@ from mer.errors import MerError
 from mer.study.evaluate import verify_trial as verifying
 from mer.study.evaluate.verify_trial import recorded_trials, verify_trials
 from mer.study.paths import ARTIFACTS, HISTORY, trial_folder
-from mer.training import TrainingRun
-from mer.training.packed import Pack, build_pack
+from mer.training.packed import Pack, Program, Run, build_program
 from mer.verify import parse_numbers
 
 SPACE = """study: small
@@ -67,11 +66,11 @@ def command(study: OpenStudy, *words: str) -> tuple[int, str]:
 def test_trials_of_one_shape_are_trained_as_one_pack(study: OpenStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     packs: list[int] = []
 
-    def counted(runs: Sequence[TrainingRun]) -> Pack:
+    def counted(runs: Sequence[Run]) -> Program:
         packs.append(len(runs))
-        return build_pack(runs)
+        return build_program(runs)
 
-    monkeypatch.setattr(verifying, "build_pack", counted)
+    monkeypatch.setattr(verifying, "build_program", counted)
     found = list(verify_trials(study.folder, range(5), study.cache))
     assert {one.number: one.epochs for one in found} == {0: 3, 1: 3, 2: 2, 3: 3, 4: 3}
     assert all(one.same for one in found), [one.differing for one in found]
