@@ -22,9 +22,12 @@ def best_file(student: str = "") -> str:
 
 
 def state_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files of a trial's folder that nobody needs once the trial has ended and its rows are written."""
+    """Return the files of a trial's folder that nobody needs once the trial has ended and its rows are written.
+
+    The newest comes last: as long as it is there, nobody takes an older one for the trial's state.
+    """
     last = folder / LAST
-    return last, previous(last), damaged(last)
+    return damaged(last), previous(last), last
 
 
 def forget_state(folder: Path) -> None:

@@ -5,6 +5,7 @@ A folder of studies is copied, edited and sent about: what is not as it was writ
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from pathlib import Path
@@ -60,13 +61,25 @@ def read_environment(trial_folder: Path) -> Environment:
 def read_history(trial_folder: Path, config: TrialConfig | None = None) -> list[Row]:
     """Read the epochs of a trial, with their first timestamps: from its last sound checkpoint, else the artifacts.
 
+    Artifacts that know more than the checkpoint before the last one count: of a trial that has ended, that one can be
+    what a disk did not remove.
+
     Args: config: of the trial; a checkpoint of another one is passed over.
     Raises: OSError; Unreadable.
     """
-    for _, state in trusted(trial_folder / LAST):
+    for path, state in trusted(trial_folder / LAST):
         card = {} if isinstance(state, MerError) else state[1]
         if "history" in card and (config is None or card.get("config_sha256") in (None, identity_of(config))):
-            return list(card["history"])
+            saved: list[Row] = list(card["history"])
+            if path.name == LAST:
+                return saved
+            with contextlib.suppress(Unreadable):
+                return max(saved, _written_history(trial_folder), key=len)
+            return saved
+    return _written_history(trial_folder)
+
+
+def _written_history(trial_folder: Path) -> list[Row]:
     path = trial_folder / ARTIFACTS / HISTORY
     if not path.exists():
         return []

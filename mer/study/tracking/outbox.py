@@ -18,6 +18,7 @@ from mer.study.tracking.content import Closing
 from mer.study.tracking.store import STUDY
 
 _LARGEST_BYTES = 2**28  # of the notes of one trial
+_TO_COME = "files are written"  # no digest: what MLflow has cannot be all
 
 
 class Outbox:
@@ -55,6 +56,15 @@ class Outbox:
         """Note what a run must hold, before it is written anywhere."""
         self._append({"trial": trial, "must": digest})
 
+    def foretell(self, trial: str) -> None:
+        """Note durably that a run will have to hold more than MLflow has confirmed, before a file of its trial changes.
+
+        Without this note nobody would look for what is missing, should the process end before the run has it.
+        Raises: OSError when the note cannot be written; no file may change then.
+        """
+        if refused := self._append({"trial": trial, "must": _TO_COME}):
+            raise refused
+
     def note(self, trial: str, digest: str, *, confirmed: bool) -> None:
         """Note what a comparison with MLflow has found, where it is news."""
         if self.due.get(trial) != digest:
@@ -74,20 +84,22 @@ class Outbox:
         """Note how the study ended."""
         self._append({"trial": STUDY, "closing": asdict(closing)})
 
-    def _append(self, *lines: dict[str, Any]) -> None:
-        """Append lines. What the disk refuses holds in memory all the same."""
+    def _append(self, *lines: dict[str, Any]) -> OSError | None:
+        """Append lines. What the disk refuses holds in memory all the same, and its refusal is returned."""
         with self._lock:
             for line in lines:
                 self._take(line)
             if not lines:
-                return
+                return None
             text = "".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines)
             try:
                 with self.path.open("a", encoding="utf-8") as stream:
                     stream.write(f"\n{text}" if self._torn else text)
                 self._torn = False
-            except OSError:
+            except OSError as fault:
                 self._torn = True  # perhaps
+                return fault
+            return None
 
     def _take(self, line: dict[str, Any]) -> None:
         trial = str(line.get("trial"))

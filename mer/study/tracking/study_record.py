@@ -114,10 +114,15 @@ class StudyRecord:
             self.runs.log(self.parent, tags={TAG_DIGEST: closing.digest})
         self.alive()
 
-    def has(self, trial: str, digest: str) -> bool:
-        """True when a run holds what has this digest; also when its owner put it into the trash afterwards."""
+    def has(self, trial: str, digest: str, outcome: str | None = None) -> bool:
+        """True when a run holds what has this digest; also when its owner put it into the trash afterwards.
+
+        Args: outcome: that its tag must say; None where the digest stands for it.
+        """
         run = self.found.get(trial)
-        return run is not None and bool(digest) and run.digest == digest and (run.deleted or run.status != RUNNING)
+        if run is None or not digest or run.digest != digest or outcome not in (None, run.outcome):
+            return False
+        return run.deleted or run.status != RUNNING
 
     def write(self, contents: Sequence[Content]) -> Written:
         """Bring the runs of some trials up to date.

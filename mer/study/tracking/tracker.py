@@ -31,8 +31,6 @@ from mer.study.tracking.writer import Behind, Writer
 from mer.training import Row
 from trainables.wire import Outcome
 
-_DRAWN = "a picture is drawn"  # no digest: what MLflow has cannot be all
-
 OpenRuns = Callable[[TrackingStore, str, str], StudyRuns]
 
 
@@ -221,7 +219,7 @@ class Tracker:
         """Draw the picture of a trial that finished, unless it was, and add it to its run."""
         if trial.number not in self._times or self.files.is_drawn(trial.number):
             return
-        self._outbox.must(str(trial.number), _DRAWN)  # should this process die before its run has the picture
+        self._outbox.foretell(str(trial.number))
         if self.files.draw(trial):
             start_ms, end_ms = self._times[trial.number]
             bare = TrialFacts(

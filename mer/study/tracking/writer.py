@@ -178,11 +178,12 @@ class Writer:
         """Put in what former drivers left unwritten; a trial that goes on meanwhile has the last word."""
         for trial in self._earlier:
             name, ended = str(trial.number), trial.state in ENDED
-            if ended and record.has(name, self.outbox.due.get(name, "")):
+            facts = facts_of(trial)  # a disk may have refused the note of its end: the last one is of its interruption
+            if ended and record.has(name, self.outbox.due.get(name, ""), facts.outcome):
                 self._confirm({name: self.outbox.due[name]})
             elif has_files(self.folder, trial.number) if ended else self._was_begun(record, trial.number):
                 with self._changed:
-                    self._due.setdefault(trial.number, (facts_of(trial), None))
+                    self._due.setdefault(trial.number, (facts, None))
         self._earlier = []
 
     def _was_begun(self, record: StudyRecord, number: int) -> bool:
