@@ -41,7 +41,7 @@ def ui(
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
     refuse_unusable(store)
     with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files
-        follow_the_folder(store)
+        follow_the_folder(store, lambda words: print(f"note: {words}"))
     page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
     _refuse_taken_port(port)
     print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")

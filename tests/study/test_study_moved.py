@@ -5,12 +5,21 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mer.errors import MerError
+from mer.study.audit.examine import in_mlflow
+from mer.study.folder.lock import nobody_at_work, study_lock
+from mer.study.tracking.content import StudyIdentity
+from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.moved import follow_the_folder
 from mer.study.tracking.store import TrackingStore
+from mer.study.tracking.study_runs import StudyRuns
 
 TABLES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
 
@@ -80,6 +89,73 @@ def test_a_second_path_to_the_same_folder_is_no_move(studies: Path, tmp_path: Pa
     studies.symlink_to(moved)  # the recorded path leads here still
     assert follow_the_folder(store_of(moved)) == 0
     assert places(moved) == before
+
+
+@contextlib.contextmanager
+def driver(studies: Path, study: str) -> Iterator[int]:
+    """A process that holds the lock of a study. Yields: its pid."""
+    code = (
+        "import sys; from pathlib import Path; from mer.study.folder.lock import study_lock\n"
+        "with study_lock(Path(sys.argv[1]), sys.argv[2]): print('holds', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(studies), study], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "holds\n"
+        yield process.pid
+        process.communicate()
+
+
+def test_a_folder_that_is_seen_by_another_path_is_left_to_the_driver_that_works_in_it(
+    studies: Path, tmp_path: Path
+) -> None:
+    """As for `mer.ui` on another host, or in a container, that has it mounted elsewhere: the old path is not there."""
+    seen = tmp_path / "mounted" / "studies"
+    seen.parent.mkdir()
+    studies.rename(seen)
+    (seen / "small").mkdir()
+    before, said = places(seen), list[str]()
+    with driver(seen, "small") as pid:
+        assert follow_the_folder(store_of(seen), said.append) == 0
+        assert places(seen) == before
+        (words,) = said
+        assert words.startswith(
+            f"files of trials are looked for in {studies}/mlartifacts, not here, as long as a live driver works on "
+            f"small: pid {pid} on "
+        )
+        with study_lock(seen, "other"):  # as a driver of another study, which goes on all the same
+            assert follow_the_folder(store_of(seen)) == 0
+    with study_lock(seen, "small"):
+        assert follow_the_folder(store_of(seen)) == 3, "this process's own lock does not count"
+
+
+def test_an_audit_looks_for_files_where_the_folder_is_now(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a copy it would see the files of its original, of a moved study none."""
+    copy = tmp_path / "copy"
+    shutil.copytree(studies, copy)
+    (copy / "small").mkdir()
+    monkeypatch.setattr(StudyRuns, "look", lambda *_, **__: None)
+    identity = StudyIdentity("small", "g", ("dev_weighted_f1",))
+    disk = StudyOnDisk(copy / "small", identity, "", ())
+    with driver(copy, "small"):
+        first, _ = in_mlflow(disk, store_of(copy), thorough=False)
+        assert first.words.startswith("files of trials are looked for in ") and places(copy) == places(studies)
+    (only,) = in_mlflow(disk, store_of(copy), thorough=False)
+    assert "has no experiment" in only.words
+    assert f"{(copy / 'mlartifacts').as_uri()}/small/r1/artifacts" in places(copy)["runs"]
+
+
+def test_no_driver_begins_while_places_are_rewritten(studies: Path) -> None:
+    (studies / "small").mkdir()
+    with study_lock(studies, "small"):
+        pass
+    (studies / ".mlflow.db.lock").touch()
+    with nobody_at_work(studies) as worker:
+        assert worker == ""
+        with pytest.raises(MerError, match="a live driver works on this study"), study_lock(studies, "small"):
+            pass
 
 
 def test_other_stores_and_databases_without_tables_are_passed_over(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
-"""All findings of a study on which nobody works. Reads only."""
+"""All findings of a study on which nobody works. Reads only; but the places of files in MLflow's database follow a
+folder of studies that was moved."""
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 
 from mer.checkpoints import Store
@@ -13,6 +16,7 @@ from mer.study.folder.leftovers import leftovers_beside, leftovers_of
 from mer.study.search.stored_trial import ENDED
 from mer.study.tracking.differences import differences
 from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.moved import follow_the_folder
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_runs import StudyRuns
 
@@ -37,6 +41,11 @@ def in_mlflow(disk: StudyOnDisk, store: TrackingStore, *, thorough: bool) -> Ite
     Args: thorough: read every value; else a run whose digest is right is taken to be whole.
     Raises: whatever MLflow raises.
     """
+    told: list[str] = []
+    with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy
+        follow_the_folder(store, told.append)
+    for words in told:
+        yield Finding("MLflow", store.shown, words, then="when it has ended, type the same again")
     runs = StudyRuns.look(store, disk.identity.name, disk.identity.generation)
     if runs is None:
         yield Finding("MLflow", store.shown, f"it has no experiment {disk.identity.name!r}", EITHER)

@@ -41,9 +41,7 @@ def study_lock(studies: Path, study: str) -> Iterator[None]:
         stands = f"{marker(lock)} keeps other drivers away"
         print(f"note: no locks on this file system: {stands}; do not remove it", file=sys.stderr, flush=True)
     try:
-        command = shlex.join(words_without_secrets(sys.argv))
-        me = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": time.ctime()}
-        write_json(owner, me)
+        write_json(owner, {**_this_process(), "since": time.ctime()})
         yield
     finally:
         owner.unlink(missing_ok=True)
@@ -73,6 +71,48 @@ def _locked(studies: Path, study: str) -> MerError:
 
 def _if_gone(lock: Path) -> str:
     return f"; if its machine is gone: rm {quoted(marker(lock))}" if marker(lock).exists() else ""
+
+
+@contextlib.contextmanager
+def nobody_at_work(studies: Path) -> Iterator[str]:
+    """Keep drivers of all studies in a folder from beginning while the block runs, which should be a moment.
+
+    Studies that this process itself has locked do not count.
+
+    Yields: who works on one of them, in words; "" when nobody does. A lock that cannot be looked at counts as taken.
+    """
+    with contextlib.ExitStack() as held:
+        yield next(filter(None, (_taken(held, studies, name) for name in _locked_once(studies))), "")
+
+
+def _locked_once(studies: Path) -> list[str]:
+    """Name the studies that have a lock file. That of a file, such as MLflow's database, is none of a study."""
+    names = sorted(path.name[1 : -len(".lock")] for path in studies.glob(".*.lock"))
+    return [name for name in names if not (studies / name).is_file()]
+
+
+def _taken(held: contextlib.ExitStack, studies: Path, name: str) -> str:
+    """Hold the lock of a study until `held` ends. Returns who has it, in words; "" when it is ours now, or was."""
+    try:
+        held.enter_context(acquire(lock_file(studies, name), timeout_s=0))
+    except Timeout:
+        note = owner_file(studies, name)
+        return "" if _is_this_process(note) else f"a live driver works on {name}{_owner_words(note)}"
+    except OSError as fault:
+        return f"the lock of {name} cannot be looked at ({fault.strerror})"
+    return ""
+
+
+def _this_process() -> dict[str, object]:
+    command = shlex.join(words_without_secrets(sys.argv))
+    return {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+
+
+def _is_this_process(owner: Path) -> bool:
+    try:
+        return _this_process().items() <= read_object(owner).items()
+    except (OSError, ValueError):
+        return False
 
 
 def live_owner(studies: Path, study: str) -> str | None:
