@@ -27,7 +27,7 @@ import safetensors.torch
 
 from benchmarks.faults.world.processes import Process, Running
 from mer.study.tracking.usable import refuse_unusable
-from mer.training.packed import build_pack
+from mer.training.packed import build_program
 
 _OF_THE_PRODUCT = ("mer.study.", "mer.checkpoints", "mer.files", "mer.io_faults", "mer.locks", "trainables")
 _MODULES = ("mer.study.runner", "trainables.base", "mer.study.tracking.tracker", "mer.study.audit.command")
@@ -40,7 +40,7 @@ _REPLACED: dict[str, Any] = {
     "FileLock": filelock.FileLock,
     "safe_open": safetensors.safe_open,
     "save_file": safetensors.torch.save_file,
-    "build_pack": build_pack,
+    "build_program": build_program,
     "gc": gc,
     "refuse_unusable": refuse_unusable,
     "ray": ray,
