@@ -39,12 +39,23 @@ _PASSING = {
     errno.ENETRESET,
     errno.EREMOTEIO,
 }
+_SHORTAGES = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _PAUSES_S = (0.1, 0.4, 1.0, 2.0)
 
 
 def is_of_the_machine(fault: BaseException) -> bool:
     """Tell whether a fault is a refusal of the machine or its disks, whatever was to be read or written."""
     return isinstance(fault, OSError) and fault.errno in _LASTING | _PASSING
+
+
+def is_shortage(fault: OSError) -> bool:
+    """Tell whether a fault says that something is used up, whatever was to be read or written: disk, files, memory."""
+    return fault.errno in _SHORTAGES
+
+
+def may_pass(fault: OSError) -> bool:
+    """Tell whether the same may work a moment later."""
+    return fault.errno in _PASSING
 
 
 def patiently(work: Callable[[], T], pauses_s: Sequence[float] = _PAUSES_S) -> T:
@@ -56,7 +67,7 @@ def patiently(work: Callable[[], T], pauses_s: Sequence[float] = _PAUSES_S) -> T
         try:
             return work()
         except OSError as fault:
-            if fault.errno not in _PASSING:
+            if not may_pass(fault):
                 raise
         time.sleep(pause_s)
     return work()

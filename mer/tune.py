@@ -117,9 +117,12 @@ def tune(
 
         rehearse(spec, options, console, machines_at(address))
         return
-    from mer.study.runner import run_study
+    from mer.study.preflight.interruption import going_on_told
 
-    run_study(spec, options, console)
+    with going_on_told(options, spec, console):  # importing takes seconds
+        from mer.study.runner import run_study
+
+        run_study(spec, options, console)
 
 
 def main() -> None:

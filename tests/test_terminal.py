@@ -119,6 +119,22 @@ def test_a_reader_that_leaves_interrupts_the_command():
     writer.stderr.close()
 
 
+@pytest.mark.parametrize(
+    "line", ["print('y' * 1000)", "print('y' * 1000, file=sys.stderr)", "raise MerError('a', 'b')"]
+)
+def test_a_reader_of_both_streams_that_leaves_is_no_signal(line: str):
+    """`2>&1 | head`: what is said after the command's end goes nowhere, and ends nothing."""
+    code = (
+        f"import sys; from mer import console; from mer.errors import MerError\ndef f():\n  sys.stdin.read()\n  {line}"
+    )
+    words = [sys.executable, "-c", f"{code}\nconsole.run(f)"]
+    writer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert writer.stdout and writer.stdin
+    writer.stdout.close()
+    writer.stdin.close()
+    assert writer.wait(timeout=60) == (2 if "MerError" in line else 130)
+
+
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
 def test_a_signal_interrupts_a_command(number: str):
     code = "import time; from mer import console\nconsole.run(lambda: (print('now', flush=True), time.sleep(60)))"

@@ -14,6 +14,7 @@ import ray
 import torch
 from ray import tune
 
+from mer.io_faults import refusal
 from mer.training.packed import Run
 from trainables.members import Members
 from trainables.proof import Proof, Sight
@@ -53,7 +54,7 @@ class MerTrainable(tune.Trainable):
         """
         torch.set_num_threads(self.slot.threads)
         sight = self._look()
-        reports = [] if sight and sight.fault else self.members.step(self.slot.report_interval_s)
+        reports = [] if sight and not sight.is_good else self.members.step(self.slot.report_interval_s)
         result = {"reports": [report.wire() for report in reports], "fits": self.members.most}
         return result | ({"sights": [sight.wire()]} if sight else {})
 
@@ -87,9 +88,12 @@ class MerTrainable(tune.Trainable):
         here = ray.get_runtime_context()
         node, name = here.get_node_id(), f"answer-{here.get_worker_id()}"
         host = f"{socket.gethostname()} ({ray.util.get_node_ip_address()})"
-        fault = proof.answer(name)
-        self.proven = None if fault else proof
-        return Sight(node, host, name, fault)
+        try:
+            fault, refused = proof.answer(name), ""
+        except OSError as shortage:
+            fault, refused = "", refusal(shortage)
+        self.proven = None if fault or refused else proof
+        return Sight(node, host, name, fault, refused)
 
     def _take(self, wire: dict[str, Any]) -> None:
         """Note the next slot. Reads and builds nothing yet: an exception here would count as a lost worker."""

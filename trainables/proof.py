@@ -7,13 +7,12 @@ of `.proof` in the study's folder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mer.files import write_text
-from mer.io_faults import looks, patiently, refusal
+from mer.io_faults import is_shortage, looks, may_pass, patiently, refusal
 
 PROOF = ".proof"
 _TOKEN = "token"
@@ -48,28 +47,41 @@ class Proof:
         """Read the token back and write an answer, in a worker. Returns what is wrong with its folder, or "".
 
         Args: name: of the answer, a file name; each worker has its own.
+        Raises: OSError when the machine refuses it for a reason that says nothing of the folder, such as a full disk.
         """
         try:
             return patiently(lambda: self._answer(name))
         except OSError as fault:
+            if is_shortage(fault):
+                raise
             return refusal(fault)
 
     def _answer(self, name: str) -> str:
-        path = Path(self.folder, _TOKEN)
-        if not path.exists():
+        try:
+            found = Path(self.folder, _TOKEN).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
             return f"{self.study} is not there" if not self.study.exists() else f"{self.study} is another folder there"
-        if path.read_text(encoding="utf-8") != self.token:
+        if found != self.token:
             return f"{self.study} is that of another driver there"
         Path(self.folder, name).write_text(self.token, encoding="utf-8")
         return ""
 
     def is_answered(self, name: str) -> bool:
-        """Tell whether the driver sees a worker's answer."""
-        answer = Path(self.folder, name)
+        """Tell whether the driver sees a worker's answer, in a moment at most. Raises: OSError when it cannot look."""
+        answer, refused = Path(self.folder, name), None
         for _ in looks(_PAUSES_S):
-            with suppress(FileNotFoundError):
+            try:
+                refused = None
                 if answer.read_text(encoding="utf-8") == self.token:
                     return True
+            except FileNotFoundError:
+                continue
+            except OSError as fault:
+                if not may_pass(fault):
+                    raise
+                refused = fault
+        if refused is not None:
+            raise refused
         return False
 
 
@@ -81,13 +93,21 @@ class Sight:
         node: Ray's id of its node.
         host: name and address of the node, for people.
         answer: name of the file that it wrote.
-        fault: what is wrong; "" when nothing is.
+        fault: what is wrong with the folder there; "" when nothing is.
+        refused: what the machine refused, which says nothing of the folder: a full disk, too many open files; "" when
+            nothing.
     """
 
     node: str
     host: str
     answer: str
     fault: str
+    refused: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """True when nothing is wrong."""
+        return not (self.fault or self.refused)
 
     def wire(self) -> dict[str, Any]:
         """Return it as JSON-able data."""

@@ -13,7 +13,7 @@ from mer.files import sha256_file
 from mer.folder_kinds import EXPORT_MARK, STUDY_MARK
 from mer.read_files import Unreadable, read_model, require_regular, shown
 from mer.tensor_header import read_header
-from mer.terminal.commands import command
+from mer.terminal.commands import command, quoted
 from mer.terminal.escapes import neutral
 
 MANIFEST = EXPORT_MARK
@@ -82,7 +82,11 @@ def _check(folder: Path, name: str, expected: str) -> None:
     if not path.exists():
         raise MerError(path, "this file of the export is missing", then=way_out(folder))
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise MerError(path, "a link that leads out of the export", allowed="the file itself", then=way_out(folder))
+        copy = folder.absolute().with_name(f"{folder.absolute().name}-copy")
+        then = (
+            f"where you trust what its links lead to, make a copy without links: cp -rL {quoted(folder)} {quoted(copy)}"
+        )
+        raise MerError(path, "a link that leads out of the export", allowed="the file itself", then=then)
     size = require_regular(path).st_size
     if size > _LARGE_BYTES:
         if path.suffix != ".safetensors":

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from mer.checkpoints import Store
-from mer.console import EXIT_FAULT
+from mer.console import EXIT_FAULT, EXIT_INTERRUPTED
 from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
@@ -33,6 +33,7 @@ from mer.study.next_steps import next_steps
 from mer.study.paths import CODE_DIFF, SPACE, SUMMARY
 from mer.study.preflight.check_study import check_study
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
+from mer.study.preflight.interruption import OrderlyStop, after_interruption, going_on_told
 from mer.study.preflight.object_store import refuse_no_store
 from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
@@ -60,8 +61,13 @@ from mer.training.metrics import macro_words, majority_scores
 def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
     """Run one study, or go on with it. Returns the content of `summary.json`.
 
-    Raises: MerError for every fault that a user can mend; KeyboardInterrupt after an orderly stop.
+    Raises: MerError for every fault that a user can mend; KeyboardInterrupt after an orderly stop, or at once.
     """
+    with going_on_told(options, spec, console):
+        return _checked(spec, options, console)
+
+
+def _checked(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
     started = time.monotonic()
     checked = check_study(spec, options, machines_at(options.address))  # before --fresh puts anything aside
     for note in checked.notes:
@@ -119,7 +125,7 @@ def _run(
         say(f"failed trials that are tried again: {', '.join(map(str, failed)) or 'none'}")
     display = _display(spec, Results(spec, ledger), console)
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
-    spending = Spending(engine)
+    spending = Spending(engine, started)
     stop = StopSignal(engine, spec.budget.hours, spending)
     status, behind = "FAILED", Behind()
     until_closed = contextlib.ExitStack()
@@ -128,6 +134,8 @@ def _run(
         if ledger.work_left() and not stop.wanted:
             with display:
                 _run_trials(engine, plan, folder, options, display, stop, say)
+            if not stop.wanted and (engine.live or ledger.work_left()):
+                engine.block("Ray has ended before the study was done", "see whether the machine has room for Ray")
         spending.note(at_once=True)
         status = "KILLED" if stop.wanted else "FINISHED"
     except KeyboardInterrupt:  # the second Ctrl-C
@@ -180,19 +188,21 @@ def _run(
             then=f"the study itself is whole. When MLflow takes records again: {sync_words(folder)}",
         )
     if stop.interrupted:
-        raise KeyboardInterrupt
+        raise OrderlyStop
     return summary
 
 
 def _give_up(engine: StudyEngine, folder: Path, options: RunOptions) -> None:
     """End the process in words. The journal is whole; MLflow gets the rest from the next command."""
-    trials = engine.spec.budget.trials
+    trials, code = engine.spec.budget.trials, EXIT_FAULT
     try:
         engine.raise_if_stopped(options.go_on(trials), options.try_again(trials), folder)
+        print(f"{neutral(after_interruption(options, engine.spec))}\ninterrupted", file=sys.stderr, flush=True)
+        code = EXIT_INTERRUPTED
     except MerError as fault:
         print(f"error: {neutral(fault.message)}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(EXIT_FAULT)
+    os._exit(code)
 
 
 def _run_trials(

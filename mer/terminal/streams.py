@@ -53,8 +53,10 @@ class LastingStream:
         nowhere = os.open(os.devnull, os.O_WRONLY)  # or the interpreter complains when it flushes the stream at its end
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
-        if not self.has_gone and fault.errno == errno.EPIPE:
-            self.has_gone = True
+        if self.has_gone or fault.errno != errno.EPIPE:
+            return
+        self.has_gone = True
+        if signal.getsignal(signal.SIGUSR1) != signal.SIG_DFL:  # else it would end the process: nobody listens any more
             signal.raise_signal(signal.SIGUSR1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,12 @@ def test_links_out_pipes_and_files_without_end(folder, tmp_path):
     outside = shutil.copy(folder / "labels.json", tmp_path)
     (folder / "labels.json").unlink()
     (folder / "labels.json").symlink_to(outside)
-    assert "labels.json: a link that leads out of the export" in refusal(folder)
+    said = refusal(folder)
+    assert "labels.json: a link that leads out of the export" in said
+    words = shlex.split(said.rpartition("links: ")[2])
+    assert words[:2] == ["cp", "-rL"]
+    subprocess.run(words, check=True)
+    assert mer.load(words[-1], backbone=WRITTEN / "backbone"), "as typed: a copy without links is an export"
     (folder / "labels.json").unlink()
     os.mkfifo(folder / "labels.json")
     with pytest.raises(OSError, match="not a file but a pipe"):

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.faults.case import Size, judge, without_faults
 from benchmarks.faults.luck import draw
 from benchmarks.faults.picture import differences, picture_of
+from benchmarks.faults.world.cluster import Cluster
 from benchmarks.faults.world.faults import NoFault, OneFault, Operation, Recorded
 from benchmarks.faults.world.files import FileLayer
 from benchmarks.faults.world.kinds import ALONE, KINDS
@@ -108,3 +109,21 @@ def test_one_fault_hits_one_operation():
     plan = OneFault("file", 3, "EIO")
     operations = [Operation(domain, index, "write", "x", "driver") for domain in ("file", "mlflow") for index in (2, 3)]
     assert [plan.fault(operation) for operation in operations] == ["", "EIO", "", ""]
+
+
+def test_a_study_that_ends_before_its_work_is_done_says_so(tmp_path, monkeypatch):
+    """Whatever ends Ray's loop: trials are left, so the command does not end with 0."""
+    world = World(tmp_path / "world", KINDS["alone"].spec(3, 2), (1,))
+    loop = Cluster._loop
+
+    def cut_short(self, searcher, scheduler, tick, stop):
+        searcher.suggest("ray-0")
+
+    monkeypatch.setattr(Cluster, "_loop", cut_short)
+    ended = world.command(NoFault(), resume=False)
+    assert ended.code == 2 and ended.message == (
+        "Ray has ended before the study was done: the study was stopped\n  next: see whether the machine has room for "
+        "Ray, then go on with: python -m mer.tune --trials 3 --resume"
+    )
+    monkeypatch.setattr(Cluster, "_loop", loop)
+    assert world.command(NoFault(), resume=True).code == 0 and world.audit() == []

@@ -183,6 +183,30 @@ def test_three_failures_before_any_success_end_the_study(tmp_path):
         engine.raise_if_stopped("again --resume", "again --fresh", tmp_path)
 
 
+def test_a_loss_that_is_not_a_number_and_a_refused_draw_are_none_of_the_first_failures(tmp_path):
+    """Two trials trained until their loss was no number: the next two errors leave hope. So at the next start."""
+    engine, _, _ = build(tmp_path, begin=5)
+    for number in range(2):
+        engine.record(report(number, [], "nonfinite", reason="loss is nan"))
+    for number in (2, 3):
+        engine.record(report(number, [], "error", reason=f"boom of kind {'ab'[number - 2]}"))
+    assert not engine.stopped
+    again = StudyEngine(engine.spec, open_ledger(tmp_path / "s", engine.spec), engine.policy)
+    again.next_trial()
+    again.record(report(4, [], "error", reason="boom"))
+    assert not again.stopped
+
+
+def test_the_first_failures_of_an_earlier_driver_are_remembered(tmp_path):
+    engine, _, _ = build(tmp_path, begin=2)
+    for number in range(2):
+        engine.record(report(number, [], "error", reason="boom"))
+    again = StudyEngine(engine.spec, open_ledger(tmp_path / "s", engine.spec), engine.policy)
+    again.next_trial()
+    again.record(report(2, [], "error", reason="boom 2"))
+    assert again.halt.hopeless == "boom 2"
+
+
 def test_one_success_is_hope(tmp_path):
     engine, _, _ = build(tmp_path, begin=4)
     engine.record(report(0, [0.5], "finished"))

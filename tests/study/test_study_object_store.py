@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mer.errors import MerError
+from mer.study.cluster.connect import _stores
 from mer.study.preflight import object_store
 from mer.study.preflight.object_store import refuse_no_store, refuse_small_nodes, store_bytes
 
@@ -50,6 +52,15 @@ def test_the_smallest_node_of_a_cluster_decides() -> None:
     refuse_small_nodes(2 * GB, {})
     with pytest.raises(MerError, match=r"take 3.60 GB in the object store of every node, that of a has 3.00 GB"):
         refuse_small_nodes(3 * GB, {"a": 3.0 * GB, "b": 9.0 * GB})
+
+
+def test_the_store_of_a_head_that_trains_nothing_does_not_count() -> None:
+    def node(name: str, cpus: float, store: float, *, alive: bool = True) -> dict[str, Any]:
+        resources = {"object_store_memory": store} | ({"CPU": cpus} if cpus else {})
+        return {"NodeName": name, "Alive": alive, "Resources": resources}
+
+    nodes = [node("head", 0, 1.0), node("a", 4, 8.0), node("b", 4, 9.0), node("gone", 4, 2.0, alive=False)]
+    assert _stores(nodes) == {"a": 8.0, "b": 9.0}
 
 
 def test_pages_of_files_count_as_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

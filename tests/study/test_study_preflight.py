@@ -362,6 +362,15 @@ def test_a_trial_runs_on_one_node() -> None:
     assert str(caught.value.then).startswith("--set resources.cpu=3, or")
 
 
+def test_a_cluster_whose_workers_are_still_to_come_is_no_refusal() -> None:
+    """KubeRay's head has no CPU: alone it waits, beside others it does not count."""
+    head = Machine(0, 0)
+    assert most_trials(Resources(cpu=2), [head]) == 1 and most_trials(Resources(workers=3), [head]) == 3
+    assert most_trials(Resources(cpu=2), [head, Machine(4, 0)]) == 2
+    with pytest.raises(MerError, match="at most cpu 1"):
+        most_trials(Resources(cpu=2), [head, Machine(1, 0)])
+
+
 # ---- advice works as typed
 
 

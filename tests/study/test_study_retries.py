@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from mer.study.search.ledger import Ledger
 from mer.study.search.spending import Spending
 from mer.study.search.stop_request import StopSignal
 from mer.study.show.leaderboard import Results
+from mer.study.space.load import load_spec
 
 GRID = (
     ("sampler: {kind: random, seed: 0}", "sampler: {kind: grid}"),
@@ -189,6 +192,7 @@ def test_a_budget_of_epochs_counts_all_trials_and_runs(tmp_path):
     assert engine.epochs_done == 5 and not stop.wanted
     ledger, engine = opened(tmp_path, epochs)
     stop = StopSignal(engine, None, Spending(engine))
+    assert engine.epochs_done == 5, "those of a trial that was interrupted count before it tells them again"
     engine.next_trial()
     engine.record(report(1, [0.5, 0.5]))
     assert engine.epochs_done == 5 and not stop.wanted, "what is told again is counted once"
@@ -201,7 +205,38 @@ def test_a_budget_of_epochs_counts_all_trials_and_runs(tmp_path):
         "  c --trials 9 --resume --set budget.total_epochs=14",
     ]
     ledger, engine = opened(tmp_path, epochs)
-    assert not StopSignal(engine, None, Spending(engine)).wanted, "trial 1 has not told its epochs again"
+    assert StopSignal(engine, None, Spending(engine)).wanted, "typed again, it does not train on"
+
+
+def test_the_advice_on_a_budget_works_as_typed(tmp_path, monkeypatch):
+    """Both are used up, and far exceeded: what is printed leaves some of each."""
+    budget = "budget: {trials: 4, epochs: 6, total_epochs: 2, cost: 3, cost_per_hour: 1.5}"
+    clock = [0.0]
+    monkeypatch.setattr("mer.study.search.spending.time.monotonic", lambda: clock[0])
+    ledger, engine = opened(tmp_path, ("budget: {trials: 4, epochs: 6}", budget))
+    stop = StopSignal(engine, None, Spending(engine))
+    engine.next_trial()
+    engine.record(report(0, [0.5] * 5))
+    clock[0] = 5 * 3600.0
+    assert stop.used_up == "the budget of 2 epochs is used up, and the budget of 3 is spent, at 1.5 an hour"
+    typed = "python -m mer.tune space.yaml --set budget.cost=3"
+    options = RunOptions(Path("studies"), Path("features"), command=typed)
+    words = shlex.split(next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop)[1])
+    overrides = [value for option, value in pairwise(words) if option == "--set"]
+    spec = load_spec(tmp_path / "space.yaml", overrides)
+    assert (spec.budget.total_epochs, spec.budget.cost) == (8, 12)
+    again = StudyEngine(spec, ledger, engine.policy)
+    assert not StopSignal(again, None, Spending(again)).wanted
+
+
+def test_the_time_before_the_first_trial_costs_money_too(tmp_path, monkeypatch):
+    money = ("budget: {trials: 4, epochs: 6}", "budget: {trials: 4, epochs: 6, cost: 3, cost_per_hour: 1.5}")
+    monkeypatch.setattr("mer.study.search.spending.time.monotonic", lambda: 7300.0)
+    ledger, engine = opened(tmp_path, money)
+    spending = Spending(engine, began=100.0)  # two hours of extraction
+    assert spending.used_up == "the budget of 3 is spent, at 1.5 an hour"
+    spending.note(at_once=True)
+    assert ledger.seconds_spent == 7200
 
 
 def test_epochs_of_a_study_with_two_objectives_are_counted_too(tmp_path):
@@ -210,6 +245,18 @@ def test_epochs_of_a_study_with_two_objectives_are_counted_too(tmp_path):
     engine.next_trial()
     engine.record(report(0, [0.5, 0.7, 0.6], "finished"))
     assert opened(tmp_path, both)[1].epochs_done == 3
+
+
+def test_epochs_of_an_interrupted_trial_with_two_objectives_are_counted_too(tmp_path):
+    both = ("{metric: dev_weighted_f1, mode: max}", "[{metric: dev_weighted_f1}, {metric: dev_loss, mode: min}]")
+    epochs = ("budget: {trials: 4, epochs: 6}", "budget: {trials: 4, epochs: 6, total_epochs: 7}")
+    _, engine = opened(tmp_path, both, epochs)
+    engine.next_trial()
+    engine.record(report(0, [0.5, 0.7]))
+    _, engine = opened(tmp_path, both, epochs)
+    assert engine.epochs_done == 2 and engine.next_trial() is not None
+    engine.record(report(0, [0.5, 0.7, 0.6]))
+    assert engine.epochs_done == 3 and opened(tmp_path, both, epochs)[1].epochs_done == 3
 
 
 def test_a_budget_of_money_counts_the_time_of_all_runs(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +17,16 @@ from ray.tune.utils import flatten_dict
 from test_study_hooks import NOBODY
 from test_study_slots import numbers, open_slots
 
+from mer import io_faults
 from mer.errors import MerError
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.cluster.tune_hooks import EngineScheduler
 from mer.study.search.slots import Slots
-from trainables import proof
+from trainables import base, proof
 from trainables.proof import PROOF, Proof, Sight
 from trainables.wire import Slot
+
+HERE = SimpleNamespace(get_node_id=lambda: "one", get_worker_id=lambda: "w")
 
 
 def node(name: str, cpus: float = 4, alive: bool = True) -> dict[str, Any]:
@@ -122,3 +127,44 @@ def test_an_answer_that_does_not_arrive_is_a_refusal(tmp_path, monkeypatch):
     sight = seen_from(elsewhere, shared.proof)
     assert sight.fault == "" and not shared.accepts(sight.wire())
     assert "does not arrive here" in shared.refused["one"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_a_full_disk_is_not_told_as_another_folder(tmp_path, monkeypatch, number):
+    """The worker of a slot meets it when it writes its answer: the study stops with the machine's own words."""
+    monkeypatch.setattr(io_faults.patiently, "__defaults__", ((),))
+    slots, shared = opened(tmp_path, monkeypatch, node("one"), node("two"))
+    monkeypatch.setattr(base.ray, "get_runtime_context", lambda: HERE)
+    monkeypatch.setattr(base.ray.util, "get_node_ip_address", lambda: "10.0.0.1")
+    monkeypatch.setattr(base.socket, "gethostname", lambda: "gpu1")
+
+    def refused(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    worker = object.__new__(base.MerTrainable)
+    worker.slot = Slot.read(slots.fill("a").wire())
+    worker.members = SimpleNamespace(most=None)  # nobody may ask it to train
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", refused)
+        (sight,) = worker.step()["sights"]
+    assert not shared.accepts(sight) and shared.refused == {}
+    assert slots.engine.halt.blocked == f"gpu1 (10.0.0.1): {tmp_path}/small/.proof/answer-w: {os.strerror(number)}"
+
+
+@pytest.mark.parametrize(("times", "accepted"), [(2, True), (9, False)])
+def test_the_driver_is_patient_with_a_stale_handle(tmp_path, monkeypatch, times, accepted):
+    slots, shared = opened(tmp_path, monkeypatch, node("one"))
+    monkeypatch.setattr(proof, "_PAUSES_S", (0.0, 0.0, 0.0))
+    sight, read, left = seen_from(tmp_path / "small", shared.proof), Path.read_text, [times]
+
+    def stale(self: Path, *args: Any, **named: Any) -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self))
+        return read(self, *args, **named)
+
+    with monkeypatch.context() as far:
+        far.setattr(Path, "read_text", stale)
+        assert shared.accepts(sight.wire()) is accepted
+    assert shared.refused == {} and slots.engine.stopped is not accepted
+    assert accepted or slots.engine.halt.blocked == f"{tmp_path}/small/.proof/answer-1: Stale file handle"

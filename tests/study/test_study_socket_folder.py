@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mer.errors import MerError
+from mer.study.cluster import socket_folder as socket_folder_module
 from mer.study.cluster.socket_folder import socket_folder
 
 MAKE = "import sys; from mer.study.cluster.socket_folder import socket_folder; print(socket_folder(), flush=True)"
@@ -72,3 +75,35 @@ def test_a_killed_process_s_folder_goes_at_the_next_start(place: Path) -> None:
     assert list(place.iterdir()) == [folder], "that of a living process stays"
     living.communicate("")
     assert list(place.iterdir()) == []
+
+
+def test_a_folder_is_never_seen_with_a_lock_that_is_free(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process sweeps at the worst moment: when the lock is made and not yet taken."""
+    monkeypatch.setenv("RAY_TMPDIR", str(place))
+    take, swept = fcntl.flock, []
+
+    def sweep_first(handle: int, how: int) -> None:
+        if how == fcntl.LOCK_EX:  # of the folder's owner
+            with monkeypatch.context() as other:
+                other.setattr(socket_folder_module.fcntl, "flock", take)
+                socket_folder_module._sweep(place)
+            swept.append(how)
+        take(handle, how)
+
+    monkeypatch.setattr(socket_folder_module.fcntl, "flock", sweep_first)
+    monkeypatch.setattr(socket_folder_module.atexit, "register", lambda *_, **__: None)
+    folder = socket_folder().parent
+    assert swept and (folder / "lock").exists()
+    monkeypatch.setattr(socket_folder_module.fcntl, "flock", take)
+    socket_folder_module._sweep(place)
+    assert folder.exists(), "its process lives"
+
+
+def test_a_folder_whose_process_died_before_its_lock_goes_after_an_hour(place: Path) -> None:
+    for name, age_s in (("old", 7200), ("young", 60)):
+        folder = place / f"mer-ray-{name}"
+        folder.mkdir()
+        then = time.time() - age_s
+        os.utime(folder, (then, then))
+    socket_folder_module._sweep(place)
+    assert [folder.name for folder in place.iterdir()] == ["mer-ray-young"]

@@ -70,11 +70,13 @@ def _start(address: str | None, feature_bytes: int) -> None:
         if isinstance(fault, ConnectionError) and _port_answers(address):  # Ray gives no reason for a wrong token
             raise _no_entry(address, str(fault)) from fault
         raise _no_cluster(address, str(fault)) from fault
-    refuse_small_nodes(feature_bytes, {node["NodeName"]: _store_of(node) for node in ray.nodes() if node["Alive"]})
+    refuse_small_nodes(feature_bytes, _stores(ray.nodes()))
 
 
-def _store_of(node: dict[str, Any]) -> float:
-    return float(node["Resources"].get("object_store_memory", 0.0))
+def _stores(nodes: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the bytes of the object store of each node that trains; a head without CPUs holds no features."""
+    able = [node for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0.0) > 0]
+    return {node["NodeName"]: float(node["Resources"].get("object_store_memory", 0.0)) for node in able}
 
 
 def session_folder() -> Path | None:

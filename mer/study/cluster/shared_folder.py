@@ -33,9 +33,15 @@ class SharedFolder:
     def accepts(self, wire: Mapping[str, Any]) -> bool:
         """Take in what a worker says with its first result; False when its trials have to go elsewhere."""
         sight = Sight.read(wire)
-        fault = sight.fault
-        if not fault and not self.proof.is_answered(sight.answer):
-            fault = "what is written there into the study's folder does not arrive here"
+        if sight.refused:
+            self.engine.block(f"{sight.host}: {sight.refused}", "mend that there (on a full disk make room)")
+            return False
+        try:
+            arrives = bool(sight.fault) or self.proof.is_answered(sight.answer)
+        except OSError as refused:
+            self.engine.block(refused)
+            return False
+        fault = sight.fault if arrives else "what is written there into the study's folder does not arrive here"
         if not fault:
             return True
         if sight.node not in self.refused:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mer.errors import MerError
 _SOCKET_BYTES = 107  # the longest name of a socket on Linux
 _SESSION_BYTES = 68  # /session_2026-11-28_01-02-03_123456_4194304/sockets/plasma_store, and some to spare
 _PREFIX, _INNER, _LOCK = "mer-ray-", "r", "lock"
+_MADE_WITHIN_S = 3600.0  # a folder whose lock is not there for longer is that of a process that was killed meanwhile
 
 
 def socket_folder() -> Path:
@@ -55,10 +57,15 @@ def _most_bytes() -> int:
 
 
 def _hold(folder: Path) -> None:
-    """Keep the folder's lock for as long as this process lives: a folder without it is a killed process's."""
-    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """Keep the folder's lock for as long as this process lives: a folder without it is a killed process's.
+
+    The file gets its name once it is locked: nobody ever finds it free.
+    """
+    coming = folder / f"{_LOCK}.new"
+    handle = os.open(coming, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks: nobody sweeps it
         fcntl.flock(handle, fcntl.LOCK_EX)
+    coming.rename(folder / _LOCK)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
@@ -73,8 +80,8 @@ def _sweep(place: Path) -> None:
 
 def _is_left(folder: Path) -> bool:
     lock = folder / _LOCK
-    if not lock.exists():  # made this moment
-        return False
+    if not lock.exists():
+        return time.time() - folder.stat(follow_symlinks=False).st_mtime > _MADE_WITHIN_S
     handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -123,7 +123,7 @@ def _ray_died(stop: StopSignal, process: str) -> None:
 def _fitting(spec: StudySpec, have: Sequence[Machine]) -> int:
     """Return how many trials would run at once on what a cluster has now; 0 for none."""
     try:
-        return most_trials(spec.resources, have)
+        return most_trials(spec.resources, have) if any(node.cpus for node in have) else 0
     except MerError:
         return 0
 

@@ -8,6 +8,7 @@ teacher            whether a teacher may teach these students
 machine            what a study may use of this machine, and whether its trials fit
 object_store       whether the features fit into shared memory
 run_options        how the command that runs a study was called
+interruption       how to go on after a command was interrupted
 feature_plan       feature files of a study and of one configuration, extracted where missing
 pack_plan          which trials will share a worker, and why others cannot
 timed_trial        epochs of trials and packs on made-up rows, timed

@@ -45,7 +45,10 @@ def most_trials(resources: Resources, have: Sequence[Machine]) -> int:
     """Return how many trials run at once: as the user says, at most as many as fit. Raises: MerError when none fits.
 
     Args: have: this machine, or the nodes of a cluster. A trial runs on one of them: what two have left is no room.
+        Where none has a CPU, the head of a cluster waits for its workers; then at least one trial will run.
     """
+    if have and not any(node.cpus for node in have):
+        return resources.workers or 1
     most = sum(int(_share(resources, node) + _EPSILON) for node in have)
     if most < 1:
         largest = max(have, key=lambda node: _share(resources, node), default=Machine(0, 0))

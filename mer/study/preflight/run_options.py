@@ -63,6 +63,11 @@ class RunOptions:
             return "--fresh"
         return " ".join(["--resume"] * self.resume + ["--retry-failed"] * self.retry_failed)
 
+    @property
+    def once_more(self) -> str:
+        """The command as it was typed, all of it; an evaluation has only its own."""
+        return self.command if self.quiet else f"{self.as_typed} {self.beginning}".rstrip()
+
     def go_on(self, trials: int) -> str:
         """Return the command that goes on with the study; that of an evaluation needs no --resume."""
         return self.command if self.quiet else f"{self.command} --trials {trials} --resume"

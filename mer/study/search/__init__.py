@@ -7,6 +7,7 @@ stop_request    signals and budgets, which end a study early
 spending        epochs and money that a study has used up
 engine          what a report means: the next trial, a cut, a failure, the end
 lacking_files   whether what a worker wrote is there for the driver
+epoch_count     epochs of all trials, for budgets
 halt            why a study stops: the machine refuses it, or its trials fail alike
 live_trial      what is known of a trial until it ends, and who hears of it
 early_stopping  rules that cut a trial: successive halving, Hyperband, median

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial
 
 from mer.config import TrialConfig
 from mer.study.search.early_stopping import Policy
+from mer.study.search.epoch_count import EpochCount
 from mer.study.search.halt import Halt
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.live_trial import Ending, Listener, LiveTrial
-from mer.study.search.stored_trial import ENDED, state_after
+from mer.study.search.stored_trial import ENDED, outcome_of, params_of
 from mer.study.space.keys import reason
 from mer.study.space.spec import StudySpec
 from mer.training import Row
+from mer.training.packed.shape import shape_of
 from trainables.wire import Outcome, Report
 
 _LOSSES = 3  # a trial that lost its worker so many times fails: it may be what kills them
@@ -60,16 +63,25 @@ class StudyEngine:
     halt: Halt = field(default_factory=Halt)  # why no further trial is handed out
 
     def __post_init__(self) -> None:
-        self._most, self._ended, self._failed = self.ledger.most(), 0, 0  # counted: a report must not read the study
-        self._epochs_of_ended = 0
-        for trial in self.ledger.trials():
+        trials = self.ledger.trials()
+        self._epochs = EpochCount(trials)
+        self._most, self._ended = self.ledger.most(), 0  # counted: a report must not read the study
+        for trial in trials:
             self._ended += trial.state in ENDED
-            self._failed += trial.state == TrialState.FAIL
-            if trial.state in ENDED:
-                told = trial.user_attrs.get("ending", {}).get("epochs", 0)
-                self._epochs_of_ended += told or len(trial.intermediate_values)
             for epoch, value in sorted(trial.intermediate_values.items()):
                 self.policy.remember(trial.number, epoch, self._score(value))
+        self._remember([trial for trial in trials if trial.state in ENDED])
+
+    def _remember(self, ended: list[FrozenTrial]) -> None:
+        """Let the stopping rule know whether all trials of earlier drivers failed."""
+        if not all(outcome_of(trial) == "error" for trial in ended):
+            self.halt.remember("finished", "")
+            return
+        for trial in ended:
+            with suppress(ValueError):  # no worker had it: its draw was refused
+                shape = shape_of(self.spec.trial_config(params_of(trial))).key
+                self.halt.tried(shape)
+                self.halt.remember("error", shape)
 
     def next_trial(self) -> tuple[Assignment, TrialConfig] | None:
         """Hand out a trial: one that lost its worker, else the ledger's next; None when there is none now."""
@@ -101,8 +113,8 @@ class StudyEngine:
 
     @property
     def epochs_done(self) -> int:
-        """Epochs of all trials, under earlier drivers too; of one that is resumed, those that it has told again."""
-        return self._epochs_of_ended + sum(live.epoch for live in self.live.values())
+        """Epochs of all trials, under earlier drivers too."""
+        return self._epochs.total(self.live)
 
     @property
     def over(self) -> bool:
@@ -116,6 +128,8 @@ class StudyEngine:
             losses=self.ledger.losses(number),
             pack_limit=self.ledger.pack_limit(number),
         )
+        if config is not None:
+            self.halt.tried(shape_of(config).key)
         for listener in self.listeners:
             listener.trial_started(assignment.number, assignment.params, config)
 
@@ -150,11 +164,10 @@ class StudyEngine:
     def lost(self, number: int, why: str = "", *, shared_by: int = 1) -> None:
         """Hand the trial of a dead worker out again, under its number; the third loss fails it.
 
-        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again.
-        The death of a pack
-        may be the doing of any member, so it counts for none: they go on in packs of half the size, at last alone, and
-        only deaths with a single trial count. Counts and sizes are on disk: they survive the driver. While the study is
-        stopped workers die with it, and nothing counts.
+        Its next worker goes on from the trial's last checkpoint. Listeners hear only that it waits again. The death of
+        a pack may be the doing of any member, so it counts for none: they go on in packs of half the size, at last
+        alone, and only deaths with a single trial count. Counts and sizes are on disk: they survive the driver. While
+        the study is stopped workers die with it, and nothing counts.
 
         Args:
             why: "" where its worker process has died.
@@ -246,9 +259,9 @@ class StudyEngine:
         )
         ending = replace(ending, outcome=outcome, reason=reason)
         self._ended += 1
-        self._epochs_of_ended += live.epoch
-        self._failed += state_after(outcome) == TrialState.FAIL
-        self.halt.note(ending, ran=live.handed_out is not None, ended=self._ended, failed=self._failed)
+        self._epochs.ended(number, live)
+        if live.handed_out is not None:  # a draw that was refused says nothing of the next
+            self.halt.note(ending, shape_of(live.config).key)
         return ending
 
     def _announce(self, number: int, rows: list[Row], best: Row | None, ending: Ending | None) -> None:

@@ -29,7 +29,10 @@ class Halt:
     hopeless: str = ""
     _advice: str = ""  # what to do before going on
     _pattern: str = ""  # which failures left no hope
-    _causes: list[str] = field(default_factory=list)  # of the last endings; "" for one that is no failure
+    _tried: set[str] = field(default_factory=set)  # shapes of the trials that were handed out
+    _first: list[str] | None = field(default_factory=list)  # shapes of the first, if all failed; None: not all
+    _row: list[str] = field(default_factory=list)  # shapes of the last trials, which failed by one cause
+    _cause: str = ""  # theirs
 
     def __bool__(self) -> bool:
         return bool(self.hopeless or self.blocked)
@@ -43,21 +46,37 @@ class Halt:
             self.blocked = refusal(reason) if isinstance(reason, OSError) else reason
             self._advice = advice or "mend that (on a full disk make room)"
 
-    def note(self, ending: Ending, *, ran: bool, ended: int, failed: int) -> None:
-        """Take in how a trial ended, and give the study up when the next ones would fail alike.
+    def tried(self, shape: str) -> None:
+        """Note that a trial of this shape was handed out."""
+        self._tried.add(shape)
 
-        Args:
-            ran: a worker had it; a draw that was refused says nothing of the next.
-            ended, failed: trials so far.
+    def remember(self, outcome: str, shape: str) -> None:
+        """Take in how a trial that a worker had ended: now, or under an earlier driver.
+
+        A loss that is not a number is no failure here: the trial did train, and its ranges are at fault.
         """
-        if ran:
-            self._causes = [*self._causes, _cause(ending)][-_SAME_CAUSE:]
-        if ending.outcome != "error":
+        if self._first is not None:
+            self._first = [*self._first, shape] if outcome == "error" else None
+
+    def note(self, ending: Ending, shape: str) -> None:
+        """Take in how a trial that a worker had ended now, and give the study up when the next ones would fail alike.
+
+        Trials of one shape have much in common, as all members of a pack: their failures count once where other shapes
+        were tried.
+        """
+        self.remember(ending.outcome, shape)
+        cause = _cause(ending)
+        self._row = [*(self._row if cause == self._cause else []), shape]
+        self._cause = cause
+        if not cause:
             return
-        if failed == ended >= _HOPELESS:
-            self.hopeless, self._pattern = ending.reason, f"the first {_HOPELESS} trials all failed"
-        elif self._causes == [_cause(ending)] * _SAME_CAUSE:
-            self.hopeless, self._pattern = ending.reason, f"{_SAME_CAUSE} trials in a row failed alike"
+        if self._first is not None and self._is_enough(self._first, _HOPELESS):
+            self.hopeless, self._pattern = ending.reason, f"the first {len(self._first)} trials all failed"
+        elif self._is_enough(self._row, _SAME_CAUSE):
+            self.hopeless, self._pattern = ending.reason, f"{len(self._row)} trials in a row failed alike"
+
+    def _is_enough(self, shapes: list[str], most: int) -> bool:
+        return len(shapes) >= most and len(set(shapes)) >= min(most, len(self._tried))
 
     def raise_if_stopped(self, study: str, go_on: str, try_again: str, folder: Path) -> None:
         """Raise MerError when the study was stopped.

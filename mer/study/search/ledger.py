@@ -28,7 +28,7 @@ from mer.study.search.identity import refuse_other_search, refuse_other_study
 from mer.study.search.retries import Retries
 from mer.study.search.samplers import SeededTrial, build_sampler, uniform_sampler
 from mer.study.search.storage import StudyStorage
-from mer.study.search.stored_trial import state_after
+from mer.study.search.stored_trial import EPOCHS, epochs_of, state_after
 from mer.study.space.choices import encode
 from mer.study.space.spec import StudySpec
 from mer.training import Row
@@ -132,7 +132,7 @@ class Ledger:
             number = self._orphans.pop(0)
             self._use_sampler(number)
             trial = optuna.trial.Trial(self.study, self._storage_id(number))
-            return self._draw(trial, reported=set(self._stored(number).intermediate_values))
+            return self._draw(trial, reported=self._told(number))
         if self._begun_in_budget() >= self.spec.budget.trials and not self.retries.waiting:
             return None
         waiting = self.storage.waiting
@@ -182,9 +182,15 @@ class Ledger:
 
     def report(self, number: int, epoch: int, best_so_far: float) -> None:
         """Note the best score up to `epoch`; an epoch that is there already is left alone."""
-        if len(self.spec.objective) == 1 and epoch not in self._reported[number]:
+        if epoch in self._reported[number]:
+            return
+        if len(self.spec.objective) == 1:
             self._live[number].report(best_so_far, epoch)
-            self._reported[number].add(epoch)
+        elif self.spec.budget.total_epochs is not None:
+            self._live[number].set_user_attr(EPOCHS, epoch)
+        else:
+            return
+        self._reported[number].add(epoch)
 
     def losses(self, number: int) -> int:
         """Count the workers that died with a trial alone, under earlier drivers too."""
@@ -194,6 +200,11 @@ class Ledger:
         """Return how many trials may share a worker with this one, as packs died with it; None: any number."""
         limit = self._stored(number).user_attrs.get("pack_limit")
         return None if limit is None else int(limit)
+
+    def _told(self, number: int) -> set[int]:
+        """Return the epochs of a trial that earlier drivers have noted."""
+        stored = self._stored(number)
+        return set(stored.intermediate_values) or set(range(1, epochs_of(stored) + 1))
 
     def note_losses(self, number: int, count: int, pack_limit: int | None) -> None:
         """Note durably how many workers have died with a trial, and who may share its next one."""

@@ -14,13 +14,16 @@ class Spending:
 
     The time that costs money is noted in the journal once a minute: a kill forgets less than that.
 
-    Args: engine: counts epochs; its ledger keeps the time that earlier runs took.
+    Args:
+        engine: counts epochs; its ledger keeps the time that earlier runs took.
+        began: when this run of the command began, by `time.monotonic`: extraction costs money too; None: now.
     """
 
-    def __init__(self, engine: StudyEngine) -> None:
+    def __init__(self, engine: StudyEngine, began: float | None = None) -> None:
         self.engine, self.budget = engine, engine.spec.budget
         self._before_s = engine.ledger.seconds_spent
-        self._began = self._noted = time.monotonic()
+        self._noted = time.monotonic()
+        self._began = self._noted if began is None else began
 
     @property
     def cost(self) -> float:
@@ -30,20 +33,30 @@ class Spending:
     @property
     def used_up(self) -> str:
         """Say which budget is used up, in words; "" while none is."""
-        budget = self.budget
-        if budget.total_epochs is not None and self.engine.epochs_done >= budget.total_epochs:
-            return f"the budget of {budget.total_epochs} epochs is used up"
-        if budget.cost is not None and self.cost >= budget.cost:
-            return f"the budget of {budget.cost:g} is spent, at {budget.cost_per_hour:g} an hour"
-        return ""
+        budget, words = self.budget, []
+        if self._are_epochs_used_up:
+            words += [f"the budget of {budget.total_epochs} epochs is used up"]
+        if self._is_money_used_up:
+            words += [f"the budget of {budget.cost:g} is spent, at {budget.cost_per_hour:g} an hour"]
+        return ", and ".join(words)
+
+    @property
+    def _are_epochs_used_up(self) -> bool:
+        return self.budget.total_epochs is not None and self.engine.epochs_done >= self.budget.total_epochs
+
+    @property
+    def _is_money_used_up(self) -> bool:
+        return self.budget.cost is not None and self.cost >= self.budget.cost
 
     @property
     def enlarge(self) -> str:
-        """Return the option that doubles the budget that is used up; "" when none is."""
-        budget = self.budget
-        if budget.total_epochs is not None and self.engine.epochs_done >= budget.total_epochs:
-            return f"--set budget.total_epochs={2 * budget.total_epochs}"
-        return f"--set budget.cost={2 * budget.cost:g}" if budget.cost is not None and self.used_up else ""
+        """Return options that double each budget that is used up until some of it is left; "" when none is."""
+        budget, options = self.budget, []
+        if budget.total_epochs is not None and self._are_epochs_used_up:
+            options += [f"--set budget.total_epochs={_enough(budget.total_epochs, self.engine.epochs_done):.0f}"]
+        if budget.cost is not None and self._is_money_used_up:
+            options += [f"--set budget.cost={_enough(budget.cost, self.cost):.12g}"]
+        return " ".join(options)
 
     def note(self, *, at_once: bool = False) -> None:
         """Note the time in the journal, where it costs money and some has passed. A full disk stops the study."""
@@ -55,3 +68,10 @@ class Spending:
             self.engine.ledger.note_seconds(self._before_s + now - self._began)
         except OSError as fault:
             self.engine.block(fault)
+
+
+def _enough(budget: float, spent: float) -> float:
+    """Double a budget until it is more than what was spent: a run may have gone on beyond it for a while."""
+    while budget <= spent:
+        budget *= 2
+    return budget

@@ -18,6 +18,7 @@ STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "interrupted",  # or running at this moment, where a driver is alive
     TrialState.WAITING: "waiting",
 }
+EPOCHS = "epochs"  # attribute of a trial of a study with several objectives, for which Optuna keeps no values of epochs
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 ENDED_WORDS: tuple[State, ...] = tuple(STATES[state] for state in ENDED)
 
@@ -25,6 +26,17 @@ ENDED_WORDS: tuple[State, ...] = tuple(STATES[state] for state in ENDED)
 def state_after(outcome: Outcome) -> TrialState:
     """Return the state of a trial that ended with `outcome`: all but `finished` and `cut` are failures."""
     return {"finished": TrialState.COMPLETE, "cut": TrialState.PRUNED}.get(outcome, TrialState.FAIL)
+
+
+def outcome_of(trial: FrozenTrial) -> str:
+    """Return how a stored trial ended, as it was noted; "" for one that has not."""
+    return str(trial.user_attrs.get("ending", {}).get("outcome", ""))
+
+
+def epochs_of(trial: FrozenTrial) -> int:
+    """Count the epochs that were heard of a stored trial."""
+    told = trial.user_attrs.get("ending", {}).get("epochs", 0) or trial.user_attrs.get(EPOCHS, 0)
+    return int(told) or len(trial.intermediate_values)
 
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
