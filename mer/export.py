@@ -11,6 +11,7 @@ import typer
 from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
+from mer.folder_kinds import EXPORT_MARK
 from mer.places import home
 from mer.redaction import words_without_secrets
 from mer.terminal.commands import command
@@ -54,6 +55,11 @@ def export(
     fold: Annotated[
         int | None, typer.Option(min=1, help="of a trial over folds: the one whose model is exported [default: 1]")
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="add an ONNX graph, model.onnx; STUDY may be an export")] = False,
+    transformers: Annotated[
+        bool,
+        typer.Option("--transformers", help="add a folder for AutoModelForSequenceClassification, where it can be"),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Export the best trial of a study, or any of its trials."""
@@ -64,15 +70,14 @@ def export(
     if as_space:
         _print_space(study, studies, trial, out, force)
         return
+    forms = [name for name, asked in (("onnx", onnx), ("transformers", transformers)) if asked]
     if push:
         from mer.study.export.push import require_hub
 
         require_hub(push)
-        from mer.checkpoints.export_folder import is_export
-
-        if is_export(study):
-            _push(home(study), push, private)
-            return
+    if (push or forms) and (home(study) / EXPORT_MARK).is_file():
+        _finish([home(study)], forms, push, private)
+        return
     from mer.study.export.choose import ExportOptions
     from mer.study.export.write import export_study
     from mer.study.folder.read_study import find_study, read_record
@@ -87,8 +92,18 @@ def export(
         console.print(f"note: {unfinished} trials of this study were interrupted; --resume of the study finishes them")
     if top is not None and len(done) < top:
         console.print(f"note: {top} were asked for, but the study has {len(done)} finished")
-    if push:
-        _push(done[0].export.folder, push, private)
+    _finish([one.export.folder for one in done], forms, push, private)
+
+
+def _finish(folders: list[Path], forms: list[str], push: str, private: bool) -> None:
+    """Add other forms of the models, then push."""
+    for folder in folders:
+        if forms:
+            from mer.study.export.other_forms import add_forms
+
+            page().print("\n".join(add_forms(folder, forms)), highlight=False, soft_wrap=True, markup=False)
+        if push:
+            _push(folder, push, private)
 
 
 def _push(folder: Path, repo: str, private: bool) -> None:

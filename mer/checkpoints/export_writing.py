@@ -69,37 +69,43 @@ def write_export(
     return read_export(folder)
 
 
-def amend_export(folder: Path, documents: Mapping[str, str]) -> Export:
+def amend_export(folder: Path, documents: Mapping[str, str], files: Mapping[str, Path] | None = None) -> Export:
     """Replace or add documents of an export; its other files stay as they are. All of it happens, or nothing.
 
-    Args: documents: file name -> text.
+    Args: documents, files: as for `copy_export`.
     Raises: MerError for an export that is not whole; OSError where the folder cannot be written.
     """
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        copy_export(folder, temporary, documents)
+        copy_export(folder, temporary, documents, files)
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return read_export(folder)
 
 
-def copy_export(folder: Path, to: Path, documents: Mapping[str, str]) -> Export:
+def copy_export(
+    folder: Path, to: Path, documents: Mapping[str, str], files: Mapping[str, Path] | None = None
+) -> Export:
     """Copy an export with some of its documents replaced or added.
 
     Args:
         to: the new folder.
         documents: file name -> text.
+        files: file name -> a file to copy.
     Raises: MerError for an export that is not whole.
     """
-    hashes = read_manifest(folder)
+    hashes, given = read_manifest(folder), files or {}
     to.mkdir()
-    for name in hashes.keys() - documents.keys():
+    for name in hashes.keys() - documents.keys() - given.keys():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         _link_or_copy(folder / name, to / name)
     for name, text in documents.items():
         write_text(to / name, text)
-    _write_manifest(to, {**hashes, **{name: sha256_file(to / name) for name in documents}})
+    for name, source in given.items():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, to / name)
+    _write_manifest(to, {**hashes, **{name: sha256_file(to / name) for name in (*documents, *given)}})
     return read_export(to)
 
 

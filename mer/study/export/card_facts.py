@@ -98,6 +98,9 @@ _BACKBONES = {
 }
 
 
+FORM_FILES = {"onnx": "model.onnx", "transformers": "transformers"}  # other forms of a model: name inside an export
+
+
 @dataclass(frozen=True)
 class CardFacts:
     """Everything the card says of one trial.
@@ -112,6 +115,7 @@ class CardFacts:
         merged: whether the adapters were added into the weights.
         hub: ORG/NAME under which the model is on the hub; "" for a folder.
         on_test: test scores of the configuration over seeds; None before `mer.evaluate`.
+        forms: other forms of the model that lie beside it, of FORM_FILES.
     """
 
     folder_name: str
@@ -128,6 +132,7 @@ class CardFacts:
     merged: bool = False
     hub: str = ""
     on_test: OnTest | None = None
+    forms: tuple[str, ...] = ()
 
     @property
     def dataset_id(self) -> str:

@@ -51,6 +51,30 @@ def use(facts: CardFacts) -> str:
     )
 
 
+_FORMS = {
+    "onnx": "`model.onnx` is the same model as an ONNX graph: `input_ids` and `attention_mask` of the encoder's own "
+    "tokenizer and `pooled`, 1 for the tokens that are averaged ({pooled}), give `scores`, one for each class.",
+    "transformers": "`transformers/` opens without mer: "
+    "`AutoModelForSequenceClassification.from_pretrained({place})`, and its tokenizer with `AutoTokenizer`.",
+}
+_POOLED = {"mean": "all", "target": "those of the utterance", "mask": "the mask", "first": "the first"}
+
+
+def other_forms(facts: CardFacts) -> list[str]:
+    """Show how other programs read the model; nothing for an export that holds no other form."""
+    encoder = facts.config.encoders.text
+    if not facts.forms or encoder is None:
+        return []
+    place = (
+        f'"{facts.hub}", subfolder="transformers"' if facts.hub else f'"{shown_place(facts.folder_name)}/transformers"'
+    )
+    said = [_FORMS[form].format(pooled=_POOLED[encoder.pooler], place=place) for form in facts.forms]
+    texts = (
+        "Texts must be normalised as in training (typographic quotes and dashes become plain ones, blanks are joined)."
+    )
+    return ["## Without mer", *said, texts]
+
+
 def adapter_alone(facts: CardFacts) -> list[str]:
     """Show how to run the text adapter without mer; nothing for a model that has none."""
     config, encoder = facts.config, facts.config.encoders.text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mer.checkpoints.export_folder import Export
 from mer.read_files import read_model
-from mer.study.export.card_facts import CardFacts
+from mer.study.export.card_facts import FORM_FILES, CardFacts
 from mer.study.export.card_on_test import EVALUATION, OnTest
 from mer.study.folder.recorded import read_scores
 from mer.study.paths import DEV_PREDICTIONS
@@ -36,5 +36,6 @@ def facts_of(export: Export, *, place: Path | None = None, hub: str = "") -> Car
         bundled=bool(export.preprocessor.get("bundled")),
         merged=bool(said.get("merged")),
         hub=hub,
+        forms=tuple(form for form, name in FORM_FILES.items() if (export.folder / name).exists()),
         on_test=read_model(tested, OnTest) if tested.is_file() else None,
     )

@@ -11,7 +11,7 @@ from mer.study.export.card_facts import CardFacts, backbone_terms
 from mer.study.export.card_limits import bias, intended_use, limits
 from mer.study.export.card_metadata import card_metadata
 from mer.study.export.card_on_test import on_test_section
-from mer.study.export.card_use import adapter_alone, install, use
+from mer.study.export.card_use import adapter_alone, install, other_forms, use
 from mer.study.export.data_check import data_lines
 from mer.study.export.machine_paths import without_places
 from mer.study.export.markdown import table
@@ -59,6 +59,7 @@ def model_card(facts: CardFacts) -> str:
         install(facts),
         "## Use",
         use(facts),
+        *other_forms(facts),
         *adapter_alone(facts),
         "## Intended use",
         intended_use(facts),
