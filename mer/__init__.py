@@ -8,6 +8,7 @@ Commands, each also `python -m mer.COMMAND`:
     extract           extract a study's features ahead of it
     export            write a trial as a folder that loads anywhere
     evaluate          train an export's configuration with several seeds and score test once per seed
+    demo              try an export by hand on a page of this machine
     predict           label texts, clips or standard input with an export
     verify            run a trial again and compare every number
     store             list, check and clean up the weights that studies keep
@@ -30,6 +31,7 @@ Parts, from the top down: each imports from those below it only.
     cli_app           launching of typer commands, and their --debug option
     console           how commands speak: quiet libraries, one message per fault, exit codes
     locks             locks between processes, also where the file system has none
+    loopback          servers of ours listen on this machine only
     model_hub         the Hugging Face hub: whether it can be asked, what it answered
     redaction         secrets left out of what is stored
     files             files that are whole or absent

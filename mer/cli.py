@@ -25,6 +25,7 @@ COMMANDS = {
         "a study or an evaluation as a page; report compare A B ...; report seeds RESULTS.json",
     ),
     "predict": ("mer.predict", "labels for texts and files: python -m mer.predict exports/spcl-meld-text --text ..."),
+    "demo": ("mer.demo", "a page on this machine to try a model by hand: python -m mer.demo exports/spcl-meld-text"),
     "data": ("mer.data.__main__", "get, check and generate datasets"),
     "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),
     "store": ("mer.store", "weights of all studies: what they take, are they whole, clean up"),

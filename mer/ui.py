@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -15,10 +14,10 @@ import typer
 
 from mer.cli_app import Debug, launch
 from mer.errors import MerError, did_you_mean
+from mer.loopback import HOST, refuse_taken_port
 from mer.read_files import read_object
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-HOST = "127.0.0.1"
 
 
 @app.command()
@@ -43,7 +42,7 @@ def ui(
     with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files
         follow_the_folder(store, lambda words: print(f"note: {words}"))
     page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
-    _refuse_taken_port(port)
+    refuse_taken_port(port)
     print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")
     if study is None:
         print("Open a study's trials, best first: python -m mer.ui STUDY. Ctrl-C ends this.")
@@ -79,15 +78,6 @@ def _objective(space: Path) -> tuple[str, str]:
         return str(first["metric"]), str(first.get("mode", "max"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return "dev_weighted_f1", "max"
-
-
-def _refuse_taken_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise MerError(f"{HOST}:{port}", "is taken", then=f"choose another: --port {port + 1}") from None
 
 
 def _experiment_id(uri: str, studies: Path, study: str) -> str:

@@ -7,11 +7,13 @@
 
 Needs torch, transformers and safetensors; no ray, optuna or mlflow. From the top down:
 
-    opening      an export and its backbones become a Predictor; what was altered is refused
-    predictor    texts, dialogues, clips or all of them become predictions
-    scorer       features become class scores and representations
-    weights_fit  whether the weights are those of the configuration, before memory is taken for them
-    request      what `python -m mer.predict` was asked for: options, utterances, clips
-    output       predictions as lines, JSON lines or CSV
-    prediction   one utterance's label, its probabilities, and why it may be an answer from nothing
+    opening       an export and its backbones become a Predictor; what was altered is refused
+    predictor     texts, dialogues, clips or all of them become predictions
+    scorer        features become class scores and representations
+    weights_fit   whether the weights are those of the configuration, before memory is taken for them
+    conversation  a dialogue made turn by turn, and what the model says of each turn
+    demo_page     the page of `python -m mer.demo`, drawn by gradio
+    request       what `python -m mer.predict` was asked for: options, utterances, clips
+    output        predictions as lines, JSON lines or CSV
+    prediction    one utterance's label, its probabilities, and why it may be an answer from nothing
 """

@@ -137,5 +137,5 @@ def test_what_does_not_fit_is_refused_and_the_export_stays(backbone: Any, tmp_pa
     trained(tmp_path / "b", backbone("bert"), "mode: frozen", "pooler: mean, context: {past: 1}", "hidden: 16").export(
         tmp_path / "b/model"
     )
-    with pytest.raises(MerError, match="it reads other turns too; pooler is mean; head.hidden is 16"):
+    with pytest.raises(MerError, match=r"it reads other turns too; pooler is mean; head\.hidden is 16"):
         add_forms(tmp_path / "b/model", ["transformers"])
