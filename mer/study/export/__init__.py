@@ -20,7 +20,7 @@
     amend_card        test scores added to an export and its card
     whole_text        a text export as one module: token ids in, class scores out
     onnx_graph        it as an ONNX graph
-    plain_transformers  it as a folder that AutoModelForSequenceClassification opens
+    for_transformers  it as a folder that AutoModelForSequenceClassification opens
     other_forms       both added to an export
     push              an export on the model hub
     as_space          the search space whose only point is a trial's configuration

@@ -29,7 +29,7 @@ def add_forms(folder: Path, forms: Sequence[str]) -> list[str]:
 
                 write_onnx(export, place)
             else:
-                from mer.study.export.plain_transformers import write_transformers
+                from mer.study.export.for_transformers import write_transformers
 
                 write_transformers(export, place)
         files = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if path.is_file()}
