@@ -39,15 +39,15 @@ def write_transformers(export: Export, into: Path) -> Path:
     Raises: MerError that says why this model does not fit, or when the scores differ.
     """
     module, predictor, found = whole_text(export, "--transformers")
-    family = str(module.encoder.config.model_type)  # type: ignore[union-attr]
+    family = str(module.encoder.config.model_type)
     if reasons := _why_not(export, module, family):
         raise MerError("--transformers", f"{export.folder}: {'; '.join(reasons)}", allowed=_ALLOWED)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = into / FOLDER
     names = dict(enumerate(export.class_names))
-    config = module.encoder.config  # type: ignore[union-attr]
-    config.id2label, config.label2id = names, {name: number for number, name in names.items()}  # type: ignore[union-attr]
+    config = module.encoder.config
+    config.id2label, config.label2id = names, {name: number for number, name in names.items()}
     with quiet():
         plain: Any = AutoModelForSequenceClassification.from_config(config)
         plain.base_model.load_state_dict(module.encoder.state_dict(), strict=False)
@@ -65,10 +65,10 @@ def write_transformers(export: Export, into: Path) -> Path:
 
 
 def _why_not(export: Export, module: WholeText, family: str) -> list[str]:
-    config, depth = export.config, int(module.encoder.config.num_hidden_layers)  # type: ignore[union-attr]
+    config, depth = export.config, int(module.encoder.config.num_hidden_layers)
     encoder, head = config.encoders.text, config.head
     assert isinstance(encoder, TextEncoderConfig)
-    width = int(module.encoder.config.hidden_size)  # type: ignore[union-attr]
+    width = int(module.encoder.config.hidden_size)
     wanted = {
         "it reads other turns too": (encoder.context.past, encoder.context.future) == (0, 0),
         "it reads who speaks": encoder.speaker == "none",

@@ -35,6 +35,9 @@ class WholeText(nn.Module):
     Args: encoder: the whole model of transformers, without a pooler of its own.
     """
 
+    encoder: Any
+    head: Any
+
     def __init__(self, encoder: nn.Module, head: Classifier, layers: Sequence[int], by_centers: bool) -> None:
         super().__init__()
         self.encoder, self.head, self.layers, self.by_centers = encoder, head, list(layers), by_centers
@@ -55,7 +58,7 @@ class WholeText(nn.Module):
         states = [*out.hidden_states[:-1], out.last_hidden_state]
         weights_N1T = (pooled / pooled.sum(dim=1, keepdim=True))[:, None]
         x_NLD = torch.stack([(weights_N1T @ states[layer])[:, 0] for layer in self.layers], dim=1)
-        mixed = self.head.layer_mix(self.head.input_norm(x_NLD))  # type: ignore[operator]
+        mixed = self.head.layer_mix(self.head.input_norm(x_NLD))
         h_NH = self.head.blocks(mixed)
         return self.head.center_scores(h_NH, CENTER_TEMPERATURE) if self.by_centers else self.head.classifier(h_NH)
 
