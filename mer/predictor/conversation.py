@@ -46,7 +46,7 @@ def answer(predictor: Predictor, turns: Sequence[Turn]) -> list[Prediction]:
             raise MerError(f"turn {number}", f"nothing was given of {', '.join(predictor.modalities)}")
     if predictor.modalities == ("text",):
         return predictor.predict_dialogue([(turn.speaker, turn.text) for turn in turns])
-    clips: dict[str, list[Path | str | MediaFault]] = {
+    clips: dict[str, list[Path | MediaFault]] = {
         modality: [Path(turn.clips[modality]) if modality in turn.clips else MediaFault("not given") for turn in turns]
         for modality in predictor.modalities
         if modality != "text"
