@@ -44,7 +44,7 @@ def main(meeting: Path, nodes: int) -> int:
     write_text(meeting / f"joined-{rank}", host)
     if rank == 0:
         write_text(head, address)
-        if (there := _await_all(meeting, nodes, ray)) < nodes:
+        if (there := _await_all(meeting, nodes, ray)) < nodes and ray.poll() is None:
             print(f"note: {there} of {nodes} nodes joined in {_MEET_S:.0f} s; others may follow", file=sys.stderr)
         write_text(meeting / "address", address)
     return ray.wait()

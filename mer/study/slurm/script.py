@@ -36,14 +36,9 @@ idle=$jobs/idle-$SLURM_JOB_ID
 : >"$began" || exit
 trap 'rm -f "$began"' EXIT
 
-# What was asked of the study that was there when this script was written is asked of it once.
-found() { { head -n 1 "$journal"; grep -acF @retry@ "$journal"; } 2>/dev/null | sha256sum; }
 again=
-if [ -e "$journal" ]; then
-  again=--resume
-  if [ "$(found)" = "@found@  -" ]; then again=@first@; fi
-fi
-
+if [ -e "$journal" ]; then again=--resume; fi
+@once@
 further() {  # true when an epoch was saved, or a trial ended, since this round began
   local saved=(-name @last@ -o -name @history@)
   [ -n "$(find "$study"/@trials@ -type f -newer "$began" \\( "${saved[@]}" \\) -print -quit 2>/dev/null)" ]
@@ -61,6 +56,12 @@ begin() {  # the study, unless a signal was there first
 }
 """
 
+_ONCE = """\
+# @first@ is for the study that was there when this script was written, and once.
+found() { { head -n 1 "$journal"; grep -acF @retry@ "$journal"; } 2>/dev/null | sha256sum; }
+if [ "$(found)" = "@found@  -" ]; then again='@first@'; fi
+"""
+
 # One node: Ray is private to the study, on free ports of 127.0.0.1.
 _ONE_NODE = """
 begin @tune@
@@ -72,8 +73,14 @@ RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN=$(@python@ -c 'import secrets; print(secrets.token_hex(32))') || exit
 export RAY_AUTH_MODE RAY_AUTH_TOKEN
 unset RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER  # it keeps a Ray of one machine on 127.0.0.1
-meeting=$(mktemp -d "$jobs/meeting-XXXXXX") || exit
-trap 'rm -rf "$began" "$meeting"' EXIT
+rm -rf "$jobs/meeting-$SLURM_JOB_ID-"*  # of a round that was killed
+meeting=$(mktemp -d "$jobs/meeting-$SLURM_JOB_ID-XXXXXX") || exit
+trap 'leave; rm -rf "$began" "$meeting"' EXIT
+leave() {  # ends Ray on the nodes, which takes its time; a job that goes back into the queue has none left for it
+  kill "$nodes" 2>/dev/null
+  wait "$nodes" 2>/dev/null
+}
+nodes=
 srun --nodes=@nodes@ --ntasks=@nodes@ --ntasks-per-node=1 --overlap --kill-on-bad-exit \\
   ${SLURM_CPUS_PER_TASK:+--cpus-per-task=$SLURM_CPUS_PER_TASK} @python@ -m mer.study.slurm.node "$meeting" @nodes@ &
 nodes=$!
@@ -95,7 +102,7 @@ while [ -n "$driver" ]; do  # a signal ends the waiting, not the study
   [ "$now" -eq 127 ] || code=$now  # 127: there is nothing to wait for any more
   [ -n "$signalled" ] || break
 done
-@leave@
+
 if [ -z "$asked" ] || { [ -n "$driver" ] && [ "$code" -ne 130 ] && [ "$code" -ne 138 ]; }; then exit "$code"; fi
 
 if [ -z "$driver" ] && [ ! -e "$idle" ]; then
@@ -108,17 +115,13 @@ else
   exit "$code"
 fi
 echo "the time is up: job $SLURM_JOB_ID goes back into the queue and resumes the study"
-rm -rf "$began" "$meeting"
-driver=
-if scontrol requeue "$SLURM_JOB_ID"; then
-  for _ in {1..60}; do sleep 1; done  # until SLURM ends this script, with a SIGTERM first
+rm -f "$began"
+driver= signalled=
+if scontrol requeue "$SLURM_JOB_ID" || [ "$signalled" = TERM ]; then
+  for _ in {1..60}; do sleep 1; done  # until SLURM ends all that is here, with a SIGTERM first
 fi
 printf '%s\\n' "error: SLURM did not take it back; go on with: sbatch "@script@ >&2
 exit "$code"
-"""
-
-_LEAVE = """kill "$nodes" 2>/dev/null
-wait "$nodes" 2>/dev/null
 """
 
 
@@ -179,16 +182,17 @@ def job_script(request: SlurmRequest, job: Job) -> str:
         "journal": JOURNAL,
         "retry": shlex.quote(_RETRY),
         "found": _found(job.study / JOURNAL),
-        "first": shlex.quote(job.options.beginning),
+        "first": job.options.beginning,
         "more": shlex.quote(more),
         "tune": shlex.join(tune),
         "python": shlex.quote(sys.executable),
         "nodes": str(request.nodes),
-        "leave": _LEAVE if several else "",
         "jobs": shlex.quote(str(job.folder)),
         "script": shlex.quote(shlex.quote(str(job.script.absolute()))),
     }  # fmt: skip
-    return _filled(_HEAD + (_NODES if several else _ONE_NODE) + _TAIL, filled)
+    whole = _HEAD + (_NODES if several else _ONE_NODE) + _TAIL
+    once = _ONCE if filled["found"] and filled["first"] not in ("", "--resume") else ""
+    return _filled(whole.replace("@once@\n", once), filled)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
@@ -198,7 +202,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 def _found(journal: Path) -> str:
     """Return what `found` in the script prints of this journal: its first line names the study, which has retries."""
     if not journal.is_file():
-        return "none"
+        return ""
     with journal.open("rb") as stream:
         first = stream.readline()
         retries = sum(_RETRY.encode() in line for line in (first, *stream))
