@@ -90,6 +90,7 @@ def _loss_name(config: TrialConfig) -> str:
             }
         case APCLConfig():
             settings = {"temp": contrastive.temperature, "beta": contrastive.beta, "gamma": contrastive.gamma}
+            settings |= {"prototypes": contrastive.prototypes} if contrastive.prototypes > 1 else {}
         case EACLConfig():
             settings = {"temp": contrastive.temperature, "ce_weight": contrastive.ce_weight}
         case _:

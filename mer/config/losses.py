@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mer.config.base import Count, CountOrNone, Depth, Frozen, Probability
 
@@ -133,6 +133,23 @@ class APCLConfig(_Contrastive):
     hinge: Annotated[float, Field(ge=0.0)] = Field(
         0.0, description="subtracted from each anchor's loss, which is at least 0 then"
     )
+    prototypes: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="prototypes of each class; an utterance moves, and is pulled to, one of its class"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the number of prototypes out where it is 1, so that older configurations keep their hashes."""
+        return {name: value for name, value in dump(self).items() if name != "prototypes" or value != 1}
+
+    @model_validator(mode="after")
+    def _words_are_one_each(self) -> Self:
+        if self.prototypes > 1 and self.proto_init == "label_text":
+            raise ValueError(
+                f"proto_init 'label_text' has one vector for each class, got prototypes={self.prototypes}: set it to "
+                "orthogonal"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prototypes_are_stable(self) -> Self:

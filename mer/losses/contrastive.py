@@ -82,13 +82,21 @@ def decoupled_loss(
     anchors: Anchors = "batch",
     hinge: Scalar = 0.0,
     there_N: Tensor | None = None,
+    assigned_N: Tensor | None = None,
+    each: int = 1,
 ) -> Tensor:
     """Average max(L_i - hinge, 0) over anchors, with L_i of form 'spdcl': APCL's loss (methods 2.3 b).
 
     Unlike in `prototype_contrastive_loss`, anchors below the hinge count in the mean (as 0), and no gradient reaches
     the prototypes. Arguments and shapes are the same.
+
+    Args:
+        each: prototypes of a class, side by side.
+        assigned_N: int64, where that is several: the one of each row. The others of its class are neither positive nor
+            negative for it.
     """
-    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD.detach(), temperature, "spdcl", anchors, there_N)
+    prototypes_CD = prototypes_CD.detach()
+    loss_A, valid_A = _anchor_losses(h_ND, y_N, prototypes_CD, temperature, "spdcl", anchors, there_N, assigned_N, each)
     return masked_mean(F.relu(loss_A - hinge), valid_A)
 
 
@@ -122,10 +130,12 @@ def _anchor_losses(
     form: Form,
     anchors: Anchors,
     there_N: Tensor | None,
+    assigned_N: Tensor | None = None,
+    each: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Compute each anchor's loss (A,) and whether it has a positive (A,); A = N or N + C."""
     points_MD = torch.cat([at_least_single(h_ND), at_least_single(prototypes_CD)], dim=-2)
-    classes_C = torch.arange(prototypes_CD.shape[-2], device=y_N.device)
+    classes_C = torch.arange(prototypes_CD.shape[-2], device=y_N.device) // each
     labels_M = torch.cat([y_N, classes_C.expand(*y_N.shape[:-1], -1)], dim=-1)
     if anchors == "all" and h_ND.ndim == 3:  # of several members: fill up to whole lanes with points of no class
         filling = -labels_M.shape[-1] % LANES
@@ -137,6 +147,8 @@ def _anchor_losses(
     same_AM = labels_M[..., :num_anchors, None] == labels_M[..., None, :]
     itself_AM = torch.eye(num_anchors, labels_M.shape[-1], dtype=torch.bool, device=y_N.device)
     positive_AM, negative_AM = same_AM & ~itself_AM, ~same_AM
+    if assigned_N is not None:
+        positive_AM = positive_AM & _joined(assigned_N, prototypes_CD.shape[-2], num_anchors, labels_M.shape[-1])
     there_A: Tensor | None = None
     if there_N is not None:
         there_M = torch.cat([there_N, labels_M[..., y_N.shape[-1] :] >= 0], dim=-1)
@@ -150,6 +162,17 @@ def _anchor_losses(
         loss_A = negative_A - _mean_over(scores_AM, positive_AM)
     valid_A = positive_AM.any(dim=-1)
     return loss_A, valid_A if there_A is None else valid_A & there_A
+
+
+def _joined(assigned_N: Tensor, prototypes: int, num_anchors: int, points: int) -> Tensor:
+    """Say which pairs are two rows, or a row and its own prototype: bool (A, M). Prototypes are no pairs."""
+    rows, device = assigned_N.shape[-1], assigned_N.device
+    numbers_R = torch.arange(prototypes, device=device).expand(*assigned_N.shape[:-1], -1)
+    own_M = F.pad(torch.cat([assigned_N, numbers_R], dim=-1), (0, points - rows - prototypes), value=-1)
+    is_row_M = torch.arange(points, device=device) < rows
+    is_row_A1 = is_row_M[:num_anchors, None]
+    own_AM = own_M[..., :num_anchors, None] == own_M[..., None, :]
+    return (is_row_A1 & is_row_M) | ((is_row_A1 != is_row_M) & own_AM)
 
 
 def _mean_over(scores_AM: Tensor, mask_AM: Tensor) -> Tensor:

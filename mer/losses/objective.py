@@ -153,6 +153,7 @@ class APCLObjective(Objective):
             gamma=contrastive.gamma,
             orthogonalize=contrastive.orthogonalize,
             init_CD=anchors_CD if from_labels else None,
+            each=contrastive.prototypes,
         )
 
     def parts(self, outputs: Outputs, y_N: Tensor) -> dict[str, Tensor]:
@@ -163,6 +164,8 @@ class APCLObjective(Objective):
             temperature=self.config.temperature,
             anchors=self.config.anchors,
             hinge=self.config.hinge,
+            each=self.prototypes.each,
+            assigned_N=None if self.prototypes.each == 1 else self.prototypes.assigned(outputs.h_ND, y_N),
         )
         return {**super().parts(outputs, y_N), "contrastive": contrastive}
 

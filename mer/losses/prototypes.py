@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mer.losses.geometry import Scalar, class_means, full_precision, unit
+from mer.losses.geometry import Scalar, class_means, cosine, full_precision, unit
 
 SmallPool = Literal["available", "center"]
 Orthogonalize = Literal["polar", "qr_signed", "none"]
@@ -182,6 +182,7 @@ class AdaptivePrototypes(nn.Module):
         beta, gamma: step gain and momentum decay.
         orthogonalize: nearest orthonormal rows (polar), Gram-Schmidt in class order (qr_signed), or unit rows (none).
         init_CD: label vectors to start from; None draws orthonormal rows from torch's global generator.
+        each: prototypes of a class, K; with several, all have C K rows, those of a class side by side.
     Raises: ValueError if C orthonormal rows do not fit into the width, or init_CD has another shape.
     """
 
@@ -198,8 +199,10 @@ class AdaptivePrototypes(nn.Module):
         gamma: float,
         orthogonalize: Orthogonalize = "polar",
         init_CD: Tensor | None = None,
+        each: int = 1,
     ) -> None:
         super().__init__()
+        self.each, num_classes = each, num_classes * each
         if orthogonalize != "none" and width < num_classes:
             raise ValueError(
                 f"{num_classes} orthonormal prototypes need features at least {num_classes} wide, got {width}: "
@@ -219,10 +222,40 @@ class AdaptivePrototypes(nn.Module):
 
     @torch.no_grad()
     def update(self, h_BD: Tensor, y_B: Tensor) -> None:
-        """Move prototypes towards their class's mean direction in the batch; absent classes are only projected."""
+        """Move prototypes towards the mean direction of their rows of the batch; those without any are only projected.
+
+        With one prototype for each class its rows are those of the class.
+        """
+        own_B = self.assigned(h_BD, y_B)
         move_prototypes(
-            self.mu, self.momentum, self.seen, h_BD, y_B, beta=self.beta, gamma=self.gamma, how=self.orthogonalize
+            self.mu, self.momentum, self.seen, h_BD, own_B, beta=self.beta, gamma=self.gamma, how=self.orthogonalize
         )
+
+    def assigned(self, h_BD: Tensor, y_B: Tensor) -> Tensor:
+        """Choose the prototype of each row, (B,) int64: see `choose_prototypes`."""
+        return y_B if self.each == 1 else choose_prototypes(h_BD, y_B, self.mu, self.each)
+
+
+@torch.no_grad()
+def choose_prototypes(h_BD: Tensor, y_B: Tensor, mu_RD: Tensor, each: int, there_N: Tensor | None = None) -> Tensor:
+    """Choose one of its class's prototypes for each row: int64 (B,), numbers of rows of `mu_RD`.
+
+    It is the one to whose direction the row is nearer than the class's rows of the batch are on average; by the
+    cosine alone, one prototype that has come near the class's mean would take all rows. The only row of a class in the
+    batch goes to the nearest. Members may stand in front.
+
+    Args:
+        mu_RD: prototypes, `each` of a class side by side.
+        there_N: bool, False for rows that only fill the batch.
+    """
+    cosine_BR = cosine(h_BD, mu_RD)
+    classes = mu_RD.shape[-2] // each
+    mean_CR, count_C = class_means(cosine_BR, y_B, classes, there_N)
+    several_B1 = (count_C.gather(-1, y_B) > 1).unsqueeze(-1)
+    usual_BR = mean_CR.gather(-2, y_B.unsqueeze(-1).expand(*y_B.shape, mean_CR.shape[-1]))
+    above_BCK = (cosine_BR - usual_BR.where(several_B1, 0.0)).unflatten(-1, (classes, each))
+    own_BK = above_BCK.take_along_dim(y_B[..., None, None], dim=-2).squeeze(-2)
+    return y_B * each + own_BK.argmax(dim=-1)
 
 
 @torch.no_grad()

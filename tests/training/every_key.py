@@ -130,6 +130,7 @@ _CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "loss.contrastive.hinge (apcl)": (0.5, {}),
     "loss.contrastive.small_pool": ("center", {}),
     "loss.contrastive.curriculum": (True, {}),
+    "loss.contrastive.prototypes": (3, {}),
     "loss.contrastive.beta": (1.0, {}),
     "loss.contrastive.gamma": (0.5, {}),
     "loss.contrastive.orthogonalize": ("none", {}),

@@ -89,6 +89,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "apcl-polar": loss("apcl"),
     "apcl-qr": loss("apcl", orthogonalize="qr_signed"),
     "apcl-none": loss("apcl", orthogonalize="none", anchors="all"),
+    "apcl-particles": loss("apcl", prototypes=2),
+    "apcl-particles-all": loss("apcl", prototypes=3, orthogonalize="none", anchors="all"),
     "apcl-label-text": loss("apcl", proto_init="label_text"),
     "eacl": loss("eacl"),
     "eacl-anchors": loss("eacl") | {"training__prediction": "nearest_anchor"},

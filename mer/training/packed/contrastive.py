@@ -16,7 +16,7 @@ from mer.losses import Objective
 from mer.losses.contrastive import angle_loss, decoupled_loss, prototype_contrastive_loss, supcon_loss
 from mer.losses.geometry import similarity
 from mer.losses.objective import POOL_ENTRY, POOL_SUPPORT, APCLObjective, EACLObjective, SPCLObjective, SupConObjective
-from mer.losses.prototypes import move_prototypes, push_members, support_means
+from mer.losses.prototypes import choose_prototypes, move_prototypes, push_members, support_means
 from mer.models.layers import linear
 from mer.training.draws import Draws
 from mer.training.packed.objective import Answers, PackedObjective
@@ -101,7 +101,7 @@ class PackedAPCL(PackedObjective):
     def __init__(self, objectives: Sequence[APCLObjective], device: str) -> None:
         super().__init__(objectives, device)
         configs = [objective.config for objective in objectives]
-        self.anchors, self.how = configs[0].anchors, configs[0].orthogonalize
+        self.anchors, self.how, self.each_class = configs[0].anchors, configs[0].orthogonalize, configs[0].prototypes
         self.temperature = self.each([config.temperature for config in configs], 3)
         self.hinge = self.each([config.hinge for config in configs], 2)
         self.beta, self.gamma = (
@@ -112,8 +112,13 @@ class PackedAPCL(PackedObjective):
         contrastive = decoupled_loss(
             answers.h_PBH, answers.y_PB, self.stack["prototypes.mu"],
             temperature=self.temperature, anchors=self.anchors, hinge=self.hinge, there_N=answers.there_PB,
+            each=self.each_class, assigned_N=None if self.each_class == 1 else self._assigned(answers),
         )  # fmt: skip
         return super().parts(answers, draws) | {"contrastive": contrastive}
+
+    def _assigned(self, answers: Answers) -> Tensor:
+        mu = self.stack["prototypes.mu"]
+        return choose_prototypes(answers.h_PBH, answers.y_PB, mu, self.each_class, answers.there_PB)
 
     def after_step(self, answers: Answers, draws: Draws) -> None:
         mu, momentum, seen = (self.stack[f"prototypes.{name}"] for name in ("mu", "momentum", "seen"))
@@ -122,7 +127,7 @@ class PackedAPCL(PackedObjective):
             momentum,
             seen,
             answers.h_PBH,
-            answers.y_PB,
+            answers.y_PB if self.each_class == 1 else self._assigned(answers),
             beta=self.beta,
             gamma=self.gamma,
             how=self.how,

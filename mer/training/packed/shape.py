@@ -10,7 +10,7 @@ from mer.files import sha256_json
 
 _FUSION_RATES = ("dropout", "modality_dropout", "threshold")
 _FUSION_WEIGHTS = ("own_loss", "balance_weight", "z_weight")
-_LOSS_SWITCHES = ("kind", "form", "small_pool", "orthogonalize", "anchors", "proto_init")
+_LOSS_SWITCHES = ("kind", "form", "small_pool", "orthogonalize", "anchors", "proto_init", "prototypes")
 
 
 @dataclass(frozen=True)
