@@ -50,9 +50,11 @@ from mer.config.fusion import (
 )
 from mer.config.keys import MAPPINGS, PATHS, flatten, nest
 from mer.config.losses import (
+    AdversarialConfig,
     APCLConfig,
     ClassificationLossConfig,
     Contrastive,
+    CrossModalConfig,
     EACLConfig,
     HeadConfig,
     LossConfig,
@@ -71,6 +73,7 @@ __all__ = [
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",
+    "AdversarialConfig",
     "AttentionDialogue",
     "AudioEncoderConfig",
     "ClassificationLossConfig",
@@ -80,6 +83,7 @@ __all__ = [
     "ContextConfig",
     "Contrastive",
     "CrossAttentionFusion",
+    "CrossModalConfig",
     "DataConfig",
     "Dialogue",
     "DistillConfig",

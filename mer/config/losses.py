@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
-from mer.config.base import Count, CountOrNone, Depth, Frozen, Probability
+from mer.config.base import Count, CountOrNone, Depth, Frozen, Probability, is_recorded
 
 
 class HeadConfig(Frozen):
@@ -182,6 +189,44 @@ Contrastive = Annotated[
 ]
 
 
+class AdversarialConfig(Frozen):
+    """The loss once more, at an h that is moved a little to make it worse (FGM, Miyato et al. 2017)."""
+
+    weight: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="weight of the loss at the moved h, beside the loss itself; 0: it is not computed"
+    )
+    epsilon: PositiveFloat = Field(1.0, description="how far each h is moved, along the gradient of its loss")
+
+
+class CrossModalConfig(Frozen):
+    """Contrast between the modalities of an utterance, both ways (Radford et al. 2021, CLIP); no teacher, no label."""
+
+    weight: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="weight of the contrast between modalities, mean over their pairs; 0: there is none"
+    )
+    temperature: PositiveFloat = Field(0.07, description="divides the cosine; smaller is sharper")
+
+
 class LossConfig(Frozen):
     classification: ClassificationLossConfig = ClassificationLossConfig()
     contrastive: Contrastive = NoContrastive()
+    adversarial: AdversarialConfig = AdversarialConfig()
+    cross_modal: CrossModalConfig = CrossModalConfig()
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out losses that are off, so that older configurations keep their hashes."""
+        off = {name for name in ("adversarial", "cross_modal") if not getattr(self, name).weight}
+        return {name: value for name, value in dump(self).items() if name not in off}
+
+    @model_validator(mode="after")
+    def _settings_of_what_is_on(self, info: ValidationInfo) -> Self:
+        for name, setting in (("adversarial", "epsilon"), ("cross_modal", "temperature")):
+            part = getattr(self, name)
+            found = getattr(part, setting)
+            if not part.weight and found != type(part).model_fields[setting].default and not is_recorded(info):
+                raise ValueError(
+                    f"loss.{name}.{setting} has no meaning with loss.{name}.weight 0, got {found:g}: remove it, or set "
+                    "the weight above 0"
+                )
+        return self

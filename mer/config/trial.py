@@ -155,7 +155,7 @@ class TrialConfig(Frozen):
         if is_recorded(info):
             return self
         distill, contrastive = self.distill, self.loss.contrastive
-        adds_losses = self.fusion is not None and self.fusion.adds_losses
+        adds_losses = self.fusion is not None and (self.fusion.adds_losses or self.loss.cross_modal.weight > 0)
         fused_alone = self.fusion is not None and not adds_losses
         if distill is not None and distill.mode == "parallel" and fused_alone and distill.fused_weight != 1.0:
             raise ValueError(
@@ -230,6 +230,31 @@ class TrialConfig(Frozen):
                 f"dialogue.setting 'online' reads no later utterance, but encoders.text.context.future is "
                 f"{text.context.future}: set it to 0, or dialogue.setting: offline"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _further_losses_reach_something(self) -> Self:
+        loss, distill = self.loss, self.distill
+        if loss.cross_modal.weight:
+            if self.fusion is None or (self.encoders.present and len(self.encoders.present) < 2):
+                raise ValueError("loss.cross_modal contrasts modalities: it needs several encoders and a fusion")
+            if distill is not None and distill.mode == "parallel":
+                raise ValueError(
+                    "loss.cross_modal reaches no student with distill.mode 'parallel': set distill.mode: joint, or "
+                    "loss.cross_modal.weight: 0"
+                )
+        if loss.adversarial.weight:
+            where, contrastive = "loss.adversarial", loss.contrastive
+            if distill is not None:
+                raise ValueError(f"{where} moves the h of one model: students have several, set its weight to 0")
+            if self.fusion is not None and self.fusion.kind == "late":
+                raise ValueError(f"{where} moves h, and fusion.kind 'late' classifies without one: set its weight to 0")
+            if loss.classification.probe and contrastive.kind == "none":
+                raise ValueError(f"{where} follows the gradient of h, and loss.classification.probe leaves it none")
+            if isinstance(contrastive, EACLConfig) and contrastive.stage_two_epochs:
+                raise ValueError(f"{where} moves h, which stage two of 'eacl' holds still: set stage_two_epochs: 0")
+            if self._some_h_is_fixed:
+                raise ValueError(f"{where} moves h, which a frozen encoder gives: head.hidden must be 1 or more")
         return self
 
     @model_validator(mode="after")

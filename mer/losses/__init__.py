@@ -7,6 +7,7 @@
     eacl            EACL: a learned map, and anchors made of the label words
     prototypes      SPCL's pools of past features, APCL's moving prototypes
     distillation    terms that compare a student with a teacher: KL, DIST, similarities
+    adversarial     h moved so that the loss becomes worse
     review          knowledge review: stages of a student against those of its teacher
     curriculum      SPCL's easy-to-hard choice of samples
     geometry        unit vectors, cosines, class means and masked sums that the losses share

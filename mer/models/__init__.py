@@ -5,6 +5,7 @@
     students          a classifier per modality, and a fused head on their h (distillation)
     fusion            how modalities meet: one module per kind
     dialogue          layers in which utterances of a dialogue read each other
+    cross_modal       a contrast between the modalities of an utterance
     fused_batch       a batch of several modalities, or of whole dialogues
     layers            linear layers and norms of one model, or of several at once
     member_linear     linear layers of several members, and the gradients of their weights

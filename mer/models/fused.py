@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.config import Dialogue, Fusion, HeadConfig
+from mer.config import CrossModalConfig, Dialogue, Fusion, HeadConfig
 from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
+from mer.models.cross_modal import CrossModal
 from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dialogue.layout import Layout
 from mer.models.dropout import Dropout, number_places
 from mer.models.fusion import Fused, build_fusion
-from mer.models.layers import Number
+from mer.models.layers import Linear, Number
 from mer.tensor_math import masked_mean
 
 _FUSION = 64  # first place of its random layers
@@ -39,6 +40,7 @@ class Joined(Classifier):
         widths: modality -> width of its vector, in the order text, audio, video.
         classes: C.
         probe, encoders: as for Classifier.
+        cross_modal: contrast between the vectors of the modalities, which then have one width; None: there is none.
     """
 
     varies = ("own_loss",)  # numbers that may differ between the members of a pack
@@ -53,6 +55,7 @@ class Joined(Classifier):
         classes: int,
         probe: bool,
         encoders: Mapping[str, TunedEncoder] | None = None,
+        cross_modal: CrossModalConfig | None = None,
     ) -> None:
         super().__init__(probe=probe, encoders=encoders)
         self.own_loss: Number = getattr(fusion, "own_loss", 0.0)
@@ -61,6 +64,8 @@ class Joined(Classifier):
         number_places(self.fusion, _FUSION)
         self.dialogue = dialogue_encoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
+        self.cross_modal = CrossModal(cross_modal) if cross_modal is not None and cross_modal.weight else None
+        self._met: tuple[Tensor, Tensor] | None = None  # the contrast of the last batch, likewise
         self._last: Fused | None = None  # of the last batch, for `auxiliary`, which is called after the forward
         self._counted_B: Tensor | None = None  # likewise
 
@@ -83,6 +88,9 @@ class Joined(Classifier):
         """
         nothing_B1 = ~present_BM.any(dim=-1, keepdim=True)  # such rows are scored, and are never part of a loss
         present_BM = torch.cat([present_BM[..., :1] | nothing_B1, present_BM[..., 1:]], dim=-1)
+        if self.cross_modal is not None and self.training:
+            there_BM = present_BM if counted_B is None else present_BM & counted_B.unsqueeze(-1)
+            self._met = self.cross_modal(parts, there_BM)
         self._last, self._counted_B = self.fusion(parts, present_BM, counted_B), counted_B
         if self.dialogue is None:
             return self.blocks(self._last.h_BD)
@@ -112,11 +120,17 @@ class Joined(Classifier):
             own = self.own_loss * masked_mean(loss_N, there_N)
             losses[f"own_{modality}"] = own
             shown[f"loss_own_{modality}"] = own.detach().where(there_N.any(dim=-1), torch.nan)
+        if self.cross_modal is not None and self._met is not None:
+            (met, is_compared), self._met = self._met, None
+            losses["cross_modal"] = self.cross_modal.weight * met
+            shown["loss_cross_modal"] = met.detach().where(is_compared, torch.nan)
         return losses, shown | last.monitors
 
 
 class FusedClassifier(Joined):
     """Input norm and layer mix per modality, then fusion, dialogue encoder, head.
+
+    With a contrast between modalities a Linear-GELU of each stands before the fusion: what it gives is contrasted.
 
     Args: as for Joined, and
         layers: modality -> number of hidden states, in the order text, audio, video.
@@ -134,11 +148,24 @@ class FusedClassifier(Joined):
         classes: int,
         probe: bool = False,
         encoders: Mapping[str, TunedEncoder] | None = None,
+        cross_modal: CrossModalConfig | None = None,
     ) -> None:
         mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
         widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
         norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
-        super().__init__(config, fusion, dialogue, widths=widths, classes=classes, probe=probe, encoders=encoders)
+        meets = cross_modal is not None and cross_modal.weight > 0
+        super().__init__(
+            config,
+            fusion,
+            dialogue,
+            widths=dict.fromkeys(widths, fusion.width) if meets else widths,
+            classes=classes,
+            probe=probe,
+            encoders=encoders,
+            cross_modal=cross_modal,
+        )
+        meeting = {m: nn.Sequential(Linear(wide, fusion.width), nn.GELU()) for m, wide in widths.items() if meets}
+        self.meeting = nn.ModuleDict(meeting)
         self.input_norms, self.layer_mixes = nn.ModuleDict(norms), nn.ModuleDict(mixes)
         self.input_dropouts = nn.ModuleDict({m: Dropout(config.input_dropout, INPUT + i) for i, m in enumerate(layers)})
 
@@ -159,4 +186,10 @@ class FusedClassifier(Joined):
             for modality, given in x.parts.items()
         }
         first, nothing_B1 = next(iter(parts)), ~x.present_BM.any(dim=-1, keepdim=True)
-        return parts | {first: parts[first].masked_fill(nothing_B1, 0.0)}
+        parts |= {first: parts[first].masked_fill(nothing_B1, 0.0)}
+        if not len(self.meeting):
+            return parts
+        return {
+            m: self.meeting[m](part.masked_fill(~x.present_BM[..., [i]], 0.0))
+            for i, (m, part) in enumerate(parts.items())
+        }

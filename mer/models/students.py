@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from mer.config import Fusion, HeadConfig, NoDialogue
+from mer.config import CrossModalConfig, Fusion, HeadConfig, NoDialogue
 from mer.models.classifier import UtteranceClassifier
 from mer.models.fused import Joined
 
@@ -25,6 +25,7 @@ class StudentsClassifier(Joined):
         students: modality -> its classifier, in the order text, audio, video.
         classes: C.
         probe: as in UtteranceClassifier.
+        cross_modal: as in Joined; the students' h are contrasted.
     """
 
     def __init__(
@@ -35,10 +36,13 @@ class StudentsClassifier(Joined):
         students: Mapping[str, UtteranceClassifier],
         classes: int,
         probe: bool = False,
+        cross_modal: CrossModalConfig | None = None,
     ) -> None:
         widths = {modality: student.width for modality, student in students.items()}
         straight = config.model_copy(update={"hidden": 0, "input_dropout": 0.0})
-        super().__init__(straight, fusion, NoDialogue(), widths=widths, classes=classes, probe=probe)
+        super().__init__(
+            straight, fusion, NoDialogue(), widths=widths, classes=classes, probe=probe, cross_modal=cross_modal
+        )
         self.students = nn.ModuleDict(dict(students))
 
     @property

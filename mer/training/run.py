@@ -24,6 +24,7 @@ from mer.checkpoints.tensors import clone, prefixed, under
 from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
 from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
+from mer.losses.adversarial import worsened
 from mer.losses.geometry import class_means
 from mer.models.dropout import draw_masks_from
 from mer.training.averaging import WeightAverage
@@ -123,6 +124,9 @@ class TrainingRun:
             return {}
         loss, parts = self.objective(outputs, y_B)
         further, shown = self.model.auxiliary(y_B)
+        if (adversarial := self.config.loss.adversarial).weight:
+            parts["adversarial"] = self._loss_when_moved(outputs, y_B, loss)
+            loss = loss + adversarial.weight * parts["adversarial"]
         loss = sum(further.values(), loss)
         values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
@@ -135,6 +139,12 @@ class TrainingRun:
         self.count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in shown.items()}
+
+    def _loss_when_moved(self, outputs: Outputs, y_B: Tensor, loss: Tensor) -> Tensor:
+        """Take the objective's loss once more, at h moved against the model."""
+        h_BH = worsened(loss, outputs.h_ND, self.config.loss.adversarial.epsilon)
+        moved: Tensor = self.objective(outputs._replace(h_ND=h_BH, logits_NC=self.model.classify(h_BH)), y_B)[0]
+        return moved
 
     def count_step(self) -> None:
         self.member.step_count += 1

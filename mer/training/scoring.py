@@ -81,13 +81,21 @@ def build_model(
             classes=classes,
             probe=probe,
             encoders={modality: encoder for modality, encoder in found.items() if encoder is not None},
+            cross_modal=config.loss.cross_modal,
         )
     students = {}
     for modality in layers:
         with seeded(config.seed, "initialisation", modality):
             students[modality] = alone(modality, layers[modality], width[modality])
     with seeded(config.seed, "initialisation", "fusion"):
-        return StudentsClassifier(config.head, config.fusion, students=students, classes=classes, probe=probe)
+        return StudentsClassifier(
+            config.head,
+            config.fusion,
+            students=students,
+            classes=classes,
+            probe=probe,
+            cross_modal=config.loss.cross_modal,
+        )
 
 
 @torch.no_grad()

@@ -66,10 +66,11 @@ def test_in_joint_mode_the_fusion_moves_the_students_after_its_warm_epochs():
 
 @pytest.mark.parametrize(
     "variant",
-    [{}, {"distill__mode": "joint"}, {"fusion__kind": "tgmoe"}, {"fusion__kind": "late"},
+    [{}, {"distill__mode": "joint"}, {"distill__mode": "joint", "loss__cross_modal__weight": 0.5},
+     {"fusion__kind": "tgmoe"}, {"fusion__kind": "late"},
      {"distill__source": "fused", "distill__teacher": None, "distill__mode": "joint", "distill__feature": "none",
       "distill__response": "kl"}],
-    ids=["parallel", "joint", "tgmoe", "late", "self"],
+    ids=["parallel", "joint", "joint-contrast", "tgmoe", "late", "self"],
 )  # fmt: skip
 def test_resuming_is_exact_and_the_loss_falls(variant: dict[str, Any]):
     data = distill_data(teaches=variant.get("distill__source") != "fused")

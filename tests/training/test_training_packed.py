@@ -80,6 +80,9 @@ def varied(name: str, k: int) -> dict[str, Any]:
         settings["loss__contrastive__beta"], settings["loss__contrastive__gamma"] = [(0.1, 0.1), (0.5, 0.6)][k % 2]
     if kind in ("supcon", "spcl", "apcl") and not settings.get("loss__classification__probe"):
         settings["loss__contrastive__weight"] = [1.0, 0.3, 2.0][k % 3]
+    if "loss__adversarial__weight" in settings:
+        settings["loss__adversarial__weight"] = [0.5, 1.0, 0.2][k % 3]
+        settings["loss__adversarial__epsilon"] = [0.3, 1.0, 2.0][k % 3]
     if "optim__ema_decay" in settings:
         settings["optim__ema_decay"] = [0.9, 0.5][k % 2]
     return settings
@@ -242,6 +245,7 @@ def test_both_ways_to_step_do_the_same() -> None:
         ({"loss__classification__kind": "focal"}, False),
         ({"training__prediction": "nearest_center"}, False),
         ({"data__root": "elsewhere"}, False),
+        ({"loss__adversarial__weight": 1.0}, False),
     ],
 )
 def test_what_may_differ_in_a_pack(settings: dict[str, Any], shares: bool) -> None:

@@ -40,6 +40,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "tgmoe_quiet": {"kind": "tgmoe", "heads": 2, "noise": False, "balance": "none", "z_weight": 0.0},
     "late": {"kind": "late"},
     "late_alone": {"kind": "late", "own_loss": 0.0},
+    "met": {"kind": "self_attention", "heads": 2},  # with a contrast between modalities
+    "met_late": {"kind": "late"},
 }
 LOSSES = ("focal-weighted", "supcon", "spcl", "spcl-probe", "spcl-spdcl-center", "apcl-polar", "apcl-none")
 FORMS = ("concat-none", "mean-layernorm", "learned-standardize", "linear-probe", "nearest-center", "averaged")
@@ -53,6 +55,9 @@ def pairs() -> Iterator[tuple[str, str]]:
     yield from (("tgmoe", loss) for loss in LOSSES)
     yield from (("concat", form) for form in FORMS)
     yield ("late", "focal-weighted")
+    yield ("deep", "adversarial-spcl")
+    yield from (("met", loss) for loss in ("none", "spcl"))
+    yield ("met_late", "none")
 
 
 def fused_data(exact: bool = True, modalities: int = 3) -> TrainingData:
@@ -78,6 +83,9 @@ def config_of(kind: str, loss: str, k: int, **dotted: Any) -> Any:
         fusion["threshold"] = [0.1, 0.5, 0.02][k % 3]
     if kind in ("tgmoe", "tgmoe_cv2"):
         fusion |= {"balance_weight": [0.01, 0.5][k % 2], "z_weight": [1e-3, 0.1, 0.01][k % 3]}
+    met = {}
+    if kind.startswith("met"):
+        met = {"weight": [0.5, 1.0, 0.1][k % 3], "temperature": [0.1, 0.5][k % 2]}
     if kind == "late":
         fusion["own_loss"] = [1.0, 0.3][k % 2]
     settings = {
@@ -86,6 +94,7 @@ def config_of(kind: str, loss: str, k: int, **dotted: Any) -> Any:
         "encoders__video__layers": (1,),
         **varied(loss, k),
         **{f"fusion__{name}": value for name, value in fusion.items()},
+        **{f"loss__cross_modal__{name}": value for name, value in met.items()},
     }
     if settings.get("loss__contrastive__kind", "none") == "none" and loss != "mean-layernorm":
         settings |= {"head__hidden": 0}

@@ -44,6 +44,10 @@ class PackedClassifier:
         """Compute h (P, N, H)."""
         return self._ready(draws).represent(x, present_N)
 
+    def classify(self, h_PNH: Tensor) -> Tensor:
+        """Compute class scores (P, N, C) of h, in the mode of the last call."""
+        return self.module.classify(h_PNH)
+
     def auxiliary(self, labels_PN: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return further losses (P,) of the last training batch, already weighted, and numbers (P,) to log."""
         return self.module.auxiliary(labels_PN)

@@ -146,6 +146,11 @@ class PackedAdamW:
             rate = _wide(rates_now_P / (1 - BETAS[0] ** steps_P), weight)
             weight.sub_(rate * mean / (square.sqrt().div_(root).add_(EPS)))
 
+    def forget(self) -> None:
+        """Drop the gradients that a look at the loss has left beside the weights."""
+        for weight in self.weights:
+            take_grads(weight)
+
     def settle(self) -> None:
         """Bring step counts into the members' own states; the moments are there already."""
         for state, steps_W in zip(self.states, self.step_WP.T.tolist(), strict=True):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mer.errors import TrialFailed
+from mer.losses.adversarial import worsened
 from mer.training.batches import batches_of_rows
 from mer.training.data import FusedBatch
 from mer.training.draws import Draws
@@ -71,6 +72,9 @@ class Pack:
         dev = packed_rows(runs, [run.data.dev for run in runs], self.device)
         self.scoring = PackedScoring(runs, self.model, self.objective, self.train, dev)
         self.draws = Draws(len(runs), self.device)
+        moves = [run.config.loss.adversarial for run in runs]
+        self.adversarial_P = self.objective.each([move.weight for move in moves], 1)
+        self.epsilon_P11 = self.objective.each([move.epsilon for move in moves], 3)
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -130,6 +134,10 @@ class Pack:
         answers = Answers(h_PBH, logits_PBC, self.scoring.anchors(self.draws), y_PB, there_PB)
         loss_P, parts = self.objective(answers, self.draws)
         further, shown = self.model.auxiliary(y_PB)
+        if self.runs[0].config.loss.adversarial.weight:
+            parts["adversarial"] = self._loss_when_moved(answers, loss_P)
+            loss_P = loss_P + self.adversarial_P * parts["adversarial"]
+            parts["adversarial"] = parts["adversarial"].detach()
         loss_P = sum(further.values(), loss_P)
         loss_P.sum().backward()
         norm_P = self.optimizer.step(rates_P)
@@ -138,6 +146,13 @@ class Pack:
             run.count_step()
         shown = {f"loss_{name}": part for name, part in parts.items()} | shown
         return {"loss": loss_P.detach(), "grad_norm": norm_P} | shown
+
+    def _loss_when_moved(self, answers: Answers, loss_P: Tensor) -> Tensor:
+        """Take the objective's loss once more, (P,), at h moved against each model."""
+        h_PBH = worsened(loss_P, answers.h_PBH, self.epsilon_P11)
+        self.optimizer.forget()
+        moved = answers._replace(h_PBH=h_PBH, logits_PBC=self.model.classify(h_PBH))
+        return self.objective(moved, self.draws)[0]
 
     def _end_epoch(
         self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rate: float, started: float

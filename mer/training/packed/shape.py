@@ -36,7 +36,8 @@ def shape_of(config: TrialConfig) -> Shape:
     Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss
     weights, label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains,
     averaging, epochs, patience, how a teacher's outputs are weighed and filtered, dropout of modalities, the
-    threshold of shifting, weights of a fusion's own losses, in which hidden states they read, as long as these are
+    threshold of shifting, weights of a fusion's own losses, of adversarial moves and of the contrast between
+    modalities, in which hidden states they read, as long as these are
     equally many, and in how their text encoder reads an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
@@ -76,6 +77,7 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
         "head": [head.hidden, head.depth if head.hidden else 0, head.layer_mix, head.input_norm],
         "classification": [loss.classification.kind, loss.classification.probe],
         "contrastive": {name: getattr(loss.contrastive, name, None) for name in _LOSS_SWITCHES},
+        "further losses": [loss.adversarial.weight > 0, loss.cross_modal.weight > 0],
         "batch_size": config.optim.batch_size,
         "prediction": config.training.prediction,
         "fusion": None if config.fusion is None else _fusion(config.fusion),
