@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from mer.config import LossConfig, TrialConfig, nest
