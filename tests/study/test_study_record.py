@@ -347,7 +347,7 @@ def test_what_somebody_has_lost_is_told_in_words_and_written_again(search: Searc
     run.files.pop("history.csv")
     run.status, other.tags["mer.digest"] = "RUNNING", ""
     words = search.words(mlflow)
-    assert "1 parameters missing or other than on disk: optim.head_lr" in words
+    assert "1 parameters missing: optim.head_lr" in words
     assert "1 files missing or other than on disk: history.csv" in words
     assert "its status should be FINISHED" in words and "it is not proven: it has no digest" in words
     assert "of 1 epochs (2 to 2) not all metrics are there" in words

@@ -14,6 +14,7 @@ from study_helpers import row
 from mer import files
 from mer.study.folder.recorded import read_history
 from mer.study.paths import trial_folder
+from mer.study.tracking import trial_files
 from mer.study.tracking.outbox import Outbox
 from mer.training.member import identity_of
 from trainables.trial_files import state_files
@@ -82,6 +83,32 @@ def test_a_trial_that_ended_unheard_by_mlflow_is_not_taken_for_its_interrupted_s
         (trial_folder(search.folder, 3) / name).unlink()
     search.resume(mlflow)
     assert mlflow.trials()["3"][0].tags["mer.outcome"] == "error" and search.words(mlflow) == []
+
+
+@pytest.mark.parametrize("fault", [ValueError("damaged weights"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_trial_whose_tables_cannot_be_made_is_closed_and_its_study_is_not_proven(
+    search: Search, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """By the driver that ends it, and by one that finds it so."""
+    usual, mlflow = trial_files.write_artifacts, FakeMLflow()
+
+    def refuse(folder: Path, **how: Any) -> Path:
+        if folder.name == "00001":
+            raise fault
+        return usual(folder, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trial_files, "write_artifacts", refuse)
+        search.run(mlflow, refused=1)
+        for _ in range(2):
+            (run,), (study,) = mlflow.trials()["1"], mlflow.trials()["study"]
+            assert (run.status, run.tags["mer.outcome"]) == ("KILLED", "cut") and run.params
+            assert study.status == "KILLED" and not study.tags.get("mer.digest")
+            run.status, run.tags["mer.digest"] = "RUNNING", ""  # as its driver would have left it, had it been killed
+            assert len(search.resume(mlflow).errors) == 1
+    assert search.resume(mlflow).errors == [] and not search.behind
+    assert mlflow.trials()["study"][0].tags["mer.digest"] and search.words(mlflow) == []
+    assert "history.csv" in mlflow.trials()["1"][0].files
 
 
 def test_an_older_checkpoint_that_was_not_removed_takes_no_epoch_from_a_trial(search: Search) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from recorded_study import Search
 from study_helpers import open_ledger
 
 from mer.errors import MerError
+from mer.study.audit import command as audit_command
+from mer.study.audit.command import audit
 from mer.study.folder.lock import study_lock
 from mer.study.paths import trial_folder
 from mer.study.tracking import command
 from mer.study.tracking.command import sync_command
 from mer.study.tracking.copied import original_of
+from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_runs import StudyRuns
 
@@ -89,6 +93,35 @@ def test_a_store_that_is_away_is_one_message(search: Search, mlflow: FakeMLflow)
         "API request to http://host:1/api failed with exception\n"
         f"  next: when it does, type again: python -m mer.study sync {search.folder}"
     )
+
+
+class ClientError(Exception):
+    """As clients of files raise it (botocore): no kind that MLflow or we know."""
+
+
+@pytest.mark.parametrize("fault", [sqlite3.OperationalError("disk I/O error"), ClientError("AccessDenied"), OSError(5)])
+@pytest.mark.parametrize("call", ["find", "held", "upload", "create"])
+def test_whatever_a_store_raises_is_one_message(
+    search: Search, mlflow: FakeMLflow, call: str, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if call == "held":
+        sync(search)
+
+    def refuse(name: str, count: int) -> None:
+        if name in (call, "probe"):
+            raise fault
+
+    mlflow.fault = refuse
+    with pytest.raises(MerError) as caught:
+        sync(search, thorough=True)
+    words = str(caught.value)
+    assert str(fault) in words and words.startswith("http://host:1/: MLflow does not take records just now: ")
+    assert f"type again: python -m mer.study sync {search.folder}" in words
+    monkeypatch.setattr(StudyRuns, "look", lambda where, study, generation, **_: FakeRuns(mlflow, generation))
+    monkeypatch.setattr(audit_command, "refuse_unusable", lambda *_, **__: None)
+    if call in ("find", "held"):
+        findings = [one.line for one in audit(StudyOnDisk.read(search.folder), thorough=True)]
+        assert findings == [f"MLflow: http://host:1/: it does not answer: {fault}. Next: type the same again"]
 
 
 def test_a_study_that_runs_is_left_to_its_driver(search: Search, mlflow: FakeMLflow) -> None:

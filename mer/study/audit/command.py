@@ -49,9 +49,6 @@ def audit_command(study: str, studies: Path, *, mend: bool, as_json: bool, thoro
 
 def audit(disk: StudyOnDisk, *, thorough: bool = False) -> list[Finding]:
     """List all findings of a study on which nobody works. Reads only. Raises: OSError."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     store = TrackingStore.under(disk.folder.parent, os.environ.get("MLFLOW_TRACKING_URI"))
     findings = [*on_disk(disk), *leftovers(disk)]
     try:
@@ -59,9 +56,9 @@ def audit(disk: StudyOnDisk, *, thorough: bool = False) -> list[Finding]:
         findings += in_mlflow(disk, store, thorough=thorough)
     except MerError as fault:
         findings.append(Finding("MLflow", store.shown, fault.found, then=fault.then))
-    except (MlflowException, SQLAlchemyError) as fault:
-        words = store.redact(str(fault)).partition("\n")[0]
-        findings.append(Finding("MLflow", store.shown, f"it does not answer: {words}", then="type the same again"))
+    except Exception as fault:  # stores and clients of files raise what their transport raises
+        words = f"it does not answer: {store.words(fault)}"
+        findings.append(Finding("MLflow", store.shown, words, then="type the same again"))
     return findings
 
 

@@ -24,7 +24,7 @@ def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[S
     try:
         absent = _log(folder, study, store, results)
     except Exception as fault:  # stores raise whatever their transport raises; the results are in files
-        return f"test scores are not all in MLflow ({store.shown}): {store.redact(str(fault)).partition(chr(10))[0]}"
+        return f"test scores are not all in MLflow ({store.shown}): {store.words(fault)}"
     return (
         f"MLflow ({store.shown}) has no run of {', '.join(absent)}: their test scores are not in it" if absent else ""
     )

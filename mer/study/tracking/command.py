@@ -53,20 +53,20 @@ def open_runs(store: TrackingStore, disk: StudyOnDisk) -> StudyRuns:
 
 @contextmanager
 def refusals(store: TrackingStore, folder: Path) -> Iterator[None]:
-    """Say in one message why MLflow could not be used. Raises: MerError."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    """Say in one message why MLflow could not be used: stores and clients of files raise what their transport raises.
 
-    from mer.study.tracking.run_batch import StoreAway
-
+    Raises: MerError.
+    """
     try:
         yield
-    except (StoreAway, MlflowException, SQLAlchemyError) as fault:
+    except MerError:
+        raise
+    except Exception as fault:
         raise MerError(
             store.shown,
-            f"MLflow does not take records just now: {store.redact(str(fault)).partition(chr(10))[0]}",
+            f"MLflow does not take records just now: {store.words(fault)}",
             then=f"when it does, type again: {sync_words(folder)}",
-        ) from None
+        ) from fault
 
 
 def _print(done: Synced, store: TrackingStore) -> None:

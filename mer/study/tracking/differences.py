@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mer.errors import MerError
@@ -28,24 +28,31 @@ class Difference:
     words: tuple[str, ...]
 
 
-def differences(disk: StudyOnDisk, runs: StudyRuns, *, thorough: bool = True) -> Iterator[Difference]:
+def differences(
+    disk: StudyOnDisk, runs: StudyRuns, *, thorough: bool = True, known: Mapping[str, FoundRun] | None = None
+) -> Iterator[Difference]:
     """Yield every trial that must have a run, in order, with how its run differs; then what else is wrong.
+
+    One trial is read at a time.
 
     Args:
         thorough: read every value that MLflow holds; else a run whose digest is right is taken to be whole.
+        known: the one run of each trial, where they were looked for already.
     Raises: whatever the store raises. A trial whose files are damaged is told in words.
     """
-    found, extra = one_for_each(runs.find())
+    found, extra = one_for_each(runs.find()) if known is None else (known, [])
     parent = found.get(STUDY)
     expected = set()
     for number in disk.recorded():
         expected.add(str(number))
         try:
             must = disk.content(number)
-            words = tuple(_words(disk, number, must, found.get(str(number)), parent, runs, thorough))
-            yield Difference(number, must, words)
+            _ = must.digest  # looks at its files
         except (OSError, ValueError, MerError) as fault:
             yield Difference(number, None, (f"its files cannot be read: {fault}",))
+            continue
+        words = tuple(_words(disk, number, must, found.get(str(number)), parent, runs, thorough))
+        yield Difference(number, must, words)
     for run in extra:
         yield Difference(None, None, (f"a second run of trial {run.trial}: {run.run_id}, {run.status}",))
     for trial in sorted(set(found) - expected - {STUDY}):
@@ -64,16 +71,14 @@ def _words(
     runs: StudyRuns,
     thorough: bool,
 ) -> Iterator[str]:
+    if run is not None and run.deleted:
+        return  # its owner deleted it: so be it
     if disk.unfinished_files(number):
         yield "its tables are not made yet"
     if run is None:
         yield "it has no run"
         return
     proven = run.digest == must.digest
-    if run.deleted:
-        if not proven:
-            yield "its run is deleted, and was not whole"
-        return  # its owner deleted it: so be it
     if proven and run.status == must.status and not thorough:
         return
     yield from missing(must, runs.held(run.run_id), parent.run_id if parent else "").words()

@@ -12,6 +12,7 @@ from mer.study.tracking.store import PARENT_TAG
 
 _LARGEST = 1.797e308  # MLflow stores infinity as about this
 _OF_THE_CLOCK = ("seconds",)
+_SHORTEST_CUT = 250  # characters of a parameter, in the oldest servers
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,28 @@ class Held:
 
 @dataclass
 class Missing:
-    """What has to be written so that a run holds what it must. False when nothing is."""
+    """What has to be written so that a run holds what it must. False when nothing is.
+
+    Args: others: parameters that are there with another value, which MLflow never changes -> that value.
+    """
 
     params: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     status: str = ""  # what it should be, when it is another
 
     def __bool__(self) -> bool:
-        return bool(self.params or self.tags or self.points or self.files or self.status)
+        return bool(self.params or self.others or self.tags or self.points or self.files or self.status)
 
     def words(self) -> Iterator[str]:
         """Say each kind of thing that is missing, in words."""
+        if self.others:
+            yield (
+                f"{len(self.others)} parameters other than on disk, which MLflow never changes: "
+                f"{_shown(sorted(self.others))}; a new run takes the place of this one"
+            )
         for kind, names in (
             ("parameters", sorted(self.params)),
             ("metrics", sorted({point.key for point in self.points})),
@@ -54,13 +64,17 @@ class Missing:
             ("files", sorted(file.name for file in self.files)),
         ):
             if names:
-                shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-                yield f"{len(names)} {kind} missing or other than on disk: {shown}"
+                than = "missing" if kind == "parameters" else "missing or other than on disk"
+                yield f"{len(names)} {kind} {than}: {_shown(names)}"
         if self.points:
             steps = sorted({point.step for point in self.points})
             yield f"of {len(steps)} epochs ({steps[0]} to {steps[-1]}) not all metrics are there"
         if self.status:
             yield f"its status should be {self.status}"
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def missing(must: Content, held: Held, parent: str = "") -> Missing:
@@ -71,11 +85,19 @@ def missing(must: Content, held: Held, parent: str = "") -> Missing:
     tags = {**must.tags, **({PARENT_TAG: parent} if parent else {})}
     return Missing(
         params={key: value for key, value in must.params.items() if key not in held.params},
+        others={key: there for key, there in held.params.items() if _is_other(there, must.params.get(key))},
         tags={key: value for key, value in tags.items() if held.tags.get(key) != value},
         points=[point for point in must.points() if not has_value(held.points, point)],
         files=[file for file in must.files if held.files.get(file.name) != must.sizes[file.name]],
         status=must.status if held.status != must.status else "",
     )
+
+
+def _is_other(there: str, wanted: str | None) -> bool:
+    """True when a parameter has another value than it must. A server may have cut what it found too long."""
+    if wanted is None or there == wanted:
+        return False
+    return not (len(there) >= _SHORTEST_CUT and wanted.startswith(there))
 
 
 def has_value(points: Mapping[tuple[str, int], tuple[float, ...]], wanted: Point) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mer.study.tracking.content import Point
-from mer.study.tracking.store import TAG_DIGEST
-from mer.study.tracking.study_runs import StudyRuns
+from mer.study.tracking.store import TAG_DIGEST, FoundRun
+from mer.study.tracking.study_runs import StudyRuns, clock_ms
 
 
 class StoreAway(Exception):
@@ -27,6 +27,7 @@ class Patch:
         reopen: set its status to RUNNING first.
         ending: status and end time in ms.
         digest: the proof, written after everything else; "" for none.
+        replaces: the run in whose place a new one comes; it loses its proof first, and goes into the trash last.
     """
 
     trial: str
@@ -40,6 +41,7 @@ class Patch:
     files: Sequence[Path] = ()
     ending: tuple[str, int] | None = None
     digest: str = ""
+    replaces: FoundRun | None = None
 
 
 @dataclass
@@ -111,6 +113,8 @@ def _probe(runs: StudyRuns, fault: Exception) -> None:
 
 
 def _log(runs: StudyRuns, patch: Patch) -> None:
+    if patch.replaces and patch.replaces.digest:
+        runs.log(patch.replaces.run_id, tags={TAG_DIGEST: ""})
     if not patch.run_id and patch.create:
         patch.run_id = runs.create(*patch.create)
     if patch.restore:
@@ -131,3 +135,12 @@ def _end(runs: StudyRuns, patch: Patch) -> None:
         runs.set_status(patch.run_id, *patch.ending)
     if patch.digest:
         runs.log(patch.run_id, tags={TAG_DIGEST: patch.digest})
+    if patch.replaces:
+        trash(runs, patch.replaces)
+
+
+def trash(runs: StudyRuns, run: FoundRun) -> None:
+    """Put a superfluous run into MLflow's trash; none stays RUNNING there."""
+    if run.status == "RUNNING":
+        runs.set_status(run.run_id, "KILLED", clock_ms())
+    runs.delete(run.run_id)

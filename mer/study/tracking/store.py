@@ -25,7 +25,7 @@ TAG_DIGEST = "mer.digest"  # of all that the run must hold; written last, so it 
 STUDY = "study"  # what TAG_TRIAL says of the study's own run
 DATABASE, FILES = "mlflow.db", "mlartifacts"  # in the folder of all studies
 _SQLITE = "sqlite:///"
-PARENT_TAG, NOTE_TAG = "mlflow.parentRunId", "mlflow.note.content"
+PARENT_TAG, NOTE_TAG, NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,10 @@ class TrackingStore:
         ):
             text = text.replace(secret, "...") if secret else text
         return text
+
+    def words(self, fault: BaseException) -> str:
+        """Say in one line, without secrets, what a library refused."""
+        return self.redact(str(fault)).strip().partition("\n")[0] or type(fault).__name__
 
     @classmethod
     def under(cls, studies: Path, uri: str | None) -> TrackingStore:

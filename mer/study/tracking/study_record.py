@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mer.study.tracking.content import TAG_GIT, Closing, Content, StudyIdentity, points_of
-from mer.study.tracking.held import has_value, missing
-from mer.study.tracking.run_batch import Patch, Written, write_batch
+from mer.study.tracking.held import Held, has_value, missing
+from mer.study.tracking.run_batch import Patch, Written, trash, write_batch
 from mer.study.tracking.store import (
+    NAME_TAG,
     NOTE_TAG,
     PARENT_TAG,
     STUDY,
@@ -76,9 +77,7 @@ class StudyRecord:
         self._open.clear()
         self.found, extra = one_for_each(self.runs.find())
         for run in extra:
-            if run.status == RUNNING:
-                self.runs.set_status(run.run_id, "KILLED", clock_ms())
-            self.runs.delete(run.run_id)
+            trash(self.runs, run)
             self.extra += 1
         if (mine := self.found.get(STUDY)) is None:
             self._make_parent()
@@ -110,19 +109,22 @@ class StudyRecord:
         self.runs.log(self.parent, closing.points(), tags={NOTE_TAG: closing.note})
         self.add(files)
         self.runs.set_status(self.parent, closing.status, closing.end_ms)
-        if whole:
-            self.runs.log(self.parent, tags={TAG_DIGEST: closing.digest})
+        mine = self.found.get(STUDY)
+        if whole or (mine is not None and mine.digest):
+            self.runs.log(self.parent, tags={TAG_DIGEST: closing.digest if whole else ""})
         self.alive()
 
     def has(self, trial: str, digest: str, outcome: str | None = None) -> bool:
-        """True when a run holds what has this digest; also when its owner put it into the trash afterwards.
+        """True when a run holds what has this digest, or lies in the trash: what its owner deleted stays deleted.
 
-        Args: outcome: that its tag must say; None where the digest stands for it.
+        Args:
+            digest: of a trial that is over; "" while it runs, so that one that goes on comes out of the trash.
+            outcome: that its tag must say; None where the digest stands for it.
         """
         run = self.found.get(trial)
-        if run is None or not digest or run.digest != digest or outcome not in (None, run.outcome):
+        if run is None or not digest:
             return False
-        return run.deleted or run.status != RUNNING
+        return run.deleted or (run.digest == digest and outcome in (None, run.outcome) and run.status != RUNNING)
 
     def write(self, contents: Sequence[Content]) -> Written:
         """Bring the runs of some trials up to date.
@@ -172,6 +174,8 @@ class StudyRecord:
         """Say what a run lacks that an earlier driver made, or whose writing has failed."""
         held = self.runs.held(run.run_id)
         lacks = missing(must, held, self.parent)
+        if lacks.others:
+            return self._replacement(must, run, held, ending, digest)
         self._open[must.trial] = _Open(run.run_id, 0, held.points, {})
         return Patch(
             must.trial,
@@ -185,3 +189,19 @@ class StudyRecord:
             ending=ending if lacks.status else None,
             digest=digest,
         )
+
+    def _replacement(
+        self, must: Content, run: FoundRun, held: Held, ending: tuple[str, int] | None, digest: str
+    ) -> Patch:
+        """Say what makes a new run for one whose parameters are others: MLflow never changes a parameter.
+
+        Name, note and tags that somebody gave to it go to the new one; all else of it stays in the trash.
+        """
+        given = {key: value for key, value in held.tags.items() if key == NOTE_TAG or not key.startswith("mlflow.")}
+        given.pop(TAG_DIGEST, None)
+        name = held.tags.get(NAME_TAG, must.name)
+        return Patch(
+            must.trial, create=(name, {**given, **must.tags, PARENT_TAG: self.parent}, must.start_ms),
+            replaces=None if held.deleted else run, params=must.params, points=list(must.points()), files=must.files,
+            ending=ending, digest=digest,
+        )  # fmt: skip

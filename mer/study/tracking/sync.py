@@ -36,7 +36,7 @@ class Synced:
 
 
 def sync_study(disk: StudyOnDisk, outbox: Outbox, runs: StudyRuns, *, thorough: bool = False) -> Synced:
-    """Write what is missing. Repeating it writes nothing more.
+    """Write what is missing, some trials at a time, however many there are. Repeating it writes nothing more.
 
     Args: thorough: compare every value that MLflow holds, not only digests.
     Raises: StoreAway, and whatever the store raises when it is asked.
@@ -45,7 +45,7 @@ def sync_study(disk: StudyOnDisk, outbox: Outbox, runs: StudyRuns, *, thorough: 
     record.begin()
     done = Synced(extra=record.extra)
     due: list[Content] = []
-    for one in differences(disk, runs, thorough=thorough):
+    for one in differences(disk, runs, thorough=thorough, known=record.found):
         if one.number is None:
             continue
         done.trials += 1
@@ -58,15 +58,22 @@ def sync_study(disk: StudyOnDisk, outbox: Outbox, runs: StudyRuns, *, thorough: 
             due.append(one.must)
             done.written[one.number] = one.words
         outbox.note(one.must.trial, one.must.digest, confirmed=not one.words)
-    for first in range(0, len(due), _AT_ONCE):
-        batch = due[first : first + _AT_ONCE]
-        written = record.write(batch)
-        outbox.confirm({content.trial: content.digest for content in batch if content.trial in written.runs})
-        for trial, fault in written.failed.items():
-            done.left[int(trial)] = str(fault).partition("\n")[0]
-            done.written.pop(int(trial), None)
+        if len(due) == _AT_ONCE:
+            _write(due, outbox, record, done)
+            due = []
+    _write(due, outbox, record, done)
     _close(disk.folder, outbox, record, whole=not done.left)
     return done
+
+
+def _write(due: list[Content], outbox: Outbox, record: StudyRecord, done: Synced) -> None:
+    if not due:
+        return
+    written = record.write(due)
+    outbox.confirm({content.trial: content.digest for content in due if content.trial in written.runs})
+    for trial, fault in written.failed.items():
+        done.left[int(trial)] = str(fault).partition("\n")[0]
+        done.written.pop(int(trial), None)
 
 
 def _close(folder: Path, outbox: Outbox, record: StudyRecord, *, whole: bool) -> None:

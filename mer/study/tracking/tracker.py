@@ -17,11 +17,13 @@ from typing import Any, cast
 from optuna.trial import FrozenTrial
 
 from mer.config import TrialConfig
+from mer.errors import MerError
 from mer.study.folder.standings import Standing
+from mer.study.paths import trial_folder
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
-from mer.study.tracking.from_disk import facts_of, filled, has_files, is_half_begun
+from mer.study.tracking.from_disk import artifact_files, facts_of, filled, has_files, is_half_begun
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_record import StudyRecord
@@ -84,6 +86,7 @@ class Tracker:
         self._times: dict[int, tuple[int, int]] = {}  # start and end in ms, of trials that have ended
         self._begun: set[int] = set()  # read and written by the driver
         self._unwritten: list[tuple[TrialFacts, dict[str, Any]]] = []  # of trials whose files were refused
+        self._tableless: set[int] = set()  # trials that have ended and whose tables could not be made
         self._closing = False
         self._outbox = Outbox(folder)
         self._open_runs = open_runs
@@ -129,7 +132,7 @@ class Tracker:
         self._queue.put(lambda: self._outbox.close(closing))
         self._queue.put(None)
         self._thread.join()
-        return self._writer.close(closing)
+        return self._writer.close(closing, whole=not self._tableless)
 
     @property
     def experiment_id(self) -> str:
@@ -162,9 +165,30 @@ class Tracker:
                 facts = facts_of(trial)
                 self._times[number] = facts.start_ms, facts.end_ms
                 if not has_files(self.folder, number):
-                    self._try(lambda trial=trial: self._settle(self.files.rebuild(trial)))  # type: ignore[misc]
+                    self._conclude(facts, lambda trial=trial: self._rebuilt(trial))  # type: ignore[misc]
             elif is_half_begun(self.folder, number):
                 self._try(lambda trial=trial: self._hand_over(self.files.rebuild(trial)))  # type: ignore[misc]
+
+    def _rebuilt(self, trial: FrozenTrial) -> TrialFacts:
+        self._outbox.foretell(str(trial.number))
+        return self.files.rebuild(trial)
+
+    def _conclude(self, facts: TrialFacts, make: Callable[[], TrialFacts]) -> None:
+        """Make the files of a trial that has ended."""
+        try:
+            self._settle(make())
+        except Exception as fault:
+            self._close_without_tables(facts, fault)
+
+    def _close_without_tables(self, facts: TrialFacts, fault: Exception) -> None:
+        """Close the run of a trial whose tables cannot be made, with what there is. That of the study gets no proof."""
+        self.errors.append(f"{type(fault).__name__}: {fault}")
+        self._tableless.add(facts.number)
+        try:
+            known = facts if facts.config else filled(self.folder, facts)
+            self._hand_over(replace(known, files=artifact_files(trial_folder(self.folder, facts.number))))
+        except (OSError, ValueError, MerError):
+            self._writer.put(facts, None)
 
     def _begin(self, number: int, params: dict[str, Any], config: TrialConfig | None, now_ms: int) -> None:
         resolved, environment = self.files.begun_with(number, params, config)
@@ -189,6 +213,8 @@ class Tracker:
             self._settle(self.files.write_ending(facts, live.environment))
         except OSError:
             self._unwritten.append((facts, live.environment))  # tried once more at the end of the study
+        except Exception as fault:
+            self._close_without_tables(facts, fault)
 
     def _settle(self, facts: TrialFacts) -> None:
         """Do what follows when all files of an ended trial are written."""
@@ -213,7 +239,7 @@ class Tracker:
 
     def _try_again(self) -> None:
         for facts, environment in self._unwritten:
-            self._try(lambda facts=facts, by=environment: self._settle(self.files.write_ending(facts, by)))  # type: ignore[misc]
+            self._conclude(facts, lambda facts=facts, by=environment: self.files.write_ending(facts, by))  # type: ignore[misc]
 
     def _draw(self, trial: Standing) -> None:
         """Draw the picture of a trial that finished, unless it was, and add it to its run."""

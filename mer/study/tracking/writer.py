@@ -83,9 +83,12 @@ class Writer:
         self._record: StudyRecord | None = None
         self._first = self._stale = True  # the runs have to be looked for before anything is written
         self._due: dict[int, tuple[TrialFacts, Content | None]] = {}  # the last word about each trial
+        self._begun: set[int] = set()  # trials that this driver has begun, or goes on with
+        self._goes_on: set[int] = set()  # those of which nothing was written since: their runs come out of the trash
         self._taken: tuple[int, ...] = ()  # of these it is not known yet what got in
         self._earlier: list[FrozenTrial] = []  # of former drivers, not compared yet
         self._closing: Closing | None = None
+        self._whole = True
         self._closed = self._abandoned = False
         self._changed = threading.Condition()
         self._progress = time.monotonic()
@@ -98,16 +101,25 @@ class Writer:
         self._earlier = [trial for trial in earlier if trial.state != TrialState.WAITING]
         self._thread.start()
 
-    def put(self, facts: TrialFacts, content: Content) -> None:
-        """Note what a trial's run must hold; what was noted of it before is over."""
+    def put(self, facts: TrialFacts, content: Content | None) -> None:
+        """Note what a trial's run must hold; what was noted of it before is over.
+
+        Args: content: None for one that has ended: what its folder says when its turn comes.
+        """
         with self._changed:
+            if facts.outcome == "running" and facts.number not in self._begun:
+                self._begun.add(facts.number)
+                self._goes_on.add(facts.number)
             self._due[facts.number] = _left_to_disk(facts, content) if self._stale else (facts, content)
             self._changed.notify()
 
-    def close(self, closing: Closing) -> Behind:
-        """Write all that is due, then the end of the study. Gives up when nothing gets in for some seconds."""
+    def close(self, closing: Closing, *, whole: bool = True) -> Behind:
+        """Write all that is due, then the end of the study. Gives up when nothing gets in for some seconds.
+
+        Args: whole: every trial has its tables; without them, the study's run is closed without proof.
+        """
         with self._changed:
-            self._closing, asked = closing, time.monotonic()
+            self._whole, self._closing, asked = whole, closing, time.monotonic()
             self._changed.notify()
         while self._thread.is_alive():
             self._thread.join(0.05)
@@ -142,8 +154,10 @@ class Writer:
                 self.patience.succeeded()
                 last_tries += bool(closing and refused)
                 if closing and (not self._due or last_tries >= _LAST_TRIES):
-                    record.close(closing, study_files(self.folder), whole=not self._due)
-                    self._confirm({STUDY: closing.digest})
+                    whole = self._whole and not self._due
+                    record.close(closing, study_files(self.folder), whole=whole)
+                    if whole:
+                        self._confirm({STUDY: closing.digest})
                     self._closed = True
             except Exception as fault:  # the record must never take the study down
                 self._stale = True
@@ -196,8 +210,9 @@ class Writer:
             self._taken = tuple(taken)
         try:
             contents, failed = self._read(taken)
-            new = [content for content in contents.values() if not record.has(content.trial, content.digest_if_over)]
+            new = [content for number, content in contents.items() if self._is_news(record, number, content)]
             written = record.write(new) if new else Written()
+            self._goes_on -= {int(trial) for trial in written.runs}
         except Exception:
             self._put_back(taken)
             raise
@@ -211,6 +226,9 @@ class Writer:
         if taken and not failed:
             self.patience.refusals = 0
         return bool(failed)
+
+    def _is_news(self, record: StudyRecord, number: int, content: Content) -> bool:
+        return number in self._goes_on or not record.has(content.trial, content.digest_if_over)
 
     def _read(
         self, taken: Mapping[int, tuple[TrialFacts, Content | None]]
