@@ -33,6 +33,21 @@ def evaluate(
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
     dev_only: Annotated[bool, typer.Option("--dev-only", help="stop before test: for data without one")] = False,
+    on: Annotated[
+        Path | None,
+        typer.Option(metavar="CORPUS", help="score on another corpus: folder, file or YAML description"),
+    ] = None,
+    on_dataset: Annotated[str | None, typer.Option(help="how CORPUS is read [default: as it looks]")] = None,
+    on_set: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="a key of CORPUS's data, e.g. data.label=sentiment")
+    ] = None,
+    on_split: Annotated[
+        str | None, typer.Option(help="split of CORPUS [default: test, where there is none dev]")
+    ] = None,
+    label_map: Annotated[
+        str | None,
+        typer.Option("--map", metavar="{LABEL: CLASS}", help="labels of CORPUS as classes; default by name"),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
@@ -56,6 +71,17 @@ def evaluate(
     if export is None:
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
     from mer.checkpoints.hub_export import export_folder
+
+    if on is not None:
+        if against or dev_only:
+            raise MerError("--on", "has no place beside --against and --dev-only", then="evaluate one export at a time")
+        from mer.study.evaluate.on_corpus import OtherCorpus, evaluate_on
+
+        other = OtherCorpus(on, on_dataset, tuple(on_set or ()), on_split, label_map)
+        evaluate_on(export, other, numbers, options, console, data_root=data_root, resources=resources)
+        return
+    if any((on_dataset, on_set, on_split, label_map)):
+        raise MerError("--on-dataset, --on-set, --on-split, --map", "are about --on CORPUS", then="add --on CORPUS")
     from mer.study.evaluate.exports import evaluate_exports
 
     exports = [export_folder(one) for one in (export, *(against or []))]

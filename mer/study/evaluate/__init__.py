@@ -7,6 +7,8 @@
     report_on_dev    the same on dev, for data without a test split
     mlflow_scores    test scores on each seed's MLflow run
     fold_scores      the folds of every seed on their test parts, and both spreads
+    on_corpus        the same configuration, scored on another corpus
+    label_map        which class of a model stands for which label of that corpus
     exports          the whole evaluation of one export against others
     candidate_study  several configurations of one shape over seeds, in one study
     rerank           the best trials of a study again, over seeds on dev

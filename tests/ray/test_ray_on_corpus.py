@@ -1,0 +1,93 @@
+"""A configuration scored on another corpus, as it is typed: mapped labels, shared texts, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.kills.fork_server import ForkServer
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+REPOSITORY = Path(__file__).parents[2]
+MOODS = {"calm": "all is well", "cross": "leave me alone", "glad": "what a day"}
+THEIRS = {"calm": "serene", "cross": "cross", "glad": "merry"}
+SPACE = """study: here
+trainable: text
+objective: {metric: dev_weighted_f1, mode: max}
+budget: {trials: 1, epochs: 12}
+sampler: {kind: random, seed: 0}
+scheduler: {kind: none}
+resources: {workers: 1}
+fixed:
+  data: {dataset: csv, root: here}
+  encoders: {text: {backbone: minilm, mode: frozen}}
+  head.hidden: 16
+params:
+  optim.head_lr: {float: [9e-3, 1e-2], log: true}
+"""
+
+
+def rows(labels: dict[str, str], count: int, shift: int) -> str:
+    lines = [f"{MOODS[mood]} {n % 7 + shift},{labels[mood]}" for n in range(count) for mood in MOODS]
+    return "\n".join(["text,label", *lines]) + "\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer):
+    folder = tmp_path_factory.mktemp("on")
+    (folder / "here").mkdir()
+    (folder / "there").mkdir()
+    own = {mood: mood for mood in MOODS}
+    for split, shift in (("train", 0), ("dev", 7)):
+        (folder / "here" / f"{split}.csv").write_text(rows(own, 12, shift), encoding="utf-8")
+    (folder / "there" / "train.csv").write_text(rows(THEIRS, 6, 30), encoding="utf-8")
+    other = rows(THEIRS, 8, 5) + "I do not know,odd\n"
+    (folder / "there" / "test.csv").write_text(other, encoding="utf-8")
+    (folder / "there" / "train.csv").write_text(rows(THEIRS, 6, 30) + "Hm,odd\n", encoding="utf-8")
+    (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "160"}
+
+    def typed(module: str, *words: str, code: int = 0) -> str:
+        process = forks(module, list(words), cwd=folder, environment=environment)
+        assert process.wait() == code, process.output()
+        assert "Traceback" not in process.output()
+        return process.output()
+
+    typed.folder = folder  # type: ignore[attr-defined]
+    typed("mer.tune", "space.yaml")
+    typed("mer.export", "studies/here", "--out", "exports/here")
+    return typed
+
+
+def test_scored_with_mapped_labels(run) -> None:
+    on = ["--seeds", "0 1", "--workers", "1", "--on", "there", "--map", "{serene: calm, merry: glad}"]
+    said = run("mer.evaluate", "exports/here", *on)
+    assert "trained on here, scored on there (test): 24 of 25 rows" in said
+    assert "serene as calm" in said and "merry as glad" in said
+    assert "left out, no class of the model: odd 1" in said
+    (place,) = (run.folder / "studies").glob("eval-*/on-*.json")
+    told = json.loads(place.read_text())
+    assert told["rows"] == {"scored": 24, "of": 25, "left_out": {"odd": 1}}
+    assert (
+        told["classes"]["map"] == {"serene": "calm", "merry": "glad", "cross": "cross"}
+        and not told["classes"]["unused"]
+    )
+    assert told["texts_of_train"]["rows"] == 9  # 5, 6 and 5 again, of each mood
+    assert told["summary"]["accuracy"]["mean"] > 0.8 > told["majority"]["accuracy"] and told["split"] == "test"
+    again = run("mer.evaluate", "exports/here", *on)
+    assert json.loads(place.read_text())["by_seed"] == told["by_seed"] and "finished" not in again
+
+
+def test_refused(run) -> None:
+    def refused(*words: str) -> str:
+        return run("mer.evaluate", "exports/here", *words, code=2)
+
+    assert "--map: the model's 'cross' alone has a label here" in refused("--on", "there", "--seeds", "0")
+    assert "is the corpus that it was trained on" in refused("--on", "here", "--seeds", "0")
+    assert "are about --on CORPUS" in refused("--map", "{a: b}")
+    assert "has no place beside --against" in refused("--on", "there", "--dev-only")
+    assert "there is no such file or folder" in refused("--on", "nowhere.csv")
+    assert "unknown split 'tset'" in refused("--on", "there", "--on-split", "tset")
