@@ -6,7 +6,7 @@ given       what is given to a name: where it begins and ends
 values      whether what is given to a telling name is a secret, in code, in files of settings, in prose
 names       which names speak of a secret
 forms       secrets that are known by their form, whatever name they have
-texts_kind  what the files of a patch are
+text_kinds  what the files of a patch are
 
 The library for this, detect-secrets, names lines of a repository; it does not mend a text.
 """

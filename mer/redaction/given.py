@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mer.redaction.names import Kind, kind_of
-from mer.redaction.texts_kind import TextKind
+from mer.redaction.text_kinds import TextKind
 
 _NAME = re.compile(
     r"(?<![\w.])(?P<name>(?i:(?:api|access|secret|private|pass|account)[ ](?:key|token|phrase|word|code)s?)"

@@ -12,16 +12,16 @@ from typing import Literal
 Kind = Literal["strong", "weak", "header", ""]
 
 
-def words(text: str) -> frozenset[str]:
+def set_of(text: str) -> frozenset[str]:
     """Make a set of the words of a text."""
     return frozenset(text.split())
 
 
-_ALONE = words(
+_ALONE = set_of(
     "password passwords passwd passphrase passphrases passcode pwd pw secret secrets credential credentials apikey "
     "apikeys apitoken authtoken accesstoken accesskey secretkey privatekey authkey dsn pgpassword mysqlpwd"
 )
-_BEFORE_KEY = words(
+_BEFORE_KEY = set_of(
     "api access secret private auth encryption decryption signing account master storage subscription "
     "ssh license app deploy client hmac jwt"
 )
@@ -31,18 +31,18 @@ _PAIRS = frozenset(
 )  # fmt: skip
 _HEADERS = frozenset({"authorization", "cookie"})
 _TOKENS = frozenset({"token", "tokens"})
-_SECRET_TOKENS = words(
+_SECRET_TOKENS = set_of(
     "auth access api refresh bearer secret session hf github gitlab gh hub huggingface wandb bot personal deploy oauth "
     "oauth2 service user account security csrf xsrf jwt slack telegram discord npm pypi pat login"
 )
-_TOKENS_OF_TEXT = words(
+_TOKENS_OF_TEXT = set_of(
     "mask pad bos eos unk sep cls special max min num n per image audio video text vision word sub prompt total new "
     "input output first last next prev previous start end begin stop blank added additional target source self"
 )
-_PASSES = words("forward backward first second third two one single multi by n num low high band full")
-_FORMS = words("value string text plain raw")
+_PASSES = set_of("forward backward first second third two one single multi by n num low high band full")
+_FORMS = set_of("value string text plain raw")
 # What comes last in names that tell of a secret without holding it.
-_ABOUT = words(
+_ABOUT = set_of(
     "path file files filename dir folder url uri name names id ids type types length len size count limit env var "
     "variable field fields prompt label hint help message messages title description policy manager provider class "
     "regex pattern ttl expiry expires expiration timeout min max required enabled mode kind store scheme format words "

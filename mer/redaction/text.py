@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mer.redaction.forms import LEFT_OUT, without_known_forms, without_random_texts
 from mer.redaction.given import givens
-from mer.redaction.texts_kind import TextKind, parts_of
+from mer.redaction.text_kinds import TextKind, parts_of
 from mer.redaction.values import is_secret
 
 SECRET = LEFT_OUT.format("a secret")

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from mer.redaction.forms import bits
 from mer.redaction.given import Given
-from mer.redaction.names import names_a_secret, words
-from mer.redaction.texts_kind import TextKind
+from mer.redaction.names import names_a_secret, set_of
+from mer.redaction.text_kinds import TextKind
 
-_NO_SECRET = words(
+_NO_SECRET = set_of(
     "none null nil true false yes no on off undefined auto default required optional enabled disabled inherit include "
     "omit same-origin string str int integer float number bool boolean bytes object any dict list tuple set"
 )
@@ -29,7 +29,7 @@ _CALLED = re.compile(r"\w[(\[]")
 _COMMENT = re.compile(r"(?:^|\s)(?:#|//)")
 _NUMBER = re.compile(r"[+-]?[\d_.,]+(?:e[+-]?\d+)?\s?[kKmMgG]?[bB]?$")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|ApiKey|Api-Key|Negotiate|AWS4-HMAC-SHA256)\s+", re.IGNORECASE)
-_OF_SENTENCES = words(
+_OF_SENTENCES = set_of(
     "a an the is are was were be been not must may can cannot of to for from in on at by with that this these it its "
     "no your our please and or if when you we as has have had do does"
 )

@@ -136,6 +136,12 @@ def test_more_trials_are_advised_where_there_are_more(tmp_path):
     assert ledger.cells is None and said[0] == "more trials:     c --resume --trials 6"
 
 
+def test_the_note_says_how_to_run_the_study_again_without_secrets(tmp_path):
+    ledger, engine = opened(tmp_path, trials=3)
+    note = Results(engine.spec, ledger).note("python -m mer.tune 'my space.yaml' --set hub.token=sunshine", tmp_path)
+    assert "    python -m mer.tune 'my space.yaml' --set 'hub.token=[left out: a secret]' --trials 3\n" in note
+
+
 def test_retrying_needs_a_study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_spec(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mer.redaction import without_secrets
+from mer.redaction import words_without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import ENDED_WORDS, STATES
@@ -112,7 +113,7 @@ class Results:
         lines += ["", "| parameter | range |", "| :--- | :--- |"]
         lines += [f"| `{key}` | {_range(param)} |" for key, param in self.spec.params.items()]
         again = command("mer.verify", folder, "--trial", self.best.number) if self.best else ""
-        start_over, _ = without_secrets(start_over)
+        start_over = shlex.join(words_without_secrets(shlex.split(start_over)))
         whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
         return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Literal
 
-from mer.redaction.names import words
+from mer.redaction.names import set_of
 
 TextKind = Literal["code", "settings", "prose"]
 
 _FILE = re.compile(r"^diff --(?:git|cc|combined) .*$", re.MULTILINE)
-_CODE = words("py pyi ipynb js ts jsx tsx java c cc cpp cu h hpp rs go rb kt scala swift cs php lua r jl pl sql")
-_PROSE = words("md rst txt tex html csv tsv")
+_CODE = set_of("py pyi ipynb js ts jsx tsx java c cc cpp cu h hpp rs go rb kt scala swift cs php lua r jl pl sql")
+_PROSE = set_of("md rst txt tex html csv tsv")
 
 
 def parts_of(text: str) -> Iterator[tuple[TextKind, str]]:
