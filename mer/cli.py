@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": ("mer.demo", "a page on this machine to try a model by hand: python -m mer.demo exports/spcl-meld-text"),
     "data": ("mer.data.__main__", "get, check and generate datasets"),
     "features": ("mer.features.__main__", "list, extract, verify and clean cached features"),
+    "completion": ("mer.completion", "a script by which your shell completes commands: bash, zsh, fish"),
     "store": ("mer.store", "weights of all studies: what they take, are they whole, clean up"),
 }
 

@@ -26,6 +26,9 @@ def tune(
     space: Annotated[
         Path | None, typer.Argument(help="search space, e.g. search_spaces/spcl.yaml", show_default=False)
     ] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE ...]", help="as --set KEY=VALUE", show_default=False)
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key, e.g. data.root=/data/MELD")
     ] = None,
@@ -60,14 +63,23 @@ def tune(
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
     keys: Annotated[bool, typer.Option("--keys", help="list every configuration key with its meaning")] = False,
+    key_explained: Annotated[
+        str, typer.Option("--explain", metavar="KEY", help="say what a key means, allows, and who searches it")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Search hyper-parameters: YAML in, trials out, nothing lost."""
     console = page()
+    overrides = [*(overrides or ()), *(pairs or ())]
     if keys:
         from mer.study.space.schema import print_keys
 
         print_keys(console)
+        return
+    if key_explained:
+        from mer.study.space.explain import explain
+
+        print(explain(key_explained))
         return
     if space is None:
         raise typer.BadParameter("which search space? e.g. python -m mer.tune search_spaces/quickstart.yaml")

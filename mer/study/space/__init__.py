@@ -7,6 +7,7 @@ check         points and random draws of a space must be valid trials
 draws         random draws without Optuna
 constraints   bounds between parameters, in a small language
 choices       values of a list as Optuna stores them
+explain       one key in words: `mer.tune --explain KEY`
 schema        JSON Schema for editors, `--keys` for people
 spec          StudySpec and its parts: objective, budget, sampler, scheduler, resources
 search_space  all parameters of a study: drawn, or listed as a grid

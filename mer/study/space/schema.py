@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import types
+import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +68,18 @@ def schema_text() -> str:
 
 def print_keys(console: Console) -> None:
     """Print every configuration key with its default and its meaning."""
-    for key, field in _fields(TrialConfig, ""):
+    for key, field in fields(TrialConfig, ""):
         default = (
             "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True), default=str)
         )
         meaning = f"set by {RESERVED[key]}" if key in RESERVED else field.description or ""
-        details = "; ".join(part for part in (_allowed(field), meaning) if part)
+        details = "; ".join(part for part in (allowed_values(field), meaning) if part)
         console.print(f"[bold]{key}[/bold] = {escape(default)}", highlight=False, markup=True)
         if details:
             console.print(f"    {details}", highlight=False, markup=False)
 
 
-def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
+def fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
     """List (dotted key, field) below `prefix`; a key that belongs to one kind of a union names it."""
     rows: list[tuple[str, FieldInfo]] = []
     for name, field in model.model_fields.items():
@@ -85,25 +88,41 @@ def _fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
             rows += [
                 (f"{key}  ({sub.model_fields['kind'].default})", info)
                 for sub in inner
-                for key, info in _fields(sub, f"{prefix}{name}.")
+                for key, info in fields(sub, f"{prefix}{name}.")
                 if not key.endswith(".kind")
             ]
         elif inner:
-            rows += _fields(inner[0], f"{prefix}{name}.")
+            rows += fields(inner[0], f"{prefix}{name}.")
         else:
             rows.append((f"{prefix}{name}", field))
     return rows
 
 
-def _allowed(field: FieldInfo) -> str:
-    """Word the values that a field accepts: the choices, or type and bounds."""
-    import typing
+def allowed_values(field: FieldInfo) -> str:
+    """Word the values that a field accepts: the choices, or type and bounds; "" for a form of its own."""
+    return _values(field.annotation, field.metadata)
 
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return " | ".join(map(str, typing.get_args(field.annotation)))
-    bounds = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    found = [
-        f"{sign} {getattr(m, name):g}" for m in field.metadata for name, sign in bounds.items() if hasattr(m, name)
-    ]
-    kind = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else ""
-    return " ".join([kind, *found]).strip()
+
+_TYPES = {int: "whole number", float: "number", str: "text", bool: "true | false", type(None): "null"}
+_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def _values(annotation: Any, metadata: Sequence[Any]) -> str:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        inner = [part for one in parts[1:] for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        return _values(parts[0], [*inner, *metadata])
+    if origin is typing.Literal:
+        return " | ".join(map(str, parts))
+    if origin in (typing.Union, types.UnionType):
+        words = [_values(part, [] if part is type(None) else metadata) for part in parts]
+        return " or ".join(dict.fromkeys(word for word in words if word))
+    if origin in (tuple, list):
+        item = _values(parts[0], []) if parts else ""
+        return f"list of {item}" if item else "list"
+    found = [f"{sign} {getattr(m, name):g}" for m in metadata for name, sign in _BOUNDS.items() if _bound(m, name)]
+    return " ".join([_TYPES.get(annotation, ""), *found]).strip()
+
+
+def _bound(constraint: Any, name: str) -> bool:
+    return isinstance(getattr(constraint, name, None), int | float)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mer.errors import Faults, MerError, brief
+from mer.errors import Faults, MerError, brief, did_you_mean
 from mer.read_files import NoRegularFile
 from mer.read_yaml import MOST_FAULTS, KeyPath, read_yaml_file
 
@@ -99,10 +100,18 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         document = read_yaml_file(path)
     except FileNotFoundError:
-        spaces = sorted(str(p) for p in Path("search_spaces").glob("*.yaml"))
-        raise MerError(path, "no such file", allowed=", ".join(spaces) or "a YAML file with a study") from None
+        spaces = sorted({*map(str, path.parent.glob("[!.]*.y*ml")), *map(str, Path("search_spaces").glob("*.yaml"))})
+        meant = did_you_mean(str(path), spaces) or _same_name(path, spaces)
+        raise MerError(path, f"no such file.{meant}", allowed=", ".join(spaces) or "a YAML file with a study") from None
     except NoRegularFile as fault:
         raise MerError(path, f"is {fault.kind}", allowed="a YAML file with a study") from None
     except OSError as fault:
         raise MerError(path, f"cannot be read: {fault.strerror}") from fault
     return YamlFile(path, document.data, document.lines, faults=document.faults, unread=document.unread)
+
+
+def _same_name(path: Path, spaces: list[str]) -> str:
+    """Ask for a search space of that name in another folder, or with its ending left out."""
+    by_name = {Path(space).stem: space for space in spaces}
+    meant = difflib.get_close_matches(path.stem[:200], list(by_name), n=1, cutoff=0.6)
+    return f" Did you mean {by_name[meant[0]]!r}?" if meant else ""
