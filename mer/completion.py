@@ -76,8 +76,8 @@ def _fish(options: dict[str, list[str]], keys: list[str]) -> str:
         for word in words:
             given = f"-l {word[2:]}" if word.startswith("--") else f"-a {word}"
             lines.append(f"complete -c mer -n '__fish_seen_subcommand_from {name}' {given}")
-    words = " ".join(keys)
-    lines.append(f"complete -c mer -n '__fish_seen_subcommand_from tune' -l explain -x -a '{words}'")
+    every = " ".join(keys)
+    lines.append(f"complete -c mer -n '__fish_seen_subcommand_from tune' -l explain -x -a '{every}'")
     return "\n".join(lines) + "\n"
 
 
