@@ -113,7 +113,7 @@ def tune(
     typed = command("mer.tune", space, *said, *(request.words if request else ()))
     options = RunOptions(
         studies, cache, resume, fresh, address, typed if request else os.environ.get(COMMAND, typed),
-        retry_failed=retry_failed, trials=trials, dry_run=dry_run, pages=study_pages,
+        retry_failed=retry_failed, trials=trials, dry_run=dry_run, pages=study_pages, space=space,
     )  # fmt: skip
     if retry_failed and not resume:
         then = f"{options.as_typed} --resume --retry-failed"

@@ -8,30 +8,34 @@ import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote, urlencode
 
 import typer
 
 from mer.cli_app import Debug, launch
 from mer.errors import MerError, did_you_mean
 from mer.loopback import HOST, refuse_taken_port
-from mer.read_files import read_object
+from mer.places import home
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def ui(
-    study: Annotated[str | None, typer.Argument(help="open the pages of this study", show_default=False)] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="open the pages of this study, by name or folder", show_default=False)
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     debug: Debug = False,
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
     from mer.study.tracking.moved import follow_the_folder
+    from mer.study.tracking.shared_view import WITHOUT_FAILED
     from mer.study.tracking.store import TrackingStore
     from mer.study.tracking.usable import refuse_unusable
 
+    if study is not None:
+        study, studies = _placed(study, studies)
     store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
     if store.uri.startswith(("http://", "https://")):
         print(f"MLFLOW_TRACKING_URI names a server: open {store.shown}")
@@ -41,13 +45,17 @@ def ui(
     refuse_unusable(store)
     with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files
         follow_the_folder(store, lambda words: print(f"note: {words}"))
-    page = "/#/experiments" if study is None else _trials_page(store.uri, studies, Path(study).name)
+    pages = ["/#/experiments"] if study is None else _trials_pages(store.uri, studies, study)
     refuse_taken_port(port)
-    print(f"MLflow on {store.shown}\n\n  http://{HOST}:{port}{page}\n")
+    addresses = "\n".join(f"  http://{HOST}:{port}{page}" for page in pages)
+    print(f"MLflow on {store.shown}\n\n{addresses}\n")
     if study is None:
         print("Open a study's trials, best first: python -m mer.ui STUDY. Ctrl-C ends this.")
     else:
-        print("Trials, best first: tick some, press Compare. Ctrl-C ends this.")
+        print("Trials, best first, with charts; the second address shows them as a table. Tick some, press Compare.")
+        print(
+            f'Failed trials are left out: take away "{WITHOUT_FAILED}" from the search to see them. Ctrl-C ends this.'
+        )
     sys.stdout.flush()
     # The address of the store is not an argument: every user of the machine can read those, and it may hold a password.
     # The job runner serves features that no study uses, with eight more processes.
@@ -56,46 +64,35 @@ def ui(
     os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], os.environ | environment)
 
 
-def _trials_page(uri: str, studies: Path, study: str) -> str:
-    """Name the page of MLflow 3.17 that lists a study's trials, best first; `#/experiments/ID` alone is empty."""
-    from mer.study.paths import SPACE
-    from mer.study.tracking.store import TAG_TRIAL
+def _placed(study: str, studies: Path) -> tuple[str, Path]:
+    """Return a study's name and the folder of studies that it is in; one given by its path is where that says."""
+    from mer.study.paths import is_study
 
-    metric, mode = _objective(studies / study / SPACE)
-    query = {
-        "workflowType": "machine_learning",
-        "searchFilter": f"tags.`{TAG_TRIAL}` != 'study'",  # the parent run has the best trial's scores, too
-        "orderByKey": f"metrics.`best_{metric}`",
-        "orderByAsc": "true" if mode == "min" else "false",
-    }
-    return f"/#/experiments/{_experiment_id(uri, studies, study)}/runs?{urlencode(query, quote_via=quote)}"
+    place = home(study)
+    return (place.absolute().name, place.absolute().parent) if is_study(place) else (place.name, studies)
 
 
-def _objective(space: Path) -> tuple[str, str]:
-    """Read the study's first objective, metric and mode; weighted-F1 where its folder is not here."""
-    try:
-        first = read_object(space)["objective"][0]
-        return str(first["metric"]), str(first.get("mode", "max"))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return "dev_weighted_f1", "max"
-
-
-def _experiment_id(uri: str, studies: Path, study: str) -> str:
+def _trials_pages(uri: str, studies: Path, study: str) -> list[str]:
+    """Return what follows the server's address on the pages of a study's trials: with charts, and as a table."""
     from mlflow import MlflowClient
 
     from mer.study.paths import is_study
     from mer.study.tracking.from_disk import StudyOnDisk
+    from mer.study.tracking.shared_view import TAG_VIEW, pages_of, view_of
     from mer.study.tracking.store import find_experiment
 
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None and is_study(studies / study):  # somebody renamed it
-        experiment = find_experiment(client, study, StudyOnDisk.read(studies / study).identity.generation)
+    client, folder = MlflowClient(uri), studies / study
+    disk = StudyOnDisk.read(folder) if is_study(folder) else None
+    experiment = find_experiment(client, study, disk.identity.generation if disk else "")
     if experiment is None:
         known = [one.name for one in client.search_experiments() if one.name != "Default"]
         found = f"no such study in this store.{did_you_mean(study, known)}"
         raise MerError(study, found, allowed=", ".join(known) or "none yet", then="another folder: --studies DIR")
-    return str(experiment.experiment_id)
+    view = view_of(disk.identity, disk.params) if disk else experiment.tags.get(TAG_VIEW, "")
+    if view and view != experiment.tags.get(TAG_VIEW):  # an earlier version's study, or one whose space was changed
+        with contextlib.suppress(Exception):  # a database that may only be read: the page shows its usual table
+            client.set_experiment_tag(experiment.experiment_id, TAG_VIEW, view)
+    return pages_of(str(experiment.experiment_id), view)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.kills.snapshot import PARENT, VARYING, Run, Snapshot
 
-_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 _TABLES = ("config.json", "per_class.csv", "confusion.csv", "dev_predictions.csv")
 _OWN_BESIDE = {".store", "mlflow.db", "mlartifacts"}  # the lock of a study stays
 _VARYING_PARENT = ("mlflow.note.content", "mlflow.source", "mlflow.user", "mer.git")

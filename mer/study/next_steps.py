@@ -11,7 +11,7 @@ from mer.study.show.leaderboard import Results
 from mer.terminal.commands import changed, command
 
 
-def next_steps(options: RunOptions, folder: Path, results: Results, stop: StopSignal) -> list[str]:
+def next_steps(options: RunOptions, folder: Path, results: Results, stop: StopSignal, pages: list[str]) -> list[str]:
     """Return lines for the user.
 
     Args:
@@ -19,13 +19,14 @@ def next_steps(options: RunOptions, folder: Path, results: Results, stop: StopSi
         folder: of the study.
         results: what it found.
         stop: why it ended early, where it did.
+        pages: lines that say where its picture and report are.
     """
     lines = []
     if not stop.engine.stopped:  # else the error message that follows says what to do
         lines += _go_on(options, results, stop)
     studies = changed({"--studies": (options.studies, "studies")})
     lines += [f"compare trials:  {command('mer.ui', results.spec.study, *studies)}"]
-    lines += options.pages(folder)
+    lines += pages
     lines += [f"show it again:   {command('analysis.report', folder, '--open')}"]
     if results.best:
         out = Path("exports") / results.spec.study

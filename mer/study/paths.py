@@ -9,7 +9,8 @@ studies/
   .NAME.lock, .NAME.owner.json  the lock of a study, and who holds it
   NAME/                         one study
     journal.log                 the search state: Optuna's journal
-    space.json, code.diff       the search space, and code that was not committed
+    space.json, space.yaml      the search space, as it was read and as it was typed
+    code.diff                   code that was not committed
     summary.json                counts, best trial, baseline, times, environment
     report.html, history.svg    page and picture, made at the end; report-tables/ beside them (analysis)
     mlflow.jsonl                what must be in MLflow, and what MLflow has confirmed
@@ -27,7 +28,7 @@ from pathlib import Path
 from mer.folder_kinds import STUDY_MARK
 
 JOURNAL = STUDY_MARK
-SPACE, CODE_DIFF, SUMMARY, OUTBOX = "space.json", "code.diff", "summary.json", "mlflow.jsonl"
+SPACE, SPACE_TYPED, CODE_DIFF, SUMMARY, OUTBOX = "space.json", "space.yaml", "code.diff", "summary.json", "mlflow.jsonl"
 TEST, TEST_PREDICTIONS = "test.json", "test_predictions.csv"  # of a trial whose seed was scored on test
 REPLACED, RAY = ".replaced", ".ray"
 REPORT, PICTURE = "report.html", "history.svg"

@@ -21,6 +21,8 @@ from mer.errors import MerError
 from mer.features import load_features
 from mer.files import write_json, write_text
 from mer.io_faults import is_of_the_machine
+from mer.read_files import read_object
+from mer.redaction import without_secrets
 from mer.study.audit.command import words_at_start
 from mer.study.cluster.connect import machines_at
 from mer.study.cluster.trials import run_trials
@@ -30,7 +32,7 @@ from mer.study.folder.leftovers import sweep
 from mer.study.folder.lock import study_lock
 from mer.study.folder.weight_retention import WeightKeeper
 from mer.study.next_steps import next_steps
-from mer.study.paths import CODE_DIFF, SPACE, SUMMARY
+from mer.study.paths import CODE_DIFF, SPACE, SPACE_TYPED, SUMMARY
 from mer.study.preflight.check_study import check_study
 from mer.study.preflight.feature_plan import FeaturePlan, ensure_plan
 from mer.study.preflight.interruption import OrderlyStop, after_interruption, going_on_told
@@ -46,9 +48,11 @@ from mer.study.search.stored_trial import ENDED, ENDED_WORDS
 from mer.study.show.leaderboard import Results
 from mer.study.show.live_table import Display
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.about import About, data_used, source_tags
 from mer.study.tracking.content import StudyIdentity
 from mer.study.tracking.copied import original_of
 from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.shared_view import view_of
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import sync_words
 from mer.study.tracking.tracker import Tracker
@@ -94,6 +98,9 @@ def _run(
         ledger = Ledger(folder, spec)
         ledger.check_features(folder, plan.names())
         write_json(folder / SPACE, spec.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+        if options.space is not None:
+            typed = options.space.read_text(encoding="utf-8", errors="replace")
+            write_text(folder / SPACE_TYPED, without_secrets(typed)[0])
         diff = stored_diff() if spec.provenance.diff else ""
         if diff or not (folder / CODE_DIFF).exists():  # later runs on clean code do not undo what an earlier one ran
             write_text(folder / CODE_DIFF, diff + "\n")
@@ -101,8 +108,7 @@ def _run(
         kinds = ", ".join(f"{count} x {kind}" for kind, count in Counter(one.kind for one in gone).items())
         console.print(f"left by killed runs, now removed: {kinds}", highlight=False, soft_wrap=True)
     if options.resume:
-        metrics = tuple(objective.metric for objective in spec.objective)
-        identity = StudyIdentity(spec.study, ledger.generation, metrics)
+        identity = _identity(spec, ledger)
         for line in words_at_start(StudyOnDisk(folder, identity, spec.description, tuple(ledger.trials()))):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     environment = describe_environment(sys.argv) | {
@@ -117,7 +123,13 @@ def _run(
         ledger.part_from_original()
     keeper = WeightKeeper(Store(options.studies), spec, folder, say)
     keeper.remember(ledger.trials())
-    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended, say)
+    written_space = read_object(folder / SPACE).get("params", {})
+    about = About(
+        view_of(_identity(spec, ledger), written_space),
+        source_tags(without_secrets(options.command)[0], str(environment["git_sha"])),
+        data_used(spec.space.base, plan.names().values()),
+    )
+    tracker = Tracker(store, spec, folder, ledger.generation, environment, dev, keeper.trial_ended, say, about=about)
     tracker.start(ledger.trials())
 
     if options.retry_failed:
@@ -127,7 +139,8 @@ def _run(
     engine = StudyEngine(spec, ledger, build_policy(spec.budget, spec.scheduler), [display, tracker])
     spending = Spending(engine, started)
     stop = StopSignal(engine, spec.budget.hours, spending)
-    status, behind = "FAILED", Behind()
+    status, behind, in_order = "FAILED", Behind(), False
+    pages: list[str] = []
     until_closed = contextlib.ExitStack()
     until_closed.enter_context(stop.listening())
     try:
@@ -137,7 +150,7 @@ def _run(
             if not stop.wanted and (engine.live or ledger.work_left()):
                 engine.block("Ray has ended before the study was done", "see whether the machine has room for Ray")
         spending.note(at_once=True)
-        status = "KILLED" if stop.wanted else "FINISHED"
+        status, in_order = "KILLED" if stop.wanted else "FINISHED", True
     except KeyboardInterrupt:  # the second Ctrl-C
         status = "KILLED"
         raise
@@ -164,14 +177,16 @@ def _run(
         except OSError as fault:  # a former one stays
             engine.block(fault)
         note = results.note(options.start_over, folder)
-        behind = tracker.close(status, results.best_metrics(), note, results.pictured)
+        make_pages = in_order and not options.quiet
+        written = (lambda: pages.extend(options.pages(folder))) if make_pages else (lambda: None)
+        behind = tracker.close(status, results.best_metrics(), note, results.pictured, written)
         keeper.remember(ledger.trials())
         keeper.finish()
         sweep(folder, [trial.number for trial in ledger.trials() if trial.state in ENDED])  # of workers that died
         until_closed.close()
     if not options.quiet:
         results.print_leaderboard(console, baseline)
-        console.print("\n".join(next_steps(options, folder, results, stop)), highlight=False, soft_wrap=True)
+        console.print("\n".join(next_steps(options, folder, results, stop, pages)), highlight=False, soft_wrap=True)
     engine.raise_if_stopped(options.go_on(spec.budget.trials), options.try_again(spec.budget.trials), folder)
     if tracker.errors:
         raise MerError(
@@ -190,6 +205,11 @@ def _run(
     if stop.interrupted:
         raise OrderlyStop
     return summary
+
+
+def _identity(spec: StudySpec, ledger: Ledger) -> StudyIdentity:
+    metrics = tuple(objective.metric for objective in spec.objective)
+    return StudyIdentity(spec.study, ledger.generation, metrics, spec.objective[0].mode)
 
 
 def _give_up(engine: StudyEngine, folder: Path, options: RunOptions) -> None:

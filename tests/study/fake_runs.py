@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mer.study.tracking.content import Point
 from mer.study.tracking.held import Held
+from mer.study.tracking.points import Point
 from mer.study.tracking.store import (
     TAG_DIGEST,
     TAG_GENERATION,
@@ -32,6 +32,7 @@ class FakeRun:
     points: dict[tuple[str, int], tuple[float, ...]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     deleted: bool = False
+    data: tuple[Any, ...] = ()
 
     def content(self) -> Any:
         """All but what differs from one history to another: ids and times."""
@@ -49,6 +50,7 @@ class FakeMLflow:
     fault: Callable[[str, int], Exception | None] = lambda name, count: None
     runs: dict[str, FakeRun] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    view: str = ""
 
     def open(self, where: Any, study: str, generation: str) -> FakeRuns:
         self.called("open", lambda: None)
@@ -124,6 +126,12 @@ class FakeRuns:
             run.tags |= tags
 
         self.server.called("log", do)
+
+    def show(self, view: str) -> None:
+        self.server.called("show", lambda: setattr(self.server, "view", view))
+
+    def log_data(self, run_id: str, data: Iterable[Any]) -> None:
+        self.server.called("log_data", lambda: setattr(self._active(run_id), "data", tuple(data)))
 
     def upload(self, run_id: str, files: Iterable[Path]) -> None:
         def do() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from mer.study.tracking.content import Point
+from mer.study.tracking.points import Point
 from mer.study.tracking.run_batch import Patch, StoreAway, write_batch
 from mer.study.tracking.store import (
     TAG_DIGEST,

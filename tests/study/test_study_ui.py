@@ -15,26 +15,32 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
+from small_study import make_study
 
 from mer import ui
 from mer.errors import MerError
-from mer.study.tracking.store import TAG_TRIAL, TrackingStore
+from mer.study.tracking.content import StudyIdentity
+from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.shared_view import TAG_VIEW, view_of
+from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, TrackingStore
 
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two studies of three trials; `small` has its folder, `other` searches for a small loss."""
+    """A store with a study that is on disk, by a version that knew no views, and one whose folder is elsewhere."""
     from mlflow import MlflowClient
 
     folder = tmp_path_factory.mktemp("studies")
+    make_study(folder, [], name="small", objective="{metric: dev_loss, mode: min}")
+    generation = StudyOnDisk.read(folder / "small").identity.generation
     client = MlflowClient(TrackingStore.under(folder, None).uri)
-    for name, metric in (("small", "dev_weighted_f1"), ("other", "dev_loss")):
+    for name, own in (("small", generation), ("other", "o")):
         experiment = client.create_experiment(name)
         for trial, score in (("study", 0.9), ("0", 0.5), ("1", 0.9), ("2", 0.7)):
-            run = client.create_run(experiment, run_name=f"{name} {trial}", tags={TAG_TRIAL: trial})
-            client.log_metric(run.info.run_id, f"best_{metric}", score)
-    (folder / "other").mkdir()
-    (folder / "other" / "space.json").write_text('{"objective": [{"metric": "dev_loss", "mode": "min"}]}')
+            tags = {TAG_TRIAL: trial, TAG_GENERATION: own}
+            run = client.create_run(experiment, run_name=f"{name} {trial}", tags=tags)
+            client.log_metric(run.info.run_id, "best_dev_loss", score)
+    client.set_experiment_tag(experiment, TAG_VIEW, view_of(StudyIdentity("other", "o", ("dev_weighted_f1",)), {}))
     return folder
 
 
@@ -44,32 +50,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def printed_address(text: str) -> tuple[str, dict[str, str]]:
-    """The experiment and the query of the address among printed lines."""
-    (address,) = re.findall(r"^ *(http://127\.0\.0\.1:\d+/\S*)$", text, re.MULTILINE)
-    page = urlsplit(urlsplit(address).fragment)
-    return page.path, {key: value for key, (value,) in parse_qs(page.query).items()}
+def printed_addresses(text: str) -> list[tuple[str, dict[str, str]]]:
+    """The experiment and the query of each address among printed lines."""
+    found = re.findall(r"^ *(http://127\.0\.0\.1:\d+/\S*)$", text, re.MULTILINE)
+    pages = [urlsplit(urlsplit(address).fragment) for address in found]
+    return [(page.path, {key: value for key, (value,) in parse_qs(page.query).items()}) for page in pages]
 
 
-@pytest.mark.parametrize(
-    ("study", "key", "ascending"),
-    [("small", "best_dev_weighted_f1", "false"), ("other", "best_dev_loss", "true"), ("x/small/", None, "false")],
-)
-def test_the_address_is_that_of_the_trials_best_first(studies, study, key, ascending, monkeypatch, capsys):
+def views(studies: Path) -> dict[str, dict[str, object]]:
+    from mlflow import MlflowClient
+
+    found = MlflowClient(TrackingStore.under(studies, None).uri).search_experiments()
+    return {one.name: json.loads(one.tags.get(TAG_VIEW, "{}")) for one in found}
+
+
+@pytest.mark.parametrize(("study", "ascending"), [("small", "true"), ("other", "false"), ("x/small/", "true")])
+def test_the_address_is_that_of_the_trials_best_first(studies, study, ascending, monkeypatch, capsys):
     started = []
     monkeypatch.setattr(ui.os, "execve", lambda *arguments: started.append(arguments))
     ui.ui(study, free_port(), studies)
-    path, query = printed_address(capsys.readouterr().out)
-    assert re.fullmatch(r"/experiments/\d+/runs", path)
-    assert query == {
-        "workflowType": "machine_learning",
-        "searchFilter": "tags.`mer.trial` != 'study'",
-        "orderByKey": f"metrics.`{key or 'best_dev_weighted_f1'}`",
-        "orderByAsc": ascending,
-    }
+    (path, query), (same, table) = printed_addresses(capsys.readouterr().out)
+    assert re.fullmatch(r"/experiments/\d+/runs", path) and same == path
+    assert query.pop("compareRunsMode") == "CHART" and query == table
+    view = views(studies)[Path(study).name]
+    assert table == {
+        "workflowType": "machine_learning", "viewStateShareKey": "mer",
+        "orderByKey": view["orderByKey"], "orderByAsc": ascending,
+    }  # fmt: skip
+    assert view["orderByAsc"] is (ascending == "true")
     ((_, arguments, environment),) = started
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_BACKEND_STORE_URI"].endswith("mlflow.db") and "mlflow.db" not in " ".join(arguments)
+
+
+def test_a_study_given_by_its_path_opens_the_store_beside_it(studies, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ui.os, "execve", lambda *arguments: None)
+    ui.ui(str(studies / "small"), free_port())
+    assert f"{studies}/mlflow.db" in capsys.readouterr().out
+    monkeypatch.chdir(studies / "small")
+    ui.ui(".", free_port())
+    assert f"{studies}/mlflow.db" in capsys.readouterr().out
 
 
 def test_a_wrong_name_is_said_before_the_port_is_tried(studies):
@@ -90,15 +111,15 @@ def test_the_server_is_small_and_answers_the_printed_query(studies):
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
     try:
         assert server.stdout is not None
-        lines = [server.stdout.readline() for _ in range(4)]
-        path, query = printed_address("".join(lines))
+        lines = [server.stdout.readline() for _ in range(5)]
+        (path, query), _ = printed_addresses("".join(lines))
         wanted = {
             "experiment_ids": [path.split("/")[2]],
-            "filter": query["searchFilter"],
-            "order_by": [query["orderByKey"] + " DESC"],
+            "filter": views(studies)["small"]["searchFilter"],
+            "order_by": [query["orderByKey"] + " ASC"],
         }
         found = _ask(port, wanted)["runs"]
-        assert [run["info"]["run_name"] for run in found] == ["small 1", "small 2", "small 0"]
+        assert [run["info"]["run_name"] for run in found] == ["small 0", "small 2", "small 1"]
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         assert len(family) <= 3, [one.cmdline() for one in family]
     finally:

@@ -159,6 +159,9 @@ class Client:
 
         self._wire.call("log_batch", self._of(run_id), log, lambda: log(whole=False))
 
+    def log_inputs(self, run_id: str, datasets: Sequence[Any]) -> None:
+        self._wire.call("log_inputs", self._of(run_id), lambda: self._server.active(run_id))
+
     def set_tag(self, run_id: str, key: str, value: Any, **_: Any) -> None:
         self.log_batch(run_id, tags=[SimpleNamespace(key=key, value=str(value))])
 

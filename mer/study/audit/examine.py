@@ -14,7 +14,7 @@ from mer.study.audit.journal import journal_findings
 from mer.study.audit.weights import weight_findings
 from mer.study.folder.leftovers import leftovers_beside, leftovers_of
 from mer.study.search.stored_trial import ENDED
-from mer.study.tracking.differences import differences
+from mer.study.tracking.differences import EARLIER_FORM, differences
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.moved import follow_the_folder
 from mer.study.tracking.store import TrackingStore
@@ -50,11 +50,15 @@ def in_mlflow(disk: StudyOnDisk, store: TrackingStore, *, thorough: bool) -> Ite
     if runs is None:
         yield Finding("MLflow", store.shown, f"it has no experiment {disk.identity.name!r}", EITHER)
         return
+    earlier = 0
     for one in differences(disk, runs, thorough=thorough):
         where = disk.identity.name if one.number is None else trial_words(one.number)
         for words in one.words:
-            if words != _TOLD_BY_FOLDERS:
+            earlier += words == EARLIER_FORM
+            if words not in (_TOLD_BY_FOLDERS, EARLIER_FORM):
                 yield Finding("MLflow", where, words, EITHER)
+    if earlier:
+        yield Finding("MLflow", disk.identity.name, f"{earlier} runs are as an earlier version wrote them", EITHER)
 
 
 _TOLD_BY_FOLDERS = "its tables are not made yet"

@@ -32,6 +32,7 @@ class RunOptions:
         dry_run: only checks and prints.
         pages: makes picture and report of the folder of what has just ended, and returns lines that say where they
             are; it never raises.
+        space: the YAML file, kept in the folder as it was typed.
     """
 
     studies: Path
@@ -45,6 +46,7 @@ class RunOptions:
     trials: int | None = None
     dry_run: bool = False
     pages: Callable[[Path], list[str]] = _no_pages
+    space: Path | None = None
 
     @property
     def again(self) -> str:

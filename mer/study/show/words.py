@@ -53,7 +53,27 @@ def recorded_name(number: int, params: Mapping[str, Any], config: Mapping[str, A
 
 
 def run_title(number: int, params: Mapping[str, Any], loss: str) -> str:
-    """Join a trial's number, its loss and the first three sampled values."""
-    names = short_names(list(params))
-    shown = [f"{names[key]}={short(value)}" for key, value in list(params.items())[:3]]
+    """Join a trial's number, its loss and the first three sampled values: `00005 spcl t=.12 hl=9.1e-4`."""
+    told = {key: value for key, value in params.items() if str(value) != loss}  # the loss is named already
+    names = initials(list(told))
+    shown = [f"{names[key]}={terse(value)}" for key, value in list(told.items())[:3]]
     return " ".join([trial_name(number), loss, *shown])
+
+
+def terse(value: object) -> str:
+    """Write a sampled value in two digits and as few characters as can be: .12, 9.1e-4."""
+    if not isinstance(value, float):
+        return short(value)
+    small = 0 < abs(value) < 0.01
+    text = f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-") if small else f"{value:.2g}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and not small else text
+
+
+def initials(keys: Sequence[str]) -> dict[str, str]:
+    """Shorten the last word of each dotted key to the initials of its parts; those that others share stay as they are.
+
+    temperature -> t, head_lr -> hl, of `encoders.text.layers` and `loss.weight`: l and w.
+    """
+    whole = short_names(keys)
+    brief = {key: "".join(part[:1] for part in key.rpartition(".")[2].split("_")) for key in keys}
+    return {key: name if list(brief.values()).count(name) == 1 else whole[key] for key, name in brief.items()}

@@ -12,8 +12,12 @@ differences   how MLflow differs from a study's folder, trial by trial, in words
 from_disk     what a study's folder says its runs must hold
 outbox        what must be in MLflow, and what MLflow has confirmed, as a note on disk
 study_runs    all that is asked of MLflow about one study; a stand-in may replace it
+about         what is said of a study beside its numbers: who ran what on which data
+shared_view   how MLflow's page of a study opens: trials best first, columns, charts
 held          what a run holds, and what it lacks
 content       what a run must hold: names, parameters, metrics, tags, status
+params        which keys of a configuration a run shows
+points        the metrics of a run, point by point, the best epoch's first
 exports       an export as a logged model of its trial's run
 usable        a store in which MLflow could not record a study is refused
 server        whether a tracking server is MLflow's, asked in seconds

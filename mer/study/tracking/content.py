@@ -5,15 +5,16 @@ All of it follows from the study's folder, so a run can be made again at any tim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mer.config import flatten
 from mer.files import sha256_json
-from mer.study.show.words import recorded_name
+from mer.study.show.words import recorded_name, show
+from mer.study.tracking.params import told_params
+from mer.study.tracking.points import Point, best_points, points_of
 from mer.study.tracking.store import (
     STATUS,
     TAG_GENERATION,
@@ -24,18 +25,9 @@ from mer.study.tracking.store import (
 )
 from mer.training import Row
 
-TAG_REASON, TAG_GIT = "mer.reason", "mer.git_sha"
-_NOT_METRICS = ("epoch", "timestamp_ms")
+TAG_REASON, TAG_GIT, TAG_RESULT = "mer.reason", "mer.git_sha", "mer.result"
+_FORM = "2."  # of what is written of a trial; runs whose digest has another one are brought to this one
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 8000  # characters; MLflow cuts what is longer
-
-
-class Point(NamedTuple):
-    """One value of a metric."""
-
-    key: str
-    value: float
-    timestamp_ms: int
-    step: int
 
 
 @dataclass(frozen=True)
@@ -46,11 +38,13 @@ class StudyIdentity:
         name: of the study and of its experiment.
         generation: tells this search from earlier ones of the same name.
         metrics: of its objectives.
+        mode: better direction of the first.
     """
 
     name: str
     generation: str
     metrics: tuple[str, ...]
+    mode: str = "max"
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,8 @@ class Content:
     Args:
         trial: number as text, or `store.STUDY`.
         rows: epochs whose metrics it has.
+        metric, mode: by which the best of them is found.
+        best_epoch: the one that dev chose; None while the trial runs.
         summary: metrics beside those of its epochs.
         status: MLflow's word.
     """
@@ -99,15 +95,19 @@ class Content:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     rows: Sequence[Row]
+    metric: str
+    mode: str
+    best_epoch: float | None
     summary: tuple[Point, ...]
     files: tuple[Path, ...]
     status: str
     start_ms: int
     end_ms: int
 
-    def points(self, first_row: int = 0) -> Iterator[Point]:
-        """Yield the metrics, those of the rows from `first_row` on."""
-        yield from points_of(self.rows[first_row:])
+    def points(self, first_row: int = 0, end: int | None = None) -> Iterator[Point]:
+        """Yield the metrics, those of the rows from `first_row` on, before row `end`."""
+        rows = self.rows if end is None else self.rows[:end]
+        yield from points_of(rows, self.metric, self.mode, first_row=first_row, best_epoch=self.best_epoch)
         yield from self.summary
 
     @cached_property
@@ -125,7 +125,7 @@ class Content:
         """Hash of all of it but name and times, which people may change and clocks do not repeat."""
         points = sorted(self.points(), key=lambda point: (point.key, point.step))
         values = [(key, float(value), stamp, step) for key, value, stamp, step in points]
-        return sha256_json([self.params, self.tags, values, sorted(self.sizes.items()), self.status])
+        return _FORM + sha256_json([self.params, self.tags, values, sorted(self.sizes.items()), self.status])
 
 
 @dataclass(frozen=True)
@@ -162,16 +162,6 @@ class Closing:
         return [Point(metric_name(key), value, self.end_ms, 0) for key, value in self.metrics.items()]
 
 
-def points_of(rows: Iterable[Row]) -> Iterator[Point]:
-    """Yield the metrics of some epochs."""
-    names: dict[str, str] = {}
-    for row in rows:
-        stamp, step = int(row["timestamp_ms"]), int(row["epoch"])
-        for key, value in row.items():
-            if key not in _NOT_METRICS:
-                yield Point(names.setdefault(key, metric_name(key)), value, stamp, step)
-
-
 def content_of(study: StudyIdentity, trial: TrialFacts) -> Content:
     """Say what the run of a trial must hold."""
     tags = {
@@ -185,12 +175,17 @@ def content_of(study: StudyIdentity, trial: TrialFacts) -> Content:
         tags[TAG_OUTCOME] = trial.outcome
     if trial.reason:
         tags[TAG_REASON] = trial.reason
+    if result := _result(study, trial):
+        tags[TAG_RESULT] = result
     return Content(
         trial=str(trial.number),
         name=recorded_name(trial.number, trial.params, trial.config),
-        params={key: str(value)[:_LONGEST_PARAM] for key, value in flatten(dict(trial.config)).items()},
+        params={key: str(value)[:_LONGEST_PARAM] for key, value in told_params(trial.params, trial.config).items()},
         tags={key: value[:_LONGEST_TAG] for key, value in tags.items()},
         rows=trial.rows,
+        metric=study.metrics[0],
+        mode=study.mode,
+        best_epoch=trial.best["epoch"] if trial.best and _is_over(trial) else None,
         summary=tuple(_summary(study, trial)),
         files=trial.files,
         status=STATUS[trial.outcome],
@@ -199,13 +194,30 @@ def content_of(study: StudyIdentity, trial: TrialFacts) -> Content:
     )
 
 
+def is_of_today(digest: str) -> bool:
+    """True for a digest of what this version writes of a trial; False for an earlier version's, and for none."""
+    return digest.startswith(_FORM)
+
+
+def _is_over(trial: TrialFacts) -> bool:
+    return trial.outcome not in ("running", "interrupted")
+
+
 def _summary(study: StudyIdentity, trial: TrialFacts) -> Iterator[Point]:
-    """Yield the metrics of the best epoch of a trial that has ended, by which MLflow's tables sort."""
-    best = trial.best
-    if best is None or trial.outcome in ("running", "interrupted"):
+    """Yield how many epochs a trial that is over has run, and its best epoch where its rows do not have it."""
+    last = trial.rows[-1] if trial.rows else trial.best
+    if last is None or not _is_over(trial):
         return
-    stamp, step = int(best["timestamp_ms"]), int(best["epoch"])
-    named = {f"best_{metric}": best[metric] for metric in study.metrics}
-    named |= {"best_epoch": best["epoch"], "epochs_done": trial.rows[-1]["epoch"] if trial.rows else best["epoch"]}
-    for key, value in named.items():
-        yield Point(metric_name(key), value, stamp, step)
+    if trial.best is not None and all(row["epoch"] != trial.best["epoch"] for row in trial.rows):
+        yield from best_points(trial.best)
+    yield Point("epochs_done", last["epoch"], int(last["timestamp_ms"]), int(last["epoch"]))
+
+
+def _result(study: StudyIdentity, trial: TrialFacts) -> str:
+    """Say what a trial has reached, for MLflow's page shows its last epoch; "" while it runs, and for a failed one."""
+    best, metric = trial.best, study.metrics[0]
+    if best is None or metric not in best or not _is_over(trial):
+        return ""
+    done = trial.rows[-1]["epoch"] if trial.rows else best["epoch"]
+    cut = ", stopped early" if trial.outcome == "cut" else ""
+    return f"{metric} {show(metric, best[metric])} at epoch {best['epoch']:.0f} of {done:.0f}{cut}"

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mer.errors import MerError
-from mer.study.tracking.content import Content
+from mer.study.tracking.content import Content, is_of_today
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.held import missing
 from mer.study.tracking.store import STUDY, FoundRun, one_for_each
 from mer.study.tracking.study_runs import StudyRuns
+
+EARLIER_FORM = "its run is as an earlier version wrote it"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,9 @@ def _words(
         return
     proven = run.digest == must.digest
     if proven and run.status == must.status and not thorough:
+        return
+    if run.digest and not is_of_today(run.digest):
+        yield EARLIER_FORM
         return
     yield from missing(must, runs.held(run.run_id), parent.run_id if parent else "").words()
     if not proven:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -43,13 +43,20 @@ class StudyOnDisk:
         try:
             with readable_journal(folder, name) as study:
                 attributes, trials = study.user_attrs, tuple(study.get_trials(deepcopy=False))
-            metrics = tuple(str(aim["metric"]) for aim in attributes["identity"]["objective"])
-            identity = StudyIdentity(name, str(attributes["generation"]), metrics)
+            aims = attributes["identity"]["objective"]
+            metrics, mode = tuple(str(aim["metric"]) for aim in aims), str(aims[0].get("mode", "max"))
+            identity = StudyIdentity(name, str(attributes["generation"]), metrics, mode)
         except (KeyError, ValueError, TypeError) as fault:
             raise MerError(
                 folder / JOURNAL, f"no study {name!r} can be read from it ({type(fault).__name__})"
             ) from fault
         return cls(folder, identity, str(space.get("description", "")), trials)
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """The search space's parameters, by dotted key, as `space.json` has them."""
+        params = _json(self.folder / SPACE).get("params")
+        return params if isinstance(params, dict) else {}
 
     @cached_property
     def by_number(self) -> dict[int, FrozenTrial]:

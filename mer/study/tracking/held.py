@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mer.study.tracking.content import Content, Point
+from mer.study.tracking.content import Content
+from mer.study.tracking.points import Point
 from mer.study.tracking.store import PARENT_TAG
 
 _LARGEST = 1.797e308  # MLflow stores infinity as about this

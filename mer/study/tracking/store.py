@@ -15,7 +15,7 @@ from mer.locks import acquire
 STATUS = {
     "running": "RUNNING",
     "finished": "FINISHED",
-    "cut": "KILLED",
+    "cut": "FINISHED",  # stopped by the study's own rule: TAG_OUTCOME says so; red is for what went wrong
     "nonfinite": "FAILED",
     "error": "FAILED",
     "interrupted": "KILLED",

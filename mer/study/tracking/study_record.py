@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mer.study.tracking.content import TAG_GIT, Closing, Content, StudyIdentity, points_of
+from mer.study.tracking.about import NOTHING, About
+from mer.study.tracking.content import TAG_GIT, Closing, Content, StudyIdentity
 from mer.study.tracking.held import Held, has_value, missing
 from mer.study.tracking.run_batch import Patch, Written, trash, write_batch
 from mer.study.tracking.store import (
@@ -51,6 +52,7 @@ class StudyRecord:
         runs: the store.
         note, git_sha: of a study's run that is new.
         alive: told after every step that was done.
+        about: what is said beside the numbers.
     Attributes:
         parent: id of the study's run, once it was begun.
         found: the run of each trial, by its number as text.
@@ -62,6 +64,7 @@ class StudyRecord:
     note: str
     git_sha: str
     alive: Callable[[], None] = lambda: None
+    about: About = NOTHING
     parent: str = ""
     found: dict[str, FoundRun] = field(default_factory=dict)
     extra: int = 0
@@ -88,11 +91,15 @@ class StudyRecord:
             if status and mine.status != status:
                 self.runs.set_status(mine.run_id, status)
             self.found[STUDY] = mine._replace(status=status or mine.status, deleted=False)
+        if self.about.data:
+            self.runs.log_data(self.parent, self.about.data)
+        if self.about.view:
+            self.runs.show(self.about.view)
         self.alive()
 
     def _make_parent(self) -> None:
         tags = {TAG_STUDY: self.identity.name, TAG_GENERATION: self.identity.generation, TAG_TRIAL: STUDY}
-        tags |= {NOTE_TAG: self.note, TAG_GIT: self.git_sha}
+        tags |= {NOTE_TAG: self.note, TAG_GIT: self.git_sha, **self.about.tags}
         self.parent = self.runs.create(self.identity.name, tags, clock_ms())
         for run in self.found.values():  # their parent is gone for good
             if not run.deleted:
@@ -155,10 +162,10 @@ class StudyRecord:
         if over:
             ending, digest = (must.status, must.end_ms), must.digest
         if (known := self._open.get(must.trial)) is not None:
-            points = [p for p in points_of(must.rows[known.rows : rows]) if not has_value(known.before, p)]
+            points = [p for p in must.points(known.rows, rows) if not has_value(known.before, p)]
             tags = {key: value for key, value in must.tags.items() if known.tags.get(key) != value}
             return Patch(
-                must.trial, known.run_id, points=[*points, *must.summary], tags=tags, files=must.files,
+                must.trial, known.run_id, points=points, tags=tags, files=must.files,
                 ending=ending, digest=digest,
             )  # fmt: skip
         if (run := self.found.get(must.trial)) is not None:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from mer.study.tracking.content import Point
+from mer.study.tracking.about import DataUsed
 from mer.study.tracking.held import Held
 from mer.study.tracking.moved import follow_the_folder
+from mer.study.tracking.points import Point
+from mer.study.tracking.shared_view import TAG_VIEW
 from mer.study.tracking.store import FoundRun, TrackingStore, create_database, find_experiment, find_runs
 from mer.study.tracking.transaction import one_transaction, sql_store
 
@@ -106,6 +108,22 @@ class StudyRuns:
             params=[Param(key, value) for key, value in params.items()],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
+
+    def show(self, view: str) -> None:
+        """Let MLflow's page of the study open as `shared_view.view_of` says."""
+        self.client.set_experiment_tag(self.experiment_id, TAG_VIEW, view)
+
+    def log_data(self, run_id: str, data: Iterable[DataUsed]) -> None:
+        """List datasets among a run's inputs; those that are listed already do no harm."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(one.name, one.digest, "local", one.source), [InputTag("mlflow.data.context", one.context)]
+            )
+            for one in data
+        ]
+        self.client.log_inputs(run_id, inputs)
 
     def upload(self, run_id: str, files: Iterable[Path]) -> None:
         """Copy files to a run, over earlier ones of the same names."""

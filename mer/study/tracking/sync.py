@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mer.study.paths import CODE_DIFF, SPACE, SUMMARY
+from mer.study.paths import CODE_DIFF, PICTURE, REPORT, SPACE, SPACE_TYPED, SUMMARY
+from mer.study.tracking.about import About
 from mer.study.tracking.content import Content
 from mer.study.tracking.differences import differences
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.shared_view import view_of
 from mer.study.tracking.store import STUDY
 from mer.study.tracking.study_record import RUNNING, StudyRecord
 from mer.study.tracking.study_runs import StudyRuns, clock_ms
@@ -41,7 +43,8 @@ def sync_study(disk: StudyOnDisk, outbox: Outbox, runs: StudyRuns, *, thorough: 
     Args: thorough: compare every value that MLflow holds, not only digests.
     Raises: StoreAway, and whatever the store raises when it is asked.
     """
-    record = StudyRecord(runs, disk.identity, disk.described, outbox.git_sha)
+    about = About(view_of(disk.identity, disk.params))
+    record = StudyRecord(runs, disk.identity, disk.described, outbox.git_sha, about=about)
     record.begin()
     done = Synced(extra=record.extra)
     due: list[Content] = []
@@ -87,7 +90,7 @@ def _close(folder: Path, outbox: Outbox, record: StudyRecord, *, whole: bool) ->
 
 def study_files(folder: Path) -> list[Path]:
     """List the files that belong to the study's own run."""
-    return [folder / name for name in (SPACE, CODE_DIFF, SUMMARY)]
+    return [folder / name for name in (SPACE, SPACE_TYPED, CODE_DIFF, SUMMARY, REPORT, PICTURE)]
 
 
 def sync_words(folder: Path) -> str:

@@ -22,6 +22,7 @@ from mer.study.folder.standings import Standing
 from mer.study.paths import trial_folder
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
+from mer.study.tracking.about import NOTHING, About
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
 from mer.study.tracking.from_disk import artifact_files, facts_of, filled, has_files, is_half_begun
 from mer.study.tracking.outbox import Outbox
@@ -60,6 +61,7 @@ class Tracker:
         after_trial: called in the tracker's thread once the files of an ended trial are written.
         say: tells the user something, once.
         open_runs: opens the store; `StudyRuns.open`, or what stands in for it.
+        about: what is said beside the numbers.
     Attributes:
         errors: what could not be written to the study's folder, in words.
     """
@@ -75,10 +77,13 @@ class Tracker:
         after_trial: Callable[[int, Outcome, Row | None], None] = lambda *_: None,
         say: Callable[[str], None] = lambda _: None,
         open_runs: OpenRuns = StudyRuns.open,
+        about: About = NOTHING,
     ) -> None:
         self.store, self.spec, self.folder, self.environment = store, spec, folder, environment
         self.files, self.after_trial = TrialFiles(spec, folder, environment, dev), after_trial
-        self.identity = StudyIdentity(spec.study, generation, tuple(o.metric for o in spec.objective))
+        self.identity = StudyIdentity(
+            spec.study, generation, tuple(o.metric for o in spec.objective), spec.objective[0].mode
+        )
         self.errors: list[str] = []
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mer-tracker", daemon=True)
@@ -89,7 +94,7 @@ class Tracker:
         self._tableless: set[int] = set()  # trials that have ended and whose tables could not be made
         self._closing = False
         self._outbox = Outbox(folder)
-        self._open_runs = open_runs
+        self._open_runs, self._about = open_runs, about
         self._writer = Writer(folder, self.identity, self._outbox, self._open_record, say, store.redact)
 
     # -- called by the driver; each returns at once ---------------------------------------------------------------
@@ -118,10 +123,19 @@ class Tracker:
         now = clock_ms()
         self._queue.put(lambda: self._end(number, outcome, best, reason, now))
 
-    def close(self, status: str, metrics: Mapping[str, float], note: str, pictured: Sequence[Standing] = ()) -> Behind:
+    def close(
+        self,
+        status: str,
+        metrics: Mapping[str, float],
+        note: str,
+        pictured: Sequence[Standing] = (),
+        written: Callable[[], None] = lambda: None,
+    ) -> Behind:
         """Finish the study's record; returns what MLflow does not have, which `mer.study sync` writes.
 
-        Args: pictured: trials whose confusion matrix is drawn now, unless it was before.
+        Args:
+            pictured: trials whose confusion matrix is drawn now, unless it was before.
+            written: called when all files of trials are; makes files of the study's own run.
         """
         closing = Closing(status, clock_ms(), dict(metrics), note)
         for number in sorted(self._begun):
@@ -132,6 +146,7 @@ class Tracker:
         self._queue.put(lambda: self._outbox.close(closing))
         self._queue.put(None)
         self._thread.join()
+        written()
         return self._writer.close(closing, whole=not self._tableless)
 
     @property
@@ -155,7 +170,7 @@ class Tracker:
         """Open the store; called in the writer's thread."""
         runs = self._open_runs(self.store, self.spec.study, self.identity.generation)
         note = f"{self.spec.description}\n\nRunning, started by `{self.environment['command']}`."
-        return StudyRecord(runs, self.identity, note, str(self.environment["git_sha"]), alive)
+        return StudyRecord(runs, self.identity, note, str(self.environment["git_sha"]), alive, self._about)
 
     def _make_missing_files(self, trials: list[FrozenTrial]) -> None:
         """Make the files of trials whose driver was killed before it had, or whom the disk refused them."""

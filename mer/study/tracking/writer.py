@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mer.errors import MerError
 from mer.study.search.stored_trial import ENDED
-from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
+from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of, is_of_today
 from mer.study.tracking.from_disk import facts_of, filled, has_files, is_begun
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.patience import Patience
@@ -193,8 +193,9 @@ class Writer:
         for trial in self._earlier:
             name, ended = str(trial.number), trial.state in ENDED
             facts = facts_of(trial)  # a disk may have refused the note of its end: the last one is of its interruption
-            if ended and record.has(name, self.outbox.due.get(name, ""), facts.outcome):
-                self._confirm({name: self.outbox.due[name]})
+            due = self.outbox.due.get(name, "")
+            if ended and is_of_today(due) and record.has(name, due, facts.outcome):
+                self._confirm({name: due})
             elif has_files(self.folder, trial.number) if ended else self._was_begun(record, trial.number):
                 with self._changed:
                     self._due.setdefault(trial.number, (facts, None))
