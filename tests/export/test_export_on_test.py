@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from huggingface_hub import ModelCard, metadata_load
 
 import mer
 from mer.checkpoints.export_folder import Export, read_export, trained_sha256
+from mer.checkpoints.export_writing import amend_export
 from mer.study.export.amend_card import show_on_card
 from mer.study.export.machine_paths import shown_place, without_places
 
@@ -51,6 +53,15 @@ def test_card_and_front_matter_have_test_beside_dev(export_copy: Path, exported:
     )
     assert "| weighted-F1 | 50.00 | 1.00 | 40.00 to 60.00 | 45.00 to 55.00 |" in text and "| 42 | 2 | 50.00 |" in text
     assert metadata_load(export_copy / "README.md")["metrics"] == ["f1", "accuracy", "recall"]
+
+
+def test_an_export_of_before_data_were_checked_gets_its_card(export_copy: Path) -> None:
+    provenance = json.loads((export_copy / "provenance.json").read_text())
+    del provenance["data_check"]
+    amend_export(export_copy, {"provenance.json": json.dumps(provenance, indent=2)})
+    line = show_on_card(read_export(export_copy), results(export_copy))
+    assert line.startswith("model card:"), line
+    assert "The data were not checked when this export was written." in (export_copy / "README.md").read_text()
 
 
 def test_the_model_stays_as_it_is(export_copy: Path, exported: Export) -> None:

@@ -36,8 +36,13 @@ def data_check(data: DataConfig) -> dict[str, Any]:
     return {**now, "source": source}
 
 
-def data_lines(check: dict[str, Any]) -> list[str]:
-    """Write a check as lines of Markdown: counts and hashes, the verdict, every finding."""
+def data_lines(check: dict[str, Any] | None) -> list[str]:
+    """Write a check as lines of Markdown: counts and hashes, the verdict, every finding.
+
+    Args: check: None for an export that was written before data were checked.
+    """
+    if check is None:
+        return ["* The data were not checked when this export was written."]
     splits = [split for split in (POOL, "train", "dev", "test") if split in check["splits"]]  # JSON sorts them
     counts = ", ".join(f"{split} {check['splits'][split]['utterances']}" for split in splits)
     hashes = ", ".join(f"{split} `{check['data_sha256'][split][:16]}`" for split in splits)

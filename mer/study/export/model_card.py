@@ -93,7 +93,7 @@ def model_card(facts: CardFacts) -> str:
         "What the search drew is marked with *; `config.json` has the same.",
         table(("key", "value"), _settings(config, facts.sampled)),
         "## Data",
-        without_places("\n".join(data_lines(facts.provenance["data_check"]))),
+        without_places("\n".join(data_lines(facts.provenance.get("data_check")))),
         "## Provenance",
         table(("", ""), _origin(facts)),
         "`provenance.json` has all of it, with package versions and machine.",
