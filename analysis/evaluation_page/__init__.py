@@ -1,6 +1,7 @@
 """The page about one evaluation: test scores over seeds.
 
 scores   seeds, mean, intervals and comparisons
+folds    each fold's test part, and both spreads
 classes  confusion and F1 per class over seeds, calibration
 build    all parts in their order
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.evaluation_page.classes import alike, confusion, per_class
+from analysis.evaluation_page.folds import folds_section
 from analysis.evaluation_page.scores import first_screen, seeds_section
 from analysis.findings.chance import guessing
 from analysis.page.document import Section, page
@@ -22,6 +23,7 @@ def evaluation_sections(one: Evaluation, target: Path) -> list[Section]:
     found = alike(one)
     chance = guessing(found[0], "weighted_f1") if found else None
     parts = [first_screen(one, chance), seeds_section(one), confusion(one), per_class(one)]
+    parts[2:2] = [section] if (section := folds_section(one)) else []
     parts += [section] if (section := related(related_to_evaluation(one), target)) else []
     sections = [*parts, _facts(one)]
     if one.unreadable:

@@ -123,7 +123,9 @@ def _groups(utterances: Sequence[Utterance], by: str, corpus: Corpus) -> list[st
     named = [utterance.session if by == "session" else utterance.speaker for utterance in utterances]
     if not all(named):
         lacking = sum(not name for name in named)
-        then = "name the column of sessions: --set data.columns.session=COLUMN" if by == "session" else ""
+        own = by == "session" and corpus.dataset == "csv"
+        then = "name the column of sessions: --set data.columns.session=COLUMN" if own else ""
+        then = then or _way_out(utterances, FoldRule(k=LEAST_FOLDS), by)
         raise _refused(f"{lacking} of {len(named)} rows of {corpus.name} have no {by}", "another data.folds.by", then)
     return _joined(named, dialogues)
 
@@ -163,6 +165,7 @@ def _parts(
             f"{corpus.name} has {len(sizes)} {by}{'s' if len(sizes) != 1 else ''}{together}: too few for "
             f"{max(wanted, LEAST_FOLDS)} folds",
             f"data.folds of {LEAST_FOLDS} to {len(sizes)}" if len(sizes) >= LEAST_FOLDS else "another data.folds.by",
+            "" if len(sizes) >= LEAST_FOLDS else _way_out(utterances, rule, by),
         )
     if rule.k is None:
         return [(f"session {name}" if by == "session" else name, (name,)) for name in sorted(sizes, key=_natural)]
@@ -199,13 +202,27 @@ def _refuse_crossing(
     crossing = [name for name, where in seen.items() if len(where) > 1]
     if not crossing:
         return
-    raise MerError(
-        "data.folds",
+    raise _refused(
         f"{len(crossing)} of {len(seen)} speakers of {corpus.name} would be in train and in test of a fold, e.g. "
         f"{crossing[0]!r}: by {by} they are not kept apart",
-        allowed="by: speaker; or mixed_speakers: true, to see what it costs",
-        then="--set 'data.folds={by: speaker, k: 5}'",
+        "by: speaker; or mixed_speakers: true, to see what it costs",
+        _way_out(utterances, rule, by),
     )
+
+
+def _way_out(utterances: Sequence[Utterance], rule: FoldRule, by: str) -> str:
+    """Advise on folds that these data allow: of whole speakers where there are enough, else of the same by choice."""
+    named = [utterance.speaker for utterance in utterances]
+    dialogues = [utterance.id.rpartition("_utt")[0] for utterance in utterances]
+    apart = len(set(_joined(named, dialogues))) if all(named) else 0
+    if apart >= LEAST_FOLDS and by != "speaker":
+        return f"--set 'data.folds={{by: speaker, k: {min(apart, rule.k or apart)}}}'"
+    if len(set(dialogues)) < LEAST_FOLDS:
+        return "use the splits of the data, or data.split: --set data.folds=null"
+    k = min(rule.k or 5, len(set(dialogues)))
+    if not any(named):
+        return f"--set 'data.folds={{by: dialogue, k: {k}}}'"
+    return f"or let speakers cross: --set 'data.folds={{by: dialogue, k: {k}, mixed_speakers: true}}'"
 
 
 def _refuse_unlearnt(fold: Fold, utterances: Sequence[Utterance], task: str, corpus: Corpus) -> None:
@@ -228,7 +245,7 @@ def _words(folds: Sequence[Fold], wanted: Sequence[Fold], by: str, utterances: S
     some = "" if len(wanted) == len(folds) else f", of which {len(wanted)} are trained here"
     unknown = "" if any(u.speaker for u in utterances) else "; the data name no speakers, who may be in several"
     crossing = by in ("dialogue", "row") and not unknown
-    unknown = "; speakers are in train and in test, so the scores are too good" if crossing else unknown
+    unknown = "; speakers are in train and in test: the scores say nothing of other people" if crossing else unknown
     return f"folds by {by}: {len(folds)}{some}, each with {rows} of test, the next one's are its dev{unknown}"
 
 

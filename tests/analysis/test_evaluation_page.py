@@ -193,3 +193,39 @@ def test_mer_report_and_its_own_commands(monkeypatch, capsys, tmp_path, words, s
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+FOLDS = {
+    "by": "session",
+    "parts": [
+        {"name": f"session {k}", "train": 60, "test": 30, "mean": {"test_weighted_f1": 0.5 + k / 10}}
+        for k in (1, 2, 3)
+    ],
+    "spread": {
+        "test_weighted_f1": {
+            "mean": 0.7, "sd_folds": 0.1, "sd_seeds": 0.012, "interval": [0.5, 0.9],
+            "note": "the interval is over 3 folds",
+        }
+    },
+}  # fmt: skip
+
+
+def test_folds_have_a_section_of_their_own(tmp_path):
+    path = make_evaluation(tmp_path / "eval")
+    told = json.loads(path.read_text(encoding="utf-8")) | {"folds": FOLDS}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    tables = write_evaluation_report(load_evaluation(path), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Folds by session" in page and "the interval is over 3 folds." in page and "50.00 to 90.00" in page
+    assert [float(row["weighted-F1"]) for row in rows_of(tables / "folds.csv")] == pytest.approx([0.6, 0.7, 0.8])
+    spread = {row[""]: row["weighted-F1"] for row in rows_of(tables / "fold-spread.csv")}
+    assert (spread["sd over folds"], spread["sd over seeds"]) == ("10.00", "1.20")
+
+
+@pytest.mark.parametrize("garbage", [7, {}, {"parts": 3}, {"parts": [4, {"mean": "x"}], "spread": []}])
+def test_folds_of_garbage_break_no_page(tmp_path, garbage):
+    path = make_evaluation(tmp_path / "eval")
+    told = json.loads(path.read_text(encoding="utf-8")) | {"folds": garbage}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    write_evaluation_report(load_evaluation(path), tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size > 1000

@@ -169,3 +169,26 @@ def test_files_are_those_of_any_folds():
     assert settings_of(configs[0]) == settings_of(configs[1]) != settings_of(configs[2])
     assert DataConfig().model_dump() == DataConfig.model_validate({"folds": None}).model_dump()  # hashes stay
     assert FoldRule(k=4).model_dump() == {"k": 4}
+
+
+def advice(config: DataConfig) -> str:
+    with pytest.raises(MerError) as caught:
+        folds_of(config)
+    return caught.value.then
+
+
+def test_the_advice_works_as_typed(tmp_path):
+    path = table(tmp_path)
+    assert advice(data(path, {"by": "row", "k": 3})) == "--set 'data.folds={by: speaker, k: 3}'"
+    assert advice(data(path, {"by": "dialogue", "k": 9})) == "--set 'data.folds={by: speaker, k: 6}'"
+    for speakers in (2, 4):  # one or two groups of those who speak in one dialogue
+        path = table(tmp_path, speakers=speakers, each=9, dialogues=True)
+        said = advice(data(path, 5))
+        assert said == "or let speakers cross: --set 'data.folds={by: dialogue, k: 5, mixed_speakers: true}'"
+        folds_of(data(path, {"by": "dialogue", "k": 5, "mixed_speakers": True}))
+    nameless = tmp_path / "nameless.csv"
+    nameless.write_text("\n".join(["text,label", *(f"t{n},{LABELS[n % 3]}" for n in range(30))]), encoding="utf-8")
+    said = advice(data(nameless, "speaker"))
+    assert said == "--set 'data.folds={by: dialogue, k: 3}'"
+    found = folds_of(data(nameless, {"by": "dialogue", "k": 3}))
+    assert found is not None and found.notes[0].endswith("; the data name no speakers, who may be in several")

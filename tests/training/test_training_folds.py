@@ -12,10 +12,11 @@ from toy_data import CLASSES, LAYERS, VARIANTS, split, told, toy_config
 from mer.config import TrialConfig
 from mer.data.folds import Fold, Folds
 from mer.errors import MerError, TrialFailed
+from mer.features.cache.sequences import Sequences
 from mer.training import Scores, TrainingRun
 from mer.training.folds import FoldedRun, mean_row
 from mer.training.packed import build_program, shape_of
-from trainables.fold_data import build_trial, data_of_folds
+from trainables.fold_data import build_trial, data_of_folds, take_rows
 from trainables.shared_table import SharedTable
 
 POOL = split("all", 8)  # 72 rows
@@ -190,3 +191,44 @@ def test_dev_of_all_folds_is_scored_together():
     run.train_epoch()
     labels = POOL.labels_N[folds().dev_rows]
     assert Scores(run.member.best.logits_NC, labels, CLASSES).accuracy > 0.5
+
+
+@pytest.mark.parametrize("dialogue", ["none", "gru"])
+def test_fused_and_dialogues_over_folds(dialogue):
+    """Several modalities, some clips absent, whole dialogues: each fold is the run it would be alone."""
+    rng = np.random.default_rng(3)
+    there = rng.random(len(POOL)) > 0.2
+    given = tables() | {
+        "audio": SharedTable(
+            POOL.ids, rng.standard_normal((len(POOL), 1, 7)).astype(np.float16), {"emotion": POOL.labels_N},
+            {"emotion": CLASSES}, {}, there,
+        )
+    }  # fmt: skip
+    settings = {"encoders__audio__backbone": "melstats", "fusion__kind": "concat", "fusion__width": 16}
+    made = config(**settings, dialogue__kind=dialogue, loss__contrastive__kind="none", training__epochs=2)
+    run = build_trial(made, given, given, folds())
+    program = build_program([run])
+    for _ in range(2):
+        (ending,) = program()
+        assert not isinstance(ending, TrialFailed), ending
+    data, layers = data_of_folds(made, given, folds())
+    for part, own in zip(run.parts, data, strict=True):
+        by_itself = TrainingRun(made, own, layers)
+        single = build_program([by_itself])
+        for _ in range(2):
+            single()
+        assert [told(row) for row in part.history] == [told(row) for row in by_itself.history]
+    assert "dev_weighted_f1_without_audio" in run.history[0]
+
+
+def test_sequences_of_tuned_encoders_are_cut_by_rows():
+    values, offsets = np.arange(72 * 2, dtype=np.int32), np.arange(0, 146, 2).astype(np.int64)
+    spans = np.tile(np.array([[0, 2]], dtype=np.int32), (72, 1))
+    table = SharedTable(
+        POOL.ids, np.empty((72, 0, 5), np.float16), {"emotion": POOL.labels_N}, {"emotion": CLASSES}, {}, None, None,
+        Sequences(values, offsets, spans), 3,
+    )  # fmt: skip
+    rows = np.array([3, 70])
+    some = take_rows(table, rows)
+    assert some.sequences is not None and some.sequences.values.tolist() == [6, 7, 140, 141]
+    assert some.ids == (POOL.ids[3], POOL.ids[70]) and some.hidden_states == 3 and len(some.split("emotion")) == 2

@@ -142,6 +142,19 @@ def print_folds(console: Console, told: dict[str, Any]) -> None:
     console.print(f"note: {spreads[0]['note']}", highlight=False, soft_wrap=True)
 
 
+def folds_markdown(told: dict[str, Any]) -> list[str]:
+    """Write the folds as lines of a Markdown table."""
+    names = ("accuracy", "weighted_f1")
+    lines = ["", f"| folds by {told['by']} | rows | accuracy | weighted-F1 |", "| :--- | ---: | ---: | ---: |"]
+    for part in told["parts"]:
+        cells = [f"{100 * part['mean'][f'test_{name}']:.2f} %" for name in names]
+        lines.append(f"| {part['name']} | {part['test']} | {' | '.join(cells)} |")
+    spreads = [told["spread"][f"test_{name}"] for name in names]
+    for words, key in (("sd over folds", "sd_folds"), ("sd over seeds", "sd_seeds")):
+        lines.append(f"| {words} | | {' | '.join(_percent(one[key]) for one in spreads)} |")
+    return [*lines, f"| 95 % over folds | | {' | '.join(_bounds(one['interval']) for one in spreads)} |"]
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
 

@@ -19,7 +19,7 @@ from mer.naming import label_of, method_name
 from mer.statistics import METRICS, describe, unit_bootstrap
 from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
 from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
-from mer.study.evaluate.fold_scores import folds_json, print_folds
+from mer.study.evaluate.fold_scores import folds_json, folds_markdown, print_folds
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.terminal.spreadsheet import csv_text
 from mer.training import Split
@@ -158,6 +158,8 @@ def markdown(told: Sequence[dict[str, Any]]) -> str:
         accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{PRIMARY}"]
         cells = [f"{100 * s['mean']:.2f} ± {_sd(s['sd'])} %" for s in (accuracy, f1)]
         lines.append(f"| **{one['method']}, mean ± sd** | n = {f1['n']} | {' | '.join(cells)} |")
+    for one in told:
+        lines += folds_markdown(one["folds"]) if "folds" in one else []
     sentences = [comparison["verdict"] for one in told for comparison in one["comparisons"]]
     return "\n".join([*lines, "", *[f"- {sentence}" for sentence in sentences]]).rstrip() + "\n"
 
