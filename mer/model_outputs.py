@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
-from mer.config import SPEAKERS, DataConfig, EncoderConfig
+from mer.config import SPEAKERS, DataConfig, EncoderConfig, TextEncoderConfig
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
@@ -23,6 +23,8 @@ from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import check_header, place_of
 from mer.features.cache.key import backbone_words, ingredients_of, labels_hash
 from mer.features.ensure import Ensured
+from mer.features.from_text.pooled import TextReading
+from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.reading import Extracted, PreparedSplit, Spread
 from mer.features.rehearse import rehearse
 from mer.features.speakers import SpeakerReading
@@ -52,6 +54,22 @@ def ensure_encoder(
         )
     describe_encoder(encoder)
     return ensure_outputs(encoder.backbone, data, splits, cache=cache, progress=progress, spread=spread)
+
+
+def ensure_earlier(
+    data: DataConfig, encoder: TextEncoderConfig, splits: Sequence[str], *, cache: Path, progress: Progress = None
+) -> Ensured:
+    """Find or make the file of each split in which windows are asked about an earlier turn. Raises: MerError."""
+    if is_export(encoder.backbone):
+        raise MerError(
+            "loss.contrastive.earlier_share",
+            f"encoders.text.backbone {encoder.backbone} is an export, which reads in its own way",
+            allowed="a pretrained text encoder",
+            then="--set loss.contrastive.earlier_share=0",
+        )
+    kind = TextReading if encoder.mode == "frozen" else TextSequenceReading
+    reading = kind(encoder, cache, asks_earlier=True)
+    return ensure_features(data, None, splits, cache=cache, progress=progress, reading=reading)
 
 
 def ensure_speakers(data: DataConfig, splits: Sequence[str], *, cache: Path) -> Ensured:

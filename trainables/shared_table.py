@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mer.config import SPEAKERS, STAGES, TEACHER, TrialConfig
+from mer.config import EARLIER, SPEAKERS, STAGES, TEACHER, TrialConfig
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
 from mer.features import load_features, select_layers
 from mer.features.cache.sequences import Sequences
 from mer.training import FusedSplit, Layers, SequenceSplit, Split, SplitArrays, TeacherOutputs, TrainingData
+from mer.training.augmented import with_earlier
 from mer.training.data import Part, only_labelled
 
 
@@ -71,8 +72,11 @@ def as_training_data(
     """
     task, first = config.data.label, next(iter(train.values()))
     taught = {"train": train, "dev": dev} if config.distill is not None and config.distill.teacher else {}
+    rows = only_labelled(as_split(config, train))
+    if config.asks_earlier:
+        rows = with_earlier(rows, train[EARLIER].split(task))
     data = TrainingData(
-        train=only_labelled(as_split(config, train)),
+        train=rows,
         dev=as_split(config, dev),
         class_names=first.label_names[task],
         label_text_CLD=first.label_text.get(task),

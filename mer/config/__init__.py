@@ -36,7 +36,7 @@ from mer.config.encoders import (
     VideoEncoderConfig,
     is_signal,
 )
-from mer.config.feature_setting import SPEAKERS, STAGES, TEACHER, FeatureSetting, settings_of
+from mer.config.feature_setting import EARLIER, SPEAKERS, STAGES, TEACHER, FeatureSetting, settings_of
 from mer.config.folds import FoldRule
 from mer.config.fusion import (
     ConcatFusion,
@@ -66,6 +66,7 @@ from mer.config.training import OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
+    "EARLIER",
     "MAPPINGS",
     "PATHS",
     "SPEAKERS",

@@ -7,7 +7,7 @@ into folds, and how the layers of a tuned encoder are trained. Trials with equal
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mer.config.data import DataConfig
@@ -17,6 +17,7 @@ from mer.config.trial import TrialConfig
 
 TEACHER = "teacher"  # beside the modalities, in what a trial reads
 SPEAKERS, STAGES = "speakers", "stages"  # likewise; stages are those of the teacher
+EARLIER = "earlier"  # likewise: windows of a text encoder that are asked about an earlier turn
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class FeatureSetting:
         is_tuned: the file holds what a tuned encoder reads, instead of pooled hidden states.
         hidden_state: of a tuned encoder, the hidden state in the file; None: its raw input.
         teacher: the export whose outputs are in the file; None for an encoder.
+        asks_earlier: the encoder's windows are asked about an earlier turn.
         stages: the file has hidden states of the teacher's encoder: how many, in how many parts of time each.
     """
 
@@ -39,6 +41,7 @@ class FeatureSetting:
     hidden_state: int | None = None
     teacher: str | None = None
     stages: tuple[int, int] | None = None
+    asks_earlier: bool = False
 
     @classmethod
     def of_encoder(cls, data: DataConfig, encoder: EncoderConfig) -> FeatureSetting:
@@ -55,6 +58,10 @@ class FeatureSetting:
     @classmethod
     def of_teacher(cls, data: DataConfig, teacher: str) -> FeatureSetting:
         return cls(_without_label(data), teacher=teacher)
+
+    @classmethod
+    def of_earlier(cls, data: DataConfig, encoder: EncoderConfig) -> FeatureSetting:
+        return replace(cls.of_encoder(data, encoder), asks_earlier=True)
 
     @classmethod
     def of_stages(cls, data: DataConfig, teacher: str, stages: int, parts: int) -> FeatureSetting:
@@ -77,6 +84,7 @@ class FeatureSetting:
             words["encoder"] = {**self.encoder.model_dump(exclude={"layers", "mode"}), "tokens": self.hidden_state}
         else:
             words["encoder"] = self.encoder.model_dump(exclude={"layers"})
+        words |= {"asks": EARLIER} if self.asks_earlier else {}
         return json.dumps(words, sort_keys=True)
 
 
@@ -88,6 +96,8 @@ def settings_of(config: TrialConfig) -> dict[str, FeatureSetting]:
         if config.review_stages:
             stages, parts = config.review_stages, config.distill.review_parts
             settings[STAGES] = FeatureSetting.of_stages(config.data, config.distill.teacher, stages, parts)
+    if config.asks_earlier and config.encoders.text is not None:
+        settings[EARLIER] = FeatureSetting.of_earlier(config.data, config.encoders.text)
     if config.reads_speakers:
         settings[SPEAKERS] = FeatureSetting.of_speakers(config.data)
     return settings

@@ -110,6 +110,16 @@ class SPCLConfig(_Contrastive):
     curriculum: bool = Field(
         False, description="train on about half of the samples per epoch, easy ones first, hard ones last"
     )
+    earlier_share: Probability = Field(
+        0.0,
+        description="share of turns whose window is read once more in an epoch, asked about an earlier turn in it; "
+        "published: 0.2",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the share of earlier turns out where it is 0, so that older configurations keep their hashes."""
+        return {name: value for name, value in dump(self).items() if name != "earlier_share" or value}
 
     @model_validator(mode="after")
     def _support_fits_pool(self) -> Self:

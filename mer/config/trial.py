@@ -232,6 +232,38 @@ class TrialConfig(Frozen):
             )
         return self
 
+    @property
+    def asks_earlier(self) -> bool:
+        """True when windows of the text encoder are read once more, asked about an earlier turn (SPCL)."""
+        return isinstance(self.loss.contrastive, SPCLConfig) and self.loss.contrastive.earlier_share > 0
+
+    @model_validator(mode="after")
+    def _earlier_turns_can_be_asked_about(self) -> Self:
+        text, contrastive = self.encoders.text, self.loss.contrastive
+        if not self.asks_earlier or not self.encoders.present:
+            return self
+        where = "loss.contrastive.earlier_share"
+        if text is None or self.reads_tables_together:
+            raise ValueError(
+                f"{where} asks a text encoder about its context: it needs text alone, and dialogue.kind none"
+            )
+        if not text.context.past:
+            raise ValueError(
+                f"{where} asks about earlier turns of the window: encoders.text.context.past must be 1 or more"
+            )
+        if text.pooler not in ("target", "mask") and not text.prompt:
+            raise ValueError(
+                f"{where}: encoders.text.pooler '{text.pooler}' does not tell which turn is asked about: set pooler: "
+                "target, or mask with prompt: true"
+            )
+        if text.mode != "frozen" and text.first_tuned is not None:
+            raise ValueError(f"{where} with a tuned encoder needs encoders.text.split_cache: false")
+        if getattr(contrastive, "curriculum", False):
+            raise ValueError(
+                f"{where} and loss.contrastive.curriculum both choose the rows of an epoch: set one of them"
+            )
+        return self
+
     @model_validator(mode="after")
     def _further_losses_reach_something(self) -> Self:
         loss, distill = self.loss, self.distill

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,6 +11,8 @@ from mer.config import Speaker
 from mer.data.text import normalise
 from mer.data.types import Dialogue, Utterance
 from mer.errors import MerError, did_you_mean
+
+_TOO_FEW = 3  # places in a dialogue up to which no earlier turn is asked about (published)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,34 @@ def windows(dialogues: Iterable[Dialogue], *, past: int | str, future: int, spea
     if future < 0:
         raise MerError("future", f"{future!r}", allowed="a number of turns, 0 or more")
     return [window for dialogue in dialogues for window in _of_dialogue(dialogue, past, future, speaker)]
+
+
+def earlier_windows(
+    dialogues: Sequence[Dialogue], *, past: int | str, future: int, speaker: str
+) -> tuple[list[Window], list[int | None]]:
+    """Make the windows of `windows`, each asked about an earlier turn in it (SPCL's augmentation, methods 1.1).
+
+    Which turn it is, is drawn evenly and once for all, by the hash of the utterance's id.
+
+    Returns: the windows, and for each the row of the turn that is asked about. None for the first turns of a dialogue,
+        which have too few before them, and for those that see none: their windows are as usual.
+    """
+    made: list[Window] = []
+    asked: list[int | None] = []
+    for dialogue in dialogues:
+        first_row = len(made)
+        for place, window in enumerate(_of_dialogue(dialogue, past, future, speaker)):
+            if place <= _TOO_FEW or not window.target:
+                made.append(window)
+                asked.append(None)
+                continue
+            digest = hashlib.sha256(window.id.encode()).digest()
+            target = int.from_bytes(digest[:8], "big") % window.target
+            row = place - window.target + target
+            name = _speaker_names(dialogue.utterances, speaker)[row]
+            made.append(Window(window.id, window.turns, target, name))
+            asked.append(first_row + row)
+    return made, asked
 
 
 def _of_dialogue(dialogue: Dialogue, past: int | str, future: int, style: str) -> list[Window]:

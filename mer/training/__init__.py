@@ -3,6 +3,7 @@
     run           TrainingRun: one trial, advanced an epoch at a time
     member        history, best epoch and state of one trial
     data          arrays of features and labels that a run reads
+    augmented     samples beside the rows of a training split
     batches       rows of each training step
     optimizer     parameter groups and learning rates
     draws         random numbers that belong to one trial, whoever trains beside it

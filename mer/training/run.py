@@ -27,6 +27,7 @@ from mer.losses import Objective, Outputs, build_objective, curriculum_keep_prob
 from mer.losses.adversarial import worsened
 from mer.losses.geometry import class_means
 from mer.models.dropout import draw_masks_from
+from mer.training.augmented import extra_rows
 from mer.training.averaging import WeightAverage
 from mer.training.batches import DialogueBatches, batches_of_rows
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
@@ -74,7 +75,10 @@ class TrainingRun:
         self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
-        steps_per_epoch = math.ceil(len(self.train_rows) * share / config.optim.batch_size)
+        self.extra_rows = extra_rows(data.train)
+        wanted = config.loss.contrastive.earlier_share if isinstance(config.loss.contrastive, SPCLConfig) else 0.0
+        self.extra_count = round(wanted * len(self.extra_rows))
+        steps_per_epoch = math.ceil((len(self.train_rows) * share + self.extra_count) / config.optim.batch_size)
         self._dialogue_batches = self._whole_dialogues()
         if self._dialogue_batches is not None:
             steps_per_epoch = self._dialogue_batches.steps
@@ -176,13 +180,20 @@ class TrainingRun:
             self._enter_stage_two()
         self.model.train(not self._in_stage_two)
         self.objective.train()
-        rows_N, size = self.train_rows, self.config.optim.batch_size
+        rows_N, size = self.rows_of_epoch(), self.config.optim.batch_size
         if self.objective.needs_centers:
             h_NH, centers_CH = self._training_representations()
             self.objective.start_epoch(centers_CH)
             if self._uses_curriculum:
                 rows_N = self._curriculum_rows(h_NH, centers_CH)
         return self._dialogue_batches.draw() if self._dialogue_batches else batches_of_rows(rows_N, size)
+
+    def rows_of_epoch(self) -> np.ndarray:
+        """The rows that are trained on, with some of the samples beside them; draws these from torch's generator."""
+        if not self.extra_count:
+            return self.train_rows
+        drawn = torch.randperm(len(self.extra_rows))[: self.extra_count].numpy()
+        return np.concatenate([self.train_rows, self.extra_rows[drawn]])
 
     def _curriculum_rows(self, h_NH: Tensor, centers_CH: Tensor) -> np.ndarray:
         """Draw the training rows that this epoch keeps, at least one batch of them."""

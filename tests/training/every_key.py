@@ -187,7 +187,10 @@ for _modality, _target in _TARGET.items():
         f"{_own}.tuned_dropout": (0.6, _LORA),
     }
 
-SHOWN_ELSEWHERE = {"distill.review_levels": "tests/tuning/test_tuning_review.py"}  # needs a tuned student and a teacher
+SHOWN_ELSEWHERE = {
+    "distill.review_levels": "tests/tuning/test_tuning_review.py",  # needs a tuned student and a teacher
+    "loss.contrastive.earlier_share": "tests/training/test_training_earlier.py",  # needs longer dialogues
+}
 
 _FILES = "names files on this machine, whose content decides"
 _SAME = "saves memory or time and gives the same numbers up to rounding"

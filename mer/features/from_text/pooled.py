@@ -9,6 +9,7 @@ import numpy as np
 
 from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus, windows
+from mer.data.context import earlier_windows
 from mer.errors import MerError
 from mer.features.backbone.files import fingerprint, locate
 from mer.features.cache import shards
@@ -33,14 +34,22 @@ from mer.files import sha256_json
 Encode = Callable[[Sequence[TokenInput]], np.ndarray]
 
 
+def _of_asked(labels_N: np.ndarray, asked: Sequence[int | None]) -> np.ndarray:
+    """Give each row the label of the turn that is asked about; -1 where none is."""
+    told = np.array([labels_N[0] if row is None else labels_N[row] for row in asked], dtype=labels_N.dtype)
+    told[[row is None for row in asked]] = -1
+    return told
+
+
 class TextReading:
     """Reads texts with a frozen backbone; a `mer.features.reading.Reading`.
 
+    Args: asks_earlier: windows are asked about an earlier turn, whose label the row then has.
     Raises: MerError when the backbone is not to be had.
     """
 
-    def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
-        self.config = config
+    def __init__(self, config: TextEncoderConfig, cache: Path, *, asks_earlier: bool = False) -> None:
+        self.config, self.asks_earlier = config, asks_earlier
         self.found = locate(config, weights=True)
         describe_backbone(config)  # refuses what is not an encoder before anything is hashed
         self.hashes = fingerprint(self.found, cache)
@@ -55,8 +64,14 @@ class TextReading:
         if tuple(row.id for row in rows) != ids or not rows:
             raise MerError(request.root, f"split {split!r}: {len(rows)} windows for {len(ids)} utterances")
         labels = {task: corpus.labels(split, task) for task in corpus.label_names}
+        if self.asks_earlier:
+            rows, asked = earlier_windows(
+                corpus.dialogues(split), past=request.past, future=request.future, speaker=request.speaker
+            )
+            labels = {task: _of_asked(own, asked) for task, own in labels.items()}
         content = content_hash(rows, labels, corpus.label_names)
         ingredients = request.ingredients(self.found, self.hashes, content)
+        ingredients["input"] |= {"asks": "an earlier turn"} if self.asks_earlier else {}
         path = place_of(ingredients, cache=cache, slug=self.slug)
         return PreparedSplit(split, ids, labels, corpus.label_names, rows, ingredients, path)
 

@@ -38,8 +38,8 @@ class TextSequenceReading(TextReading):
     Raises: MerError when the backbone is not to be had, or has too few layers.
     """
 
-    def __init__(self, config: TextEncoderConfig, cache: Path) -> None:
-        super().__init__(config, cache)
+    def __init__(self, config: TextEncoderConfig, cache: Path, *, asks_earlier: bool = False) -> None:
+        super().__init__(config, cache, asks_earlier=asks_earlier)
         check_depth(config, describe_backbone(config).layers - 1)
         self.start = config.first_tuned
         self._states: TextStates | None = None

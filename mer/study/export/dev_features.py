@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mer.config import SPEAKERS, STAGES, TEACHER, settings_of
+from mer.config import EARLIER, SPEAKERS, STAGES, TEACHER, settings_of
 from mer.errors import MerError
 from mer.features import FeatureTable, load_features
 from mer.model_outputs import ensure_encoder, ensure_speakers
@@ -33,7 +33,7 @@ def dev_features(
     names: dict[str, list[str]] = {"train": [], "dev": []}
     for name, setting in settings_of(config).items():
         known = record.features.get(setting.recorded, {})
-        if name in (TEACHER, STAGES):  # named, not read: an export needs no teacher
+        if name in (TEACHER, STAGES, EARLIER):  # named, not read: an export needs none of them
             for split in names:
                 names[split] += [known[split]] if known else []
             continue

@@ -97,6 +97,7 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
             "fusion.kind",
             "dialogue.kind",
             "dialogue.speakers",
+            "loss.contrastive.kind",
         )
         wanted = spec.space.combinations(*_reading_keys(spec), *deciding)
         for combination in itertools.chain(wanted, _whole_draws(spec, configs)):
@@ -111,6 +112,7 @@ def reachable_configs(spec: StudySpec) -> list[TrialConfig]:
                 config.encoders,
                 taught,
                 config.reads_speakers,
+                config.asks_earlier,
                 config.distill and config.distill.review_parts,
             )
             configs.setdefault(key, config)

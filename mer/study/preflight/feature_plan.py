@@ -9,6 +9,7 @@ from typing import Any
 
 from mer.checkpoints.export_folder import Export
 from mer.config import (
+    EARLIER,
     SPEAKERS,
     STAGES,
     TEACHER,
@@ -23,7 +24,7 @@ from mer.features.disk_space import refuse_no_room, shared_weights_bytes
 from mer.features.ensure import Ensured
 from mer.features.failures import Failures
 from mer.features.reading import Spread
-from mer.model_outputs import ensure_encoder, ensure_outputs, ensure_speakers
+from mer.model_outputs import ensure_earlier, ensure_encoder, ensure_outputs, ensure_speakers
 from mer.study.preflight.check_plan import CheckedPlan
 from mer.study.preflight.teacher import check_teacher, refuse_other_data
 from mer.teacher_stages import ensure_stages
@@ -52,7 +53,7 @@ class FeaturePlan:
     folds: Folds | None = None
 
     def of(self, config: TrialConfig) -> dict[str, dict[str, str]]:
-        """Return the files of one trial: modality, or TEACHER, STAGES, SPEAKERS -> split -> path."""
+        """Return the files of one trial: modality, or TEACHER, STAGES, EARLIER, SPEAKERS -> split -> path."""
         return {
             modality: {split: str(path) for split, path in self.files[setting].items()}
             for modality, setting in settings_of(config).items()
@@ -85,7 +86,7 @@ def trainable_of(config: TrialConfig) -> str:
 def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> dict[str, dict[str, Path]]:
     """Extract the missing feature files of one configuration, and of train and dev also its teacher's outputs.
 
-    Returns: split -> modality, or TEACHER, STAGES, SPEAKERS -> file. Raises: MerError.
+    Returns: split -> modality, or TEACHER, STAGES, EARLIER, SPEAKERS -> file. Raises: MerError.
     """
     paths: dict[str, dict[str, Path]] = {split: {} for split in splits}
     for modality, encoder in config.encoders.present.items():
@@ -98,6 +99,9 @@ def ensure_config(config: TrialConfig, splits: Sequence[str], cache: Path) -> di
         if config.review_stages:
             for split, path in _ensure_stages(config, wanted, config.distill.teacher, cache=cache).paths.items():
                 paths[split][STAGES] = path
+    if config.asks_earlier and config.encoders.text is not None:
+        for split, path in ensure_earlier(config.data, config.encoders.text, splits, cache=cache).paths.items():
+            paths[split][EARLIER] = path
     if config.reads_speakers:
         for split, path in ensure_speakers(config.data, splits, cache=cache).paths.items():
             paths[split][SPEAKERS] = path
@@ -158,6 +162,8 @@ def ensure_plan(
                 done = ensure_teacher(config, SPLITS, teacher=checked.teacher_of(config), **how)
             elif name == STAGES:
                 done = _ensure_stages(config, SPLITS, checked.teacher_of(config), cache=cache, progress=progress)
+            elif name == EARLIER and config.encoders.text is not None:
+                done = ensure_earlier(config.data, config.encoders.text, SPLITS, cache=cache, progress=progress)
             elif name == SPEAKERS:
                 done = ensure_speakers(config.data, SPLITS, cache=cache)
             else:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import read_export
-from mer.config import SPEAKERS, STAGES, TEACHER, EncoderConfig, FeatureSetting, TrialConfig, settings_of
+from mer.config import EARLIER, SPEAKERS, STAGES, TEACHER, EncoderConfig, FeatureSetting, TrialConfig, settings_of
 from mer.features.cache.sequences import Sequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.training import Layers, TrainingData, build_run
@@ -98,6 +98,8 @@ class TrialOnMadeUpRows:
                 numbers, parts = config.review_stages, config.distill.review_parts
                 states = rng.standard_normal((count, numbers * parts, _STAGE_WIDTH), dtype=np.float32)
                 tables[STAGES] = replace(next(iter(tables.values())), features_NLD=states, sequences=None)
+        if config.asks_earlier:
+            tables[EARLIER] = next(iter(tables.values()))
         if config.reads_speakers:
             numbers_N = rng.integers(0, _SPEAKERS, count).astype(np.float32)
             tables[SPEAKERS] = replace(

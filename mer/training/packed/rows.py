@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mer.losses.geometry import LANES
 from mer.models.classifier import InputNorm
+from mer.training.augmented import all_labels
 from mer.training.data import CHUNK_ROWS, SplitArrays
 
 TABLE_BYTES = 2**30  # a split's float32 table is made once up to this size; above it, rows are scaled as they are read
@@ -60,7 +61,7 @@ class PackedRows:
             if place == len(self.tables):
                 self.tables.append(_Table(split, chosen, norm, device))
             self.table_of.append(place)
-        self.labels_N = torch.tensor(splits[0].labels_N, device=device)
+        self.labels_N = torch.tensor(all_labels(splits[0]), device=device)  # of rows, and of samples behind them
         present = splits[0].present_N
         self.present_N = None if present is None else torch.tensor(present, device=device)
 
@@ -100,8 +101,9 @@ class _Table:
     def __init__(self, split: SplitArrays, layers: list[int], norm: InputNorm, device: str) -> None:
         self.split, self.layers, self.device = split, layers, device
         self.scales = norm if norm.kind == "standardize" else None
-        bytes_needed = len(split) * len(layers) * split.width * 4
-        self.whole = self._read(np.arange(len(split))) if bytes_needed <= TABLE_BYTES else None
+        rows = len(all_labels(split))
+        bytes_needed = rows * len(layers) * split.width * 4
+        self.whole = self._read(np.arange(rows)) if bytes_needed <= TABLE_BYTES else None
 
     def rows(self, rows_R: Tensor) -> Tensor:
         if self.whole is not None:

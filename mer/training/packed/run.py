@@ -53,7 +53,6 @@ class Pack:
             raise ValueError("the runs of a pack have one shape that can be packed")
         self.runs, first = list(runs), runs[0]
         self.device, self.names = first.device, first.data.class_names
-        self.trained_N = first.train_rows
         self._join()
 
     def _join(self) -> None:
@@ -109,7 +108,7 @@ class Pack:
         drawn = []
         for run in self.runs:
             with seeded(run.config.seed, "epoch", run.epoch):
-                drawn.append(batches_of_rows(self.trained_N, run.config.optim.batch_size))
+                drawn.append(batches_of_rows(run.rows_of_epoch(), run.config.optim.batch_size))
         return [np.stack(rows) for rows in zip(*drawn, strict=True)]
 
     def _rates(self, base_P: Sequence[float], steps: int) -> Tensor:

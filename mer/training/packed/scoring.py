@@ -90,7 +90,7 @@ class PackedScoring:
     def centers(self) -> Tensor:
         """Average h of each class over all rows that are trained on: (P, C, H)."""
         sums: Any = 0.0
-        count_C = torch.bincount(self.train.labels_N[self.trained_N], minlength=self.classes)
+        count_C = torch.bincount(self.train.labels_N[: self.train.size][self.trained_N], minlength=self.classes)
         for x, rows_N, is_new_N in self.train.chunks():
             h_PNH = self.model.represent(x, None)
             labels_PN, there_PN = (of[rows_N].expand(self.members, -1) for of in (self.train.labels_N, self.trained_N))

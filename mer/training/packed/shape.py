@@ -77,6 +77,7 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
         "head": [head.hidden, head.depth if head.hidden else 0, head.layer_mix, head.input_norm],
         "classification": [loss.classification.kind, loss.classification.probe],
         "contrastive": {name: getattr(loss.contrastive, name, None) for name in _LOSS_SWITCHES},
+        "earlier": getattr(loss.contrastive, "earlier_share", 0.0),
         "further losses": [loss.adversarial.weight > 0, loss.cross_modal.weight > 0],
         "batch_size": config.optim.batch_size,
         "prediction": config.training.prediction,
