@@ -122,8 +122,7 @@ def test_what_is_asked_once_is_asked_until_it_was_done(beginning: str, cluster: 
 
 
 def run(text: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a script until it ends, or for three seconds."""
-    Path("studies/.small.slurm").mkdir(parents=True, exist_ok=True)
+    """Run a script until it ends, or for three seconds, as it is printed: nothing of it is there yet."""
     environment = os.environ | {"SLURM_JOB_ID": "1"} | more
     return subprocess.run(
         ["timeout", "--signal=KILL", "3", "bash", "-c", text], env=environment, capture_output=True, text=True

@@ -33,7 +33,7 @@ jobs=@jobs@
 journal=$study/@journal@
 began=$jobs/began-$SLURM_JOB_ID
 idle=$jobs/idle-$SLURM_JOB_ID
-: >"$began" || exit
+mkdir -p "$jobs" && : >"$began" || exit
 trap 'rm -f "$began"' EXIT
 
 again=
