@@ -25,7 +25,7 @@ __all__ = ["cluster"]
 DRIVER = """#!/bin/bash
 case "$*" in
   *secrets*) echo token; exit 0 ;;
-  *slurm.node*) sleep 20 ;;
+  *slurm.node*) exec sleep 20 >/dev/null 2>&1 ;;
 esac
 echo "driver $*"
 mkdir -p "$STUDY/trials/00000"
@@ -37,7 +37,7 @@ esac
 touch "$STUDY/journal.log"
 trap 'echo asked; exit 130' USR1
 for file in $WRITES; do touch "$STUDY/trials/00000/$file"; done
-sleep 20 & wait $!
+sleep 20 >/dev/null 2>&1 & wait $!
 """
 
 
@@ -154,7 +154,7 @@ def test_a_signal_ends_the_waiting_and_not_the_study(cluster: Path, job: Job, tm
     """A driver that takes its time to stop, and one that is done all the same: its own exit code counts."""
     for ends, code in (("130", 130), ("0", 0), ("3", 3)):
         Path(sys.executable).write_text(
-            f"#!/bin/bash\ntrap 'sleep 0.3; exit {ends}' USR1\nsleep 20 & wait $!\n", encoding="utf-8"
+            f"#!/bin/bash\ntrap 'sleep 0.3; exit {ends}' USR1\nsleep 20 >/dev/null 2>&1 & wait $!\n", encoding="utf-8"
         )
         text = job_script(request(), job).replace(
             '  wait "$', '  sleep 0.2; [ -e told ] || { touch told; kill -USR1 $$; }\n  wait "$', 1
