@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -116,11 +115,17 @@ class Hosted:
         if is_out_of_memory(fault):
             way_out = "set optim.batch_size or head.hidden lower, or give a trial more memory"
             return self._ended("error", f"out of memory, even with no other trial beside it{free_words()}: {way_out}")
-        with contextlib.suppress(OSError):  # on a full disk the report below says what matters
-            self.task.folder.mkdir(parents=True, exist_ok=True)
-            text = "".join(traceback.format_exception(fault))
-            (self.task.folder / TRACEBACK).write_text(text, encoding="utf-8")
+        try:
+            patiently(lambda: self._write_traceback(fault))
+        except OSError as refused:  # whoever is handed this number next fails with it, and can say where
+            if is_of_the_machine(refused):
+                return self._ended("blocked", refusal(refused))
         return self._ended("error", f"{type(fault).__name__}: {fault}")
+
+    def _write_traceback(self, fault: Exception) -> None:
+        self.task.folder.mkdir(parents=True, exist_ok=True)
+        text = "".join(traceback.format_exception(fault))
+        (self.task.folder / TRACEBACK).write_text(text, encoding="utf-8")
 
     def _ended(self, outcome: Outcome, reason: str) -> Report:
         rows = self.run.history if self.run is not None else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,30 @@ def test_a_failure_in_build_is_an_outcome_with_a_traceback(tmp_path):
     assert report == {"number": 3, "rows": [], "outcome": "error", "reason": "KeyError: 'no such table'", "note": ""}
     text = (tmp_path / "00003" / "traceback.txt").read_text()
     assert text.startswith("Traceback") and "in build" in text and "no such table" in text
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(errno.EIO, "error"), (errno.ENOSPC, "blocked")])
+def test_a_traceback_that_the_disk_refuses_once_is_not_lost(tmp_path, monkeypatch, code, outcome):
+    """What may pass is tried again. On a full disk the study stops, and the trial fails when it goes on."""
+
+    class Broken(ToyTrainable):
+        def build(self, task, device):
+            raise KeyError("no such table")
+
+    refused: list[Path] = []
+    write_text = Path.write_text
+
+    def once(path: Path, *given: object, **named: object) -> int:
+        if path.name == "traceback.txt" and not refused:
+            refused.append(path)
+            raise OSError(code, "refused", str(path))
+        return write_text(path, *given, **named)
+
+    monkeypatch.setattr(Path, "write_text", once)
+    assert told_by(actor(slot(tmp_path, 3), Broken))["outcome"] == outcome and refused
+    assert (tmp_path / "00003" / "traceback.txt").exists() == (outcome == "error")
+    assert told_by(actor(slot(tmp_path, 3), Broken))["outcome"] == "error"
+    assert "in build" in (tmp_path / "00003" / "traceback.txt").read_text()
 
 
 @pytest.mark.parametrize(
