@@ -17,11 +17,13 @@ from mer.terminal.streams import neutral_streams
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 
 
-def launch(app: typer.Typer, module: str) -> None:
+def launch(app: typer.Typer, module: str, then: str = "") -> None:
     """Run the typer app of `module`: usage errors print their usage and exit 2, the rest ends as `console.run` says.
 
     Typer's standalone mode stays on: it knows how to show its own usage errors. Only an interruption, which it turns
     into a silent exit, is handed on.
+
+    Args: then: how to go on after an interruption, as `console.run` takes it.
     """
 
     def command() -> None:
@@ -31,11 +33,19 @@ def launch(app: typer.Typer, module: str) -> None:
             if isinstance(end.__context__, typer.Abort) and isinstance(end.__context__.__cause__, EOFError):
                 raise end.__context__.__cause__ from None  # of a file that ends too early: nobody was asked anything
             if end.code == console.EXIT_INTERRUPTED or isinstance(end.__context__, typer.Abort):
-                raise KeyboardInterrupt from None
+                raise _interruption(end) from None
             raise
 
     leave_ascii()
-    console.run(command)
+    console.run(command, then)
+
+
+def _interruption(end: BaseException) -> KeyboardInterrupt:
+    """Return the interruption that typer turned into an exit: its kind tells whether the user knows how to go on."""
+    at: BaseException | None = end
+    while at is not None and not isinstance(at, KeyboardInterrupt):
+        at = at.__cause__ or at.__context__
+    return at or KeyboardInterrupt()
 
 
 def _made_neutral(command: Any) -> Any:

@@ -49,27 +49,30 @@ def quiet_libraries() -> None:
         os.environ.setdefault(*RAY_ON_LOOPBACK)
 
 
-def run(command: Callable[[], object]) -> None:
+def run(command: Callable[[], object], then: str = "") -> None:
     """Run a command; turn what goes wrong into one message and an exit code. `--debug` shows the traceback.
 
     Signals that ask for an end, and a reader of the output that has gone (`| head`), interrupt it.
+
+    Args: then: how to go on after an interruption; a command that says so itself raises a subclass of
+        KeyboardInterrupt.
     """
     quiet_libraries()
     with lasting_streams() as output:
-        code = _code_of(command, output)
+        code = _code_of(command, output, then)
     if code:
         sys.exit(code)
 
 
-def _code_of(command: Callable[[], object], output: LastingStream) -> int:
+def _code_of(command: Callable[[], object], output: LastingStream, then: str) -> int:
     debug = "--debug" in sys.argv
     try:
         with interrupted_by_signals():
             command()
             output.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not output.has_gone:
-            _say("interrupted")
+            _say(f"interrupted\n  next: {then}" if then and type(stop) is KeyboardInterrupt else "interrupted")
         return EXIT_INTERRUPTED
     except MerError as fault:
         if debug:

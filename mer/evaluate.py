@@ -127,7 +127,7 @@ def join_seeds(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     sys.argv[1:] = join_seeds(sys.argv[1:])
-    launch(app, "mer.evaluate")
+    launch(app, "mer.evaluate", "the same command goes on: seeds that are done are not done again")
 
 
 if __name__ == "__main__":

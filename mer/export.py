@@ -139,7 +139,7 @@ def _print_space(study: str, studies: Path, trial: int | None, out: Path | None,
 
 
 def main() -> None:
-    launch(app, "mer.export")
+    launch(app, "mer.export", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _ensure(spec: StudySpec, cache: Path, workers: int | None, address: str | No
 
 
 def main() -> None:
-    launch(app, "mer.extract")
+    launch(app, "mer.extract", "the same command goes on: what is encoded stays")
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    launch(app, "mer.predict")
+    launch(app, "mer.predict", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

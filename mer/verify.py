@@ -124,7 +124,7 @@ def _print_one(folder: Path, found: Verification) -> None:
 
 
 def main() -> None:
-    launch(app, "mer.verify")
+    launch(app, "mer.verify", "type the same command again: a trial is compared as a whole")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,26 @@ def test_the_operating_systems_refusals_are_explained(ended, fault, words):
     assert all(word in err for word in words), err
 
 
+def test_an_interrupted_command_says_how_to_go_on_once(capsys):
+    class Told(KeyboardInterrupt):
+        """The user knows."""
+
+    for stop, said in ((KeyboardInterrupt(), "interrupted\n  next: type it again\n"), (Told(), "interrupted\n")):
+
+        def command(stop=stop):
+            raise stop
+
+        with pytest.raises(SystemExit) as end:
+            console.run(command, "type it again")
+        assert (end.value.code, capsys.readouterr().err) == (130, said)
+        app = typer.Typer()
+        app.command()(command)
+        with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["x"])
+            launch(app, "x", "type it again")
+        assert capsys.readouterr().err == said
+
+
 def test_interruption_and_the_unexpected(ended):
     assert ended(KeyboardInterrupt()) == (130, "interrupted\n")
     code, err = ended(ZeroDivisionError("oh"))

@@ -186,7 +186,7 @@ def _tokens(corpus: Corpus, backbone: str) -> Tokens | None:
 
 
 def main() -> None:
-    launch(app, "mer.data")
+    launch(app, "mer.data", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def _need(cache: Path) -> None:
 
 
 def main() -> None:
-    launch(app, "mer.features")
+    launch(app, "mer.features", "the same command goes on: what is encoded stays")
 
 
 if __name__ == "__main__":

@@ -274,7 +274,8 @@ def _display(spec: StudySpec, before: Results, console: Console) -> Display:
     metric = spec.objective[0].metric
     best = (before.best.best[metric], before.best.number) if before.best else None
     first = before.first.best.get(metric) if before.first else None
-    return Display(spec, before.most, ended=ended, best=best, first=first, console=console)
+    top = [(one.best[metric], one.number, one.params) for one in before.ranked[:3]]
+    return Display(spec, before.most, ended=ended, best=best, first=first, top=top, console=console)
 
 
 def _controller_ms(engine: StudyEngine) -> dict[str, float]:

@@ -60,3 +60,34 @@ def test_an_ended_trial_leaves_the_table(slots: Slots) -> None:
     head, progress, *_ = drawn(slots)
     assert head.split()[:5] == ["small", "failed", "1", "finished", "1"]
     assert progress.startswith("2/6 trials, best 50.00 (trial 0), trial 0 50.00, ")
+
+
+def test_the_three_best_are_shown_with_their_settings_and_how_the_best_rose(slots: Slots) -> None:
+    slots.fill("a"), slots.fill("b")
+    for slot, number, score in (("a", 0, 0.3), ("b", 1, 0.5), ("a", 2, 0.4), ("b", 3, 0.2)):
+        slots.record(slot, [report(number, [score], "finished")])
+    lines = drawn(slots)
+    start = next(index for index, line in enumerate(lines) if line.split()[:1] == ["best"])
+    assert lines[start].split() == ["best", "weighted_f1", "▁███"]
+    assert [line.split()[:2] for line in lines[start + 1 : start + 4]] == [
+        ["00001", "50.00"], ["00002", "40.00"], ["00000", "30.00"],
+    ]  # fmt: skip
+    assert "head_lr=0.002" in lines[start + 1] and "hidden=" in lines[start + 1]
+
+
+def test_places_of_packs_are_shown_and_single_ones_are_not(slots: Slots) -> None:
+    slots.fill("a"), slots.fill("b")
+    (display,) = slots.engine.listeners
+    display.tick(slots.occupied)
+    assert "2 workers, packs of 2 of 2, 2 of 2 places" in drawn(slots)
+    display.tick([(1, 1), (1, 1)])
+    assert not any("workers" in line for line in drawn(slots))
+
+
+def test_rows_are_cut_where_the_terminal_ends(slots: Slots) -> None:
+    slots.fill("a")
+    slots.record("a", [report(0, [0.5], "finished")])
+    (display,) = slots.engine.listeners
+    console = Console(file=io.StringIO(), width=40)
+    console.print(display._table())
+    assert max(len(line.rstrip()) for line in console.file.getvalue().splitlines()) <= 40

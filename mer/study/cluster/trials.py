@@ -42,7 +42,7 @@ def run_trials(
     plan: FeaturePlan,
     folder: Path,
     address: str | None,
-    tick: Callable[[], None],
+    tick: Callable[[list[tuple[int, int]]], None],
     stop: StopSignal,
     say: Callable[[str], None],
     give_up: Callable[[], None],
@@ -50,7 +50,7 @@ def run_trials(
     """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted.
 
     Args:
-        tick: called after every event.
+        tick: called after every event with the trials and places of each worker.
         say: prints a line for the user.
         give_up: ends the process; called where a Ray of its own has died and holds the main thread.
     """

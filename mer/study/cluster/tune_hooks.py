@@ -111,7 +111,11 @@ class Heartbeat(_NoState, Callback):
     """
 
     def __init__(
-        self, begin: Callable[[], None], tick: Callable[[], None], slots: Slots, nodes: NodeWatch | None = None
+        self,
+        begin: Callable[[], None],
+        tick: Callable[[list[tuple[int, int]]], None],
+        slots: Slots,
+        nodes: NodeWatch | None = None,
     ) -> None:
         self.begin, self.tick, self.slots, self.nodes = begin, tick, slots, nodes
 
@@ -128,7 +132,7 @@ class Heartbeat(_NoState, Callback):
             self.nodes.reported()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        self.tick()
+        self.tick(self.slots.occupied)
         if self.nodes is not None:
             self.nodes.look(lambda: (trial.status for trial in trials))
 

@@ -89,6 +89,11 @@ class Slots:
         self._idle: list[str] = []  # empty slots that wait for members of others
         self._stillborn = 0
 
+    @property
+    def occupied(self) -> list[tuple[int, int]]:
+        """Trials and places of every slot that has some."""
+        return [(len(one.numbers), one.places) for one in self.hosted.values() if one.numbers]
+
     def fill(self, slot_id: str) -> Slot | None:
         """Take the engine's next trials into a slot; None when there are none now."""
         members = self.packs.start()

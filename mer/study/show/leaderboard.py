@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,18 @@ from mer.redaction import words_without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import ENDED_WORDS, STATES
-from mer.study.show.words import short, short_names, show
+from mer.study.show.words import one_line, settings, short, short_names, show
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 from mer.terminal.commands import command
 
 _TOP = 10
+_HEADINGS = {  # of columns that leave room for the settings
+    "dev_weighted_f1": "wF1",
+    "dev_macro_f1": "mF1",
+    "dev_accuracy": "acc",
+    "dev_unweighted_accuracy": "UA",
+}
 _PICTURED = 20  # trials that get a picture when all weights are kept
 
 
@@ -117,6 +123,29 @@ class Results:
         whole = f"{start_over} --trials {self.spec.budget.trials}" if "mer.tune" in start_over else start_over
         return "\n".join([*lines, "", "Reproduce:", "", f"    {whole}", f"    {again}".rstrip()])
 
+    @property
+    def _conditions(self) -> dict[str, list[str]]:
+        return {key: list(param.when) for key, param in self.spec.params.items()}
+
+    def _named(self, shown: Sequence[Standing]) -> tuple[dict[str, str], str]:
+        """Return short names of the keys in which trials differ, and in words what is the same in all of them."""
+        names = short_names(list(self.spec.params))
+        if len(shown) < 2:
+            return names, ""
+        first = shown[0].params
+        same = {
+            key
+            for key in first
+            if all(key in one.params and one.params[key] == first[key] for one in shown) and not self._decides(key)
+        }
+        return {k: n for k, n in names.items() if k not in same}, " ".join(
+            f"{names[key]}={short(first[key])}" for key in names if key in same
+        )
+
+    def _decides(self, key: str) -> bool:
+        """Tell whether other parameters depend on this one: it is shown with them."""
+        return any(key in owners for owners in self._conditions.values())
+
     def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
         """Print the ten best trials, the majority baseline, and how the others ended.
 
@@ -127,22 +156,21 @@ class Results:
         table = Table(title=f"{self.spec.study}: {counts}", title_justify="left", box=None, pad_edge=False)
         shown = [o.metric for o in self.spec.objective]
         shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
-        for heading in ("trial", *(name.removeprefix("dev_") for name in shown), "epoch"):
+        for heading in ("trial", *(_HEADINGS.get(name, name.removeprefix("dev_")) for name in shown), "epoch"):
             table.add_column(heading, justify="right", no_wrap=True)
-        varying = short_names(list(self.spec.params))
-        table.add_column("parameters", overflow="fold")
-        for standing in self.ranked[:_TOP]:
+        table.add_column("settings")  # this one gives way where the terminal is narrow
+        listed = self.ranked[:_TOP]
+        names, alike = self._named(listed)
+        for standing in listed:
             mark = "*" if standing.number in self.pareto else ""
-            drawn = "  ".join(
-                f"{name}={short(standing.params[key])}" for key, name in varying.items() if key in standing.params
-            )
             scores = [show(name, standing.best[name]) for name in shown]
-            table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", drawn)
+            drawn = settings(standing.params, self._conditions, names)
+            table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", one_line(drawn))
         table.add_section()
-        table.add_row(
-            "majority", *[show(name, baseline.get(name)) for name in shown], "", "always the most frequent class"
-        )
+        table.add_row("guess", *[show(name, baseline.get(name)) for name in shown], "", "the most frequent class")
         console.print(table)
+        if alike:
+            console.print(f"the same in all of them: {alike}", highlight=False, markup=False)
         if self.pareto:
             console.print("* on the Pareto front: no other trial is better in one objective and as good in the rest")
         if self.best and self.first and self.first.best:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from rich.text import Text
 
 from mer.config import TrialConfig
 from mer.study.paths import trial_name
@@ -32,6 +34,36 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
                 break
         short[key] = tail
     return short
+
+
+def settings(params: Mapping[str, Any], conditions: Mapping[str, Collection[str]], names: Mapping[str, str]) -> str:
+    """Write what was drawn for a trial on one line; what depends on a value stands in brackets behind it.
+
+    `spcl(temperature=0.08 weight=1) head_lr=0.001`: a key called kind shows its value alone.
+
+    Args:
+        params: dotted key -> value, in the order in which they are shown.
+        conditions: dotted key -> keys that it depends on.
+        names: dotted key -> short name; keys that are left out are not shown.
+    """
+    inside: dict[str, list[str]] = {key: [] for key in params}
+    top: list[str] = []
+    for key in params:
+        owners = [owner for owner in conditions.get(key, ()) if owner in params and owner in names]
+        (inside[owners[-1]] if owners else top).append(key)
+
+    def written(key: str) -> str:
+        value, parts = short(params[key]), [written(part) for part in inside[key] if part in names]
+        bare = key.rpartition(".")[2] == "kind" and isinstance(params[key], str) and params[key] != "none"
+        text = value if bare else f"{names[key]}={value}"
+        return f"{text}({' '.join(parts)})" if parts else text
+
+    return " ".join(written(key) for key in top if key in names)
+
+
+def one_line(text: str) -> Text:
+    """Make a cell of a table that is cut at the end of its column, and never folded."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None) -> str:

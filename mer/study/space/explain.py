@@ -13,6 +13,7 @@ from mer.study.space.keys import RESERVED
 from mer.study.space.schema import allowed_values, fields
 from mer.study.space.spec import StudySpec, default_values
 from mer.study.space.yaml_file import read_yaml
+from mer.terminal.commands import command
 
 _MOST = 12  # keys of a group, and search spaces, that are listed
 
@@ -65,7 +66,7 @@ def _explain_kind(key: str, spaces: Path) -> str:
     default = default_values().get(key)
     lines = [
         key,
-        f"  meaning    which keys under {group} there are; python -m mer.tune --explain {group}",
+        f"  meaning    which keys under {group} there are; all of them: {command('mer.tune', '--explain', group)}",
         f"  allowed    {' | '.join(dict.fromkeys([*([default] if default else []), *values]))}",
         f"  default    {_as_yaml(default)}",
     ]
