@@ -12,6 +12,7 @@ import pytest
 from study_helpers import SPACES
 
 from mer.config import TrialConfig
+from mer.study.preflight.check_plan import reachable_configs
 from mer.study.space.choices import decode, encode
 from mer.study.space.draws import RandomDraw
 from mer.study.space.load import load_spec
@@ -138,6 +139,12 @@ def test_combinations_hold_every_value_and_what_conditions_depend_on():
     assert {c.get("encoders.speaker") for c in found} == {None, "none", "name"}
     with pytest.raises(ValueError, match=r"head\.dropout is a continuous range"):
         list(space.combinations("head."))
+    assert list(space.combinations("head.drop")) == [{}], "a key is no beginning of another"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_of_every_shipped_space_the_features_can_be_foreseen(path):
+    assert reachable_configs(load_spec(path))
 
 
 # -- values --------------------------------------------------------------------------------------------------------

@@ -54,15 +54,17 @@ class SearchSpace:
             )
         yield from (cell for cell in self._grid(items, {}, frozenset()) if self.keeps is None or self.keeps(cell))
 
-    def combinations(self, *prefixes: str) -> Iterator[dict[str, Any]]:
-        """Yield every combination of the parameters under `prefixes` and of those that their conditions depend on.
+    def combinations(self, *wanted: str) -> Iterator[dict[str, Any]]:
+        """Yield every combination of some parameters and of those that their conditions depend on.
 
         A continuous parameter that only a condition depends on takes the two ends of its range. Constraints are not
         looked at, since they may name other parameters.
 
-        Raises: ValueError for a continuous range under `prefixes`, and for more than 20 000 combinations.
+        Args: wanted: keys, and parts of keys, which end with a dot: `encoders.`; none: all parameters.
+        Raises: ValueError for a continuous range among `wanted`, and for more than 20 000 combinations.
         """
-        asked = {name for name in self.params if not prefixes or name.startswith(prefixes)}
+        parts = tuple(name for name in wanted if name.endswith("."))
+        asked = {name for name in self.params if not wanted or name in wanted or name.startswith(parts)}
         names = set(asked)
         while more := {key for name in names for key in self.params[name].when if key in self.params} - names:
             names |= more
