@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
@@ -100,6 +100,8 @@ def fields(model: type[BaseModel], prefix: str) -> list[tuple[str, FieldInfo]]:
 
 def allowed_values(field: FieldInfo) -> str:
     """Word the values that a field accepts: the choices, or type and bounds; "" for a form of its own."""
+    if any(isinstance(one, BeforeValidator) for one in field.metadata):  # what is written is not what is kept
+        return ""
     return _values(field.annotation, field.metadata)
 
 
