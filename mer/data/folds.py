@@ -235,8 +235,8 @@ def _refuse_unlearnt(fold: Fold, utterances: Sequence[Utterance], task: str, cor
         raise _refused(
             f"train of the fold whose test is {fold.name} has no {', '.join(map(repr, lacking))}",
             "folds in which train has every class",
-            "draw other parts (another seed in data.folds), merge the class with another (data.merge_labels), or leave it "
-            "out (data.labels)",
+            "draw other parts (another seed in data.folds), merge the class with another (data.merge_labels), or leave "
+            "it out (data.labels)",
         )
 
 
