@@ -20,7 +20,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,demo,browser,dev]'
+	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,demo,dashboard,browser,dev]'
 	@touch $@
 
 demo: $(VENV)/base

@@ -24,11 +24,16 @@ def ui(
     study: Annotated[
         str | None, typer.Argument(help="open the pages of this study, by name or folder", show_default=False)
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="[default: 5000; with --optuna 8080]")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
+    optuna: Annotated[bool, typer.Option("--optuna", help="optuna-dashboard on the study's journal instead")] = False,
     debug: Debug = False,
 ) -> None:
     """Serve MLflow on 127.0.0.1 and say where to look. Ctrl-C ends it."""
+    if optuna:
+        _serve_dashboard(study, studies, port or 8080)
+        return
+    port = port or 5000
     from mer.study.tracking.moved import follow_the_folder
     from mer.study.tracking.shared_view import WITHOUT_FAILED
     from mer.study.tracking.store import TrackingStore
@@ -54,7 +59,7 @@ def ui(
     else:
         print("Trials, best first, with charts; the second address shows them as a table. Tick some, press Compare.")
         print(
-            f'Failed trials are left out: take away "{WITHOUT_FAILED}" from the search to see them. Ctrl-C ends this.'
+            print(f'Failed trials are left out: take "{WITHOUT_FAILED}" from the search to see them. Ctrl-C ends this.')
         )
     sys.stdout.flush()
     # The address of the store is not an argument: every user of the machine can read those, and it may hold a password.
@@ -62,6 +67,23 @@ def ui(
     environment = {"MLFLOW_BACKEND_STORE_URI": store.uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     arguments = ["--host", HOST, "--port", str(port), "--workers", "1"]
     os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], os.environ | environment)
+
+
+def _serve_dashboard(study: str | None, studies: Path, port: int) -> None:
+    from mer.study.folder.read_study import find_study, read_record
+    from mer.study.paths import studies_in
+    from mer.study.show.dashboard import dashboard, require_dashboard
+
+    require_dashboard()
+    if study is None:
+        known = ", ".join(studies_in(studies)) or "none yet"
+        raise MerError("--optuna", "shows one study", allowed=known, then="name it: python -m mer.ui STUDY --optuna")
+    record = read_record(find_study(study, studies))
+    with dashboard(record, port) as server:
+        address = f"http://{HOST}:{port}/dashboard/studies/0"
+        print(f"Optuna on {record.folder}, for looking only\n\n  {address}\n\nCtrl-C ends this.")
+        sys.stdout.flush()
+        server.serve_forever()
 
 
 def _placed(study: str, studies: Path) -> tuple[str, Path]:

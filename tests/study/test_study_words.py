@@ -22,6 +22,7 @@ def test_a_run_is_named_by_its_first_values():
 def test_a_run_s_name_repeats_nothing():
     params = {"loss.contrastive.kind": "spcl", "loss.contrastive.temperature": 0.1219, "optim.head_lr": 9.14e-4}
     assert run_title(5, params, "spcl") == "00005 spcl t=.12 hl=9.1e-4"
+    assert run_title(6, {"loss.contrastive.kind": "none", "head.dropout": 0.3}, "ce") == "00006 ce d=.3"
     assert run_title(5, {"encoders.text.layers": [2, 4], "encoders.audio.layers": "last"}, "ce") == (
         "00005 ce text.layers=[2,4] audio.layers=last"
     )

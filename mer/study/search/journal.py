@@ -80,6 +80,29 @@ class WholeLines(_Some):
         super().__init__([operation for _, operation in _operations(journal, data)])
 
 
+class GrowingLines(_Some):
+    """The whole lines of a journal, for reading, and those that its driver appends meanwhile.
+
+    Raises: MerError as `mend_journal` does.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal, self._bytes = journal, 0
+        super().__init__([])
+        self._append()
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        if self._journal.stat().st_size > self._bytes:
+            self._append()
+        return super().read_logs(log_number_from)
+
+    def _append(self) -> None:
+        data = read_bytes(self._journal, largest=_LARGEST_BYTES, then=_THEN)[self._bytes :]
+        whole = data[: data.rfind(b"\n") + 1]
+        self.operations = [*self.operations, *(operation for _, operation in _operations(self._journal, whole))]
+        self._bytes += len(whole)
+
+
 @contextmanager
 def readable_journal(folder: Path, name: str) -> Iterator[optuna.Study]:
     """Open the study of `folder` for reading only. Raises: MerError for a damaged journal; KeyError without `name`."""

@@ -10,6 +10,8 @@ from rich.text import Text
 from mer.config import TrialConfig
 from mer.study.paths import trial_name
 
+_LOSS_KINDS = ("loss.contrastive.kind", "loss.classification.kind")
+
 
 def show(metric: str, value: float | None) -> str:
     """Write a metric as people print it: fractions in percent, the loss in nats, "-" for none and NaN."""
@@ -86,7 +88,7 @@ def recorded_name(number: int, params: Mapping[str, Any], config: Mapping[str, A
 
 def run_title(number: int, params: Mapping[str, Any], loss: str) -> str:
     """Join a trial's number, its loss and the first three sampled values: `00005 spcl t=.12 hl=9.1e-4`."""
-    told = {key: value for key, value in params.items() if str(value) != loss}  # the loss is named already
+    told = {key: value for key, value in params.items() if key not in _LOSS_KINDS}  # the loss is named already
     names = initials(list(told))
     shown = [f"{names[key]}={terse(value)}" for key, value in list(told.items())[:3]]
     return " ".join([trial_name(number), loss, *shown])

@@ -64,11 +64,9 @@ def view_of(study: StudyIdentity, params: Mapping[str, Any]) -> str:
 def pages_of(experiment_id: str, view: str) -> list[str]:
     """Return what follows a server's address on the pages of that view: its charts beside the trials, and its table.
 
-    The order is named too, so a page without the view shows the trials best first all the same.
+    The address says nothing of an order or a search: MLflow passes over the view when it does.
     """
-    state = json.loads(view) if view else {}
-    order = {"orderByKey": state["orderByKey"], "orderByAsc": str(state["orderByAsc"]).lower()} if state else {}
-    query = {"workflowType": "machine_learning", **({"viewStateShareKey": _KEY} if state else {}), **order}
+    query = {"workflowType": "machine_learning", **({"viewStateShareKey": _KEY} if view else {})}
     table = f"/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
     return [f"{table}&compareRunsMode=CHART", table]
 
