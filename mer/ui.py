@@ -35,19 +35,22 @@ def ui(
         return
     port = port or 5000
     from mer.study.tracking.moved import follow_the_folder
+    from mer.study.tracking.recorded_store import is_as_before, store_of
     from mer.study.tracking.shared_view import WITHOUT_FAILED
     from mer.study.tracking.store import TrackingStore
     from mer.study.tracking.usable import refuse_unusable
 
     if study is not None:
         study, studies = _placed(study, studies)
-    store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    store = TrackingStore.under(studies, address) if study is None else store_of(studies / study)
     if store.uri.startswith(("http://", "https://")):
-        print(f"MLFLOW_TRACKING_URI names a server: open {store.shown}")
+        said = "this study is recorded on" if is_as_before(store) else "MLFLOW_TRACKING_URI names"
+        print(f"{said} a server: open {store.shown}")
         return
     if store.database is not None and not store.database.exists():
         raise MerError(studies, "no study has been recorded here", then="run one first: make demo")
-    refuse_unusable(store)
+    refuse_unusable(store, to_read=True)
     with contextlib.suppress(OSError, sqlite3.Error):  # a read-only copy, or one in use: its pages show without files
         follow_the_folder(store, lambda words: print(f"note: {words}"))
     pages = ["/#/experiments"] if study is None else _trials_pages(store.uri, studies, study)

@@ -52,8 +52,8 @@ from mer.study.tracking.about import About, data_used, source_tags
 from mer.study.tracking.content import StudyIdentity
 from mer.study.tracking.copied import original_of
 from mer.study.tracking.from_disk import StudyOnDisk
+from mer.study.tracking.recorded_store import is_as_before, store_of
 from mer.study.tracking.shared_view import view_of
-from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import sync_words
 from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
@@ -116,8 +116,10 @@ def _run(
         "threads": spec.resources.threads,
         "device": spec.resources.device,
     }
-    store = TrackingStore.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = store_of(folder)
     say = lambda text: console.print(text, highlight=False, soft_wrap=True)  # noqa: E731
+    if is_as_before(store):
+        say(f"MLflow: {store.shown}, where this study was recorded before; another: {store.instead}")
     if origin := original_of(folder, store):
         say(f"note: this study is a copy of {origin}, which keeps its runs in MLflow; the copy gets its own")
         ledger.part_from_original()

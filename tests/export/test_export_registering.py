@@ -7,20 +7,8 @@ import shutil
 import pytest
 from export_helpers import HEAD, Made
 
-from mer.study.tracking.exports import TAG_EXPORT, store_of
+from mer.study.tracking.exports import TAG_EXPORT
 from mer.study.tracking.store import TAG_GENERATION, TAG_TRIAL, create_database
-
-
-def test_which_store(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    beside = f"sqlite:///{tmp_path.resolve()}/mlflow.db"
-    assert store_of(tmp_path, "").uri == beside
-    assert store_of(tmp_path, "sqlite:////elsewhere/mlflow.db").uri == beside, (
-        "a copied study: not the original's store"
-    )
-    assert store_of(tmp_path, "http://127.0.0.1:5000").uri == "http://127.0.0.1:5000"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:6000")
-    assert store_of(tmp_path, "http://127.0.0.1:5000").uri == "http://127.0.0.1:6000"
 
 
 def test_no_store_is_said_and_harmless(small_study: Made, tmp_path, monkeypatch):

@@ -21,9 +21,9 @@ def test_what_was_noted_is_read_again(tmp_path: Path) -> None:
     assert (again.due, again.confirmed) == ({"0": "c", "1": "b"}, {"0": "a", "1": "b"})
     assert again.closing == Closing("KILLED", 5, {"best": 0.5}, "note")
     assert len((tmp_path / "mlflow.jsonl").read_text().splitlines()) == 6
-    again.begin(tmp_path, "abc")
+    again.begin(tmp_path, "abc", "http://host")
     then = Outbox(tmp_path)
-    assert (then.closing, then.place, then.git_sha) == (None, str(tmp_path), "abc")
+    assert (then.closing, then.place, then.git_sha, then.store) == (None, str(tmp_path), "abc", "http://host")
 
 
 def test_a_torn_line_and_garbage_cost_only_themselves(tmp_path: Path) -> None:

@@ -140,6 +140,19 @@ def test_a_transaction_that_fails_leaves_nothing_and_the_store_as_it_was(store: 
     assert set(store.found()) == {"kept"}
 
 
+def test_a_database_that_takes_nothing_is_noticed_by_the_probe(store: Store) -> None:
+    """The same value again would be no write at all."""
+    from sqlalchemy import event
+
+    store.runs.probe()
+    store.runs.probe()
+    read_only = lambda connection, *_: connection.execute("pragma query_only = on")  # noqa: E731
+    event.listen(store.client._tracking_client.store.engine, "connect", read_only)
+    store.client._tracking_client.store.engine.dispose()
+    with pytest.raises(Exception, match="readonly"):
+        store.runs.probe()
+
+
 def test_other_stores_take_calls_one_by_one() -> None:
     with one_transaction(object()):
         time.sleep(0)

@@ -17,7 +17,7 @@ from mer.errors import MerError
 from mer.study.audit import command as audit_command
 from mer.study.audit.command import audit
 from mer.study.folder.lock import study_lock
-from mer.study.paths import trial_folder
+from mer.study.paths import OUTBOX, trial_folder
 from mer.study.tracking import command
 from mer.study.tracking.command import sync_command
 from mer.study.tracking.copied import original_of
@@ -33,7 +33,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMLflow]:
     """An MLflow that the command finds at MLFLOW_TRACKING_URI."""
     there = FakeMLflow()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
-    monkeypatch.setattr(command, "refuse_unusable", lambda store: None)
+    monkeypatch.setattr(command, "refuse_unusable", lambda *_, **__: None)
     monkeypatch.setattr(StudyRuns, "open", lambda where, study, generation: FakeRuns(there, generation))
     yield there
 
@@ -93,6 +93,24 @@ def test_a_store_that_is_away_is_one_message(search: Search, mlflow: FakeMLflow)
         "API request to http://host:1/api failed with exception\n"
         f"  next: when it does, type again: python -m mer.study sync {search.folder}"
     )
+
+
+def test_a_copy_of_an_older_study_is_told_from_it_by_when_it_was_written(search: Search, mlflow: FakeMLflow) -> None:
+    """Older versions noted no place."""
+    (search.folder / OUTBOX).unlink()
+    studies, server = search.folder.parent, TrackingStore(SERVER, None)
+    for copy in (studies.parent / "copy", studies.parent / "backup/studies"):
+        shutil.copytree(studies, copy)
+        assert original_of(copy / "small", server) == search.folder and original_of(search.folder, server) is None
+        with pytest.raises(MerError, match=f"is a copy of {search.folder}"):
+            sync_command("small", copy, thorough=False)
+        assert mlflow.runs == {}
+        shutil.rmtree(copy)
+    another = Search(studies.parent / "another")
+    shutil.copytree(another.folder, studies.parent / "others/small")
+    assert original_of(studies.parent / "others/small", server) is None, "another search of that name"
+    studies.rename(studies.parent / "moved")
+    assert original_of(studies.parent / "moved/small", server) is None
 
 
 class ClientError(Exception):

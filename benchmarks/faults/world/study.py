@@ -110,7 +110,7 @@ class World:
             "save_file": save_file,
             "build_program": lambda runs: ToyPack(runs).train_epoch,
             "gc": SimpleNamespace(collect=lambda: 0),
-            "refuse_unusable": lambda store: None,  # a server that is in memory
+            "refuse_unusable": lambda *_, **__: None,  # a server that is in memory
         }
 
     def command(self, plan: Plan, *, resume: bool) -> Ended:

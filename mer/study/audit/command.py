@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,7 +16,7 @@ from mer.study.audit.repair import repair
 from mer.study.folder.lock import refuse_locked
 from mer.study.folder.read_study import find_study
 from mer.study.tracking.from_disk import StudyOnDisk
-from mer.study.tracking.store import TrackingStore
+from mer.study.tracking.recorded_store import store_of
 from mer.study.tracking.usable import refuse_unusable
 from mer.terminal.commands import command
 
@@ -49,10 +48,10 @@ def audit_command(study: str, studies: Path, *, mend: bool, as_json: bool, thoro
 
 def audit(disk: StudyOnDisk, *, thorough: bool = False) -> list[Finding]:
     """List all findings of a study on which nobody works. Reads only. Raises: OSError."""
-    store = TrackingStore.under(disk.folder.parent, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = store_of(disk.folder)
     findings = [*on_disk(disk), *leftovers(disk)]
     try:
-        refuse_unusable(store)
+        refuse_unusable(store, to_read=True)
         findings += in_mlflow(disk, store, thorough=thorough)
     except MerError as fault:
         findings.append(Finding("MLflow", store.shown, fault.found, then=fault.then))

@@ -74,7 +74,7 @@ def evaluate_exports(
         results = seed_results(folder, study.study, seeds)
         test, data = evaluate_on_test(results, study.config, options.cache, device=given.device)
         results = seed_results(folder, study.study, seeds)
-        if trouble := log_test_scores(folder, study.study, options.studies, results):
+        if trouble := log_test_scores(folder, study.study, results):
             console.print(f"note: {trouble}", highlight=False, markup=False, soft_wrap=True)
         metric = str(export.provenance.get("threshold", {}).get("metric", ""))
         names = list(data.class_names)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.journal import readable_journal
+from mer.study.tracking.recorded_store import store_of
 from mer.study.tracking.store import TrackingStore, find_experiment, find_runs, metric_name, one_for_each
 from mer.study.tracking.study_runs import connect
 
 
-def log_test_scores(folder: Path, study: str, studies: Path, results: Sequence[SeedResult]) -> str:
+def log_test_scores(folder: Path, study: str, results: Sequence[SeedResult]) -> str:
     """Add test metrics and predictions to each seed's run. A run that has them is left alone.
 
     Args:
         folder, study: of the seeds' study.
-        studies: folder of all studies, which holds the default database.
     Returns: what could not be written and why, in words; "" when all is in. The next evaluation writes it.
     """
-    store = TrackingStore.under(studies, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = store_of(folder)
     try:
         absent = _log(folder, study, store, results)
     except Exception as fault:  # stores raise whatever their transport raises; the results are in files

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -35,7 +34,8 @@ from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
 from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, trial_name
 from mer.study.show.words import show
-from mer.study.tracking.exports import Registration, register, store_of
+from mer.study.tracking.exports import Registration, register
+from mer.study.tracking.recorded_store import store_of
 from mer.terminal.commands import command
 from mer.training.metrics import Scores
 from mer.training.threshold import choose_threshold
@@ -150,21 +150,18 @@ def _export(
     if options.student:
         model_id, trouble = "", "not registered in MLflow, which knows trials; a student is a part of one"
     else:
-        model_id, trouble = _tell_mlflow(record, standing, trained, folder, summary)
+        model_id, trouble = _tell_mlflow(record, standing, trained, folder)
     done = Exported(export, standing, differences[0], model_id, trouble)
     _say(record, done, trained, console)
     return done
 
 
-def _tell_mlflow(
-    record: StudyRecord, standing: Standing, trained: Trained, folder: Path, summary: dict[str, Any]
-) -> tuple[str, str]:
+def _tell_mlflow(record: StudyRecord, standing: Standing, trained: Trained, folder: Path) -> tuple[str, str]:
     """Register the export in MLflow. A failure is reported and stops nothing: the export is whole without it.
 
     Returns: (model id, "") or ("", reason).
     """
-    recorded = summary.get("mlflow", {}).get("uri", "")
-    store = store_of(record.folder.parent, recorded)
+    store = store_of(record.folder)
     what = Registration(folder, record.name, record.generation, standing.number, trained.row, standing.params)
     try:
         return register(store, what), ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,8 @@ from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
 from mer.study.search.identity import check_journal
 from mer.study.space.spec import StudySpec
-from mer.study.tracking.store import DATABASE, FILES, TrackingStore
+from mer.study.tracking.recorded_store import store_of
+from mer.study.tracking.store import DATABASE, FILES
 from mer.study.tracking.usable import refuse_unusable
 
 
@@ -71,7 +71,7 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
     workers = most_trials(spec.resources, have)
     plan = check_plan(spec)
     _refuse_place(spec, options)
-    refuse_unusable(TrackingStore.under(options.studies, os.environ.get("MLFLOW_TRACKING_URI")))
+    refuse_unusable(store_of(options.studies / spec.study))
     data = plan.configs[0].data
     corpus = open_corpus(data, SPLITS)
     refuse_unkeepable(corpus)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from mer.study.folder.read_study import find_study
 from mer.study.tracking.copied import original_of
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.recorded_store import store_of
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_runs import StudyRuns
 from mer.study.tracking.sync import Synced, sync_study, sync_words
@@ -24,7 +24,7 @@ _SHOWN = 10  # trials that are named with what was wrong
 def sync_command(study: str, studies: Path, *, thorough: bool) -> None:
     """Sync one study and print what was done. Raises: MerError when not all of it is in MLflow now."""
     folder = find_study(study, studies)
-    store = TrackingStore.under(folder.parent, os.environ.get("MLFLOW_TRACKING_URI"))
+    store = store_of(folder)
     refuse_unusable(store)
     with study_lock(folder.parent, folder.name):
         if origin := original_of(folder, store):

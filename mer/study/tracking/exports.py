@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +29,6 @@ class Registration:
     number: int
     row: Mapping[str, float]
     params: Mapping[str, object]
-
-
-def store_of(studies: Path, recorded: str) -> TrackingStore:
-    """Find the store that holds the study: MLFLOW_TRACKING_URI, the server it used, or the database beside it.
-
-    Args: recorded: the address in summary.json; a database elsewhere means that the study was copied.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return TrackingStore.under(studies, uri or (recorded if recorded and not recorded.startswith("sqlite:") else None))
 
 
 def register(store: TrackingStore, what: Registration) -> str:

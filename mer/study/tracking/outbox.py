@@ -28,6 +28,7 @@ class Outbox:
         due: digest of what the run must hold.
         confirmed: digest of what MLflow has confirmed last.
         place: where the study's folder was when a driver last worked in it; "" before the first.
+        store: where this driver had its record, without secrets; "" for older studies.
         git_sha: of the code that this driver ran.
         closing: how the study ended; None while it runs, and after a kill.
     """
@@ -36,7 +37,7 @@ class Outbox:
         self.path = folder / OUTBOX
         self.due: dict[str, str] = {}
         self.confirmed: dict[str, str] = {}
-        self.place = self.git_sha = ""
+        self.place = self.git_sha = self.store = ""
         self.closing: Closing | None = None
         self._lock = threading.Lock()
         self._torn = False  # the file ends within a line
@@ -76,9 +77,9 @@ class Outbox:
         """Note that MLflow has these."""
         self._append(*({"trial": trial, "in": digest} for trial, digest in digests.items()))
 
-    def begin(self, place: Path, git_sha: str) -> None:
-        """Note that a driver works on the study, where, and with which code."""
-        self._append({"trial": STUDY, "place": str(place), "git": git_sha, "closing": {}})
+    def begin(self, place: Path, git_sha: str, store: str) -> None:
+        """Note that a driver works on the study, where, with which code, and where its record is."""
+        self._append({"trial": STUDY, "place": str(place), "git": git_sha, "store": store, "closing": {}})
 
     def close(self, closing: Closing) -> None:
         """Note how the study ended."""
@@ -108,7 +109,7 @@ class Outbox:
         if isinstance(confirmed := line.get("in"), str):
             self.confirmed[trial] = confirmed
         if isinstance(place := line.get("place"), str):
-            self.place, self.git_sha = place, str(line.get("git", ""))
+            self.place, self.git_sha, self.store = place, str(line.get("git", "")), str(line.get("store", ""))
         if isinstance(closing := line.get("closing"), dict):
             self.closing = Closing.read(closing)
 

@@ -13,9 +13,7 @@ from urllib.request import Request, urlopen
 from mer.errors import MerError
 from mer.study.tracking.store import TrackingStore
 
-WHERE = "MLFLOW_TRACKING_URI"
-ALLOWED = "a store that answers; without this variable, trials are recorded in the studies folder"
-MEND = "start the server, or type: unset MLFLOW_TRACKING_URI"
+_ALLOWED = "a store that answers; {}, trials are recorded in the studies folder"
 _QUESTION = "/api/2.0/mlflow/experiments/search?max_results=1"
 _ANSWER_S = 5.0
 _MOST_BYTES = 2**20
@@ -39,9 +37,11 @@ def refuse_strange(store: TrackingStore) -> None:
         if isinstance(reason, ssl.SSLCertVerificationError):
             return
         words = f"no answer in {_ANSWER_S:.0f} s" if isinstance(reason, TimeoutError) else str(reason)
-        raise _refusal(f"{store.shown} does not answer as a server of MLflow does: {store.redact(words)}") from None
+        raise refusal(
+            store, f"{store.shown} does not answer as a server of MLflow does: {store.redact(words)}"
+        ) from None
     except (ValueError, RecursionError):
-        raise _refusal(f"what answers at {store.shown} is no server of MLflow") from None
+        raise refusal(store, f"what answers at {store.shown} is no server of MLflow") from None
 
 
 def _question(store: TrackingStore) -> Request:
@@ -62,15 +62,19 @@ def _judge(store: TrackingStore, code: int) -> None:
     """Refuse a server by the status of its answer. Raises: MerError."""
     if code in (401, 403):
         if not any(os.environ.get(name) for name in _OWN_AUTH):
-            raise _refusal(
+            raise refusal(
+                store,
                 f"{store.shown} does not let us in (HTTP {code})",
                 then="export MLFLOW_TRACKING_USERNAME=... MLFLOW_TRACKING_PASSWORD=... (or MLFLOW_TRACKING_TOKEN=...)",
             )
     elif code >= 500:
-        raise _refusal(f"{store.shown} answers with an error (HTTP {code})")
+        raise refusal(store, f"{store.shown} answers with an error (HTTP {code})")
     elif code != 429:
-        raise _refusal(f"what answers at {store.shown} is no server of MLflow (HTTP {code})")
+        raise refusal(store, f"what answers at {store.shown} is no server of MLflow (HTTP {code})")
 
 
-def _refusal(found: str, then: str = MEND) -> MerError:
-    return MerError(WHERE, found, allowed=ALLOWED, then=then)
+def refusal(store: TrackingStore, found: str, then: str = "") -> MerError:
+    """Return the fault of a store that cannot be used."""
+    without = "without this variable" if store.instead.startswith("unset") else "after the command below"
+    then = then or f"start the server, or type: {store.instead}"
+    return MerError(store.named_by, found, allowed=_ALLOWED.format(without), then=then)

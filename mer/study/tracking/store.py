@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -22,18 +22,30 @@ STATUS = {
 }
 TAG_TRIAL, TAG_OUTCOME, TAG_GENERATION, TAG_STUDY = "mer.trial", "mer.outcome", "mer.generation", "mer.study"
 TAG_DIGEST = "mer.digest"  # of all that the run must hold; written last, so it proves that the rest is in
+TAG_ASKED = "mer.asked"  # of the experiment: what was written last to see whether the store takes anything
 STUDY = "study"  # what TAG_TRIAL says of the study's own run
 DATABASE, FILES = "mlflow.db", "mlartifacts"  # in the folder of all studies
 _SQLITE = "sqlite:///"
 PARENT_TAG, NOTE_TAG, NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
 
 
+_NAMED_BY, _INSTEAD = "MLFLOW_TRACKING_URI", "unset MLFLOW_TRACKING_URI"
+
+
 @dataclass(frozen=True)
 class TrackingStore:
-    """Where MLflow keeps records and files. `artifacts` is None when a server decides."""
+    """Where MLflow keeps records and files.
+
+    Args:
+        artifacts: where files go; None when a server decides.
+        named_by: who says that it is this store, for messages.
+        instead: the command after which a study is recorded in its folder of studies.
+    """
 
     uri: str
     artifacts: str | None
+    named_by: str = field(default=_NAMED_BY, compare=False)
+    instead: str = field(default=_INSTEAD, compare=False)
 
     @property
     def shown(self) -> str:
@@ -68,12 +80,13 @@ class TrackingStore:
         return self.redact(str(fault)).strip().partition("\n")[0] or type(fault).__name__
 
     @classmethod
-    def under(cls, studies: Path, uri: str | None) -> TrackingStore:
-        """Return the store that `MLFLOW_TRACKING_URI` names, else SQLite in the studies folder."""
-        if uri:
-            return cls(uri, None)
+    def under(cls, studies: Path, uri: str | None, *, named_by: str = _NAMED_BY, instead: str = "") -> TrackingStore:
+        """Return the store that `uri` names, else SQLite in the studies folder; that one also by its own address."""
         folder = studies.resolve()
-        return cls(sqlite_uri(folder / DATABASE), (folder / FILES).as_uri())
+        beside = sqlite_uri(folder / DATABASE)
+        if uri and uri != beside:
+            return cls(uri, None, named_by, instead or _INSTEAD)
+        return cls(beside, (folder / FILES).as_uri())
 
 
 class FoundRun(NamedTuple):

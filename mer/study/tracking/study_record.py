@@ -78,6 +78,8 @@ class StudyRecord:
         Args: status: of the study's own run; "" leaves it as it is.
         """
         self._open.clear()
+        if status:  # else a store that is whole need not take anything
+            self.runs.probe()
         self.found, extra = one_for_each(self.runs.find())
         for run in extra:
             trash(self.runs, run)

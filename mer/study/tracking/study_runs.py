@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,7 @@ from mer.study.tracking.held import Held
 from mer.study.tracking.moved import follow_the_folder
 from mer.study.tracking.points import Point
 from mer.study.tracking.shared_view import TAG_VIEW
-from mer.study.tracking.store import FoundRun, TrackingStore, create_database, find_experiment, find_runs
+from mer.study.tracking.store import TAG_ASKED, FoundRun, TrackingStore, create_database, find_experiment, find_runs
 from mer.study.tracking.transaction import one_transaction, sql_store
 
 _KIND = "mlflow.experimentKind", "custom_model_development"
@@ -73,8 +74,11 @@ class StudyRuns:
         return one_transaction(self.client)
 
     def probe(self) -> None:
-        """Write something small. Raises: when the store takes nothing just now."""
-        self.client.set_experiment_tag(self.experiment_id, *_KIND)
+        """Write something small, and another value each time: what is there already, an SQL store does not write.
+
+        Raises: when the store takes nothing just now.
+        """
+        self.client.set_experiment_tag(self.experiment_id, TAG_ASKED, uuid.uuid4().hex)
 
     def find(self) -> list[FoundRun]:
         """Find every run of the study, deleted ones too."""

@@ -102,7 +102,8 @@ class Tracker:
     def start(self, trials: list[FrozenTrial]) -> None:
         """Open the study's run, then bring in whatever earlier drivers left unwritten."""
         self._thread.start()
-        self._queue.put(lambda: self._outbox.begin(self.folder.resolve(), str(self.environment["git_sha"])))
+        place, git_sha = self.folder.resolve(), str(self.environment["git_sha"])
+        self._queue.put(lambda: self._outbox.begin(place, git_sha, self.store.shown))
         self._queue.put(lambda: self._make_missing_files(trials))
         self._writer.start(trials)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from mer.errors import MerError
-from mer.study.tracking.server import ALLOWED, MEND, WHERE, refuse_strange
+from mer.study.tracking.server import refusal, refuse_strange
 from mer.study.tracking.store import TrackingStore, sqlite_uri
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -25,13 +25,18 @@ _ANSWER_S = 3.0
 _MIGRATIONS = "store/db_migrations/versions"
 
 
-def refuse_unusable(store: TrackingStore) -> None:
+def refuse_unusable(store: TrackingStore, *, to_read: bool = False) -> None:
     """Refuse a server that is not MLflow's or does not answer, and a database that this MLflow cannot open.
 
-    Writes nothing. Other kinds of store are passed over. Raises: MerError with the command that mends it.
+    Leaves nothing behind. Other kinds of store are passed over.
+
+    Args: to_read: a database need not take anything.
+    Raises: MerError with the command that mends it.
     """
-    if store.database is not None:
-        _refuse_file(store.database)
+    if (path := store.database) is not None:
+        _refuse_file(path)
+        if not to_read:
+            _refuse_unwritable(path)
         return
     parts = urlsplit(store.uri)
     scheme = parts.scheme.partition("+")[0]
@@ -47,9 +52,7 @@ def _refuse_silent(store: TrackingStore, host: str, port: int) -> None:
     try:
         socket.create_connection((host, port), timeout=_ANSWER_S).close()
     except OSError as fault:
-        raise MerError(
-            WHERE, f"nobody answers at {store.shown}: {fault.strerror or fault}", allowed=ALLOWED, then=MEND
-        ) from None
+        raise refusal(store, f"nobody answers at {store.shown}: {fault.strerror or fault}") from None
 
 
 def _refuse_file(path: Path) -> None:
@@ -63,8 +66,8 @@ def _refuse_file(path: Path) -> None:
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise MerError(path, f"cannot be made: {folder} is no folder to write in", then="--studies FOLDER")
         return
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise MerError(path, "may not be written", then=f"chmod u+rw {shlex.quote(str(path))}")
+    if not os.access(path, os.R_OK):
+        raise MerError(path, "may not be read", then=f"chmod u+rw {shlex.quote(str(path))}")
     try:
         found = _schema(path)
     except sqlite3.DatabaseError:
@@ -81,6 +84,24 @@ def _refuse_file(path: Path) -> None:
         allowed=f"{newest}, that of the MLflow installed here",
         then=f"{copied}; if that fails, {anew}" if found in known else f"install that MLflow; or {anew}",
     )
+
+
+def _refuse_unwritable(path: Path) -> None:
+    """Write something and take it back: a file or a folder may be read-only, a disk full. Raises: MerError."""
+    if not path.exists():
+        return
+    if not os.access(path, os.W_OK):
+        raise MerError(path, "may not be written", then=f"chmod u+rw {shlex.quote(str(path))}")
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as database:
+            database.execute("begin immediate")
+            database.execute("create table mer_takes_writes (x)")  # SQLite needs the folder from here on
+            database.execute("rollback")
+    except sqlite3.OperationalError as fault:
+        if "locked" in str(fault):  # by somebody who writes
+            return
+        then = f"make the file and its folder writable, with room on the disk: {shlex.quote(str(path.parent))}"
+        raise MerError(path, f"takes no records: {fault}", then=then) from None
 
 
 def _schema(path: Path) -> str | None:
