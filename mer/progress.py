@@ -67,14 +67,14 @@ def _lines(title: str, unit: str, brief: bool) -> Step:
 
 
 class _Clock:
-    """Rows per second since the first call, so that rows a killed run left behind do not flatter the rate."""
+    """Rows per second since the first row began, so that rows a killed run left behind do not flatter the rate."""
 
     def __init__(self) -> None:
         self.start: tuple[float, int] | None = None
 
     def rate(self, done: int) -> float:
         now = time.monotonic()
-        if self.start is None:
+        if self.start is None or done == self.start[1]:  # what came before the first row took no time of rows
             self.start = (now, done)
         seconds = now - self.start[0]
         return (done - self.start[1]) / seconds if seconds > 0 else 0.0

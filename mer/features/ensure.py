@@ -130,6 +130,8 @@ def _extract_missing(item: PreparedSplit, reading: Reading, dataset: str, progre
         if _present(item):  # another process made it while we waited
             return item.path, 0
         with reporting(progress, title, reading.unit) as step:
+            if not callable(progress):
+                step(0, len(item.rows))  # the total at once: loading a backbone takes seconds
             return _extract(item, reading, step, title, silent=progress is False)
 
 

@@ -57,8 +57,8 @@ def test_settings_are_nested_as_their_conditions_are() -> None:
     params = {"a.kind": "gru", "b": 0.123456, "a.width": 64, "a.width.deep": True, "c.kind": "none"}
     conditions = {"a.width": ["a.kind"], "a.width.deep": ["a.kind", "a.width"]}
     names = {"a.kind": "a", "b": "b", "a.width": "width", "a.width.deep": "deep", "c.kind": "c"}
-    assert settings(params, conditions, names) == "gru(width=64(deep=True)) b=0.123 c=none"
-    assert settings(params, conditions, {"b": "b", "a.width": "width"}) == "b=0.123 width=64"
+    assert settings(params, conditions, names) == "gru(width=64(deep=True)) b=.12 c=none"
+    assert settings(params, conditions, {"b": "b", "a.width": "width"}) == "b=.12 width=64"
 
 
 def test_what_is_the_same_in_all_is_said_once(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_three_best_are_shown_with_their_settings_and_how_the_best_rose(slot
     assert [line.split()[:2] for line in lines[start + 1 : start + 4]] == [
         ["00001", "50.00"], ["00002", "40.00"], ["00000", "30.00"],
     ]  # fmt: skip
-    assert "head_lr=0.002" in lines[start + 1] and "hidden=" in lines[start + 1]
+    assert "head_lr=2e-3" in lines[start + 1] and "hidden=" in lines[start + 1]
 
 
 def test_places_of_packs_are_shown_and_single_ones_are_not(slots: Slots) -> None:

@@ -15,7 +15,7 @@ from mer.redaction import words_without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import ENDED_WORDS, STATES
-from mer.study.show.words import one_line, settings, short, short_names, show
+from mer.study.show.words import one_line, settings, short_names, show, terse
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 from mer.terminal.commands import command
@@ -139,7 +139,7 @@ class Results:
             if all(key in one.params and one.params[key] == first[key] for one in shown) and not self._decides(key)
         }
         return {k: n for k, n in names.items() if k not in same}, " ".join(
-            f"{names[key]}={short(first[key])}" for key in names if key in same
+            f"{names[key]}={terse(first[key])}" for key in names if key in same
         )
 
     def _decides(self, key: str) -> bool:

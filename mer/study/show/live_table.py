@@ -161,7 +161,8 @@ class Display:
         if not any(room > 1 for _, room in self._places):
             return []
         each = ", ".join(f"{taken} of {room}" for taken, room in self._places)
-        return [f"{len(self._places)} workers, packs of {each} places"]
+        workers = "1 worker, a pack" if len(self._places) == 1 else f"{len(self._places)} workers, packs"
+        return [f"{workers} of {each} places"]
 
     def _best_table(self) -> list[Table]:
         """Draw the best finished trials with their settings, and how the best score rose."""

@@ -41,7 +41,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 def settings(params: Mapping[str, Any], conditions: Mapping[str, Collection[str]], names: Mapping[str, str]) -> str:
     """Write what was drawn for a trial on one line; what depends on a value stands in brackets behind it.
 
-    `spcl(temperature=0.08 weight=1) head_lr=0.001`: a key called kind shows its value alone.
+    `spcl(temperature=.08 weight=1) head_lr=1e-3`: a key called kind shows its value alone.
 
     Args:
         params: dotted key -> value, in the order in which they are shown.
@@ -55,7 +55,7 @@ def settings(params: Mapping[str, Any], conditions: Mapping[str, Collection[str]
         (inside[owners[-1]] if owners else top).append(key)
 
     def written(key: str) -> str:
-        value, parts = short(params[key]), [written(part) for part in inside[key] if part in names]
+        value, parts = terse(params[key]), [written(part) for part in inside[key] if part in names]
         bare = key.rpartition(".")[2] == "kind" and isinstance(params[key], str) and params[key] != "none"
         text = value if bare else f"{names[key]}={value}"
         return f"{text}({' '.join(parts)})" if parts else text
