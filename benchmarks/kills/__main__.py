@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from benchmarks.kills.outcomes import append, read, table
 from benchmarks.kills.plan import plan_of
 from benchmarks.kills.play import Outcome, clear, play, scene_of
 from benchmarks.kills.stage import Stage, staged
-from benchmarks.kills.workshop import make_workshop
+from benchmarks.kills.workshop import Workshop, make_workshop
 from mer.console import run
 
 _DIALOGUES = (16, 8)  # of train and dev: what a trial trains is not looked at here
@@ -34,18 +35,19 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.partition("\n")[0])
     parser.add_argument("--n", type=int, default=500, help="disturbances in all [default: 500]")
     parser.add_argument("--seed", type=int, default=0, help="of the first study; the next have the next [default: 0]")
-    parser.add_argument("--steps", type=int, default=5, help="disturbances of one study [default: 5]")
+    parser.add_argument("--steps", type=int, default=8, help="disturbances of one study [default: 8]")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long [default: never]")
     parser.add_argument("--out", type=Path, default=Path("kills.jsonl"), help="outcomes [default: kills.jsonl]")
     parser.add_argument("--replay", type=int, metavar="SEED", help="play one study again, say all, keep its folder")
+    parser.add_argument("--home", type=Path, help="keep corpus, features and undisturbed study there for later calls")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
     asked = arguments_of(sys.argv[1:] if words is None else words)
-    until = time.monotonic() + asked.seconds
-    with _staged() as stage:
+    until, version = time.monotonic() + asked.seconds, _version()
+    with _staged(asked.home) as stage:
         allowed = {"disk full": stage.has_disk}
         if asked.replay is not None:
             return _replay(asked.replay, asked.steps, stage, allowed)
@@ -54,7 +56,7 @@ def main(words: list[str] | None = None) -> int:
         count = sum(len(outcome.hits) for outcome in known)
         while count < asked.n and time.monotonic() < until:
             if seed not in done:
-                outcome = _one(seed, asked.steps, stage, allowed)
+                outcome = replace(_one(seed, asked.steps, stage, allowed), version=version)
                 append(asked.out, outcome)
                 known.append(outcome)
                 count += len(outcome.hits)
@@ -105,19 +107,41 @@ def _say(outcome: Outcome, count: int, most: int) -> None:
             print(f"    {kind.upper()}: {word}", flush=True)
 
 
+def _version() -> str:
+    """Name the code: its commit, and whether it was changed since."""
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
+
 @contextmanager
-def _staged() -> Iterator[Stage]:
-    """Make all that studies share, and the study that nobody disturbs."""
+def _staged(kept: Path | None) -> Iterator[Stage]:
+    """Make all that studies share, and the study that nobody disturbs, whose workers are started as usual.
+
+    Args: kept: folder in which both are found again where the code is the same; None: a temporary one.
+    """
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mer-kills-")))
+        home = (kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mer-kills-")))).absolute()
         forks = ForkServer(os.environ)
         stack.callback(forks.close)
-        shop = replace(make_workshop(home, forks, *_DIALOGUES), settings={"OMP_NUM_THREADS": "1"})
+        shop = replace(_workshop(home, forks), settings={"OMP_NUM_THREADS": "1"})
+        mark = home / "version"
+        if not mark.exists() or mark.read_text() != _version():
+            print("the study that nobody disturbs ...", flush=True)
+            shutil.rmtree(home / "twin", ignore_errors=True)
+            shop.run(home / "twin")
+            mark.write_text(_version())
+        yield stack.enter_context(staged(shop, home / "twin", home, are_workers_forked=True))
+
+
+def _workshop(home: Path, forks: ForkServer) -> Workshop:
+    """Make corpus, features and search space, or find those of an earlier call."""
+    shop = Workshop(home, home / "space.yaml", home / "features", forks)
+    if not shop.space.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        shop = make_workshop(home, forks, *_DIALOGUES)
         text = shop.space.read_text(encoding="utf-8")
         shop.space.write_text(text.replace("trials: 6, epochs: 6", "trials: 16, epochs: 10"), encoding="utf-8")
-        print("the study that nobody disturbs ...", flush=True)
-        shop.run(home / "twin")
-        yield stack.enter_context(staged(shop, home / "twin", home))
+    return shop
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import psutil
 from benchmarks.kills.commands import Running
 from benchmarks.kills.mlflow_http import MlflowServer
 from benchmarks.kills.ray_nodes import RayNodes, family, named, trainers
+from benchmarks.kills.worker_fork import ForkedWorkers
 from benchmarks.kills.workshop import STUDY, Workshop
 
 REFUSED = 2
@@ -35,6 +36,7 @@ class Scene:
         nodes: the Ray cluster that it joins; None: each driver starts a Ray of its own.
         server: the MLflow server that it writes to; None: the database in the studies folder.
         process: the driver, once it runs.
+        workers_forked: workers that are no children of driver or node; None: there are none.
     """
 
     shop: Workshop
@@ -43,6 +45,7 @@ class Scene:
     nodes: RayNodes | None = None
     server: MlflowServer | None = None
     process: Running | None = None
+    workers_forked: ForkedWorkers | None = None
 
     @property
     def study(self) -> Path:
@@ -65,7 +68,7 @@ class Scene:
 
     def members(self) -> list[psutil.Process]:
         """Return the driver and every process of its Ray."""
-        own = family(self.driver.pid)
+        own = family(self.driver.pid) + (self.workers_forked.members() if self.workers_forked else [])
         return own + [
             member for node in (self.nodes.nodes if self.nodes else []) for member in family(node.process.pid)
         ]

@@ -27,6 +27,9 @@ _IMPORTED = (
 )  # fmt: skip
 
 
+WORKERS_PYTHON = "KILLS_PYTHON"  # variable of the environment: with this program a command's Ray starts its workers
+
+
 class ForkServer:
     """Starts commands by forking. It is a `Starter`.
 
@@ -105,6 +108,7 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     sys.path[0] = request["cwd"]  # as `python -m` has it
     sys.argv = [request["module"], *request["arguments"]]
+    sys.executable = os.environ.get(WORKERS_PYTHON, sys.executable)
     quiet_libraries()  # as the command will: before Ray is asked anything
     _reread_ray_settings()
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)

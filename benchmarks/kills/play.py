@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.kills.disturb import KINDS, Scene
+from benchmarks.kills.fork_server import WORKERS_PYTHON
 from benchmarks.kills.judge import Verdict, compare
 from benchmarks.kills.mlflow_http import MlflowServer
 from benchmarks.kills.plan import Plan, Step
@@ -21,7 +22,7 @@ from benchmarks.kills.workshop import STUDY, Workshop
 _END_S, _WHOLE_S, _LINGER_S = 120.0, 240.0, 10.0
 _LOOK_S = 0.002
 _BEGUN = 0.9  # share of studies beside which others have been recorded
-_BY_RAY, _REFUSED, _INTERRUPTED = 1, 2, 130
+_REFUSED, _INTERRUPTED = 2, 130
 _MAY_REFUSE = {"disk full", "raylet killed", "GCS killed", "MLflow stopped"}
 
 
@@ -37,6 +38,7 @@ class Outcome:
         verdict: words by what is wrong.
         seconds: it took in all.
         said: what the last command printed, where something is wrong.
+        version: of the code, as git names it.
     """
 
     seed: int
@@ -46,6 +48,7 @@ class Outcome:
     verdict: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
     said: str = ""
+    version: str = ""
 
     @property
     def is_clean(self) -> bool:
@@ -70,6 +73,7 @@ def play(plan: Plan, stage: Stage, scene: Scene) -> Outcome:
         judged = compare(found, stage.twin, scene.server.files if scene.server else scene.studies)
         for kind, words in vars(judged).items():
             getattr(verdict, kind).extend(words)
+        verdict.incomplete += _audited(scene)
     except (Hangs, AssertionError) as fault:
         verdict.incomplete.append(str(fault))
     finally:
@@ -84,7 +88,8 @@ def scene_of(plan: Plan, stage: Stage, server: MlflowServer | None = None) -> Sc
     studies = stage.place / f"studies-{plan.seed}"
     shop = stage.shop
     nodes = stage.nodes if plan.flavour != "own Ray" else None
-    settings = {**shop.settings, **(nodes.settings if nodes else {"RAY_TMPDIR": str(stage.sockets)})}
+    own = {"RAY_TMPDIR": str(stage.sockets)} | ({WORKERS_PYTHON: str(stage.workers.python)} if stage.workers else {})
+    settings = {**shop.settings, **(nodes.settings if nodes else own)}
     if server is not None:
         settings["MLFLOW_TRACKING_URI"] = server.uri
     shop = Workshop(shop.home, shop.space, shop.cache, shop.starter, settings)
@@ -92,7 +97,7 @@ def scene_of(plan: Plan, stage: Stage, server: MlflowServer | None = None) -> Sc
     if chance.random() < _BEGUN:
         studies.mkdir(parents=True)
         shutil.copy(stage.database, studies / "mlflow.db")
-    return Scene(shop, studies, chance, nodes, server)
+    return Scene(shop, studies, chance, nodes, server, workers_forked=stage.workers)
 
 
 def _take(step: Step, scene: Scene, stage: Stage, outcome: Outcome, verdict: Verdict) -> None:
@@ -174,8 +179,8 @@ def _check_end(scene: Scene, verdict: Verdict, after: str) -> None:
         true = {0, _INTERRUPTED, -signal.SIGTERM}  # the last before it listens
     if after in _MAY_REFUSE:
         true = {0, _REFUSED}
-    if after == "GCS killed" and "Failed to connect to GCS" in said:
-        true = {_BY_RAY}  # while Ray connects, it holds the whole process and ends it itself
+    if after == "GCS killed" and "gcs_server, a process of Ray's, has died" in said:
+        true |= {-signal.SIGKILL}  # while Ray connects, it holds the whole process, which a guard ends
     if code not in true:
         verdict.false_exit.append(f"exit code {code} after {after or 'nothing'}: {said[-1500:]}")
     if "Traceback" in said:
@@ -201,6 +206,14 @@ def _finish(scene: Scene, verdict: Verdict) -> None:
             verdict.incomplete.append(f"{len(left)} workers still run")
             break
         time.sleep(0.1)
+
+
+def _audited(scene: Scene) -> list[str]:
+    """Return what `mer.study audit` finds wrong, in its own words; [] when it is content."""
+    words = ["audit", str(scene.study), "--thorough"]
+    environment = scene.shop.environment()
+    audit = scene.shop.starter("mer.study", words, cwd=scene.shop.home, environment=environment, own_group=False)
+    return [] if audit.wait(_END_S) == 0 else [f"the audit: {line}" for line in audit.output().splitlines()]
 
 
 def _leave(scene: Scene) -> None:

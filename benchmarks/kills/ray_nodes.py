@@ -34,11 +34,13 @@ _NODE_SETTINGS = {
 class RayNodes:
     """A cluster: `with RayNodes() as nodes: head = nodes.start(cpus=2)`. The first node that is started is its head.
 
+    Args: python: the program with which nodes start their workers; None: this process's Python.
     Attributes:
         settings: environment variables with which a driver joins: the token among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, python: Path | None = None) -> None:
+        self.python = python or Path(sys.executable)
         self.folder = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))  # short: sockets lie in it
         self.token = secrets.token_hex(16)
         self.settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
@@ -69,8 +71,8 @@ class RayNodes:
             port = free_port(ip)
             self.address = f"{ip}:{port}"
             words += ["--head", f"--port={port}", "--include-dashboard=false"]
-        program = str(Path(sys.executable).with_name("ray"))
-        command = [*inside, program, *words]
+        run_as = f"import sys; sys.executable = {str(self.python)!r}; from ray.scripts.scripts import main; main()"
+        command = [*inside, sys.executable, "-c", run_as, *words]
         node = RayNode(ip, folder, started(command, cwd=self.folder, environment=self._environment(), own_group=True))
         self.nodes.append(node)
         if wait:

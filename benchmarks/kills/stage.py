@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.kills.ray_nodes import RayNodes
 from benchmarks.kills.snapshot import Snapshot, journal_lines
+from benchmarks.kills.worker_fork import ForkedWorkers
 from benchmarks.kills.workshop import STUDY, Workshop
 from mer.study.tracking.store import create_database
 
@@ -29,6 +31,7 @@ class Stage:
         lines: of its journal.
         nodes: the cluster that studies share.
         sockets: temporary folder of Rays that drivers start; its path is short.
+        workers: forks the workers of every Ray; None: Ray starts them itself.
         database: an empty database of MLflow's, which takes two seconds to make; most studies begin with a copy.
     """
 
@@ -40,31 +43,39 @@ class Stage:
     nodes: RayNodes
     sockets: Path
     database: Path
+    workers: ForkedWorkers | None = None
 
 
 @contextmanager
-def staged(shop: Workshop, twin: Path, home: Path) -> Iterator[Stage]:
+def staged(shop: Workshop, twin: Path, home: Path, *, are_workers_forked: bool = False) -> Iterator[Stage]:
     """Start the cluster and make the place of studies.
 
     Args:
         twin: folder of studies in which nobody disturbed the small study.
         home: an empty folder.
+        are_workers_forked: spare each worker its imports.
     """
     with ExitStack() as stack:
-        nodes = stack.enter_context(RayNodes())
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp")))
+        forking = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mf-", dir="/tmp")))
+        workers = stack.enter_context(ForkedWorkers(forking)) if are_workers_forked else None
+        nodes = stack.enter_context(RayNodes(workers.python if workers else None))
         place = home / "place"
         has_disk = stack.enter_context(_mounted(place))
         nodes.start(cpus=2)
         database = home / "empty.db"
-        create_database(f"sqlite:///{database}")
+        if not database.exists():
+            create_database(f"sqlite:///{database}")
         lines = len(journal_lines(twin / STUDY))
-        yield Stage(shop, place, has_disk, Snapshot.of(twin, STUDY), lines, nodes, sockets, database)
+        yield Stage(shop, place, has_disk, Snapshot.of(twin, STUDY), lines, nodes, sockets, database, workers)
 
 
 @contextmanager
 def _mounted(place: Path) -> Iterator[bool]:
     """Make a folder that is a file system of its own. Yields False where only root may mount: it is a plain folder."""
+    if place.is_mount():  # of a call that was killed
+        subprocess.run(["umount", "-l", str(place)], check=False)
+    shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     words = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "tmpfs", str(place)]
     is_mounted = subprocess.run(words, capture_output=True).returncode == 0

@@ -242,8 +242,8 @@ def _run_trials(
     could not write: the reason that is known is the one to tell.
     """
     try:
-        give_up = partial(_give_up, engine, folder, options)
-        run_trials(engine, plan, folder, options.address, display.tick, stop, say, give_up)
+        give_up, go_on = partial(_give_up, engine, folder, options), options.go_on(engine.spec.budget.trials)
+        run_trials(engine, plan, folder, options.address, display.tick, stop, say, give_up, go_on)
     except Exception as fault:
         if isinstance(fault, OSError) and is_of_the_machine(fault):
             engine.block(fault)

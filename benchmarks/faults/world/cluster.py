@@ -65,7 +65,8 @@ class Cluster:
         tick: Callable[[], None],
         stop: Any,
         say: Any,
-        give_up: Any = None,
+        give_up: Any,
+        go_on: str,
     ) -> None:
         """Stand in for `mer.study.cluster.trials.run_trials`."""
         self.stop = stop

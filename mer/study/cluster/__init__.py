@@ -7,6 +7,7 @@ node_watch     nodes that leave and join a cluster while a study runs
 stall          a line when a study on a cluster waits
 socket_folder  a private folder for Ray's sockets, short enough for their names
 lost_workers   whether a worker died by itself, or with its node, its Ray or the study
+connect_guard  what is to be said when the GCS has died while the driver connects to it
 own_ray        what is to be said when the Ray that this driver started has died
 connect        a local Ray, or a cluster that is there
 clip_workers   clips read by several processes during extraction

@@ -6,11 +6,13 @@ import importlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from mer.errors import MerError
 from mer.study.cluster.connect import nodes_of_ray, session_folder, start_ray
+from mer.study.cluster.connect_guard import GCS, guarded
 from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.own_ray import RayWatch
@@ -20,14 +22,17 @@ from mer.study.paths import RAY, trial_name
 from mer.study.preflight.feature_plan import FeaturePlan
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.search.engine import StudyEngine
+from mer.study.search.halt import Halt
 from mer.study.search.lacking_files import lacking_file
 from mer.study.search.pack_sizes import PackSizes, learning_size, queue_room
 from mer.study.search.slots import Slots
 from mer.study.search.stop_request import StopSignal, children_spared
 from mer.study.space.spec import StudySpec
+from mer.terminal.escapes import neutral
 from trainables import TRAINABLES
 from trainables.proof import PROOF
 
+_DIED, _ADVICE = ", a process of Ray's, has died", "see whether the machine ran out of memory"
 _TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # StopSignal listens
@@ -46,6 +51,7 @@ def run_trials(
     stop: StopSignal,
     say: Callable[[str], None],
     give_up: Callable[[], None],
+    go_on: str,
 ) -> None:
     """Hand the engine's trials to Ray Tune until there are none left or `stop` is wanted.
 
@@ -53,6 +59,7 @@ def run_trials(
         tick: called after every event with the trials and places of each worker.
         say: prints a line for the user.
         give_up: ends the process; called where a Ray of its own has died and holds the main thread.
+        go_on: command that goes on with the study, for where Ray holds the whole process.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
     import ray
@@ -65,7 +72,7 @@ def run_trials(
     spec = engine.spec
     module, name = TRAINABLES[spec.trainable].split(":")
     with stop.listening(), RayWatch(partial(_ray_died, stop), give_up) as watch:
-        with children_spared():
+        with children_spared(), guarded(_last_words(spec, go_on, folder)) if address is None else nullcontext():
             start_ray(address, plan.shared_bytes())
         session = session_folder() if address is None else None
         try:
@@ -116,8 +123,18 @@ def run_trials(
 def _ray_died(stop: StopSignal, process: str) -> None:
     """Stop the study; where it is being stopped, Ray has died by the same signal, and nothing is at fault."""
     if not stop.interrupted:
-        why = f"{process}, a process of Ray's, has died"
-        stop.engine.block(why, advice="see whether the machine ran out of memory")
+        stop.engine.block(f"{process}{_DIED}", advice=_ADVICE)
+
+
+def _last_words(spec: StudySpec, go_on: str, folder: Path) -> str:
+    """Return what is to be said where the GCS dies while Ray connects to it."""
+    halt = Halt()
+    halt.block(f"{GCS}{_DIED}", _ADVICE)
+    try:
+        halt.raise_if_stopped(spec.study, go_on, go_on, folder)
+    except MerError as fault:
+        return neutral(f"error: {fault.message}")
+    return ""
 
 
 def _fitting(spec: StudySpec, have: Sequence[Machine]) -> int:
