@@ -15,9 +15,9 @@ _BETWEEN = 0.15  # share of gaps between two drivers in which the folder is move
 
 # One of these sets for each study: starting a Ray or a server for every driver costs seconds.
 FLAVOURS = {
-    "shared Ray": (16, ("driver killed", "driver asked to stop", "all killed at once", "worker killed", "worker frozen",
+    "shared Ray": (30, ("driver killed", "driver asked to stop", "all killed at once", "worker killed", "worker frozen",
                        "driver frozen", "second driver", "disk full")),
-    "own Ray": (2, ("driver killed", "all killed at once", "worker killed", "raylet killed", "GCS killed")),
+    "own Ray": (3, ("driver killed", "all killed at once", "worker killed", "raylet killed", "GCS killed")),
     "MLflow server": (1, ("driver killed", "worker killed", "MLflow stopped")),
 }  # fmt: skip
 
