@@ -20,6 +20,10 @@ from mer.cli_app import Debug, launch
 from mer.files import write_text
 
 _SUMMARISED = ("accuracy", "weighted_f1", "macro_f1", "unweighted_accuracy", "ece")
+_OF_TARGETS = {
+    "regression": ("ccc", "pearson", "mae", "acc2_has0", "acc2_non0", "acc5", "acc7"),
+    "multilabel": ("macro_f1", "micro_f1", "samples_f1", "jaccard", "accuracy"),
+}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -57,13 +61,14 @@ def seed_report(results: Sequence[Evaluation]) -> str:
 
 def seed_table(group: Sequence[Evaluation]) -> Table:
     """Build the table in the reference layout, one row per seed."""
+    main = _OF_TARGETS[group[0].kind][:3] if group[0].kind in _OF_TARGETS else MAIN
     rows = [
-        [found.method, seed, *(found.values(metric).get(seed) for metric in MAIN)]
+        [found.method, seed, *(found.values(metric).get(seed) for metric in main)]
         for found in group
         for seed in found.seeds
     ]
-    percent = {words(metric): (lambda value, metric=metric: show(metric, value)) for metric in MAIN}
-    return Table("seeds", ["method", "seed", *map(words, MAIN)], rows, percent)
+    percent = {words(metric): (lambda value, metric=metric: show(metric, value)) for metric in main}
+    return Table("seeds", ["method", "seed", *map(words, main)], rows, percent)
 
 
 def summary_table(group: Sequence[Evaluation]) -> Table:
@@ -72,7 +77,7 @@ def summary_table(group: Sequence[Evaluation]) -> Table:
     units = list(dict.fromkeys(f"{found.unit}s" for found in group))
     for found in group:
         of_units = f" ({found.unit}s)" if len(units) > 1 else ""
-        for metric in _SUMMARISED:
+        for metric in _OF_TARGETS.get(found.kind, _SUMMARISED):
             if not (summary := found.summary(metric)):
                 continue
             sd, mean = summary["sd"], show(metric, summary["mean"])

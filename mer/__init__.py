@@ -44,6 +44,7 @@ Parts, from the top down: each imports from those below it only.
     tensor_header     names, types and shapes in a safetensors file, before a library maps it
     read_files        regular files only, of bounded size; JSON that is as its reader expects it
     terminal          what goes to a terminal, a log or a spreadsheet, and what a terminal sends
+    agreement         how well numbers agree, in arithmetic that scores and their intervals share
     tensor_math       arithmetic of tensors that models and losses share
     torchaudio_guard  torchaudio beside a CPU-only torch
     validation_words  what pydantic allows, in our words

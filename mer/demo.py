@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from mer.cli_app import Debug, launch
+from mer.errors import MerError
+from mer.terminal.commands import command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,7 +38,15 @@ def demo(
     from mer.checkpoints.hub_export import export_folder
     from mer.predictor.opening import open_predictor
 
-    predictor = open_predictor(read_export(export_folder(export)), backbone=backbone)
+    opened = read_export(export_folder(export))
+    if opened.kind != "class":
+        raise MerError(
+            opened.folder,
+            f"data.task is {opened.kind}, and the page shows classes",
+            allowed="an export of classes",
+            then=f"ask it on the command line: {command('mer.predict', opened.folder)}",
+        )
+    predictor = open_predictor(opened, backbone=backbone)
     with served(predictor, port) as address:
         print(f"{predictor.export.folder} reads {', '.join(predictor.modalities)}\n\n  {address}\n\nCtrl-C ends this.")
         sys.stdout.flush()

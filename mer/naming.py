@@ -93,6 +93,12 @@ def _loss_name(config: TrialConfig) -> str:
             settings |= {"prototypes": contrastive.prototypes} if contrastive.prototypes > 1 else {}
         case EACLConfig():
             settings = {"temp": contrastive.temperature, "ce_weight": contrastive.ce_weight}
+        case _ if config.data.task == "regression":
+            regression = config.loss.regression
+            return _call(regression.kind, {"delta": regression.huber_delta} if regression.kind == "huber" else {})
+        case _ if config.data.task == "multilabel":
+            exponent = config.loss.multilabel.pos_weight_exponent
+            return _call("bce", {"pos_weight": exponent} if exponent else {})
         case _:
             classification = config.loss.classification
             settings = {"gamma": classification.focal_gamma} if classification.kind == "focal" else {}

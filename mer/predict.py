@@ -16,6 +16,7 @@ from mer.predictor.request import Request, clips_of, read_inputs, refuse_others
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
     from mer.checkpoints.export_folder import Export
+    from mer.data.types import Utterance
     from mer.predictor.output import Pairs
     from mer.predictor.prediction import Prediction
 
@@ -99,6 +100,8 @@ def run(request: Request, stdin: TextIO) -> None:
     scored = [pair for pair in zip(inputs.labels, by_dialogue, strict=True) if pair[0]] if inputs.labels else []
     if scored:
         _say(score_line([label for label, _ in scored], [one for _, one in scored], export.class_names))
+    if export.kind != "class" and (line := target_score_line(inputs.utterances, by_dialogue, export)):
+        _say(line)
 
 
 def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_names: tuple[str, ...]) -> str:
@@ -116,6 +119,29 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     said = f"{len(labels)} labelled utterances: " + ", ".join(f"{k} {100 * v:.2f}" for k, v in parts.items())
     over = f" (macro-F1 and UA over the {scores.present_C.sum()} of {len(class_names)} classes that are labels here)"
     return said if scores.present_C.all() else said + over
+
+
+def target_score_line(utterances: Sequence[Utterance], predictions: Sequence[Prediction], export: Export) -> str:
+    """Scores of numbers or of several labels; "" where no utterance says any."""
+    import numpy as np
+
+    from mer.config.metrics import USUAL
+    from mer.study.show.words import show
+    from mer.training import scores_of
+
+    names = export.class_names
+    truth = np.array([utterance.targets or (np.nan,) * len(names) for utterance in utterances], dtype=np.float64)
+    if np.isnan(truth).all():
+        return ""
+    if export.kind == "regression":
+        outputs = np.array([[one.numbers[name] for name in names] for one in predictions])
+    else:  # as they are given, at the thresholds of the export
+        outputs = np.array([[1.0 if name in one.labels else -1.0 for name in names] for one in predictions])
+    scores = scores_of(export.config.data, outputs, truth, names)
+    metrics = scores.as_metrics("dev")
+    wanted = [f"dev_{name}" for name in USUAL[export.kind] if name != "loss"]
+    parts = [f"{name.removeprefix('dev_')} {show(name, metrics[name])}" for name in wanted if name in metrics]
+    return f"{len(scores.scored_N)} labelled utterances: {', '.join(parts)}"
 
 
 def _refuse_nothing(pairs: Pairs, request: Request, reads: tuple[str, ...]) -> None:

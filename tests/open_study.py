@@ -113,5 +113,5 @@ def write_trial(folder: Path, number: int, run: TrainingRun) -> None:
         card |= {"config": best.config.model_dump(mode="json"), "class_names": list(run.data.class_names)}
         save_tensors(trial / best_file(name), best.tensors, card)
     dev, config = run.data.dev, run.config.model_dump(mode="json")
-    write_artifacts(trial, config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N)
+    write_artifacts(trial, config=config, rows=run.history, ids=dev.ids, labels_N=dev.labels_N, data=run.config.data)
     write_json(trial / ARTIFACTS / ENVIRONMENT, {"git_sha": f"sha-{number}", "command": "tune", "seed": 0})

@@ -76,9 +76,10 @@ def _leader(
 ) -> str:
     if evaluations:
         means = [(sum(v.values()) / len(v), name, one.split) for one, name in zip(evaluations, of_results, strict=True)
-                 if (v := one.values("weighted_f1"))]  # fmt: skip
+                 if (v := one.values(evaluations[0].main))]  # fmt: skip
         mean, name, split = max(means)
-        return f"{name} has the highest mean weighted-F1 on {split}: {show('f1', mean)} %."
+        main, unit = evaluations[0].main, " %" if is_fraction(evaluations[0].main) else ""
+        return f"{name} has the highest mean {words(main)} on {split}: {show(main, mean)}{unit}."
     scored = [(study, name) for study, name in zip(studies, of_studies, strict=True) if study.best]
     metrics = {study.metric for study, _ in scored}
     if len(metrics) != 1:
@@ -147,9 +148,11 @@ def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
     html, rows = "", []
     for group in dict.fromkeys(one.group for one in evaluations):
         inside = [(one, name) for one, name in zip(evaluations, names, strict=True) if one.group == group]
-        lines = [estimate(one, "weighted_f1", name) for one, name in inside]
-        title = f"weighted-F1 of {group[0]} {group[1]} on {group[2]}, in percent"
-        html += both(lambda width, r=lines, t=title: intervals_svg(r, t, width))  # type: ignore[misc]
+        main = inside[0][0].main
+        lines = [estimate(one, main, name) for one, name in inside if one.main == main]
+        title = f"{words(main)} of {group[0]} {group[1]} on {group[2]}{', in percent' if is_fraction(main) else ''}"
+        share = is_fraction(main)
+        html += both(lambda width, r=lines, t=title, p=share: intervals_svg(r, t, width, percent=p))  # type: ignore[misc]
         html += note(key_words(inside[0][0]))
         for one, name in inside:
             cells = [

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from analysis.evaluation_page.classes import alike
+from analysis.page.words import is_fraction
 from analysis.stores.evaluation import Evaluation
 from analysis.stores.files import BROKEN
 from analysis.stores.predictions import Predictions
@@ -54,17 +55,16 @@ def study_verdicts(studies: Sequence[Study], names: Sequence[str]) -> list[Verdi
 
 
 def evaluation_verdicts(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[Verdict]:
-    """Compare evaluations of the same split on weighted-F1, paired by seed and by dialogue."""
+    """Compare evaluations of the same split on their main metric, paired by seed and by dialogue."""
     told: list[tuple[int, int, Paired, Paired]] = []
     means = [
-        sum(values) / len(values) if (values := list(one.values("weighted_f1").values())) else None
-        for one in evaluations
+        sum(values) / len(values) if (values := list(one.values(one.main).values())) else None for one in evaluations
     ]
     for one, other in _pairs(means):
         ours, theirs = evaluations[one], evaluations[other]
-        if ours.group != theirs.group:
+        if ours.group != theirs.group or ours.kind != theirs.kind:
             continue
-        seeds = paired_by_seed(ours.values("weighted_f1"), theirs.values("weighted_f1"))
+        seeds = paired_by_seed(ours.values(ours.main), theirs.values(ours.main))
         first, second = alike(ours), alike(theirs)
         units = Paired(None, None, None, 0, "the utterances are not the same, or no predictions are there")
         names_of_units = _units(ours, first[0]) if first else None
@@ -82,7 +82,9 @@ def evaluation_verdicts(evaluations: Sequence[Evaluation], names: Sequence[str])
     found = []
     for (one, other, seeds, units), p_seed, p_unit in zip(told, by_seed, by_unit, strict=True):
         views = replace(seeds, p_adjusted=p_seed), replace(units, p_adjusted=p_unit)
-        says = verdict(names[one], names[other], *views, unit=evaluations[one].unit)
+        says = verdict(
+            names[one], names[other], *views, unit=evaluations[one].unit, in_percent=is_fraction(evaluations[one].main)
+        )
         found.append(_verdict(names[one], names[other], views[0], says))
     return found
 

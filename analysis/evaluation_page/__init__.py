@@ -3,5 +3,6 @@
 scores   seeds, mean, intervals and comparisons
 folds    each fold's test part, and both spreads
 classes  confusion and F1 per class over seeds, calibration
+targets  numbers against outputs, and labels, over seeds
 build    all parts in their order
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 from analysis.evaluation_page.classes import alike, confusion, per_class
 from analysis.evaluation_page.folds import folds_section
 from analysis.evaluation_page.scores import first_screen, seeds_section
+from analysis.evaluation_page.targets import of_targets
 from analysis.findings.chance import guessing
 from analysis.page.document import Section, page
 from analysis.page.html import folded, say
@@ -22,8 +23,9 @@ def evaluation_sections(one: Evaluation, target: Path) -> list[Section]:
     """Build every part. Args: target: where the page will lie; its links are relative to that."""
     found = alike(one)
     chance = guessing(found[0], "weighted_f1") if found else None
-    parts = [first_screen(one, chance), seeds_section(one), confusion(one), per_class(one)]
-    parts[2:2] = [section] if (section := folds_section(one)) else []
+    parts = [first_screen(one, chance), seeds_section(one)]
+    parts += [section] if (section := folds_section(one)) else []
+    parts += [confusion(one), per_class(one)] if one.kind == "class" else [of_targets(one)]
     parts += [section] if (section := related(related_to_evaluation(one), target)) else []
     sections = [*parts, _facts(one)]
     if one.unreadable:

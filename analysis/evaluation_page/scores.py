@@ -13,8 +13,7 @@ from analysis.plots.picture import WIDE, both, stand_alone
 from analysis.stores.evaluation import Evaluation
 from analysis.stores.files import whole
 
-METRICS = ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy")
-_ALSO = ("ece",)
+_ALSO = ("ece", "mae", "rmse")
 
 
 def first_screen(one: Evaluation, chance: float | None) -> Section:
@@ -22,8 +21,8 @@ def first_screen(one: Evaluation, chance: float | None) -> Section:
     html = f'<p class="result">{esc(sentence(one, chance))}</p>'
     if one.split == "dev":
         html += say(str(one.told.get("note", "dev scores")), "warn")
-    main = one.summary("weighted_f1")
-    items = [(mean_and_sd(one, metric), f"{words(metric)}, mean ± sd") for metric in METRICS if one.summary(metric)]
+    main = one.summary(one.main)
+    items = [(mean_and_sd(one, metric), f"{words(metric)}, mean ± sd") for metric in one.shown if one.summary(metric)]
     html += tiles([*items, (str(len(one.seeds)), "seeds")])
     html += both(lambda width: _picture(one, width))
     html += note(key_words(one) + (f" {main['note']}." if main.get("note") else ""))
@@ -39,18 +38,21 @@ def scores_picture(one: Evaluation) -> str:
 
 
 def _picture(one: Evaluation, width: int) -> str:
-    rows = [estimate(one, metric, words(metric)) for metric in METRICS if one.values(metric)]
+    rows = [estimate(one, metric, words(metric)) for metric in one.shown if one.values(metric)]
+    if one.kind == "regression":
+        return intervals_svg(rows, f"{one.split} scores", width, percent=False)
     return intervals_svg(rows, f"{one.split} scores in percent", width, unit="%")
 
 
 def sentence(one: Evaluation, chance: float | None) -> str:
-    values = one.values("weighted_f1")
+    values = one.values(one.main)
     mean = sum(values.values()) / len(values)
-    interval = one.summary("weighted_f1").get("t_interval")
-    said = f"{one.method} reaches {show('f1', mean)} % weighted-F1 on {one.split}"
+    interval = one.summary(one.main).get("t_interval")
+    unit = "" if one.kind == "regression" else " %"
+    said = f"{one.method} reaches {show(one.main, mean)}{unit} {words(one.main)} on {one.split}"
     said += f", the mean of {counted(len(values), 'seed')}"
     if interval:
-        said += f" (95 % over seeds: {show('f1', interval[0])} to {show('f1', interval[1])})"
+        said += f" (95 % over seeds: {show(one.main, interval[0])} to {show(one.main, interval[1])})"
     if chance is not None:
         said += f": {100 * (mean - chance):+.1f} points against guessing"
     return said + "."
@@ -67,7 +69,7 @@ def estimate(one: Evaluation, metric: str, name: str, css: str = "s1") -> Estima
     """Build the row of one metric: seeds, their mean, intervals over seeds and over units."""
     values = one.values(metric)
     told = one.summary(metric)
-    dots = [(value, f"seed {seed}: {show('f1', value)}") for seed, value in values.items()]
+    dots = [(value, f"seed {seed}: {show(metric, value)}") for seed, value in values.items()]
     mean = sum(values.values()) / len(values) if values else None
     return Estimate(name, mean, dots, told.get("t_interval"), told.get("bootstrap_interval"), css)
 
@@ -76,18 +78,18 @@ def mean_and_sd(one: Evaluation, metric: str) -> str:
     told = one.summary(metric)
     if not told:
         return "-"
-    return show("f1", told["mean"]) + (f" ± {show('f1', told['sd'])}" if told["sd"] is not None else "")
+    return show(metric, told["mean"]) + (f" ± {show(metric, told['sd'])}" if told["sd"] is not None else "")
 
 
 def seeds_section(one: Evaluation) -> Section:
     """List every seed."""
-    metrics = [metric for metric in (*METRICS, *_ALSO) if one.values(metric)]
+    metrics = [metric for metric in (*one.shown, *_ALSO) if one.values(metric)]
     columns = {metric: one.values(metric) for metric in metrics}
     rows = [
         [row["seed"], whole(row.get("epoch")), *(columns[metric].get(row["seed"]) for metric in metrics)]
         for row in one.told["seeds"]
     ]
-    formats = {words(metric): (lambda value: show("f1", value)) for metric in metrics}
+    formats = {words(metric): (lambda value, metric=metric: show(metric, value)) for metric in metrics}
     table = Table("seeds", ["seed", "epoch", *map(words, metrics)], rows, formats)
     html = table.html() + summary_table(one).html(css="tight")
     return Section("seeds", "Seeds", html, [table, summary_table(one)])
@@ -96,7 +98,7 @@ def seeds_section(one: Evaluation) -> Section:
 def summary_table(one: Evaluation) -> Table:
     """Build the table of means and intervals."""
     rows: list[list[Any]] = []
-    for metric in (*METRICS, *_ALSO):
+    for metric in (*one.shown, *_ALSO):
         told = one.summary(metric)
         if told:
             rows.append(
@@ -104,7 +106,7 @@ def summary_table(one: Evaluation) -> Table:
                     words(metric),
                     mean_and_sd(one, metric),
                     told.get("n"),
-                    *(_words(told.get(f"{kind}_interval")) for kind in ("t", "bootstrap")),
+                    *(_words(metric, told.get(f"{kind}_interval")) for kind in ("t", "bootstrap")),
                 ]
             )
     return Table(
@@ -112,5 +114,5 @@ def summary_table(one: Evaluation) -> Table:
     )
 
 
-def _words(ends: tuple[float, float] | None) -> str | None:
-    return f"{show('f1', ends[0])} to {show('f1', ends[1])}" if ends else None
+def _words(metric: str, ends: tuple[float, float] | None) -> str | None:
+    return f"{show(metric, ends[0])} to {show(metric, ends[1])}" if ends else None

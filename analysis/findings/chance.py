@@ -50,7 +50,9 @@ def chance_on_dev(study: Study) -> Chance | None:
     """Return what the better guess reaches: always the most frequent class of train, or classes as often as dev has
     them. None where the metric or the labels do not tell."""
     majority = study.baseline.get(study.metric)
-    found = [Chance(majority, "always the most frequent class")] if majority is not None else []
+    words = {"regression": "always the mean", "multilabel": "always the most frequent labels"}
+    guess = words.get(study.task, "always the most frequent class")
+    found = [Chance(majority, guess)] if majority is not None else []
     predictions = study.predictions(study.best) if study.best else None
     if predictions is not None:
         stratified = guessing(predictions, study.metric.removeprefix("dev_"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_NUMBERS = re.compile(r"(best_)?(dev_|test_)?(loss|(ccc|pearson|mae|rmse)(_.+)?)")
 
 
 def is_fraction(metric: str) -> bool:
-    return not metric.endswith("_loss")
+    """Tell whether a metric is printed in percent: losses, errors and correlations of numbers are not."""
+    return not metric.endswith("_loss") and not _NUMBERS.fullmatch(metric)
 
 
 def show(metric: str, value: float | None) -> str:
-    """Write a metric as people read it: fractions in percent, the loss in nats."""
+    """Write a metric as people read it: fractions in percent, losses, errors and correlations as they are."""
     if value is None or value != value:
         return "-"
     return f"{100 * value:.2f}" if is_fraction(metric) else f"{value:.4f}"
@@ -34,6 +38,17 @@ def words(metric: str) -> str:
         "macro_f1": "macro-F1",
         "ece": "ECE",
         "unweighted_accuracy": "UA (unweighted accuracy)",
+        "ccc": "CCC",
+        "pearson": "Pearson",
+        "mae": "MAE",
+        "rmse": "RMSE",
+        "micro_f1": "micro-F1",
+        "samples_f1": "samples-F1",
+        "jaccard": "Jaccard",
+        "acc2_has0": "Acc-2 (has0)",
+        "acc2_non0": "Acc-2 (non0)",
+        "acc5": "Acc-5",
+        "acc7": "Acc-7",
     }
     return known.get(name, name.replace("f1_", "F1 ").replace("_", " "))
 

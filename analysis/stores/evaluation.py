@@ -11,12 +11,19 @@ from typing import Any
 
 from analysis.stores.files import BROKEN, inner, number, read_text, reason, whole
 from analysis.stores.predictions import Predictions, read_predictions
+from analysis.stores.targets import TargetPredictions, read_targets
 from mer.errors import MerError
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
 
 FORMAT = 1
 RESULTS, DEV_RESULTS, TEST_PREDICTIONS = "results.json", "dev_results.json", "test_predictions.csv"
 MAIN = ("accuracy", "weighted_f1")
+_MAIN_OF = {"class": MAIN, "regression": ("ccc", "mae"), "multilabel": ("macro_f1", "micro_f1")}
+_SHOWN_OF = {
+    "class": ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy"),
+    "regression": ("ccc", "pearson", "acc2_has0", "acc2_non0", "acc7"),
+    "multilabel": ("macro_f1", "micro_f1", "samples_f1", "jaccard"),
+}
 _AGAIN = "run python -m mer.evaluate again: seeds that are done are not redone"
 
 
@@ -44,6 +51,22 @@ class Evaluation:
     @property
     def method(self) -> str:
         return str(self.told["method"])
+
+    @property
+    def kind(self) -> str:
+        """What is predicted: class, regression or multilabel."""
+        return str(self.told.get("kind", "class"))
+
+    @property
+    def main(self) -> str:
+        """The metric that stands for a model; larger is better."""
+        return {"class": "weighted_f1", "regression": "ccc", "multilabel": "macro_f1"}.get(self.kind, "weighted_f1")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The metrics of the page, the main one first; of numbers those that are larger when better."""
+        found = _SHOWN_OF.get(self.kind, _SHOWN_OF["class"])
+        return tuple(metric for metric in found if self.kind == "class" or self.values(metric))
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -82,6 +105,22 @@ class Evaluation:
         return [str(item.get("verdict", "")) if isinstance(item, dict) else str(item) for item in items if item]
 
     @cached_property
+    def targets(self) -> dict[int, TargetPredictions]:
+        """Seed -> its predictions of numbers or of several labels."""
+        found: dict[int, TargetPredictions] = {}
+        for row in self.told["seeds"] if self.kind != "class" else ():
+            if whole(row.get("trial")) is None or row["trial"] < 0:
+                continue
+            folder = trial_folder(self.path.parent, row["trial"])
+            path = folder / TEST_PREDICTIONS if self.split == "test" else folder / ARTIFACTS / DEV_PREDICTIONS
+            try:
+                if path.exists() and (read := read_targets(path)) is not None:
+                    found[row["seed"]] = read
+            except BROKEN as fault:
+                self.unreadable[f"{path.name} of seed {row['seed']}"] = reason(fault)
+        return found
+
+    @cached_property
     def predictions(self) -> dict[int, Predictions]:
         """Seed -> its predictions; seeds whose file is missing or garbage are left out (`unreadable`)."""
         found: dict[int, Predictions] = {}
@@ -91,8 +130,8 @@ class Evaluation:
             folder = trial_folder(self.path.parent, row["trial"])
             path = folder / TEST_PREDICTIONS if self.split == "test" else folder / ARTIFACTS / DEV_PREDICTIONS
             try:
-                if path.exists():
-                    found[row["seed"]] = read_predictions(path)
+                if path.exists() and (read := read_predictions(path)) is not None:
+                    found[row["seed"]] = read
             except BROKEN as fault:
                 self.unreadable[f"{path.name} of seed {row['seed']}"] = reason(fault)
         return found
@@ -131,7 +170,7 @@ def load_evaluation(path: Path) -> Evaluation:
     for index, row in enumerate(rows):
         missing += [] if whole(row.get("seed")) is not None else [f"seeds[{index}].seed"]
         scores = inner(row, split)
-        keys = [f"{split}_{metric}" for metric in MAIN]
+        keys = [f"{split}_{metric}" for metric in _MAIN_OF.get(str(found.get("kind", "class")), MAIN)]
         missing += [f"seeds[{index}].{split}.{key}" for key in keys if number(scores.get(key)) is None]
     if missing:
         raise MerError(path, f"lacks {', '.join(missing)}", then=_AGAIN)

@@ -14,6 +14,11 @@ from analysis.stores.files import read_rows
 _PREFIX = "logit_"
 
 
+def is_of_targets(header: list[str]) -> bool:
+    """Tell whether predictions are of numbers or of several labels, by the columns of their file."""
+    return len(header) > 1 and header[1].startswith("true_")
+
+
 @dataclass(frozen=True)
 class ClassScore:
     name: str
@@ -69,9 +74,14 @@ class Predictions:
         return scores
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read the predictions of one trial. Raises: one of `files.BROKEN`, for a file that is missing or garbage."""
+def read_predictions(path: Path) -> Predictions | None:
+    """Read the predictions of one trial; None for those of numbers or several labels (`stores.targets`).
+
+    Raises: one of `files.BROKEN`, for a file that is missing or garbage.
+    """
     header, rows = read_rows(path)
+    if is_of_targets(header):
+        return None
     names = [column.removeprefix(_PREFIX) for column in header if column.startswith(_PREFIX)]
     if not names or not rows or not {"id", "true", "predicted"} <= set(header):
         raise ValueError("holds no predictions")

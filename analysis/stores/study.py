@@ -17,6 +17,7 @@ from analysis.page.words import plain
 from analysis.stores.files import BROKEN, inner, read_json, read_rows, reason
 from analysis.stores.mlflow_record import MlflowRecord
 from analysis.stores.predictions import Predictions, read_predictions
+from analysis.stores.targets import TargetPredictions, read_targets
 from mer.study.folder.standings import rank, rank_key
 from mer.study.paths import CONFIG, DEV_PREDICTIONS, ENVIRONMENT, HISTORY, artifacts_folder
 from mer.study.show.words import short_names
@@ -199,6 +200,21 @@ class Study:
     def predictions(self, trial: Trial) -> Predictions | None:
         """Read the dev predictions at the best epoch; None when they were not kept, or are garbage (`unreadable`)."""
         return self._predictions(trial.number)
+
+    def targets(self, trial: Trial) -> TargetPredictions | None:
+        """Read the dev predictions of a task of numbers or of several labels; None as for `predictions`."""
+        path = artifacts_folder(self.folder, trial.number) / DEV_PREDICTIONS
+        try:
+            return read_targets(path) if path.exists() else None
+        except BROKEN as fault:
+            self._note(trial, path, fault)
+            return None
+
+    @property
+    def task(self) -> str:
+        """What is predicted: class, regression or multilabel."""
+        fixed = self.space.get("fixed")
+        return str(fixed.get("data.task", "class")) if isinstance(fixed, dict) else "class"
 
     def _predictions(self, number: int) -> Predictions | None:
         if number not in self._read:

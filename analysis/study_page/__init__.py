@@ -9,6 +9,7 @@ curves       learning curves
 parameters   importance, slices, the two most important, ranges that were too narrow
 parallel     every trial across all parameters
 classes      confusion, per class, calibration
+targets      numbers against outputs, and labels, in the place of classes
 two_classes  of a study with two classes: ROC, precision and recall
 utterances   a map of dev, and its hardest dialogues
 running      workers over time, costs, failures

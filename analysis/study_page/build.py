@@ -17,6 +17,7 @@ from analysis.stores.texts import Turn
 from analysis.study_page import classes, curves, facts, parameters, running, trials, utterances
 from analysis.study_page.parallel import parallel
 from analysis.study_page.result import Measured, endings
+from analysis.study_page.targets import targets
 from analysis.study_page.top import top
 from analysis.study_page.two_classes import two_classes
 
@@ -40,7 +41,7 @@ def study_sections(study: Study, target: Path, texts: Mapping[str, Turn]) -> lis
         lambda: parallel(study),
         lambda: parameters.ranges(study),
         lambda: curves.curves(study),
-        lambda: classes.classes(study),
+        lambda: classes.classes(study) if study.task == "class" else targets(study),
         lambda: two_classes(study),
         lambda: classes.calibrated(study),
         lambda: utterances.utterance_map(study, texts),

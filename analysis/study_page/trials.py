@@ -18,7 +18,16 @@ from analysis.stores.study import Study
 from analysis.study_page.marks import drawn
 
 _COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_unweighted_accuracy", "dev_loss", "dev_ece")
-_LESS = ("dev_loss", "dev_ece")
+_OF_TARGETS = {  # metrics of the other tasks, those of the leaderboard first
+    "regression": ("dev_ccc", "dev_pearson", "dev_mae", "dev_rmse", "dev_acc2_has0", "dev_acc2_non0", "dev_acc7"),
+    "multilabel": ("dev_macro_f1", "dev_micro_f1", "dev_jaccard", "dev_samples_f1", "dev_accuracy", "dev_loss"),
+}
+_LESS = ("dev_loss", "dev_ece", "dev_mae", "dev_rmse")
+_BARS = {
+    "class": "majority: always the most frequent class of train; guess: each class as often as dev has it.",
+    "regression": "mean: always the mean of train.",
+    "multilabel": "frequent: always the labels that most rows of train have.",
+}
 ROWS = 100
 
 
@@ -28,9 +37,10 @@ def comparison(study: Study) -> Section:
     if study.best is None:
         return Section("best", title, paragraph("No trial has finished, so there is no best one."))
     first, baseline, predictions = study.trial(0), study.baseline, study.predictions(study.best)
-    columns = [f"best (trial {study.best.number})", "trial 0", "majority", "guess", "best - trial 0"]
+    bar = {"regression": "mean", "multilabel": "frequent"}.get(study.task, "majority")
+    columns = [f"best (trial {study.best.number})", "trial 0", bar, "guess", "best - trial 0"]
     rows: list[list[Any]] = []
-    for metric in dict.fromkeys([*(m for m, _ in study.objectives), *_COMPARED]):
+    for metric in dict.fromkeys([*(m for m, _ in study.objectives), *_OF_TARGETS.get(study.task, _COMPARED)]):
         if metric not in study.best.best:
             continue
         ours, theirs = study.best.best[metric], first.best.get(metric) if first else None
@@ -46,9 +56,9 @@ def comparison(study: Study) -> Section:
         for metric, *values, rest in rows
     ]
     html = Table(table.name, table.header, shown, right=columns).html()
-    html += note("majority: always the most frequent class of train; guess: each class as often as dev has it.")
+    html += note(_BARS.get(study.task, _BARS["class"]))
     if not baseline:
-        html += note("The majority baseline is written when the study ends; it is not known yet.")
+        html += note(f"The {bar} baseline is written when the study ends; it is not known yet.")
     if first and first is not study.best and first.state != "finished" and first.best:
         html += note(f"Trial 0 {first.state}: its row is the best epoch it reached.")
     if len(study.objectives) > 1:
@@ -73,7 +83,7 @@ def _front(study: Study) -> str:
 def leaderboard(study: Study) -> Section:
     if not study.trials:
         return Section("leaderboard", "Leaderboard", paragraph("No trials yet."))
-    usual = ["dev_weighted_f1", "dev_macro_f1", "dev_accuracy"]
+    usual = list(_OF_TARGETS.get(study.task, ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy"))[:3])
     metrics = list(dict.fromkeys([*(metric for metric, _ in study.objectives), *usual]))
     always = [key for key, searched in study.ranges.items() if not searched.when]
     sometimes = [key for key, searched in study.ranges.items() if searched.when]

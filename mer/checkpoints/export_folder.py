@@ -24,7 +24,7 @@ from torch import Tensor
 from mer.checkpoints.export_manifest import MAKE, MANIFEST, check_files, read_manifest, way_out
 from mer.checkpoints.export_parts import FORMAT, Card, Labels, Provenance, reads_model
 from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite
-from mer.config import Task, TrialConfig
+from mer.config import TargetKind, Task, TrialConfig
 from mer.errors import MerError
 from mer.files import sha256_json
 from mer.places import home
@@ -44,7 +44,7 @@ class Export:
     Args:
         folder: where it lies.
         config: of the trial.
-        class_names: in the order of the class scores.
+        class_names: of classes, numbers or labels, in the order of the outputs.
         provenance: where the model comes from.
         preprocessor: how text becomes the features it reads.
         threshold: of two classes, the second is the answer where its probability is at least this; None: the more
@@ -57,6 +57,12 @@ class Export:
     provenance: dict[str, Any]
     preprocessor: dict[str, Any]
     threshold: float | None = None
+    thresholds: dict[str, float] | None = None
+
+    @property
+    def kind(self) -> TargetKind:
+        """What the outputs are: scores of classes, numbers, or scores of labels."""
+        return self.config.data.task
 
     @property
     def task(self) -> Task:
@@ -144,7 +150,8 @@ def read_export(folder: Path | str) -> Export:
         ) from fault
     names = tuple(labels.class_names)
     threshold = _threshold(folder, labels.threshold, names)
-    export = Export(folder, config, names, provenance, preprocessor, threshold)
+    thresholds = _thresholds(folder, labels.thresholds, names, config.data.task)
+    export = Export(folder, config, names, provenance, preprocessor, threshold, thresholds)
     _refuse_mixed(export, labels)
     _refuse_circle(config, (folder.resolve(),))
     return export
@@ -157,6 +164,8 @@ def _refuse_mixed(export: Export, labels: Labels) -> None:
         raise MerError(
             folder / "labels.json", f"task is {labels.task}", allowed=config.data.label, then=way_out(folder)
         )
+    if labels.kind != config.data.task:
+        raise MerError(folder / "labels.json", f"kind is {labels.kind}", allowed=config.data.task, then=way_out(folder))
     told = export.preprocessor.get("modalities")
     told = {export.preprocessor["modality"]: export.preprocessor} if told is None else told
     reads = {name: one["modality"] for name, one in told.items()}
@@ -207,4 +216,16 @@ def _threshold(folder: Path, found: float | None, names: Sequence[str]) -> float
     if found is not None and (len(names) != 2 or not 0.0 < found < 1.0):
         allowed = "a probability between 0 and 1, of a model with two classes"
         raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=way_out(folder))
+    return found
+
+
+def _thresholds(
+    folder: Path, found: dict[str, float] | None, names: Sequence[str], task: TargetKind
+) -> dict[str, float] | None:
+    """Check the thresholds of labels. Raises: MerError for such that are no probabilities, or of other labels."""
+    if found is None:
+        return None
+    if task != "multilabel" or set(found) != set(names) or not all(0.0 < chance < 1.0 for chance in found.values()):
+        allowed = "a probability between 0 and 1 for each label, of a model of several labels"
+        raise MerError(folder / "labels.json", f"thresholds are {found!r}", allowed=allowed, then=way_out(folder))
     return found

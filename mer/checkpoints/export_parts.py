@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mer.config import Modality, Task
+from mer.config import Modality, TargetKind, Task
 
 FORMAT = 1
 
@@ -19,11 +19,14 @@ class _Part(BaseModel):
 
 
 class Labels(_Part):
-    """labels.json: the classes in the order of the class scores."""
+    """labels.json: the classes, numbers or labels in the order of the model's outputs."""
 
     task: Task
+    kind: TargetKind = "class"
     class_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=10_000)]
     threshold: float | None = None
+    thresholds: dict[str, float] | None = None
+    range: list[float] | None = None
 
     @model_validator(mode="after")
     def _are_distinct(self) -> Self:
@@ -78,7 +81,7 @@ class SeveralRead(_Part):
 
 
 class _Threshold(_Part):
-    metric: str
+    metric: str | None = None
 
 
 class Provenance(_Part):

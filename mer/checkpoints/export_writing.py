@@ -30,7 +30,7 @@ class Contents:
         documents: further files by name, e.g. README.md: text.
         backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
         adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
-        threshold: as that of `Export`.
+        threshold, thresholds: as those of `Export`.
     """
 
     config: TrialConfig
@@ -42,6 +42,7 @@ class Contents:
     backbone: Sequence[Path] = ()
     adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     threshold: float | None = None
+    thresholds: Mapping[str, float] | None = None
 
 
 def write_export(
@@ -134,10 +135,8 @@ def refuse_taken(folder: Path, *, force: bool) -> None:
 
 def _fill(folder: Path, contents: Contents) -> None:
     save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
-    task = contents.config.data.label
     write_json(folder / "config.json", contents.config.model_dump(mode="json"))
-    decision = {} if contents.threshold is None else {"threshold": contents.threshold}
-    write_json(folder / "labels.json", {"task": task, "class_names": list(contents.class_names), **decision})
+    write_json(folder / "labels.json", _labels(contents))
     write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
     write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
     (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read
@@ -158,6 +157,21 @@ def _fill(folder: Path, contents: Contents) -> None:
 
 def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
     write_json(folder / MANIFEST, {"format": FORMAT, "sha256": dict(hashes)})
+
+
+def _labels(contents: Contents) -> dict[str, Any]:
+    """Say what the model's outputs are, and when it answers what."""
+    data = contents.config.data
+    told: dict[str, Any] = {"task": data.label, "class_names": list(contents.class_names)}
+    if data.task != "class":
+        told["kind"] = data.task
+    if data.range is not None:
+        told["range"] = list(data.range)
+    if contents.threshold is not None:
+        told["threshold"] = contents.threshold
+    if contents.thresholds is not None:
+        told["thresholds"] = dict(contents.thresholds)
+    return told
 
 
 def _put_in_place(temporary: Path, folder: Path) -> None:

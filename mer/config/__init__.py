@@ -8,7 +8,9 @@
     fusion           how modalities meet
     dialogue         how an utterance reads others of its dialogue
     distill          what students learn from a teacher
-    losses           the head, classification and contrastive losses
+    losses           the head, and the losses on classes, numbers, labels and representations
+    metrics          which metrics each task has, and which way they are better
+    task             which settings a task of numbers or of several labels has
     training         optimiser, schedule, epochs, how the best epoch is chosen
     keys             nested configurations as dotted keys, and back
     strict           numbers are numbers: no `true`, no "5"
@@ -58,7 +60,9 @@ from mer.config.losses import (
     EACLConfig,
     HeadConfig,
     LossConfig,
+    MultilabelLossConfig,
     NoContrastive,
+    RegressionLossConfig,
     SPCLConfig,
     SupConConfig,
 )
@@ -104,10 +108,12 @@ __all__ = [
     "LoraTuning",
     "LossConfig",
     "Modality",
+    "MultilabelLossConfig",
     "NoContrastive",
     "NoDialogue",
     "OptimConfig",
     "Probability",
+    "RegressionLossConfig",
     "SPCLConfig",
     "SelfAttentionFusion",
     "ShiftingFusion",

@@ -49,8 +49,10 @@ class DistillConfig(Frozen):
         0, description="with mode joint: first epochs in which the fusion's loss does not reach the students"
     )
     ce_weight: Annotated[float, Field(ge=0.0)] = Field(1.0, description="weight of each student's classification loss")
-    response: Literal["dist", "kl", "none"] = Field(
-        "dist", description="loss on class scores: dist (DIST, Huang et al. 2022) | kl (Hinton et al. 2015)"
+    response: Literal["dist", "kl", "mse", "none"] = Field(
+        "dist",
+        description="loss on class scores: dist (DIST, Huang et al. 2022) | kl (Hinton et al. 2015) | mse: squared "
+        "differences of the outputs, also of numbers (in standard deviations of train) and of several labels",
     )
     response_weight: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="weight of the response loss; TelME: 1 on MELD, 0.1 on IEMOCAP"
@@ -64,10 +66,11 @@ class DistillConfig(Frozen):
     intra_weight: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="DIST's gamma: correlation over rows within a class"
     )
-    feature: Literal["similarity", "review", "none"] = Field(
+    feature: Literal["similarity", "review", "mse", "none"] = Field(
         "similarity",
         description="similarity: match the teacher's similarities between rows of the batch (TelME) | review: match "
-        "hidden states of its encoder (knowledge review), of tuned students",
+        "hidden states of its encoder (knowledge review), of tuned students | mse: squared differences of h (FitNets, "
+        "Romero et al. 2015)",
     )
     review_levels: Annotated[int, Field(ge=1, le=4)] = Field(
         3, description="resolutions in time at which a review compares hidden states: 3 = quarters, halves, the whole"

@@ -69,6 +69,28 @@ class ClassificationLossConfig(Frozen):
         return self
 
 
+class RegressionLossConfig(Frozen):
+    """Loss on numbers (`data.task: regression`), in standard deviations of the training split, so that numbers of any
+    scale weigh alike; rows without a number leave it out."""
+
+    kind: Literal["mse", "mae", "huber", "ccc"] = Field(
+        "mse",
+        description="mean squared error | mean absolute error | Huber's: squared up to huber_delta, then absolute | "
+        "1 - concordance correlation over the rows of a batch",
+    )
+    huber_delta: PositiveFloat = Field(1.0, description="used by kind huber only; in standard deviations of train")
+
+
+class MultilabelLossConfig(Frozen):
+    """Binary cross-entropy of each label (`data.task: multilabel`), averaged over labels."""
+
+    pos_weight_exponent: Probability = Field(
+        0.0,
+        description="a in (rows without / rows with the label) ** a, the weight of a row that has it: 0 = no weights, "
+        "1 = as much as those without",
+    )
+
+
 class NoContrastive(Frozen):
     kind: Literal["none"] = "none"
 
@@ -222,11 +244,16 @@ class LossConfig(Frozen):
     contrastive: Contrastive = NoContrastive()
     adversarial: AdversarialConfig = AdversarialConfig()
     cross_modal: CrossModalConfig = CrossModalConfig()
+    regression: RegressionLossConfig = RegressionLossConfig()
+    multilabel: MultilabelLossConfig = MultilabelLossConfig()
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out losses that are off, so that older configurations keep their hashes."""
+        """Leave out losses that are off, or came later and are as by default, so that older configurations keep their
+        hashes."""
         off = {name for name in ("adversarial", "cross_modal") if not getattr(self, name).weight}
+        usual = {"regression": RegressionLossConfig(), "multilabel": MultilabelLossConfig()}
+        off |= {name for name, default in usual.items() if getattr(self, name) == default}
         return {name: value for name, value in dump(self).items() if name not in off}
 
     @model_validator(mode="after")

@@ -50,5 +50,9 @@ class TrainingConfig(Frozen):
     prediction: Literal["head", "nearest_center", "nearest_anchor"] = Field(
         "head", description="predicted class: highest score of the head | nearest class mean of h | nearest EACL anchor"
     )
-    metric: str = Field("dev_weighted_f1", description="dev metric that chooses the best epoch")
+    metric: str = Field(
+        "dev_weighted_f1",
+        description="dev metric that chooses the best epoch; default with data.task regression dev_ccc, multilabel "
+        "dev_macro_f1",
+    )
     mode: Literal["max", "min"] = Field("max", description="whether a larger or a smaller metric is better")

@@ -13,6 +13,7 @@ from mer.config.distill import DistillConfig
 from mer.config.encoders import EncoderConfig, EncodersConfig, is_signal
 from mer.config.fusion import Fusion
 from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
+from mer.config.task import unfit_for_task, with_metric_of_task
 from mer.config.training import OptimConfig, TrainingConfig
 
 
@@ -43,10 +44,15 @@ class TrialConfig(Frozen):
         """Read the configuration of a trial that was trained, maybe by an older version that refused less."""
         return cls.model_validate(data, context=RECORDED)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_metric(cls, data: Any) -> Any:
+        return with_metric_of_task(data)
+
     @model_validator(mode="after")
-    def _task_can_be_trained(self) -> Self:
-        if self.data.task != "class":
-            raise ValueError(f"data.task {self.data.task!r} is read, and cannot be trained yet: use data.task: class")
+    def _fits_the_task(self) -> Self:
+        if unfit := unfit_for_task(self.data.task, self.loss, self.distill, self.training):
+            raise ValueError(unfit)
         return self
 
     @property
@@ -109,7 +115,7 @@ class TrialConfig(Frozen):
             raise ValueError("students are read by their classifiers: distill needs training.prediction 'head'")
         if self.distill.feature == "review":
             self._refuse_nothing_to_review()
-        if self.distill.feature == "similarity" and self._some_h_is_fixed:
+        if self.distill.feature in ("similarity", "mse") and self._some_h_is_fixed:
             raise ValueError(
                 "distill.feature acts on h, which a frozen encoder cannot change: head.hidden must be 1 or more"
             )

@@ -3,6 +3,7 @@
     objective       classification loss plus one contrastive loss: all that the training loop talks to
     students        the objective of one student, and of several students beside their fusion
     classification  cross-entropy, focal loss, class weights, logit adjustment
+    targets         losses on numbers (MSE, MAE, Huber, CCC) and on several labels (binary cross-entropy)
     contrastive     SupCon, SPCL, APCL and angle loss as pure functions
     eacl            EACL: a learned map, and anchors made of the label words
     prototypes      SPCL's pools of past features, APCL's moving prototypes
@@ -20,16 +21,21 @@ from mer.losses.curriculum import curriculum_keep_probability
 from mer.losses.distillation import Distillation, Lesson
 from mer.losses.objective import Objective, Outputs, build_objective
 from mer.losses.students import StudentObjective, StudentsObjective
+from mer.losses.targets import Frequency, Known, Spread, build_target_objective
 
 __all__ = [
     "ClassificationLoss",
     "Distillation",
+    "Frequency",
+    "Known",
     "Lesson",
     "Objective",
     "Outputs",
+    "Spread",
     "StudentObjective",
     "StudentsObjective",
     "build_objective",
+    "build_target_objective",
     "class_weights",
     "curriculum_keep_probability",
 ]

@@ -1,4 +1,4 @@
-"""Losses of a student against its teacher: Hinton's KL, DIST, TelME's feature loss (methods 4), review. In fp32."""
+"""Losses of a student against its teacher: KL, DIST, squares, TelME's feature loss (methods 4), review. In fp32."""
 
 # Suffixes: N batch rows, C classes, D width of h, K width of the teacher's h.
 
@@ -117,6 +117,26 @@ def similarity_kl(
         return _mean_kl(said, taught, there_N)
 
 
+def squared_gap(
+    student_NK: Tensor, teacher_NK: Tensor, scale_K: Tensor | None = None, *, there_N: Tensor | None = None
+) -> Tensor:
+    """Compute the mean squared difference of two models' outputs, or of their h (FitNets, Romero et al. 2015).
+
+    Args:
+        student_NK, teacher_NK: of one width; with members in front (P, N, K).
+        scale_K: unit of each output, (K,) or of members (P, K); None: 1.
+        there_N: as for `response_kl`.
+    Returns: scalar or (P,).
+    """
+    with full_precision(student_NK):
+        said = at_least_single(student_NK)
+        gap_NK = said - at_least_single(teacher_NK.detach()).to(said)
+        if scale_K is not None:
+            gap_NK = gap_NK / scale_K.to(said).unsqueeze(-2)
+        by_row_N = gap_NK.square().mean(dim=-1)
+        return by_row_N.mean(dim=-1) if there_N is None else masked_mean(by_row_N, there_N)
+
+
 def _mean_kl(said_NC: Tensor, taught_NC: Tensor, there_N: Tensor | None = None) -> Tensor:
     """Average KL(taught || said) of log-probabilities over rows."""
     kl_NC = F.kl_div(said_NC, taught_NC, log_target=True, reduction="none")
@@ -149,7 +169,7 @@ def taught_rows(lesson: Lesson, y_N: Tensor, only_correct_N: Tensor | bool) -> T
     Returns: None: all rows.
     """
     kept_N = lesson.there_N
-    if only_correct_N is False:
+    if only_correct_N is False or y_N.is_floating_point():  # numbers and several labels have no right class
         return kept_N
     right_N = lesson.logits_NC.argmax(dim=-1) == y_N
     if isinstance(only_correct_N, Tensor):
@@ -162,16 +182,25 @@ class Distillation(nn.Module):
 
     Args:
         width: of the student's h.
-        teacher_width: of the teacher's h. If it differs, a Linear projects the student's h for the similarity loss.
+        teacher_width: of the teacher's h. If it differs, a Linear projects the student's h for the feature loss.
         review: the loss of hidden states; None where they are not compared.
+        scale_C: unit of each output, where these are numbers; None: 1.
     """
 
+    scale_C: Tensor | None
+
     def __init__(
-        self, config: DistillConfig, width: int, teacher_width: int | None, review: Review | None = None
+        self,
+        config: DistillConfig,
+        width: int,
+        teacher_width: int | None,
+        review: Review | None = None,
+        scale_C: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.config = config
-        differs = config.feature == "similarity" and teacher_width is not None and teacher_width != width
+        self.register_buffer("scale_C", scale_C, persistent=False)
+        differs = config.feature in ("similarity", "mse") and teacher_width is not None and teacher_width != width
         self.projection = nn.Linear(width, int(teacher_width or width)) if differs else None
         self.review = review
 
@@ -190,9 +219,12 @@ class Distillation(nn.Module):
             teacher_NK = None if teacher_NK is None else teacher_NK[kept_N]
         if len(teacher_NC) and self.config.response != "none":
             terms["response"] = self._response(logits_NC, teacher_NC)
-        if len(teacher_NC) >= FEWEST_ROWS and self.config.feature == "similarity" and teacher_NK is not None:
+        if len(teacher_NC) >= FEWEST_ROWS and self.config.feature in ("similarity", "mse") and teacher_NK is not None:
             student_NK = h_ND if self.projection is None else self.projection(h_ND)
-            terms["feature"] = similarity_kl(student_NK, teacher_NK, self.config.feature_temperature)
+            if self.config.feature == "mse":
+                terms["feature"] = squared_gap(student_NK, teacher_NK)
+            else:
+                terms["feature"] = similarity_kl(student_NK, teacher_NK, self.config.feature_temperature)
         return terms
 
     def _reviewed(self, states_NSPD: Tensor | None, lesson: Lesson, kept_N: Tensor | None) -> dict[str, Tensor]:
@@ -208,6 +240,8 @@ class Distillation(nn.Module):
 
     def _response(self, student_NC: Tensor, teacher_NC: Tensor) -> Tensor:
         config = self.config
+        if config.response == "mse":
+            return squared_gap(student_NC, teacher_NC, self.scale_C)
         if config.response == "kl":
             return response_kl(student_NC, teacher_NC, config.temperature)
         return dist(

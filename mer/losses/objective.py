@@ -49,6 +49,7 @@ class Objective(nn.Module):
     draws: Drawing | None = None  # gives random bits; None: torch's global generator
     needs_centers = False  # start_epoch needs the class means of all training features
     stage_two_epochs = 0  # number of last epochs that train the anchors only
+    supervised = "classification"  # name of the part that compares outputs with labels
 
     def __init__(self, config: LossConfig, counts_C: Tensor) -> None:
         super().__init__()

@@ -14,10 +14,10 @@ from mer.losses.objective import Objective, Outputs
 
 
 class StudentObjective(Objective):
-    """ce_weight L_cls + contrastive + response_weight L_response + feature_weight L_feature.
+    """ce_weight L_supervised + contrastive + response_weight L_response + feature_weight L_feature.
 
     Args:
-        base: classification and contrastive loss.
+        base: supervised and contrastive loss.
         distillation: the losses against the teacher.
     """
 
@@ -25,7 +25,7 @@ class StudentObjective(Objective):
         nn.Module.__init__(self)
         self.base, self.distillation = base, distillation
         self.weights = dict(base.weights)
-        self.weights["classification"] *= distillation.config.ce_weight
+        self.weights[base.supervised] *= distillation.config.ce_weight
 
     def parts(self, outputs: Outputs, y_N: Tensor) -> dict[str, Tensor]:
         lesson, config = outputs.lesson, self.distillation.config

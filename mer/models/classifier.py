@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mer.config import Dialogue, HeadConfig, NoDialogue
+from mer.config import Dialogue, HeadConfig, NoDialogue, TargetKind
 from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dropout import Dropout
 from mer.models.fused_batch import FusedBatch, each_alone
-from mer.models.layers import LayerNorm, Linear
+from mer.models.layers import LayerNorm, Linear, beside
 from mer.models.sequence_batch import SequenceBatch
 from mer.models.weight_names import ENCODERS
 
@@ -100,16 +100,24 @@ class LayerMix(nn.Module):
 class Classifier(nn.Module):
     """h and the linear classifier on it. Subclasses say how features become the vector that h is made of.
 
+    A model of numbers (`task` regression) computes them in standard deviations of the training split, and gives them in
+    their own unit; its scores are these numbers. One of several labels gives a score for each.
+
     Args:
         probe: the classifier reads detached h, so its loss does not train h.
         encoders: modality -> encoder that is trained too. The state holds only those of its weights that are trained.
+        task: what its outputs are.
     """
 
     class_centers_CH: Tensor
+    target_mean_C: Tensor
+    target_scale_C: Tensor
 
-    def __init__(self, *, probe: bool, encoders: Mapping[str, TunedEncoder] | None = None) -> None:
+    def __init__(
+        self, *, probe: bool, encoders: Mapping[str, TunedEncoder] | None = None, task: TargetKind = "class"
+    ) -> None:
         super().__init__()
-        self.probe = probe
+        self.probe, self.task = probe, task
         self.encoders = nn.ModuleDict(dict(encoders or {}))
 
     @property
@@ -143,6 +151,20 @@ class Classifier(nn.Module):
         self.dropout = Dropout(config.dropout, _HEAD)
         self.classifier = Linear(self.width, classes)
         self.register_buffer("class_centers_CH", torch.zeros(classes, self.width))
+        if self.task == "regression":
+            self.register_buffer("target_mean_C", torch.zeros(classes))
+            self.register_buffer("target_scale_C", torch.ones(classes))
+
+    def fit_unit(self, mean_C: Tensor, scale_C: Tensor) -> None:
+        """Set mean and standard deviation of the training split's numbers."""
+        self.target_mean_C.copy_(mean_C)
+        self.target_scale_C.copy_(scale_C)
+
+    def in_unit(self, scores_NC: Tensor) -> Tensor:
+        """Bring outputs from standard deviations into the numbers' own unit; scores of classes and labels stay."""
+        if self.task != "regression":
+            return scores_NC
+        return scores_NC * beside(self.target_scale_C, scores_NC) + beside(self.target_mean_C, scores_NC)
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
         """Compute h (N, H), which the classifier reads and contrastive losses act on."""
@@ -150,7 +172,7 @@ class Classifier(nn.Module):
 
     def classify(self, h_NH: Tensor) -> Tensor:
         """Compute class scores (N, C) of h."""
-        return self.classifier(self.dropout(h_NH.detach() if self.probe else h_NH))
+        return self.in_unit(self.classifier(self.dropout(h_NH.detach() if self.probe else h_NH)))
 
     def forward(self, x: Any, present_N: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute h (N, H) and class scores (N, C). Arguments as in `represent`."""
@@ -185,6 +207,7 @@ class UtteranceClassifier(Classifier):
         probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
         encoder: an encoder that is trained too; None: the model is given features.
         dialogue: how an utterance's h reads those of its dialogue.
+        task: as for Classifier.
     """
 
     def __init__(
@@ -197,8 +220,9 @@ class UtteranceClassifier(Classifier):
         probe: bool = False,
         encoder: TunedEncoder | None = None,
         dialogue: Dialogue | None = None,
+        task: TargetKind = "class",
     ) -> None:
-        super().__init__(probe=probe, encoders={} if encoder is None else {encoder.modality: encoder})
+        super().__init__(probe=probe, encoders={} if encoder is None else {encoder.modality: encoder}, task=task)
         self.modality = "" if encoder is None else encoder.modality
         self.input_norm = InputNorm(config.input_norm, layers, width)
         self.layer_mix = LayerMix(config.layer_mix, layers)

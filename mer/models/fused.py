@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mer.config import CrossModalConfig, Dialogue, Fusion, HeadConfig
+from mer.config import CrossModalConfig, Dialogue, Fusion, HeadConfig, TargetKind
 from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
 from mer.models.cross_modal import CrossModal
 from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dialogue.layout import Layout
 from mer.models.dropout import Dropout, number_places
 from mer.models.fusion import Fused, build_fusion
-from mer.models.layers import Linear, Number
+from mer.models.layers import Linear, Number, beside
 from mer.tensor_math import masked_mean
 
 _FUSION = 64  # first place of its random layers
@@ -39,7 +40,7 @@ class Joined(Classifier):
         dialogue: how fused utterances read others of their dialogue; batches need a layout unless it is 'none'.
         widths: modality -> width of its vector, in the order text, audio, video.
         classes: C.
-        probe, encoders: as for Classifier.
+        probe, encoders, task: as for Classifier.
         cross_modal: contrast between the vectors of the modalities, which then have one width; None: there is none.
     """
 
@@ -56,11 +57,12 @@ class Joined(Classifier):
         probe: bool,
         encoders: Mapping[str, TunedEncoder] | None = None,
         cross_modal: CrossModalConfig | None = None,
+        task: TargetKind = "class",
     ) -> None:
-        super().__init__(probe=probe, encoders=encoders)
+        super().__init__(probe=probe, encoders=encoders, task=task)
         self.own_loss: Number = getattr(fusion, "own_loss", 0.0)
         self.adds_own_losses = bool(self.own_loss)
-        self.fusion = build_fusion(fusion, widths, classes)
+        self.fusion = build_fusion(fusion, widths, classes, task)
         number_places(self.fusion, _FUSION)
         self.dialogue = dialogue_encoder(dialogue, fusion.width)
         self.build_head(config, fusion.width, classes)
@@ -107,7 +109,8 @@ class Joined(Classifier):
     def scored(self, h_NH: Tensor) -> tuple[Tensor, Tensor]:
         """Return h and the class scores (N, C) of the batch that `join` was last given."""
         assert self._last is not None
-        return h_NH, self.classify(h_NH) if self._last.logits_BC is None else self._last.logits_BC
+        logits_BC = self._last.logits_BC
+        return h_NH, self.classify(h_NH) if logits_BC is None else self.in_unit(logits_BC)
 
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         last, self._last = self._last, None  # lets go of the batch's graph, so that its memory can be freed
@@ -116,8 +119,7 @@ class Joined(Classifier):
         losses, shown = dict(last.losses), {f"loss_{name}": loss.detach() for name, loss in last.losses.items()}
         for modality, (logits_NC, there_N) in last.own_logits.items() if self.adds_own_losses else ():
             there_N = there_N if self._counted_B is None else there_N & self._counted_B
-            loss_N = -logits_NC.log_softmax(dim=-1).gather(-1, labels_N.unsqueeze(-1)).squeeze(-1)
-            own = self.own_loss * masked_mean(loss_N, there_N)
+            own = self.own_loss * self._own_loss(logits_NC, labels_N, there_N)
             losses[f"own_{modality}"] = own
             shown[f"loss_own_{modality}"] = own.detach().where(there_N.any(dim=-1), torch.nan)
         if self.cross_modal is not None and self._met is not None:
@@ -125,6 +127,20 @@ class Joined(Classifier):
             losses["cross_modal"] = self.cross_modal.weight * met
             shown["loss_cross_modal"] = met.detach().where(is_compared, torch.nan)
         return losses, shown | last.monitors
+
+    def _own_loss(self, logits_NC: Tensor, labels_N: Tensor, there_N: Tensor) -> Tensor:
+        """Compute the loss of one modality's own outputs: cross-entropy, of labels binary, of numbers squared."""
+        if self.task == "class":
+            loss_N = -logits_NC.log_softmax(dim=-1).gather(-1, labels_N.unsqueeze(-1)).squeeze(-1)
+            return masked_mean(loss_N, there_N)
+        said_NC = ~labels_N.isnan() & there_N.unsqueeze(-1)
+        y_NC = labels_N.nan_to_num().to(logits_NC)
+        if self.task == "multilabel":
+            loss_NC = F.binary_cross_entropy_with_logits(logits_NC, y_NC, reduction="none")
+        else:
+            mean, scale = beside(self.target_mean_C, logits_NC), beside(self.target_scale_C, logits_NC)
+            loss_NC = (logits_NC - (y_NC - mean) / scale).square()
+        return masked_mean(loss_NC.flatten(-2), said_NC.flatten(-2))
 
 
 class FusedClassifier(Joined):
@@ -149,6 +165,7 @@ class FusedClassifier(Joined):
         probe: bool = False,
         encoders: Mapping[str, TunedEncoder] | None = None,
         cross_modal: CrossModalConfig | None = None,
+        task: TargetKind = "class",
     ) -> None:
         mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
         widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
@@ -163,6 +180,7 @@ class FusedClassifier(Joined):
             probe=probe,
             encoders=encoders,
             cross_modal=cross_modal,
+            task=task,
         )
         meeting = {m: nn.Sequential(Linear(wide, fusion.width), nn.GELU()) for m, wide in widths.items() if meets}
         self.meeting = nn.ModuleDict(meeting)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from mer.config import CrossModalConfig, Fusion, HeadConfig, NoDialogue
+from mer.config import CrossModalConfig, Fusion, HeadConfig, NoDialogue, TargetKind
 from mer.models.classifier import UtteranceClassifier
 from mer.models.fused import Joined
 
@@ -24,7 +24,7 @@ class StudentsClassifier(Joined):
         fusion: how the students' h are joined.
         students: modality -> its classifier, in the order text, audio, video.
         classes: C.
-        probe: as in UtteranceClassifier.
+        probe, task: as in UtteranceClassifier.
         cross_modal: as in Joined; the students' h are contrasted.
     """
 
@@ -37,11 +37,19 @@ class StudentsClassifier(Joined):
         classes: int,
         probe: bool = False,
         cross_modal: CrossModalConfig | None = None,
+        task: TargetKind = "class",
     ) -> None:
         widths = {modality: student.width for modality, student in students.items()}
         straight = config.model_copy(update={"hidden": 0, "input_dropout": 0.0})
         super().__init__(
-            straight, fusion, NoDialogue(), widths=widths, classes=classes, probe=probe, cross_modal=cross_modal
+            straight,
+            fusion,
+            NoDialogue(),
+            widths=widths,
+            classes=classes,
+            probe=probe,
+            cross_modal=cross_modal,
+            task=task,
         )
         self.students = nn.ModuleDict(dict(students))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,9 +86,7 @@ class Predictor(Scorer):
         there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
         faults = _joint_faults(lives, len(utterances))
         logits_NC = self.scores(read, turns)
-        return as_predictions(
-            logits_NC, self.class_names, truncated_N, faults, there_N, threshold=self.export.threshold
-        )
+        return self._answers(logits_NC, truncated_N, faults, there_N)
 
     def _read_text(
         self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress, turns: Turns
@@ -120,13 +119,22 @@ class Predictor(Scorer):
         return self._told(self.logits(live.features_NLD, live.present_N), live)
 
     def _told(self, logits_NC: np.ndarray, live: LiveFeatures) -> list[Prediction]:
+        return self._answers(logits_NC, live.truncated_N, live.faults_N, live.present_N)
+
+    def _answers(
+        self, logits_NC: np.ndarray, truncated_N: Any, faults_N: Sequence[str], present_N: np.ndarray | None
+    ) -> list[Prediction]:
+        """Turn outputs into answers, as the export decides. Arguments as of `as_predictions`."""
+        export = self.export
         return as_predictions(
             logits_NC,
             self.class_names,
-            live.truncated_N,
-            live.faults_N,
-            live.present_N,
-            threshold=self.export.threshold,
+            truncated_N,
+            faults_N,
+            present_N,
+            threshold=export.threshold,
+            kind=export.kind,
+            thresholds=export.thresholds,
         )
 
     def _reads_something_else(self, given: str) -> MerError:

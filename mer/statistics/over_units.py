@@ -13,10 +13,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mer.statistics.results import LEVEL, Interval, Paired
+from mer.config import TargetKind
+from mer.statistics import over_labels, over_numbers
+from mer.statistics.resampling import percentiles, resampled, unit_numbers
+from mer.statistics.results import Interval, Paired
 
 METRICS = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy")
-_CHUNK = 2000  # resamples at once: 2000 x 280 units are 4 MB
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the outputs are, where they are no classes.
+
+    Args:
+        task: regression (numbers) or multilabel (scores of labels).
+        allowed: range of the numbers, which chooses the accuracies of the papers.
+    """
+
+    task: TargetKind = "class"
+    allowed: tuple[float, float] | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that can be resampled."""
+        if self.task == "regression":
+            return over_numbers.metrics_of(self.allowed)
+        return over_labels.METRICS if self.task == "multilabel" else METRICS
+
+
+_CLASSES = Scored()
 
 
 def unit_bootstrap(
@@ -28,25 +53,28 @@ def unit_bootstrap(
     classes: int | None = None,
     resamples: int = 10_000,
     seed: int = 0,
+    scored: Scored = _CLASSES,
 ) -> Interval | None:
     """Return the 95 % percentile interval of a metric when whole units are resampled.
 
     Macro-F1 and unweighted accuracy of a resample average over the classes that it has, as those of a split do.
 
     Args:
-        metric: one of METRICS.
+        metric: one of METRICS, of classes.
         outputs: one array per seed, logits (N, C) or predicted classes (N,); with several seeds the metric is averaged
             over them inside each resample.
         labels_N: true classes in [0, C).
         unit_ids: unit of each of the N utterances.
         classes: C; needed when `outputs` are predicted classes.
+        scored: says what outputs and labels are, where they are no classes: (N, C) both, NaN for what a row does not
+            say, and `metric` is one of `scored.metrics`.
     Returns: None with fewer than two units, since a single one cannot be resampled.
     Raises: ValueError when shapes or classes do not fit.
     """
-    counts = _Counts.of(outputs, labels_N, unit_ids, classes)
-    if counts.units < 2:
+    sums = _sums(outputs, labels_N, unit_ids, classes, scored)
+    if sums.units < 2:
         return None
-    return _percentiles(counts.resampled(metric, resamples, seed))
+    return percentiles(resampled(lambda times_RU: sums.scores(metric, times_RU), sums.units, resamples, seed))
 
 
 def paired_by_unit(
@@ -59,24 +87,30 @@ def paired_by_unit(
     classes: int | None = None,
     resamples: int = 10_000,
     seed: int = 0,
+    scored: Scored = _CLASSES,
 ) -> Paired:
     """Return the difference a - b, both scored on the same resampled units. Arguments as `unit_bootstrap`.
 
     The two-sided p is twice the smaller share of resamples on one side of zero. The observed difference counts as one
     more resample, so p is never 0. `n` is the number of units.
     """
-    a = _Counts.of(outputs_a, labels_N, unit_ids, classes)
-    b = _Counts.of(outputs_b, labels_N, unit_ids, classes)
+    a = _sums(outputs_a, labels_N, unit_ids, classes, scored)
+    b = _sums(outputs_b, labels_N, unit_ids, classes, scored)
     if a.classes != b.classes:
         raise ValueError(f"outputs: both must have the same classes, got {a.classes} and {b.classes}")
-    difference = float(a.observed(metric) - b.observed(metric))
+    once_1U = np.ones((1, a.units))
+    difference = float(a.scores(metric, once_1U)[0]) - float(b.scores(metric, once_1U)[0])
     if a.units < 2:
         return Paired(difference, None, None, a.units, "a single one cannot be resampled")
-    gaps = a.resampled(metric, resamples, seed) - b.resampled(metric, resamples, seed)
+    first, second = (
+        resampled(lambda times_RU, of=of: of.scores(metric, times_RU), of.units, resamples, seed)  # type: ignore[misc]
+        for of in (a, b)
+    )
+    gaps = first - second
     gaps[np.abs(gaps) < 1e-12] = 0.0  # equal predictions summed in another order
     p = min(1.0, 2 * (1 + min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))) / (resamples + 1))
     note = "the same score in every resample" if not gaps.any() else ""
-    return Paired(difference, _percentiles(gaps), p, a.units, note)
+    return Paired(difference, percentiles(gaps), p, a.units, note)
 
 
 @dataclass(frozen=True)
@@ -101,12 +135,12 @@ class _Counts:
             raise ValueError(f"unit_ids: one per label needed, got {len(unit_ids)} for {len(labels)} labels")
         if labels.min() < 0 or labels.max() >= classes:
             raise ValueError(f"labels: must lie in [0, {classes}), got {labels.min()} to {labels.max()}")
-        places: dict[object, int] = {}
-        unit_N = np.array([places.setdefault(name, len(places)) for name in unit_ids])
+        unit_N = unit_numbers(unit_ids)
+        units = int(unit_N.max()) + 1
 
         def count(classes_N: np.ndarray, kept_N: np.ndarray) -> np.ndarray:
             cells = unit_N[kept_N] * classes + classes_N[kept_N]
-            return np.bincount(cells, minlength=len(places) * classes).reshape(len(places), classes).astype(float)
+            return np.bincount(cells, minlength=units * classes).reshape(units, classes).astype(float)
 
         everything = np.ones(len(labels), dtype=bool)
         return cls(
@@ -123,21 +157,7 @@ class _Counts:
     def classes(self) -> int:
         return self.support_UC.shape[1]
 
-    def observed(self, metric: str) -> float:
-        return float(self._scores(metric, np.ones((1, self.units)))[0])
-
-    def resampled(self, metric: str, resamples: int, seed: int) -> np.ndarray:
-        """Return the metric of each resample, (R,). Equal seeds draw equal units."""
-        rng, U = np.random.default_rng(seed), self.units
-        found = []
-        for start in range(0, resamples, _CHUNK):
-            rows = min(_CHUNK, resamples - start)
-            drawn = rng.integers(0, U, (rows, U)) + np.arange(rows)[:, None] * U
-            times_RU = np.bincount(drawn.ravel(), minlength=rows * U).reshape(rows, U).astype(float)
-            found.append(self._scores(metric, times_RU))
-        return np.concatenate(found)
-
-    def _scores(self, metric: str, times_RU: np.ndarray) -> np.ndarray:
+    def scores(self, metric: str, times_RU: np.ndarray) -> np.ndarray:
         """Return the mean over seeds of the metric, (R,), when unit u counts times_RU[r, u] times in resample r."""
         if metric not in METRICS:
             raise ValueError(f"metric: must be one of {', '.join(METRICS)}, got {metric!r}")
@@ -180,6 +200,19 @@ def _predictions(outputs: list[np.ndarray], n: int, classes: int | None) -> tupl
     return predictions, wide
 
 
-def _percentiles(found_R: np.ndarray) -> Interval:
-    low, high = np.quantile(found_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+Sums = _Counts | over_numbers.NumberSums | over_labels.LabelSums
+
+
+def _sums(
+    outputs: Sequence[np.ndarray],
+    labels: np.ndarray,
+    unit_ids: Sequence[object],
+    classes: int | None,
+    scored: Scored,
+) -> Sums:
+    """Add up per unit what the metrics of the task follow from."""
+    if scored.task == "regression":
+        return over_numbers.NumberSums.of(outputs, labels, unit_ids, scored.allowed)
+    if scored.task == "multilabel":
+        return over_labels.LabelSums.of(outputs, labels, unit_ids)
+    return _Counts.of(outputs, labels, unit_ids, classes)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mer.config import TargetKind
 from mer.folder_kinds import STUDY_MARK
 
 JOURNAL = STUDY_MARK
@@ -38,6 +39,17 @@ TRIALS, ARTIFACTS = "trials", "artifacts"
 CONFIG, ENVIRONMENT, HISTORY = "config.json", "environment.json", "history.csv"
 PER_CLASS, DEV_PREDICTIONS = "per_class.csv", "dev_predictions.csv"
 CONFUSION_COUNTS, CONFUSION = "confusion.csv", "confusion.svg"
+PER_TARGET, SCATTER = "per_target.csv", "scatter.svg"  # of a task of numbers, in their places
+
+
+def tables_of(task: TargetKind) -> tuple[str, ...]:
+    """Name the tables of a trial that has a model, by what it predicts; the predictions come last."""
+    return (PER_TARGET, DEV_PREDICTIONS) if task == "regression" else (PER_CLASS, CONFUSION_COUNTS, DEV_PREDICTIONS)
+
+
+def picture_of(task: TargetKind) -> str:
+    """Name the picture of a trial, by what it predicts."""
+    return SCATTER if task == "regression" else CONFUSION
 
 
 def is_study(folder: Path) -> bool:

@@ -59,7 +59,8 @@ from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
 from mer.study.tracking.writer import Behind
 from mer.terminal.escapes import neutral
-from mer.training.metrics import macro_words, majority_scores
+from mer.training import baseline_scores
+from mer.training.metrics import macro_words
 
 
 def run_study(spec: StudySpec, options: RunOptions, console: Console) -> dict[str, Any]:
@@ -252,8 +253,9 @@ def _run_trials(
 
 
 def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, float], str]:
-    """Return ids and labels of dev, the majority baseline that every trial must beat, and a line on macro-F1 and UA."""
-    task = str(spec.space.base["data.label"])
+    """Return ids and labels of dev, the baseline that every trial must beat, and a line on macro-F1 and UA."""
+    data = spec.data
+    task = data.label
     files = next(iter(plan.files.values()))
     train, dev = load_features(files["train"]), load_features(files["dev"])
     if task not in dev.labels:
@@ -262,12 +264,13 @@ def _dev_split(spec: StudySpec, plan: FeaturePlan) -> tuple[DevSplit, dict[str, 
     rows = np.arange(len(dev.ids)) if plan.folds is None else plan.folds.dev_rows
     labels = np.asarray(dev.labels[task])[rows]
     parts = [(train.labels[task][fold.train], dev.labels[task][fold.dev]) for fold in folds]
-    told = [majority_scores(*part, names).as_metrics("dev") for part in parts or [(train.labels[task], labels)]]
+    whole = [(train.labels[task], labels)]
+    told = [baseline_scores(data, before, after, names).as_metrics("dev") for before, after in parts or whole]
     baseline = {name: float(np.mean([one[name] for one in told])) for name in told[0]}
-    baseline.pop("dev_loss"), baseline.pop("dev_ece")  # of made-up scores: they mean nothing
-    refuse_unscored_classes(spec, names, labels)
-    macro = macro_words("dev", names, labels)
-    return DevSplit(tuple(dev.ids[row] for row in rows), labels), baseline, macro
+    baseline.pop("dev_loss"), baseline.pop("dev_ece", None)  # of made-up scores: they mean nothing
+    refuse_unscored_classes(spec, data.task, names, labels)
+    macro = macro_words("dev", names, labels) if data.task == "class" else ""
+    return DevSplit(tuple(dev.ids[row] for row in rows), labels, data), baseline, macro
 
 
 def _display(spec: StudySpec, before: Results, console: Console) -> Display:

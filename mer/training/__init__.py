@@ -1,22 +1,27 @@
 """Train one trial: the epoch loop, and the arrays, optimiser groups, seeds and scores it uses.
 
-    run           TrainingRun: one trial, advanced an epoch at a time
-    member        history, best epoch and state of one trial
-    data          arrays of features and labels that a run reads
-    augmented     samples beside the rows of a training split
-    batches       rows of each training step
-    optimizer     parameter groups and learning rates
-    draws         random numbers that belong to one trial, whoever trains beside it
-    folds         one trial over all folds of its data
-    packed        many trials trained as one batched program
-    memory        failed allocations, told from other faults
-    averaging     moving average of the weights
-    tuning        runs that also train encoders
-    distillation  runs that train students of a teacher
-    scoring       model building, and class scores of a trained model
-    metrics       F1, accuracy and confusion matrix of one split
-    threshold     decision threshold of two classes, chosen on dev
-    seeding       random seeds derived from names
+    run               TrainingRun: one trial, advanced an epoch at a time
+    member            history, best epoch and state of one trial
+    data              arrays of features and labels that a run reads
+    augmented         samples beside the rows of a training split
+    batches           rows of each training step
+    optimizer         parameter groups and learning rates
+    draws             random numbers that belong to one trial, whoever trains beside it
+    folds             one trial over all folds of its data
+    packed            many trials trained as one batched program
+    memory            failed allocations, told from other faults
+    averaging         moving average of the weights
+    tuning            runs that also train encoders
+    distillation      runs that train students of a teacher
+    scoring           model building, and class scores of a trained model
+    labels            labels of any task: which rows have one, what losses must know of them
+    scores            scores of one split, by its task
+    metrics           F1, accuracy and confusion matrix of classes
+    number_scores     CCC, Pearson, MAE of numbers, and the accuracies of the papers on MOSI and CH-SIMS
+    label_scores      F1 and Jaccard of several labels
+    label_thresholds  decision thresholds of several labels, chosen on dev
+    threshold         decision threshold of two classes, chosen on dev
+    seeding           random seeds derived from names
 
 `build_run` makes the run that a configuration asks for.
 """
@@ -37,10 +42,12 @@ from mer.training.data import (
 from mer.training.member import Best, Member, Row
 from mer.training.metrics import Scores, majority_scores
 from mer.training.run import TrainingRun
+from mer.training.scores import AnyScores, baseline_scores, scores_of
 from mer.training.scoring import build_model, class_scores, outputs_of
 from mer.training.seeding import derive_seed, seeded
 
 __all__ = [
+    "AnyScores",
     "Best",
     "FusedBatch",
     "FusedSplit",
@@ -54,12 +61,14 @@ __all__ = [
     "TeacherOutputs",
     "TrainingData",
     "TrainingRun",
+    "baseline_scores",
     "build_model",
     "build_run",
     "class_scores",
     "derive_seed",
     "majority_scores",
     "outputs_of",
+    "scores_of",
     "seeded",
 ]
 

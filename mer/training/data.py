@@ -13,6 +13,7 @@ from torch import Tensor
 from mer.features.cache.sequences import Sequences
 from mer.models.fused_batch import FusedBatch
 from mer.models.sequence_batch import SequenceBatch
+from mer.training.labels import blank_unlabelled, has_label, same_labels
 
 CHUNK_ROWS = 2048
 _CHUNK_BYTES = 2**28  # of what a tuned encoder reads, which may be pixels
@@ -24,6 +25,7 @@ class SplitArrays:
     """Hold one split of one modality. `features_NLD` may be shared memory: rows are copied, the array is never written.
 
     Args:
+        labels_N: as `mer.training.labels` says: class numbers (N,), or numbers or labels (N, T).
         present_N: bool, False where the clip could not be read; None: every row is there. Masked rows are not trained
             on, and are scored as an utterance with average features, so that scores stay over all utterances.
     """
@@ -54,7 +56,7 @@ class SplitArrays:
     def labelled_rows(self) -> np.ndarray:
         """Numbers of the rows that are there and have a label."""
         rows_N = self.present_rows
-        return rows_N[self.labels_N[rows_N] >= 0]
+        return rows_N[has_label(self.labels_N[rows_N])]
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
         """Copy the given rows: features (B, len(layers), D) float32 and labels (B,) int64."""
@@ -99,7 +101,7 @@ class SequenceSplit:
     def labelled_rows(self) -> np.ndarray:
         """Numbers of the rows that are there and have a label."""
         rows_N = self.present_rows
-        return rows_N[self.labels_N[rows_N] >= 0]
+        return rows_N[has_label(self.labels_N[rows_N])]
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[SequenceBatch, Tensor]:
         """Copy the given rows and their labels (B,). `layers` says nothing here: the encoder knows them."""
@@ -139,7 +141,7 @@ class FusedSplit:
         if list(self.parts) != [name for name in ("text", "audio", "video") if name in self.parts]:
             raise ValueError(f"modalities in the order text, audio, video expected, got {', '.join(self.parts)}")
         first, *others = self.parts.values()
-        if any(other.ids != first.ids or (other.labels_N != first.labels_N).any() for other in others):
+        if any(other.ids != first.ids or not same_labels(other.labels_N, first.labels_N) for other in others):
             raise ValueError(f"{', '.join(self.parts)} are not of the same utterances")
         if self.dialogue_N is not None and (len(self.dialogue_N) != len(self) or (np.diff(self.dialogue_N) < 0).any()):
             raise ValueError("one dialogue number for each row expected, dialogue after dialogue")
@@ -169,7 +171,7 @@ class FusedSplit:
     @property
     def present_rows(self) -> np.ndarray:
         """Numbers of the rows that have a label and of which at least one modality is there."""
-        return np.flatnonzero(self.present(np.arange(len(self))).any(axis=1) & (self.labels_N >= 0))
+        return np.flatnonzero(self.present(np.arange(len(self))).any(axis=1) & has_label(self.labels_N))
 
     def batch(self, rows: np.ndarray, layers: dict[str, list[int]], device: str = "cpu") -> tuple[FusedBatch, Tensor]:
         """Copy the given rows and their labels (B,)."""
@@ -237,7 +239,7 @@ class TrainingData:
     """Hold train and dev. A test split has no place here, on purpose.
 
     Args:
-        class_names: C names in the order of the labels.
+        class_names: C names in the order of the labels: of classes, numbers or labels.
         label_text_CLD: the label words through the same encoder (EACL anchors, APCL initialisation).
         teacher: "train" and "dev" -> outputs of the teacher; {} without one.
         base: modality -> weights of its backbone, where that is tuned, shared by all trials; without them a trial reads
@@ -254,7 +256,7 @@ class TrainingData:
 
 def only_labelled(split: Split) -> Split:
     """Mask the rows of a training split that have no label; a model of dialogues still reads them, as context."""
-    if (split.labels_N >= 0).all():
+    if has_label(split.labels_N).all():
         return split
     if isinstance(split, FusedSplit):
         if split.dialogue_N is not None:
@@ -264,9 +266,9 @@ def only_labelled(split: Split) -> Split:
 
 
 def _only_labelled(part: Part) -> Part:
-    labelled_N = part.labels_N >= 0
+    labelled_N = has_label(part.labels_N)
     present_N = labelled_N if part.present_N is None else part.present_N & labelled_N
-    return replace(part, labels_N=np.maximum(part.labels_N, 0), present_N=present_N)
+    return replace(part, labels_N=blank_unlabelled(part.labels_N), present_N=present_N)
 
 
 def part_of(split: Split, modality: str) -> Part:

@@ -21,9 +21,11 @@ from mer.losses import (
     Lesson,
     Objective,
     Outputs,
+    Spread,
     StudentObjective,
     StudentsObjective,
     build_objective,
+    build_target_objective,
 )
 from mer.losses.review import Review
 from mer.models import UtteranceClassifier
@@ -31,9 +33,10 @@ from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
 from mer.training.data import Chunk, FusedSplit, Layers, Part, Split, TrainingData
 from mer.training.draws import Draws
+from mer.training.labels import has_label, units_of
 from mer.training.member import Row
-from mer.training.metrics import Scores
 from mer.training.run import TrainingRun
+from mer.training.scores import AnyScores
 from mer.training.scoring import class_scores
 from mer.training.seeding import Streams, seeded
 
@@ -64,7 +67,7 @@ class DistillationRun(TrainingRun):
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         split = self.data.train
         there_BM = np.stack([_present(part, rows_B) for part in self.parts_of(split).values()], axis=1)
-        there_BM &= split.labels_N[rows_B, None] >= 0
+        there_BM &= has_label(split.labels_N[rows_B])[:, None]
         kept_B = there_BM.any(axis=1)
         labels_N = torch.from_numpy(split.labels_N[rows_B[kept_B]]).to(self.device)
         if not len(labels_N):
@@ -190,18 +193,24 @@ class DistillationRun(TrainingRun):
         students = {modality: self._build_student_objective(modality) for modality in self.modalities}
         if not self.is_merged:
             return students[self.modalities[0]]
-        fused = Objective(self.config.loss, self._class_counts())
+        known = self.known_of(self.data.train)
+        if isinstance(known, Tensor):
+            fused = Objective(self.config.loss, known)
+        else:
+            fused = build_target_objective(self.config.loss, known)
         return StudentsObjective(self.distill, fused, students)
 
     def _build_student_objective(self, modality: str) -> StudentObjective:
-        part, student = self.parts_of(self.data.train)[modality], self.student(modality)
-        classes = len(self.data.class_names)
-        counts_C = torch.from_numpy(np.bincount(part.labels_N[part.labelled_rows], minlength=classes))
+        student, known = self.student(modality), self.known_of(self.parts_of(self.data.train)[modality])
         teacher_width = self.data.teacher["train"].h_NK.shape[1] if self.data.teacher else None
         with seeded(self.config.seed, "initialisation of the objective", modality):
-            base = build_objective(self.config.loss, width=student.width, counts_C=counts_C)
-            review = self._build_review(part.width)
-            return StudentObjective(base, Distillation(self.distill, student.width, teacher_width, review))
+            if isinstance(known, Tensor):
+                base = build_objective(self.config.loss, width=student.width, counts_C=known)
+            else:
+                base = build_target_objective(self.config.loss, known)
+            review = self._build_review(self.parts_of(self.data.train)[modality].width)
+            distillation = Distillation(self.distill, student.width, teacher_width, review, units_of(known))
+            return StudentObjective(base, distillation)
 
     def _build_review(self, width: int) -> Review | None:
         """Build the loss of a student's hidden states. Args: width: of these."""
@@ -211,6 +220,14 @@ class DistillationRun(TrainingRun):
         if states_NSPK is None:
             raise MerError("distill.teacher", "the hidden states of the teacher are not there")
         return Review(self.config.review_stages, width, states_NSPK.shape[-1])
+
+    def _fit_unit(self) -> None:
+        """Let each student know the unit of the rows that it reads, as it would alone; the fused head that of all."""
+        if self.is_merged:
+            super()._fit_unit()
+        for modality, part in self.parts_of(self.data.train).items():
+            if isinstance(known := self.known_of(part), Spread):
+                self.student(modality).fit_unit(known.mean_T, known.scale_T)
 
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
         """Group parameters by owner: each student's weights and projection; the rest is the fusion's."""
@@ -237,7 +254,7 @@ class DistillationRun(TrainingRun):
 
     # -- scores ------------------------------------------------------------------------------------------------
 
-    def _further_scores(self, scores: Scores) -> Row:
+    def _further_scores(self, scores: AnyScores) -> Row:
         """Add each student's dev scores, and how often it predicts the teacher's class."""
         if not self.is_merged:
             return self.agreement("", scores)
@@ -246,12 +263,13 @@ class DistillationRun(TrainingRun):
             row |= self.student_row(modality, self._student_scores(modality))
         return row
 
-    def student_row(self, modality: str, scores: Scores) -> Row:
+    def student_row(self, modality: str, scores: AnyScores) -> Row:
         """Return what a row says of one student's dev scores, and keep the student if they are its best."""
         self._keep_student_if_best(modality, scores)
-        return {f"dev_weighted_f1_{modality}": scores.weighted_f1, **self.agreement(f"_{modality}", scores)}
+        main = {f"dev_{scores.main}_{modality}": float(getattr(scores, scores.main))}
+        return main | self.agreement(f"_{modality}", scores)
 
-    def _student_scores(self, modality: str) -> Scores:
+    def _student_scores(self, modality: str) -> AnyScores:
         dev, layers = self.data.dev, self.layers_of(modality)
         chunks: Iterable[Chunk]
         if self.config.reads_dialogues:
@@ -260,16 +278,15 @@ class DistillationRun(TrainingRun):
         else:
             chunks = self.parts_of(dev)[modality].chunks(layers, self.device)
         logits_NC = class_scores(self.config, self.student(modality), None, None, chunks)
-        return Scores(logits_NC, dev.labels_N, self.data.class_names)
+        return self.scores(logits_NC, dev)
 
-    def agreement(self, suffix: str, scores: Scores) -> Row:
-        """Say how often these dev scores predict the teacher's class; {} without a teacher."""
+    def agreement(self, suffix: str, scores: AnyScores) -> Row:
+        """Say how well these dev scores agree with the teacher's: how often on the class; {} without a teacher."""
         if not self.data.teacher:
             return {}
-        says = self.data.teacher["dev"].logits_NC.argmax(axis=1)
-        return {f"dev_teacher_agreement{suffix}": float((scores.logits_NC.argmax(axis=1) == says).mean())}
+        return {f"dev_teacher_agreement{suffix}": scores.agreement(self.data.teacher["dev"].logits_NC)}
 
-    def _keep_student_if_best(self, modality: str, scores: Scores) -> None:
+    def _keep_student_if_best(self, modality: str, scores: AnyScores) -> None:
         """Keep the student at its own best epoch, as a run of its own would."""
         row = {"epoch": float(self.epoch + 1), **scores.as_metrics("dev")}
         if self.member.improves(row, modality):

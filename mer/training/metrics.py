@@ -1,4 +1,4 @@
-"""Scores of one split, equal to scikit-learn's, from one confusion matrix (methods 8.1).
+"""Scores of classes on one split, equal to scikit-learn's, from one confusion matrix (methods 8.1).
 
 Computed here rather than by scikit-learn because every worker would otherwise import it for one matrix; a test holds
 the two equal to 1e-12.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Scores:
     logits_NC: np.ndarray
     labels_N: np.ndarray
     class_names: tuple[str, ...]
+    main: ClassVar[str] = "weighted_f1"
 
     @cached_property
     def predicted_N(self) -> np.ndarray:
@@ -111,6 +113,10 @@ class Scores:
         bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
         gap = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)
         return float(np.abs(gap).sum() / len(self.scored_N))
+
+    def agreement(self, other_NC: np.ndarray) -> float:
+        """Say how often other class scores give the same class."""
+        return float((self.predicted_N == other_NC.argmax(axis=1)).mean())
 
     def as_metrics(self, split: str) -> dict[str, float]:
         """Flat metrics named `<split>_...`, fractions in [0, 1]."""

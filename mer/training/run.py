@@ -23,7 +23,15 @@ from torch import Tensor, nn
 from mer.checkpoints.tensors import clone, prefixed, under
 from mer.config import EACLConfig, SPCLConfig, TrialConfig
 from mer.errors import MerError, TrialFailed
-from mer.losses import Objective, Outputs, build_objective, curriculum_keep_probability
+from mer.losses import (
+    Known,
+    Objective,
+    Outputs,
+    Spread,
+    build_objective,
+    build_target_objective,
+    curriculum_keep_probability,
+)
 from mer.losses.adversarial import worsened
 from mer.losses.geometry import class_means
 from mer.models.dropout import draw_masks_from
@@ -32,8 +40,8 @@ from mer.training.averaging import WeightAverage
 from mer.training.batches import DialogueBatches, batches_of_rows
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
 from mer.training.draws import WORDS, Draws
+from mer.training.labels import has_label, known_of
 from mer.training.member import Member, Row
-from mer.training.metrics import Scores
 from mer.training.optimizer import (
     build_optimizer,
     load_optimizer_tensors,
@@ -41,6 +49,7 @@ from mer.training.optimizer import (
     rate_multiplier,
     set_learning_rate,
 )
+from mer.training.scores import AnyScores, scores_of
 from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import seeded
 
@@ -65,6 +74,7 @@ class TrainingRun:
         with seeded(config.seed, "initialisation", device=device):
             self.model = self._build_model()
             self.model.fit_norm(data.train, layers, data.train.present_rows)
+            self._fit_unit()
             self.objective = self._build_objective()
         self.model.to(device)
         self.objective.to(device)
@@ -160,7 +170,7 @@ class TrainingRun:
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
         there_B = None
         if isinstance(x_BLD, FusedBatch) and x_BLD.dialogue_B is not None:  # others read these rows: no loss
-            there_B = x_BLD.present_BM.any(dim=1) & (y_B >= 0)
+            there_B = x_BLD.present_BM.any(dim=1) & has_label(y_B)
             if not there_B.all():
                 x_BLD = x_BLD._replace(counted_B=there_B)
         h_BH, logits_BC = self.model(x_BLD)
@@ -223,14 +233,18 @@ class TrainingRun:
     # -- scores ------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def evaluate(self, split: Split) -> Scores:
+    def evaluate(self, split: Split) -> AnyScores:
         """Score one split in eval mode, in row order; the batch size changes nothing."""
         if self.config.training.prediction == "nearest_center":
             self.model.class_centers_CH.copy_(self._training_representations()[1])
         logits = self.predict(split)
         if not np.isfinite(logits).all():
             raise non_finite_scores(step=self.step_count, epoch=self.epoch + 1)
-        return Scores(logits, split.labels_N, self.data.class_names)
+        return self.scores(logits, split)
+
+    def scores(self, logits_NC: np.ndarray, split: Split) -> AnyScores:
+        """Score outputs (N, C) against the labels of a split, by the configured task."""
+        return scores_of(self.config.data, logits_NC, split.labels_N, self.data.class_names)
 
     def predict(self, split: Split) -> np.ndarray:
         """Return class scores (N, C) float32 of the current weights."""
@@ -309,13 +323,13 @@ class TrainingRun:
     def _in_stage_two(self) -> bool:
         return self.objective.stage_two_epochs > 0 and self.epoch >= self.stage_one_epochs
 
-    def _further_scores(self, scores: Scores) -> Row:
+    def _further_scores(self, scores: AnyScores) -> Row:
         """Score dev with each modality left out, to see how much the others carry; {} for a single modality."""
         dev = self.data.dev
         if not isinstance(dev, FusedSplit) or len(dev.parts) == 1:
             return {}
         without = {modality: self.predict(replace(dev, dropped=frozenset({modality}))) for modality in dev.parts}
-        return scores_without(without, dev.labels_N, self.data.class_names)
+        return scores_without({modality: self.scores(logits, dev) for modality, logits in without.items()})
 
     def _trainable_rows(self) -> np.ndarray:
         rows_N = self.data.train.present_rows
@@ -334,15 +348,24 @@ class TrainingRun:
         width, classes = self.data.train.width, len(self.data.class_names)
         return build_model(self.config, layers=self.layers, width=width, classes=classes, base=self.data.base)
 
+    def _fit_unit(self) -> None:
+        """Let a model of numbers know their unit."""
+        known = self.known_of(self.data.train)
+        if isinstance(known, Spread):
+            self.model.fit_unit(known.mean_T, known.scale_T)
+
     def _build_objective(self) -> Objective:
+        known = self.known_of(self.data.train)
+        if not isinstance(known, Tensor):
+            return build_target_objective(self.config.loss, known)
         return build_objective(
-            self.config.loss, width=self.model.width, counts_C=self._class_counts(), anchors_CD=self._label_text_h()
+            self.config.loss, width=self.model.width, counts_C=known, anchors_CD=self._label_text_h()
         )
 
-    def _class_counts(self) -> Tensor:
-        """Count the rows of each class that are trained on, (C,)."""
-        labels_N = self.data.train.labels_N[self.data.train.present_rows]
-        return torch.from_numpy(np.bincount(labels_N, minlength=len(self.data.class_names)))
+    def known_of(self, part: Split) -> Known:
+        """Say what losses must know of the labels that are trained on."""
+        rows_N = part.present_rows if isinstance(part, FusedSplit) else part.labelled_rows
+        return known_of(part.labels_N[rows_N], len(self.data.class_names), self.config.data.task)
 
     def _whole_dialogues(self) -> DialogueBatches | None:
         """Build batches of whole dialogues, where the model reads dialogues; else None."""
@@ -402,13 +425,12 @@ def non_finite_scores(*, step: int, epoch: int) -> TrialFailed:
     return TrialFailed(f"class scores of the dev split are not finite after step {step} (epoch {epoch})")
 
 
-def scores_without(logits: Mapping[str, np.ndarray], labels_N: np.ndarray, class_names: tuple[str, ...]) -> Row:
-    """Score dev with each modality left out.
+def scores_without(scores: Mapping[str, AnyScores]) -> Row:
+    """Say what dev scores with each modality left out.
 
-    Args: logits: modality -> class scores (N, C) without it.
+    Args: scores: modality -> scores without it.
     """
-    scores = {modality: Scores(logits_NC, labels_N, class_names) for modality, logits_NC in logits.items()}
-    return {f"dev_weighted_f1_without_{modality}": of.weighted_f1 for modality, of in scores.items()}
+    return {f"dev_{of.main}_without_{modality}": float(getattr(of, of.main)) for modality, of in scores.items()}
 
 
 def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:

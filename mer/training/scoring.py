@@ -40,7 +40,7 @@ def build_model(
         base: modality -> weights of its backbone, where that is tuned; without them they are read from its folder.
         adapters: False for weights into which adapters were merged.
     """
-    probe, given = config.loss.classification.probe, base or {}
+    probe, given, task = config.loss.classification.probe, base or {}, config.data.task
 
     def tuned(modality: str, layers: list[int]) -> TunedEncoder | None:
         if modality not in config.tuned:
@@ -59,6 +59,7 @@ def build_model(
             probe=probe,
             encoder=encoder,
             dialogue=config.dialogue,
+            task=task,
         )
 
     if config.fusion is None:
@@ -82,6 +83,7 @@ def build_model(
             probe=probe,
             encoders={modality: encoder for modality, encoder in found.items() if encoder is not None},
             cross_modal=config.loss.cross_modal,
+            task=task,
         )
     students = {}
     for modality in layers:
@@ -95,6 +97,7 @@ def build_model(
             classes=classes,
             probe=probe,
             cross_modal=config.loss.cross_modal,
+            task=task,
         )
 
 

@@ -29,7 +29,7 @@ from mer.features.backbone.hash_memo import HashMemo
 from mer.features.cache.feature_file import load_features
 from mer.features.cache.upkeep import entries, verify
 from mer.study.evaluate.verify_trial import recorded_trials
-from mer.study.folder.artifacts import draw_confusion
+from mer.study.folder.artifacts import draw_picture
 from mer.study.folder.recorded import read_config, read_environment, read_history, read_predictions
 from mer.study.paths import trial_folder, trial_numbers
 
@@ -136,7 +136,7 @@ def read_trials(studies: Path) -> None:
             ids, labels_N, logits_NC = read_predictions(place / "artifacts" / "dev_predictions.csv")
             assert len(ids) == len(labels_N) == len(logits_NC) and (labels_N < logits_NC.shape[1]).all()
             if np.isfinite(logits_NC).all():
-                draw_confusion(place, "title", 1)
+                draw_picture(place, "title", 1)
     for number in trial_numbers(folder):
         best = trial_folder(folder, number) / "best.safetensors"
         card, (tensors, same) = read_card(best), load_tensors(best)

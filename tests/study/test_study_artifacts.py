@@ -16,7 +16,7 @@ from study_helpers import make_spec, row
 from mer.checkpoints import save_tensors
 from mer.data.sample.corpus import write_sample
 from mer.errors import MerError
-from mer.study.folder.artifacts import draw_confusion, history_csv, per_class_csv, predictions_csv, write_artifacts
+from mer.study.folder.artifacts import draw_picture, history_csv, per_class_csv, predictions_csv, write_artifacts
 from mer.study.folder.confusion_svg import confusion_svg
 from mer.study.folder.recorded import read_history
 from mer.study.preflight.dry_run import dry_run
@@ -135,10 +135,10 @@ def test_the_folder_of_a_trial(tmp_path, scores):
 
 
 def test_a_picture_is_drawn_from_the_predictions_alone(tmp_path, scores):
-    assert draw_confusion(tmp_path, "s 00000", 2) is None
+    assert draw_picture(tmp_path, "s 00000", 2) is None
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts/dev_predictions.csv").write_text(predictions_csv(scores, ids()))
-    drawn = draw_confusion(tmp_path, "s 00000", 2)
+    drawn = draw_picture(tmp_path, "s 00000", 2)
     title = f"s 00000: dev weighted-F1 {100 * scores.weighted_f1:.2f} at epoch 2"
     assert drawn.read_text() == confusion_svg(scores.confusion_CC, NAMES, title)
 

@@ -15,6 +15,7 @@ import pytest
 import video_backbones
 from distill_data import teacher
 from every_key import CHANGE_NOTHING, COMMON, SHOWN_ELSEWHERE, case_of, names
+from target_data import with_targets
 from text_backbones import backbone
 from toy_data import CLASSES, split, toy_data
 
@@ -150,7 +151,8 @@ def toy(config: TrialConfig) -> tuple[TrainingData, Layers]:
     """Separable utterances; several modalities differ by their noise, and some clips are absent."""
     modalities = list(config.encoders.present)
     if not modalities:
-        return toy_data(noise=0.8), [0, 2]
+        data, task = toy_data(noise=0.8), config.data.task
+        return data if task == "class" else with_targets(data, task), [0, 2]
     splits = {}
     for name, dialogues in (("train", 4), ("dev", 2)):
         parts = {m: part(name, dialogues, seed) for seed, m in enumerate(modalities)}

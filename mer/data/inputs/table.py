@@ -13,6 +13,7 @@ from mer.data.readers.columns import Roles, columns_in, find_roles
 from mer.data.readers.meld import meld_clips
 from mer.data.readers.row_cells import clip_name, dialogue_name, row_names, speaker_name
 from mer.data.readers.split_files import SPLITS
+from mer.data.readers.targets import lenient_reader
 from mer.data.tables import Row, Table, parse_rows, raise_faults, read_table, refuse_other_kind
 from mer.data.tables.row import whole_number
 from mer.data.types import Dialogue, Utterance
@@ -58,7 +59,10 @@ def from_table(
     _refuse_other_columns(table, roles, reads, by_place=folder is not None or "id" in roles)
     utterances, faults = parse_rows(table.rows, _parser(table, roles, speaker, folder))
     raise_faults(path, faults, _FIX)
-    labels, said = _labels(table, roles, data, class_names)
+    labels, said = _labels(table, roles, data, class_names) if data.task == "class" else ([""] * len(utterances), ())
+    if data.task != "class":
+        targets = lenient_reader(table, roles, data, class_names)
+        utterances = [u.changed(targets=targets(row)) for u, row in zip(utterances, table.rows, strict=True)]
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for place, utterance in enumerate(utterances):
         groups[utterance.dialogue].append(place)

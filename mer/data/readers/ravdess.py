@@ -25,6 +25,7 @@ from mer.errors import MerError
 ACTORS = {"train": range(1, 17), "dev": range(17, 21), "test": range(21, 25)}
 STATEMENTS = ("Kids are talking by the door", "Dogs are sitting by the door")
 INTENSITIES = ("normal", "strong")
+INTENSITY = "intensity"  # the number that is predicted with data.task: regression: 1 normal, 2 strong
 SOUNDS = (".wav", ".flac")
 VIDEOS = (".mp4",)
 METADATA = "metadata.csv"
@@ -123,6 +124,8 @@ class Ravdess:
                     then=f"ask for the other splits only (--splits {','.join(found)}), or add the missing actors",
                 )
         corpus = published_corpus(self.name, root, found, splits, {"emotion": RAVDESS_EMOTIONS}, data)
+        if data.task == "regression":
+            corpus = _of_intensity(corpus, data)
         return replace(corpus, links="inside") if (root / METADATA).is_file() else corpus  # the file names the paths
 
     def official(self, root: Path, split: str) -> bool | None:
@@ -139,6 +142,22 @@ class Ravdess:
 
 
 RAVDESS = Ravdess()
+
+
+def _of_intensity(corpus: Corpus, data: DataConfig) -> Corpus:
+    """Give every utterance the intensity that its name says, as a number. Raises: MerError for another target."""
+    if wrong := next((name for name, _ in data.targets if name != INTENSITY), None):
+        raise MerError("data.targets", f"RAVDESS says no {wrong!r} of its clips", allowed=INTENSITY)
+
+    def of(utterance: Utterance) -> Utterance:
+        strength = INTENSITIES.index(read_codes(utterance.dialogue).intensity) + 1
+        return utterance.changed(targets=(float(strength),), **{data.label: ""})
+
+    splits = {
+        split: tuple(replace(one, utterances=tuple(map(of, one.utterances))) for one in dialogues)
+        for split, dialogues in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits, label_names={data.label: (INTENSITY,)}, kind="regression")
 
 
 def _from_metadata(path: Path) -> list[Utterance]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mer.config import DataConfig
 from mer.data.readers.class_names import class_names, label_reader, refuse_unlearnt
 from mer.data.readers.columns import Roles
-from mer.data.tables import Row
+from mer.data.tables import Row, Table
 from mer.data.tables.row import names_in, shortened
 from mer.data.types import Utterance
 from mer.errors import MerError
@@ -67,6 +67,39 @@ def number_reader(data: DataConfig) -> Callable[[Row, str, str], float]:
         if data.range is not None and not data.range[0] <= value <= data.range[1]:
             raise row.fault(f"{column} is {value:g}", f"from {data.range[0]:g} to {data.range[1]:g} (data.range)")
         return value
+
+    return read
+
+
+def lenient_reader(
+    table: Table, roles: Roles, data: DataConfig, names: Sequence[str]
+) -> Callable[[Row], tuple[float, ...]]:
+    """Make the function that reads what a row of a file for prediction says of a model's numbers or labels.
+
+    What it lacks, or what is no number, costs its score alone: NaN.
+
+    Args: names: of the model's numbers or labels.
+    """
+    nothing = (MISSING,) * len(names)
+    if (data.targets and not set(target_columns(data)) <= set(table.columns)) or (
+        not data.targets and "label" not in roles
+    ):
+        return lambda row: nothing
+    if data.task == "multilabel" and not data.targets:
+        spelled = label_reader([], data, names)
+
+        def read_labels(row: Row) -> tuple[float, ...]:
+            told = labels_in(roles.cell(row, "label"), data.separator)
+            return _as_numbers(None if told is None else [spelled(label) for label in told], names)
+
+        return read_labels
+    strict = target_reader(roles, data)
+
+    def read(row: Row) -> tuple[float, ...]:
+        try:
+            return strict(row)
+        except MerError:
+            return nothing
 
     return read
 

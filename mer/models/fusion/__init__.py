@@ -29,7 +29,9 @@ from mer.models.fusion.shifting import Shifting
 __all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "keep_modalities"]
 
 
-def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int) -> Fusion:
+def build_fusion(
+    config: configs.Fusion, widths: Mapping[str, int], classes: int, task: configs.TargetKind = "class"
+) -> Fusion:
     """Build the fusion that `config` describes, initialised from torch's global generator.
 
     It takes any one, two or three modalities. Cross-attention, shifting and TGMoE are guided by text; in a model
@@ -38,6 +40,7 @@ def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int
     Args:
         widths: modality -> width of its features.
         classes: C; read by late fusion, which classifies by itself.
+        task: what these C are; read by late fusion.
     Raises: ValueError if there is no modality, or an unknown one.
     """
     match config:
@@ -54,4 +57,4 @@ def build_fusion(config: configs.Fusion, widths: Mapping[str, int], classes: int
         case configs.TGMoEFusion():
             return GuidedExperts(config, widths)
         case configs.LateFusion():
-            return Late(config, widths, classes)
+            return Late(config, widths, classes, task)

@@ -8,16 +8,15 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from mer.config import TargetKind
 from mer.study.audit.findings import RESUME, Finding, trial_words
-from mer.study.folder.recorded import read_history
+from mer.study.folder.recorded import read_config, read_history
 from mer.study.paths import (
     ARTIFACTS,
     CONFIG,
-    CONFUSION_COUNTS,
-    DEV_PREDICTIONS,
     ENVIRONMENT,
     HISTORY,
-    PER_CLASS,
+    tables_of,
     trial_folder,
     trial_numbers,
 )
@@ -25,7 +24,6 @@ from mer.study.search.stored_trial import ENDED
 from mer.study.tracking.from_disk import StudyOnDisk
 
 _ALWAYS = (CONFIG, HISTORY, ENVIRONMENT)
-_OF_A_MODEL = (PER_CLASS, CONFUSION_COUNTS, DEV_PREDICTIONS)
 _COPY = "bring it back from a copy"
 
 
@@ -48,7 +46,7 @@ def _of_trial(disk: StudyOnDisk, trial: FrozenTrial, place: Path) -> Iterator[Fi
         yield Finding("trial", said, "its tables are not made yet", RESUME)
         return
     has_model = ending.get("outcome") == "finished"
-    for name in (*_ALWAYS, *(_OF_A_MODEL if has_model else ())):
+    for name in (*_ALWAYS, *(tables_of(_task_of(place)) if has_model else ())):
         if not (place / ARTIFACTS / name).is_file():
             yield Finding("trial", said, f"{ARTIFACTS}/{name} is not there", then=_COPY)
     try:
@@ -58,6 +56,14 @@ def _of_trial(disk: StudyOnDisk, trial: FrozenTrial, place: Path) -> Iterator[Fi
         return
     for words in _of_rows(rows, trial, ending, disk.identity.metrics):
         yield Finding("trial", said, f"{ARTIFACTS}/{HISTORY}: {words}", then=_COPY)
+
+
+def _task_of(place: Path) -> TargetKind:
+    """Read what a trial predicts; classes where its configuration cannot be read, which is another finding."""
+    try:
+        return read_config(place).data.task
+    except (OSError, ValueError):
+        return "class"
 
 
 def _of_rows(

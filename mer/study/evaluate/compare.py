@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from mer.config.metrics import MAIN, NO_SHARES
 from mer.data.types import Unit
-from mer.statistics import holm, paired_by_seed, paired_by_unit, verdict
-
-PRIMARY = "weighted_f1"  # the metric that comparisons judge by
+from mer.statistics import Scored, holm, paired_by_seed, paired_by_unit, verdict
 
 
 @dataclass(frozen=True)
@@ -21,10 +20,10 @@ class ScoredSeeds:
     Args:
         title: tells it from the others in comparisons.
         export: where the configuration comes from.
-        by_seed: seed -> weighted-F1.
-        logits: class scores (N, C) of every seed.
+        by_seed: seed -> the main metric of the task (`mer.config.metrics.MAIN`), by which comparisons judge.
+        logits: class scores or outputs (N, C) of every seed.
         ids: `Utterance.id` of each row.
-        labels_N: true classes.
+        labels_N: true classes; of numbers or several labels (N, C).
         unit: what of the dataset is independent.
     """
 
@@ -35,6 +34,12 @@ class ScoredSeeds:
     ids: tuple[str, ...]
     labels_N: np.ndarray
     unit: Unit
+    scored: Scored = field(default_factory=Scored)
+
+    @property
+    def main(self) -> str:
+        """The metric that comparisons judge by."""
+        return MAIN[self.scored.task]
 
     @property
     def unit_ids(self) -> list[str]:
@@ -43,7 +48,7 @@ class ScoredSeeds:
 
 
 def compare(first: ScoredSeeds, others: Sequence[ScoredSeeds]) -> list[dict[str, Any]]:
-    """Compare `first` with each of the others on weighted-F1, paired by seed and by unit, p adjusted by Holm.
+    """Compare `first` with each of the others on the main metric, paired by seed and by unit, p adjusted by Holm.
 
     All must be scored on the same utterances.
 
@@ -53,7 +58,7 @@ def compare(first: ScoredSeeds, others: Sequence[ScoredSeeds]) -> list[dict[str,
     pairs = [
         (
             paired_by_seed(first.by_seed, other.by_seed),
-            paired_by_unit(PRIMARY, first.logits, other.logits, first.labels_N, first.unit_ids),
+            paired_by_unit(first.main, first.logits, other.logits, first.labels_N, first.unit_ids, scored=first.scored),
         )
         for other in others
     ]
@@ -62,6 +67,7 @@ def compare(first: ScoredSeeds, others: Sequence[ScoredSeeds]) -> list[dict[str,
     for index, other in enumerate(others):
         seeds = replace(pairs[index][0], p_adjusted=adjusted[0][index])
         units = replace(pairs[index][1], p_adjusted=adjusted[1][index])
-        sentence = verdict(first.title, other.title, seeds, units, unit=unit)
+        in_percent = not NO_SHARES.fullmatch(first.main)
+        sentence = verdict(first.title, other.title, seeds, units, unit=unit, in_percent=in_percent)
         told.append({"against": other.title, "seeds": asdict(seeds), f"{unit}s": asdict(units), "verdict": sentence})
     return told

@@ -24,6 +24,7 @@ from mer.study.export.amend_card import show_on_card
 from mer.study.preflight.feature_plan import SPLITS, ensure_config, feature_name
 from mer.study.preflight.run_options import RunOptions
 from mer.study.space.spec import Resources
+from mer.training.labels import same_labels
 
 
 def evaluate_exports(
@@ -155,7 +156,7 @@ def _require_same_utterances(scored: Sequence[ScoredSeeds]) -> None:
     """Refuse to compare evaluations on different utterances or labels."""
     first = scored[0]
     for other in scored[1:]:
-        if other.ids != first.ids or (other.labels_N != first.labels_N).any():
+        if other.ids != first.ids or not same_labels(other.labels_N, first.labels_N):
             raise MerError(
                 other.export,
                 f"was evaluated on other utterances or labels than {first.export}",

@@ -10,32 +10,29 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mer.config.metrics import MAIN
 from mer.data.registry import unit_of
 from mer.files import write_json
 from mer.naming import label_of, method_name
-from mer.statistics import describe
+from mer.statistics import Scored, describe
 from mer.study.evaluate.compare import ScoredSeeds
+from mer.study.evaluate.report_on_test import HEADINGS
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.recorded import read_predictions
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
+from mer.study.show.words import show
 
-_COLUMNS = {
-    "dev_accuracy": "accuracy",
-    "dev_weighted_f1": "weighted-F1",
-    "dev_macro_f1": "macro-F1",
-    "dev_unweighted_accuracy": "UA",
-    "dev_ece": "ECE",
-}
 _WARNING = "dev scores: dev chose the configuration and each seed's epoch, so expect less on unseen data"
 
 
 def scored_on_dev(study: SeedStudy, export: Path, results: Sequence[SeedResult]) -> ScoredSeeds:
     """Collect the dev scores of all seeds from the predictions that their trials wrote."""
     read = [read_predictions(result.folder / ARTIFACTS / DEV_PREDICTIONS) for result in results]
-    by_seed = {result.seed: result.dev["dev_weighted_f1"] for result in results}
+    data = study.config.data
+    by_seed = {result.seed: result.dev[f"dev_{MAIN[data.task]}"] for result in results}
     ids, labels_N, _ = read[0]
-    unit = unit_of(study.config.data, "dev")
-    return ScoredSeeds(study.name, str(export), by_seed, [logits for _, _, logits in read], ids, labels_N, unit)
+    unit, how = unit_of(data, "dev"), Scored(data.task, data.range)
+    return ScoredSeeds(study.name, str(export), by_seed, [logits for _, _, logits in read], ids, labels_N, unit, how)
 
 
 def report_dev(
@@ -48,21 +45,24 @@ def report_dev(
     comparisons: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Print the dev scores of every seed, their mean, sd, interval and n, and write `dev_results.json`."""
-    columns = {name: words for name, words in _COLUMNS.items() if all(name in result.dev for result in results)}
+    known = {f"dev_{name}": words for name, words in HEADINGS[study.config.data.task].items()}
+    columns = {name: words for name, words in known.items() if all(name in result.dev for result in results)}
     summary = {name: describe([result.dev[name] for result in results]) for name in columns}
     table = Table(title=f"{study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
     for heading in ("method", "seed", *columns.values(), "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     method = method_name(study.config)
     for result in results:
-        cells = [f"{100 * result.dev[name]:.2f}" for name in columns]
+        cells = [show(name, result.dev[name]) for name in columns]
         table.add_row(method, str(result.seed), *cells, str(result.epoch))
     table.add_section()
-    told = list(summary.values())
-    table.add_row("mean", f"n={len(results)}", *[f"{100 * one.mean:.2f}" for one in told])
-    table.add_row("sample sd", "", *["-" if one.sd is None else f"{100 * one.sd:.2f}" for one in told])
-    intervals = [one.t_interval for one in told]
-    shown = ["-" if two is None else f"[{100 * two.low:.2f}, {100 * two.high:.2f}]" for two in intervals]
+    told = list(summary.items())
+    table.add_row("mean", f"n={len(results)}", *[show(name, one.mean) for name, one in told])
+    table.add_row("sample sd", "", *[show(name, one.sd) for name, one in told])
+    shown = [
+        "-" if (two := one.t_interval) is None else f"[{show(name, two.low)}, {show(name, two.high)}]"
+        for name, one in told
+    ]
     table.add_row("95 % over seeds (t)", "", *shown)
     console.print(table)
     console.print(f"note: {_WARNING}", highlight=False)
@@ -75,6 +75,7 @@ def report_dev(
             "method": method,
             "label": str(label_of(study.config)),
             "dataset": study.config.data.dataset,
+            **({"kind": study.config.data.task} if study.config.data.task != "class" else {}),
             "export": str(export),
             "seeds": [{"seed": r.seed, "epoch": r.epoch, "dev": r.dev, "trial": r.number} for r in results],
             "summary": {name: asdict(one) for name, one in summary.items()},

@@ -12,20 +12,40 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mer.config import TrialConfig
+from mer.config import TargetKind, TrialConfig
+from mer.config.metrics import MAIN, OF_EACH
 from mer.data.registry import unit_of
 from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
-from mer.statistics import METRICS, describe, unit_bootstrap
-from mer.study.evaluate.at_threshold import at_thresholds, threshold_line
-from mer.study.evaluate.compare import PRIMARY, ScoredSeeds
-from mer.study.evaluate.fold_scores import folds_json, folds_markdown, print_folds
+from mer.statistics import Scored, describe, unit_bootstrap
+from mer.study.evaluate.at_threshold import at_label_thresholds, at_thresholds, threshold_line
+from mer.study.evaluate.compare import ScoredSeeds
+from mer.study.evaluate.fold_scores import folds_json, folds_markdown, in_words, print_folds
 from mer.study.evaluate.seeds import SeedResult, seed_report
+from mer.study.show.words import show
 from mer.terminal.spreadsheet import csv_text
 from mer.training import Split
+from mer.training.labels import has_label
 from mer.training.metrics import macro_words
 
-_ALSO = ("macro_f1", "unweighted_accuracy", "ece")
+HEADINGS: dict[TargetKind, dict[str, str]] = {
+    "class": {
+        "accuracy": "accuracy", "weighted_f1": "weighted-F1", "macro_f1": "macro-F1", "unweighted_accuracy": "UA",
+        "ece": "ECE",
+    },
+    "regression": {
+        "ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "acc2_has0": "Acc-2 has0", "acc2_non0": "Acc-2 non0",
+        "f1_non0": "F1 non0", "acc2": "Acc-2", "f1": "F1", "acc3": "Acc-3", "acc5": "Acc-5", "acc7": "Acc-7",
+    },
+    "multilabel": {
+        "macro_f1": "macro-F1", "micro_f1": "micro-F1", "samples_f1": "samples-F1", "jaccard": "Jaccard",
+        "accuracy": "all right",
+    },
+}  # fmt: skip
+_IN_MARKDOWN: dict[TargetKind, tuple[str, ...]] = {
+    "class": ("accuracy", "weighted_f1"), "regression": ("mae", "pearson", "ccc"),
+    "multilabel": ("micro_f1", "macro_f1"),
+}  # fmt: skip
 _FEW = 10  # units; resampling fewer gives intervals that are too narrow
 
 
@@ -52,12 +72,13 @@ class Evaluated:
     @property
     def scored(self) -> ScoredSeeds:
         """The seeds as a comparison reads them."""
-        by_seed = {result.seed: result.test[f"test_{PRIMARY}"] for result in self.results if result.test}
+        data = self.config.data
+        by_seed = {result.seed: result.test[f"test_{MAIN[data.task]}"] for result in self.results if result.test}
         logits = [r.test_logits_NC for r in self.results if r.test_logits_NC is not None]
-        unit = unit_of(self.config.data, "test")
-        scored = np.flatnonzero(self.test.labels_N >= 0)
-        ids = tuple(self.test.ids[row] for row in scored)
-        return ScoredSeeds(self.title, self.export, by_seed, logits, ids, self.test.labels_N[scored], unit)
+        unit = unit_of(data, "test")
+        rows = np.flatnonzero(has_label(self.test.labels_N))
+        ids, how = tuple(self.test.ids[row] for row in rows), Scored(data.task, data.range)
+        return ScoredSeeds(self.title, self.export, by_seed, logits, ids, self.test.labels_N[rows], unit, how)
 
     def values(self, metric: str) -> list[float]:
         """Return the metric of every seed. Args: metric: without "test_"."""
@@ -70,29 +91,35 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
     The number of independent units is under `test_dialogues`, `test_actors` ..., named by `unit`.
     """
     scored, unit_ids = one.scored, one.scored.unit_ids
-    metrics = [*METRICS, "ece", "loss", *(f"{kind}_{name}" for kind in ("f1", "recall") for name in one.class_names)]
+    task, of_test = one.config.data.task, set(one.results[0].test or {})
+    of_each = [f"{kind}_{name}" for kind in OF_EACH[task] for name in one.class_names]
+    known = [*scored.scored.metrics, *(name for name in ("ece", "loss")), *of_each]
+    metrics = [name for name in known if f"test_{name}" in of_test]
     summary = {}
     for metric in metrics:
         told = describe(one.values(metric))
         bootstrap = None
-        if metric in METRICS:
-            bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids)
+        if metric in scored.scored.metrics:
+            bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids, scored=scored.scored)
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
+    words = macro_words("test", one.class_names, scored.labels_N) if task == "class" else ""
     return {
         "format": 1,
         "method": method_name(one.config),
         "label": str(label_of(one.config)),
         "dataset": one.config.data.dataset,
         "task": one.config.data.label,
+        **({"kind": task} if task != "class" else {}),
         "export": one.export,
         "seeds": seed_report(one.results),
         "summary": summary,
         **({"folds": folds_json(_folded_by(one), [r.folds for r in one.results])} if one.results[0].folds else {}),
-        **({"macro_f1": words} if (words := macro_words("test", one.class_names, scored.labels_N)) else {}),
+        **({"macro_f1": words} if words else {}),
         "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
         **({"at_threshold": at_thresholds(one.results, one.threshold_metric)} if one.threshold_metric else {}),
+        **({"at_threshold": at_label_thresholds(one.results)} if task == "multilabel" else {}),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -110,25 +137,26 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     units = f"{told['unit']}s"
     sizes = f"{told['test_utterances']} utterances of {told[f'test_{units}']} {units}"
     table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
-    headings = ("accuracy", "weighted-F1", "macro-F1", "UA", "ECE")
-    for heading in ("method", "seed", *headings, "epoch"):
+    known = HEADINGS[one.config.data.task]
+    columns = [name for name in known if f"test_{name}" in told["summary"]]
+    for heading in ("method", "seed", *(known[name] for name in columns), "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-    columns = ("accuracy", PRIMARY, *_ALSO)
     for result in one.results:
         assert result.test is not None
-        cells = [f"{100 * result.test[f'test_{name}']:.2f}" for name in columns]
+        cells = [show(name, result.test[f"test_{name}"]) for name in columns]
         table.add_row(told["method"], str(result.seed), *cells, str(result.epoch))
     table.add_section()
     summary = [told["summary"][f"test_{name}"] for name in columns]
-    table.add_row("mean", f"n={len(one.results)}", *[f"{100 * s['mean']:.2f}" for s in summary])
-    table.add_row("sample sd", "", *["-" if s["sd"] is None else f"{100 * s['sd']:.2f}" for s in summary])
-    table.add_row("95 % over seeds (t)", "", *[_interval(s["t_interval"]) for s in summary])
-    table.add_row(f"95 % over {units}", "", *[_interval(s["bootstrap_interval"]) for s in summary])
+    named = list(zip(columns, summary, strict=True))
+    table.add_row("mean", f"n={len(one.results)}", *[show(name, s["mean"]) for name, s in named])
+    table.add_row("sample sd", "", *[show(name, s["sd"]) for name, s in named])
+    table.add_row("95 % over seeds (t)", "", *[_interval(name, s["t_interval"]) for name, s in named])
+    table.add_row(f"95 % over {units}", "", *[_interval(name, s["bootstrap_interval"]) for name, s in named])
     console.print(table)
     if "folds" in told:
         print_folds(console, told["folds"])
-    per_class = ", ".join(f"{name} {100 * told['summary'][f'test_f1_{name}']['mean']:.1f}" for name in one.class_names)
-    console.print(f"mean F1 per class: {per_class}", highlight=False)
+    if each := _each(one, told):
+        console.print(each, highlight=False)
     if "at_threshold" in told:
         console.print(threshold_line(told["at_threshold"]), highlight=False)
     if "macro_f1" in told:
@@ -140,24 +168,38 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
         console.print(f"note: {note}", highlight=False)
 
 
-def _sd(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
+def _each(one: Evaluated, told: dict[str, Any]) -> str:
+    """Say how well each class, number or label is predicted; "" for a single number."""
+    task = one.config.data.task
+    kind, what = ("ccc", "CCC of each number") if task == "regression" else ("f1", "F1 per class")
+    what = "F1 of each label" if task == "multilabel" else what
+    means = {name: told["summary"].get(f"test_{kind}_{name}", {}).get("mean") for name in one.class_names}
+    told_of = [
+        f"{name} {mean:.3f}" if task == "regression" else f"{name} {100 * mean:.1f}"
+        for name, mean in means.items()
+        if mean is not None
+    ]
+    return f"mean {what}: {', '.join(told_of)}" if told_of else ""
 
 
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "-" if bounds is None else f"[{100 * bounds[0]:.2f}, {100 * bounds[1]:.2f}]"
+def _interval(metric: str, bounds: Sequence[float] | None) -> str:
+    return "-" if bounds is None else f"[{show(metric, bounds[0])}, {show(metric, bounds[1])}]"
 
 
 def markdown(told: Sequence[dict[str, Any]]) -> str:
-    """Write one or more evaluations as a Markdown table, with the sentences of their comparisons."""
-    lines = ["| method | seed | accuracy | weighted-F1 |", "| :--- | ---: | ---: | ---: |"]
+    """Write one or more evaluations of one kind as a Markdown table, with the sentences of their comparisons."""
+    kind: TargetKind = told[0].get("kind", "class")
+    names = _IN_MARKDOWN[kind]
+    head = " | ".join(HEADINGS[kind][name] for name in names)
+    lines = [f"| method | seed | {head} |", f"| :--- | ---: |{' ---: |' * len(names)}"]
     for one in told:
         for row in one["seeds"]:
-            scores = [f"{100 * row['test'][f'test_{name}']:.2f} %" for name in ("accuracy", PRIMARY)]
+            scores = [in_words(name, row["test"][f"test_{name}"]) for name in names]
             lines.append(f"| {one['method']} | {row['seed']} | {' | '.join(scores)} |")
-        accuracy, f1 = one["summary"]["test_accuracy"], one["summary"][f"test_{PRIMARY}"]
-        cells = [f"{100 * s['mean']:.2f} ± {_sd(s['sd'])} %" for s in (accuracy, f1)]
-        lines.append(f"| **{one['method']}, mean ± sd** | n = {f1['n']} | {' | '.join(cells)} |")
+        summary = {name: one["summary"][f"test_{name}"] for name in names}
+        cells = [f"{show(name, s['mean'])} ± {in_words(name, s['sd'])}" for name, s in summary.items()]
+        count = next(iter(summary.values()))["n"]
+        lines.append(f"| **{one['method']}, mean ± sd** | n = {count} | {' | '.join(cells)} |")
     for one in told:
         lines += folds_markdown(one["folds"]) if "folds" in one else []
     sentences = [comparison["verdict"] for one in told for comparison in one["comparisons"]]

@@ -37,7 +37,7 @@ from mer.study.search.stored_trial import params_of
 from mer.study.space.keys import RESERVED
 from mer.study.space.params import IntParam
 from mer.study.space.spec import Budget, Resources, Sampler, Scheduler, StudyObjective, StudySpec
-from mer.training import Scores, Split, TrainingData, build_run
+from mer.training import Split, TrainingData, build_run
 from trainables.fold_data import Tables, data_of_folds
 from trainables.shared_table import as_split, as_training_data, read_table
 from trainables.trial_files import BEST
@@ -204,7 +204,7 @@ def evaluate_on_test(
         best = result.folder / BEST
         tensors, _ = load_tensors(best)
         run.load_weights(tensors)
-        scores = Scores(run.predict(test), test.labels_N, data.class_names)
+        scores = run.scores(run.predict(test), test)
         write_text(result.folder / TEST_PREDICTIONS, predictions_csv(scores, test.ids))
         write_json(
             result.folder / TEST,

@@ -11,7 +11,7 @@ from mer.data.readers.corpora import DESCRIPTIONS
 from mer.data.sample.corpus import MARKER
 from mer.places import home
 from mer.study.export.card_on_test import OnTest
-from mer.training.metrics import Scores
+from mer.training import AnyScores
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class CardFacts:
     number: int
     state: str
     config: TrialConfig
-    scores: Scores
+    scores: AnyScores
     row: Mapping[str, float]
     sampled: Mapping[str, Any]
     provenance: Mapping[str, Any]

@@ -20,6 +20,8 @@ def intended_use(facts: CardFacts) -> str:
 
 def limits(facts: CardFacts) -> str:
     """List what the model is known to be bad at: by its data, its weakest classes, its probabilities."""
+    if facts.config.data.task != "class":
+        return "\n".join(f"* {line}" for line in [f"Data: {facts.dataset.limits}", *_of_targets(facts)])
     rows = [row for row in facts.scores.per_class() if int(row["support"])]
     weakest = sorted(rows, key=lambda row: float(row["f1"]))[:_WEAKEST]
     most = max(rows, key=lambda row: int(row["support"]))
@@ -37,6 +39,23 @@ def limits(facts: CardFacts) -> str:
         off = 100 * facts.row["dev_ece"]
         lines.append(f"Probabilities are off by {off:.1f} points on average (expected calibration error on dev).")
     return "\n".join(f"* {line}" for line in lines)
+
+
+def _of_targets(facts: CardFacts) -> list[str]:
+    """Say what a model of numbers, or of several labels, is bad at."""
+    nothing = "What could not be read, is silent or empty gets an average answer and is marked (`fault`)."
+    rows = facts.scores.per_class()
+    if facts.config.data.task == "regression":
+        worst = min(rows, key=lambda row: float(row["ccc"]))
+        return [
+            f"Numbers: the weakest on dev is {worst['target']} (CCC {float(worst['ccc']):.3f}, mean absolute error "
+            f"{float(worst['mae']):.3f}). Answers lean to the middle: extremes are told too mildly, as by most models "
+            "that minimise an error.",
+            f"It gives a number to everything, also outside the range of its data. {nothing}",
+        ]
+    weakest = sorted((row for row in rows if int(row["support"])), key=lambda row: float(row["f1"]))[:_WEAKEST]
+    said = ", ".join(f"{row['class']} (F1 {100 * float(row['f1']):.1f}, {row['support']} rows)" for row in weakest)
+    return [f"Labels: the weakest on dev: {said}.", f"It knows {len(rows)} labels, and may give none. {nothing}"]
 
 
 def bias(facts: CardFacts) -> str:

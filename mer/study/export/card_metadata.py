@@ -8,11 +8,15 @@ from mer.study.export.card_facts import CardFacts, base_model_id
 
 _TASKS = {"text": "text-classification", "audio": "audio-classification", "video": "video-classification"}
 _SEVERAL = "other"  # the hub has no task that classifies several modalities at once
-_METRICS = {  # metric: the hub's name of it, the hub's argument, our words
+_METRICS: dict[str, tuple[str, dict[str, str] | None, str]] = {  # metric: the hub's name and argument, our words
     "weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1"),
     "macro_f1": ("f1", {"average": "macro"}, "macro-F1"),
     "accuracy": ("accuracy", None, "accuracy"),
     "unweighted_accuracy": ("recall", {"average": "macro"}, "unweighted accuracy (mean recall)"),
+}
+_OF_NUMBERS: dict[str, tuple[str, dict[str, str] | None, str]] = {
+    "mae": ("mae", None, "mean absolute error"),
+    "pearson": ("pearsonr", None, "Pearson's correlation"),
 }
 
 
@@ -23,8 +27,10 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
     result says which in `dataset.split` and its name.
     """
     config, modalities = facts.config, list(facts.config.encoders.present)
-    task = _TASKS[modalities[0]] if len(modalities) == 1 else _SEVERAL
-    dev = {name: facts.row[f"dev_{name}"] for name in _METRICS if f"dev_{name}" in facts.row}
+    classifies = config.data.task != "regression"
+    task = _TASKS[modalities[0]] if len(modalities) == 1 and classifies else _SEVERAL
+    known = _METRICS if classifies else _OF_NUMBERS
+    dev = {name: facts.row[f"dev_{name}"] for name in known if f"dev_{name}" in facts.row}
     splits = [("dev", dev, "on dev")]
     if facts.on_test is not None:
         means = {name.removeprefix("test_"): of.mean for name, of in facts.on_test.summary.items()}
@@ -43,7 +49,7 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
             metric_value=float(values[name]),
         )
         for split, values, where in splits
-        for name, (kind, arguments, words) in _METRICS.items()
+        for name, (kind, arguments, words) in known.items()
         if name in values
     ]
     base_models = [name for name in map(base_model_id, facts.provenance["backbones"].values()) if name]
@@ -59,6 +65,7 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
             f"{config.data.label}-recognition",
             *(["conversation"] if config.data.dataset in ("meld", "emorynlp") else []),
             *(["multimodal"] if len(modalities) > 1 else []),
+            *([config.data.task] if config.data.task != "class" else []),
             *modalities,
             *([config.loss.contrastive.kind] if config.loss.contrastive.kind != "none" else []),
             *(["lora"] if adapted else []),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mer.config import TrialConfig, flatten
+from mer.config import TargetKind, TrialConfig, flatten
+from mer.config.metrics import USUAL
 from mer.naming import label_of, method_name
 from mer.study.export.card_facts import CardFacts, backbone_terms
 from mer.study.export.card_limits import bias, intended_use, limits
@@ -16,6 +17,7 @@ from mer.study.export.data_check import data_lines
 from mer.study.export.machine_paths import without_places
 from mer.study.export.markdown import table
 from mer.study.export.one_fold import fold_words
+from mer.study.paths import picture_of
 from mer.study.show.words import show
 
 _METHODS = {
@@ -23,6 +25,12 @@ _METHODS = {
     "spcl": "supervised prototypical contrastive learning, SPCL (Song et al. 2022)",
     "apcl": "adaptive prototypical contrastive learning, APCL",
     "eacl": "emotion-anchored contrastive learning, EACL (Yu et al. 2024)",
+}
+_REGRESSION = {
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "huber": "Huber's loss",
+    "ccc": "one minus the concordance correlation",
 }
 _PREDICTION = {
     "head": "a linear classifier on the learned representation",
@@ -51,7 +59,7 @@ def model_card(facts: CardFacts) -> str:
     parts = [
         f"# {facts.study}, trial {facts.number}",
         f"Predicts the {task} of an utterance{'' if config.data.dataset == 'ravdess' else ' in a conversation'} "
-        f"from its {modality}: one of {', '.join(facts.scores.class_names)}. Trained on {facts.dataset.name} by `mer`; "
+        f"from its {modality}: {_outputs(facts)}. Trained on {facts.dataset.name} by `mer`; "
         f"{_method(config)} on {_encoders(config, names)}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
         f"Method `{method_name(config)}`, label `{label_of(config)}`.",
@@ -71,22 +79,13 @@ def model_card(facts: CardFacts) -> str:
         f"These are scores on the **dev** split, which also chose this trial (by {metric}) and its epoch: expect less "
         f"on unseen data. {tested}",
         *([fold_words(facts.provenance["fold"])] if "fold" in facts.provenance else []),
-        table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts.row, metric)]),
+        table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts, metric)]),
         *_decision(facts.provenance.get("threshold")),
+        *_label_decision(facts.provenance.get("thresholds")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
-        f"Metrics in percent, dev_loss in nats. The trial {_ending(facts.state)}.",
-        table(
-            ("class", "precision", "recall", "F1", "utterances"),
-            [
-                (
-                    row["class"],
-                    *(f"{100 * float(row[key]):.2f}" for key in ("precision", "recall", "f1")),
-                    row["support"],
-                )
-                for row in facts.scores.per_class()
-            ],
-        ),
-        "![Confusion matrix of the dev split](confusion.svg)",
+        f"{_units(config.data.task)} The trial {_ending(facts.state)}.",
+        _each(facts),
+        _picture(config.data.task),
         "Every dev utterance with its class scores: `dev_predictions.csv`.",
         *(on_test_section(facts.on_test) if facts.on_test else []),
         "## Configuration",
@@ -103,6 +102,41 @@ def model_card(facts: CardFacts) -> str:
     return f"---\n{card_metadata(facts).to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
 
 
+def _outputs(facts: CardFacts) -> str:
+    """Say what the model answers with."""
+    names, data = ", ".join(facts.scores.class_names), facts.config.data
+    if data.task == "class":
+        return f"one of {names}"
+    if data.task == "multilabel":
+        return f"any of {names}"
+    span = f", from {data.range[0]:g} to {data.range[1]:g}" if data.range else ""
+    return f"{names}, as {'a number' if len(facts.scores.class_names) == 1 else 'numbers'}{span}"
+
+
+def _units(task: TargetKind) -> str:
+    if task == "regression":
+        return "Errors in the numbers' own unit, accuracies in percent."
+    return "Metrics in percent, dev_loss in nats."
+
+
+def _each(facts: CardFacts) -> str:
+    """Write the table of every class, number or label."""
+    rows = facts.scores.per_class()
+    told: list[tuple[object, ...]]
+    if facts.config.data.task == "regression":
+        kinds = ("ccc", "pearson", "mae", "rmse")
+        told = [(row["target"], *(f"{float(row[key]):.4f}" for key in kinds), row["rows"]) for row in rows]
+        return table(("number", "CCC", "Pearson", "MAE", "RMSE", "utterances"), told)
+    shares = ("precision", "recall", "f1")
+    told = [(row["class"], *(f"{100 * float(row[key]):.2f}" for key in shares), row["support"]) for row in rows]
+    return table(("class", "precision", "recall", "F1", "utterances"), told)
+
+
+def _picture(task: TargetKind) -> str:
+    what = "Predicted against true numbers" if task == "regression" else "Confusion matrix"
+    return f"![{what} of the dev split]({picture_of(task)})"
+
+
 def _encoders(config: TrialConfig, names: Mapping[str, str]) -> str:
     """Write e.g. "the layers above 3 of `minilm`, tuned by LoRA of rank 16 and frozen features of `melstats`"."""
     said = []
@@ -117,8 +151,12 @@ def _encoders(config: TrialConfig, names: Mapping[str, str]) -> str:
 def _method(config: TrialConfig) -> str:
     """Name the losses in words, with their papers."""
     loss = config.loss
-    classification = "cross-entropy" if loss.classification.kind == "ce" else "focal loss"
-    parts = [classification] + ([_METHODS[loss.contrastive.kind]] if loss.contrastive.kind != "none" else [])
+    supervised = "cross-entropy" if loss.classification.kind == "ce" else "focal loss"
+    if config.data.task == "regression":
+        supervised = _REGRESSION[loss.regression.kind]
+    elif config.data.task == "multilabel":
+        supervised = "binary cross-entropy"
+    parts = [supervised] + ([_METHODS[loss.contrastive.kind]] if loss.contrastive.kind != "none" else [])
     if config.distill is not None:
         taught = without_places(str(config.distill.teacher))
         source = "its own fused head" if config.distill.source == "fused" else f"`{taught}`"
@@ -129,11 +167,12 @@ def _method(config: TrialConfig) -> str:
     return " and ".join(parts)
 
 
-def _shown(row: Mapping[str, float], metric: str) -> list[str]:
+def _shown(facts: CardFacts, metric: str) -> list[str]:
     """List the metrics of the table, the objective first."""
     usual = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy", "ece", "loss")
-    names = [metric, *(f"dev_{name}" for name in usual)]
-    return [name for name in dict.fromkeys(names) if name in row]
+    task = facts.config.data.task
+    names = [metric, *(f"dev_{name}" for name in (usual if task == "class" else USUAL[task]))]
+    return [name for name in dict.fromkeys(names) if name in facts.row]
 
 
 def _decision(threshold: Mapping[str, Any] | None) -> list[str]:
@@ -146,6 +185,19 @@ def _decision(threshold: Mapping[str, Any] | None) -> list[str]:
         f"the other class. Dev chose this threshold by {threshold['metric']}: {after} there, {before} at 0.5. All "
         "other scores on this card are those of the more probable class (0.5). The gain was fitted to dev: "
         "`python -m mer.evaluate` chooses a threshold on dev for each seed and scores test at it."
+    ]
+
+
+def _label_decision(thresholds: Mapping[str, Any] | None) -> list[str]:
+    """Say at which thresholds the labels are given, and what dev gains by them."""
+    if thresholds is None:
+        return []
+    told = ", ".join(f"{name} {chance:.3f}" for name, chance in thresholds["above"].items())
+    before, after = (f"{100 * thresholds[when]:.2f}" for when in ("before", "after"))
+    return [
+        f"A label is given where its probability is above its own threshold: {told}. Dev chose them, each by the F1 of "
+        f"its label: macro-F1 {after} there, {before} at 0.5. All other scores on this card are those at 0.5. The gain "
+        "was fitted to dev: `python -m mer.evaluate` chooses thresholds on dev for each seed and scores test at them."
     ]
 
 

@@ -69,6 +69,8 @@ def whole_text(export: Export, where: str) -> tuple[WholeText, Predictor, Backbo
     Args: where: the option that asks for it, for messages.
     Raises: MerError for a model that is not one text encoder with a head on it.
     """
+    if export.kind != "class":
+        raise MerError(where, f"{export.folder} has data.task {export.kind}", allowed="a model of classes")
     if reasons := why_not_whole(export):
         allowed = "a model that reads texts one by one and answers by its head or class centres"
         raise MerError(where, f"{export.folder}: {'; '.join(reasons)}", allowed=allowed)

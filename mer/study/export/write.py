@@ -28,15 +28,17 @@ from mer.study.export.model_card import model_card
 from mer.study.export.one_fold import choose_fold, of_one_fold
 from mer.study.export.same_scores import require_same_scores
 from mer.study.export.trained_weights import Trained, read_trained
-from mer.study.folder.artifacts import per_class_csv, predictions_csv
-from mer.study.folder.confusion_svg import confusion_svg
+from mer.study.folder.artifacts import main_words, picture_svg, tables
 from mer.study.folder.read_study import StudyRecord
 from mer.study.folder.standings import Standing
-from mer.study.paths import CONFUSION, DEV_PREDICTIONS, PER_CLASS, SUMMARY, trial_name
+from mer.study.paths import CONFUSION_COUNTS, SUMMARY, picture_of, trial_name
 from mer.study.show.words import show
 from mer.study.tracking.exports import Registration, register
 from mer.study.tracking.recorded_store import store_of
 from mer.terminal.commands import command
+from mer.training import scores_of
+from mer.training.label_scores import MultilabelScores
+from mer.training.label_thresholds import choose_label_thresholds
 from mer.training.metrics import Scores
 from mer.training.threshold import choose_threshold
 from trainables.shared_table import layers_of
@@ -82,8 +84,8 @@ def _export(
     read, files = dev_features(record, trained, options)
     if fold is not None:
         trained, read = of_one_fold(trained, read, fold)
-    tables = {modality: read[modality] for modality in trained.config.encoders.present}
-    dev = next(iter(tables.values()))  # ids and labels are the same in all modalities
+    features = {modality: read[modality] for modality in trained.config.encoders.present}
+    dev = next(iter(features.values()))  # ids and labels are the same in all modalities
     labels_N = dev.labels[trained.config.data.label]
     if dev.label_names[trained.config.data.label] != trained.class_names:
         raise MerError(
@@ -91,17 +93,28 @@ def _export(
             f"trial {standing.number} knows the classes {', '.join(trained.class_names)}",
             allowed=f"those of the data: {', '.join(dev.label_names[trained.config.data.label])}",
         )
-    scores = Scores(trained.dev_logits_NC, labels_N, trained.class_names)
+    data = trained.config.data
+    scores = scores_of(data, trained.dev_logits_NC, labels_N, trained.class_names)
+    if options.threshold and not isinstance(scores, Scores):
+        each = "; each label has its own, chosen on dev" if data.task == "multilabel" else ""
+        raise MerError(
+            "--threshold", f"it is of two classes, and this model has data.task {data.task}{each}", then="leave it out"
+        )
     summary = read_json_or_nothing(record.folder / SUMMARY)
     root = options.data_root or trained.config.data.root
-    provenance = provenance_of(record, standing, trained, tables, files, summary, root)
+    provenance = provenance_of(record, standing, trained, features, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
     provenance |= {"fold": fold.provenance} if fold else {}
-    decision = choose_threshold(scores, options.threshold.removeprefix("dev_")) if options.threshold else None
-    provenance |= {"threshold": asdict(decision)} if decision else {}
+    decision, of_labels = None, None
+    if options.threshold and isinstance(scores, Scores):
+        decision = choose_threshold(scores, options.threshold.removeprefix("dev_"))
+        provenance |= {"threshold": asdict(decision)}
+    if isinstance(scores, MultilabelScores):
+        of_labels = choose_label_thresholds(scores)
+        provenance |= {"thresholds": asdict(of_labels)}
     provenance |= {"data_check": data_check(trained.config.data.model_copy(update={"root": root}))}
-    layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in tables.items()})
+    layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in features.items()})
     facts = CardFacts(
         folder_name=str(folder),
         study=record.name,
@@ -112,33 +125,34 @@ def _export(
         row=trained.row,
         sampled=standing.params,
         provenance=provenance,
-        layers=layers if isinstance(layers, dict) else {next(iter(tables)): layers},
+        layers=layers if isinstance(layers, dict) else {next(iter(features)): layers},
         bundled=options.bundle,
         merged=options.merge,
     )
     weights = prediction_weights(trained, dev)
     if options.merge:
-        widths = {modality: table.features.shape[2] for modality, table in tables.items()}
+        widths = {modality: table.features.shape[2] for modality, table in features.items()}
         width = widths if trained.config.reads_tables_together else dev.features.shape[2]
         weights = merged(trained.config, weights, layers=layers, width=width, classes=len(trained.class_names))
     adapters, weights = split_adapters(trained.config, weights)
-    title = f"{record.name} {trial_name(standing.number)}: dev weighted-F1 {100 * scores.weighted_f1:.2f}"
+    title = f"{record.name} {trial_name(standing.number)}: {main_words(scores)}"
+    of_dev = {name: text for name, text in tables(scores, dev.ids).items() if name != CONFUSION_COUNTS}
     contents = Contents(
         config=trained.config,
         class_names=trained.class_names,
         tensors=weights,
         adapters=adapters,
-        preprocessor=preprocessor(trained.config, tables),
+        preprocessor=preprocessor(trained.config, features),
         provenance=provenance,
         documents={
             "README.md": model_card(facts),
-            PER_CLASS: per_class_csv(scores),
-            DEV_PREDICTIONS: predictions_csv(scores, dev.ids),
-            CONFUSION: confusion_svg(scores.confusion_CC, scores.class_names, title),
+            **of_dev,
+            picture_of(data.task): picture_svg(scores, title),
             **adapter_words(trained.config, adapters, provenance),
         },
         backbone=backbone_files(trained.config) if options.bundle else (),
         threshold=decision.at_least if decision else None,
+        thresholds=of_labels.above if of_labels else None,
     )
     differences: list[float] = []
     export = write_export(

@@ -12,13 +12,17 @@ import numpy as np
 _CELL, _LEFT, _TOP = 64, 110, 86
 
 
-def confusion_svg(confusion_CC: np.ndarray, class_names: tuple[str, ...], title: str) -> str:
+def confusion_svg(
+    confusion_CC: np.ndarray, class_names: tuple[str, ...], title: str, *, support_C: np.ndarray | None = None
+) -> str:
     """Write a matrix of counts, coloured by the share of the true class, as SVG text.
 
-    Args: confusion_CC: counts, (C true, C predicted).
+    Args:
+        confusion_CC: counts, (C true, C predicted).
+        support_C: rows of each true class, where they may be predicted as several; None: the sums of the counts.
     """
     size = len(class_names) * _CELL
-    support = confusion_CC.sum(axis=1, keepdims=True)
+    support = confusion_CC.sum(axis=1, keepdims=True) if support_C is None else support_C[:, None]
     shares = np.divide(confusion_CC, support, out=np.zeros(confusion_CC.shape), where=support > 0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size + _LEFT + 20}" height="{size + _TOP + 40}" '

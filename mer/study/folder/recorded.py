@@ -20,13 +20,16 @@ from mer.errors import MerError
 from mer.read_files import Unreadable, complaint, read_bytes, read_json, read_model, shown
 from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, HISTORY
 from mer.terminal.spreadsheet import text_of_cell
-from mer.training import Row
+from mer.training import AnyScores, Row
+from mer.training.label_scores import MultilabelScores
 from mer.training.member import identity_of
 from mer.training.metrics import Scores
+from mer.training.number_scores import RegressionScores
 from trainables.trial_files import LAST
 
 _LARGEST_BYTES = 2**28
 _FIRST = ["id", "true", "predicted"]
+LOGIT, OUTPUT, TRUE = "logit_", "output_", "true_"  # before the name of a class, number or label in a header
 
 
 class Environment(BaseModel):
@@ -91,24 +94,25 @@ def _written_history(trial_folder: Path) -> list[Row]:
 
 
 def read_predictions(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Read what `predictions_csv` wrote: utterance ids, labels (N,), class scores (N, C).
+    """Read what `predictions_csv` wrote: utterance ids, labels (N,) or (N, C), class scores or outputs (N, C).
 
     Raises: OSError; Unreadable.
     """
-    _, ids, labels_N, logits_NC = _read_predictions(path)
-    return ids, labels_N, logits_NC
+    ids, scores = _read_predictions(path)
+    return ids, scores.labels_N, scores.logits_NC
 
 
-def read_scores(path: Path) -> Scores:
+def read_scores(path: Path) -> AnyScores:
     """Read the scores of what `predictions_csv` wrote. Raises: OSError; Unreadable."""
-    names, _, labels_N, logits_NC = _read_predictions(path)
-    return Scores(logits_NC, labels_N, names)
+    return _read_predictions(path)[1]
 
 
-def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray, np.ndarray]:
-    """Class names, utterance ids, labels (N,), class scores (N, C)."""
+def _read_predictions(path: Path) -> tuple[tuple[str, ...], AnyScores]:
+    """Utterance ids, and their scores."""
     header, *rows = _read_csv(path) or [[]]
-    names = [column.removeprefix("logit_") for column in header[3:]]
+    if header[:1] == ["id"] and len(header) > 1 and header[1].startswith(TRUE):
+        return _read_targets(path, header, rows)
+    names = [column.removeprefix(LOGIT) for column in header[3:]]
     if header[:3] != _FIRST or not names or len(set(names)) < len(names):
         raise Unreadable(path, "is no file of predictions", allowed=f"{', '.join(_FIRST)} and a column for each class")
     if not rows:
@@ -123,7 +127,24 @@ def _read_predictions(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], np.
             raise Unreadable(f"{path}:{place + 2}", f"the label is {shown(row[1])}", allowed="one of the header's")
         labels_N[place] = known[row[1]]
         logits_NC[place] = [_number(path, place + 2, "a class score", cell) for cell in row[3:]]
-    return tuple(names), tuple(row[0] for row in rows), labels_N, logits_NC
+    return tuple(row[0] for row in rows), Scores(logits_NC, labels_N, tuple(names))
+
+
+def _read_targets(path: Path, header: list[str], rows: list[list[str]]) -> tuple[tuple[str, ...], AnyScores]:
+    """Read predictions of numbers, or of several labels."""
+    names = tuple(column.removeprefix(TRUE) for column in header if column.startswith(TRUE))
+    said = header[1 + len(names) :]
+    prefix = OUTPUT if said and said[0].startswith(OUTPUT) else LOGIT
+    if len(set(names)) < len(names) or said != [f"{prefix}{name}" for name in names] or not rows:
+        raise Unreadable(path, "is no file of predictions", allowed=f"id, {TRUE}... and {prefix}... for each name")
+    values = np.zeros((len(rows), 2 * len(names)), dtype=np.float32)
+    for place, row in enumerate(rows):
+        if len(row) != len(header):
+            raise Unreadable(f"{path}:{place + 2}", f"the row has {len(row)} cells", allowed=f"{len(header)}")
+        cells = ["nan" if not cell and column < len(names) else cell for column, cell in enumerate(row[1:])]
+        values[place] = [_number(path, place + 2, "a number", cell) for cell in cells]
+    kind = RegressionScores if prefix == OUTPUT else MultilabelScores
+    return tuple(row[0] for row in rows), kind(values[:, len(names) :], values[:, : len(names)], names)
 
 
 def _read_csv(path: Path) -> list[list[str]]:

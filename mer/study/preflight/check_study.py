@@ -79,7 +79,8 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
         allowed = ", ".join(corpus.label_names)
         raise MerError("data.label", f"this dataset has no {data.label} labels", allowed=allowed)
     folds = folds_of(data)
-    refuse_unscored_classes(spec, corpus.label_names[data.label], corpus.labels("dev", data.label))
+    labels_N = corpus.labels("dev", data.label)
+    refuse_unscored_classes(spec, data.task, corpus.label_names[data.label], labels_N)
     refuse_no_dialogues(spec, corpus)
     checked = CheckedStudy(plan, corpus, workers, folds)
     for encoder in checked.settings.values():

@@ -24,6 +24,13 @@ def check_teacher(config: TrialConfig, opened: Export | None = None) -> Export:
     assert config.distill is not None and config.distill.teacher is not None
     teacher = opened or read_export(config.distill.teacher)
     classes = tuple(open_corpus(config.data, ("train",)).label_names.get(config.data.label, ()))
+    if teacher.kind != config.data.task:
+        raise MerError(
+            _WHERE,
+            f"{teacher.folder} has data.task {teacher.kind}, its students {config.data.task}",
+            allowed=f"a teacher with data.task {config.data.task}",
+            then="train and export a teacher of that task, or change data.task",
+        )
     if teacher.task != config.data.label or teacher.class_names != classes:
         raise MerError(
             _WHERE,

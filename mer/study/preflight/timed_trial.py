@@ -16,6 +16,7 @@ from mer.config import EARLIER, SPEAKERS, STAGES, TEACHER, EncoderConfig, Featur
 from mer.features.cache.sequences import Sequences
 from mer.model_outputs import describe_encoder, width_of
 from mer.training import Layers, TrainingData, build_run
+from mer.training.labels import made_up_labels
 from mer.training.packed import build_pack, shape_of
 from trainables.shared_table import SharedTable, as_training_data
 
@@ -73,7 +74,7 @@ class TrialOnMadeUpRows:
         most = _TIMED_ROWS if not config.tuned else _TUNED_ROWS if list(config.tuned) == ["text"] else CLIPS
         count = min(self.rows["train"], most)
         ids = tuple(f"dia{row // _TURNS}_utt{row}" for row in range(count))
-        labels = rng.integers(0, self.classes, count)
+        labels = made_up_labels(rng, count, self.classes, config.data.task)
         names = tuple(f"class{index}" for index in range(self.classes))
 
         def table(modality: str, encoder: EncoderConfig) -> SharedTable:

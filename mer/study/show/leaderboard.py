@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mer.config import TargetKind
 from mer.redaction import words_without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
@@ -19,8 +20,14 @@ from mer.study.show.words import one_line, settings, short_names, show, terse
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 from mer.terminal.commands import command
+from mer.training.scores import BASELINE
 
 _TOP = 10
+_SHOWN: dict[TargetKind, tuple[str, ...]] = {  # beside the objectives
+    "class": ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy"),
+    "regression": ("dev_ccc", "dev_pearson", "dev_mae"),
+    "multilabel": ("dev_macro_f1", "dev_micro_f1", "dev_jaccard"),
+}
 _HEADINGS = {  # of columns that leave room for the settings
     "dev_weighted_f1": "wF1",
     "dev_macro_f1": "mF1",
@@ -147,15 +154,16 @@ class Results:
         return any(key in owners for owners in self._conditions.values())
 
     def print_leaderboard(self, console: Console, baseline: Mapping[str, float]) -> None:
-        """Print the ten best trials, the majority baseline, and how the others ended.
+        """Print the ten best trials, the baseline, and how the others ended.
 
-        Args: baseline: dev metrics of always predicting the most frequent class.
+        Args: baseline: dev metrics of the lowest bar, e.g. always predicting the most frequent class.
         """
         metric = self.spec.objective[0].metric
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if word != "waiting")
         table = Table(title=f"{self.spec.study}: {counts}", title_justify="left", box=None, pad_edge=False)
         shown = [o.metric for o in self.spec.objective]
-        shown += [name for name in ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy") if name not in shown]
+        task = self.spec.data.task
+        shown += [name for name in _SHOWN[task] if name not in shown]
         for heading in ("trial", *(_HEADINGS.get(name, name.removeprefix("dev_")) for name in shown), "epoch"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("settings")  # this one gives way where the terminal is narrow
@@ -163,11 +171,11 @@ class Results:
         names, alike = self._named(listed)
         for standing in listed:
             mark = "*" if standing.number in self.pareto else ""
-            scores = [show(name, standing.best[name]) for name in shown]
+            scores = [show(name, standing.best.get(name)) for name in shown]
             drawn = settings(standing.params, self._conditions, names)
             table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", one_line(drawn))
         table.add_section()
-        table.add_row("guess", *[show(name, baseline.get(name)) for name in shown], "", "the most frequent class")
+        table.add_row("guess", *[show(name, baseline.get(name)) for name in shown], "", BASELINE[task])
         console.print(table)
         if alike:
             console.print(f"the same in all of them: {alike}", highlight=False, markup=False)

@@ -8,16 +8,20 @@ from typing import Any
 from rich.text import Text
 
 from mer.config import TrialConfig
+from mer.config.metrics import NO_SHARES
 from mer.study.paths import trial_name
 
 _LOSS_KINDS = ("loss.contrastive.kind", "loss.classification.kind")
 
 
 def show(metric: str, value: float | None) -> str:
-    """Write a metric as people print it: fractions in percent, the loss in nats, "-" for none and NaN."""
+    """Write a metric as people print it: fractions in percent, losses, errors and correlations as they are, "-" for
+    none and NaN."""
     if value is None or value != value:
         return "-"
-    return f"{value:.4f}" if metric.endswith("_loss") else f"{100 * value:.2f}"
+    name = metric.removeprefix("best_").removeprefix("dev_").removeprefix("test_")
+    is_plain = metric.endswith("_loss") or NO_SHARES.fullmatch(name)
+    return f"{value:.4f}" if is_plain else f"{100 * value:.2f}"
 
 
 def short(value: object) -> str:
@@ -73,17 +77,26 @@ def run_name(number: int, params: Mapping[str, Any], config: TrialConfig | None)
 
     Args: config: None when the draw was refused.
     """
-    kind = config.loss.contrastive.kind if config else "refused"
-    return run_title(number, params, config.loss.classification.kind if config and kind == "none" else kind)
+    if config is None:
+        return run_title(number, params, "refused")
+    kind = config.loss.contrastive.kind
+    return run_title(number, params, _supervised(config.model_dump(mode="json")) if kind == "none" else kind)
 
 
 def recorded_name(number: int, params: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Name a run as `run_name` does. Args: config: as `config.json` has it; the bare draw when that was refused."""
     if "training" not in config:
         return run_title(number, params, "refused")
-    loss = config["loss"]
-    kind = loss["contrastive"]["kind"]
-    return run_title(number, params, loss["classification"]["kind"] if kind == "none" else kind)
+    kind = config["loss"]["contrastive"]["kind"]
+    return run_title(number, params, _supervised(config) if kind == "none" else kind)
+
+
+def _supervised(config: Mapping[str, Any]) -> str:
+    """Name the loss that compares outputs with labels: ce, focal, mse, bce ..."""
+    loss, task = config["loss"], config.get("data", {}).get("task", "class")
+    if task == "class":
+        return str(loss["classification"]["kind"])
+    return "bce" if task == "multilabel" else str(loss.get("regression", {}).get("kind", "mse"))
 
 
 def run_title(number: int, params: Mapping[str, Any], loss: str) -> str:

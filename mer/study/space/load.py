@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mer.config import TargetKind, flatten
+from mer.config.metrics import MAIN, better, is_metric, metric_words
 from mer.data.settings import with_dataset
 from mer.errors import brief, did_you_mean
 from mer.read_yaml import plain_value
@@ -31,10 +33,6 @@ _MODELS: dict[str, type[BaseModel]] = {
     "provenance": Provenance,
 }
 _REQUIRED = {"study": "a name for the study's folder, e.g. spcl-meld-text", "trainable": ", ".join(TRAINABLES)}
-_METRICS = (
-    "dev_weighted_f1, dev_macro_f1, dev_accuracy, dev_unweighted_accuracy, dev_loss, dev_ece, dev_f1_<class>, "
-    "dev_recall_<class>"
-)
 _NAMES = "letters, digits, '.', '_' and '-', at most 100; the first is a letter or a digit (it names a folder)"
 
 
@@ -87,10 +85,13 @@ def _build(file: YamlFile) -> StudySpec | None:
         file.fault(("trainable",), f"unknown trainable {brief(trainable)}.{meant}", allowed=", ".join(TRAINABLES))
     single = "objective" in data and not isinstance(data["objective"], list)
     if "objective" in data:
-        data["objective"] = _objectives(file, data["objective"])
+        data["objective"] = _objectives(file, data["objective"], _task_of(flatten(_as_mapping(data.get("fixed")))))
     typed = {str(keys[1]) for keys in file.overrides if keys[0] == "fixed" and len(keys) == 2}
     fixed = read_fixed(file, data.get("fixed", {}))
     data["fixed"] = fixed if file.faults else with_dataset(fixed, typed=typed)  # it looks into the folder
+    task = _task_of(data["fixed"])
+    if task != "class" and "objective" not in file.data:
+        data["objective"] = [{"metric": f"dev_{MAIN[task]}", "mode": better(f"dev_{MAIN[task]}")}]
     data["params"] = read_params(file, data.get("params", {}), data["fixed"])
     data["points"] = read_points(file, data.get("points", []), data["params"])
     data["constraints"] = read_constraints(file, data.get("constraints", []), data["params"])
@@ -98,15 +99,16 @@ def _build(file: YamlFile) -> StudySpec | None:
         spec = StudySpec.model_validate({key: value for key, value in data.items() if value is not None})
     except ValidationError as error:
         for fault in error.errors(include_url=False):
-            _spec_fault(file, fault, single)
+            _spec_fault(file, fault, single, task)
         return None
+    _check_metrics(file, spec, single, task)
     _check_sampler(file, spec)
     if not file.faults:
         check_configs(file, spec)
     return spec if not file.faults else None
 
 
-def _spec_fault(file: YamlFile, fault: Any, single: bool) -> None:
+def _spec_fault(file: YamlFile, fault: Any, single: bool, task: TargetKind) -> None:
     """Note one complaint of pydantic about a part of the file, in the file's words."""
     kind, loc, value = fault["type"], tuple(fault["loc"]), fault["input"]
     if single and loc[:1] == ("objective",):  # `_objectives` made it a list of one
@@ -127,7 +129,9 @@ def _spec_fault(file: YamlFile, fault: Any, single: bool) -> None:
         found = f"unknown key.{did_you_mean(str(loc[-1]), model.model_fields)}"
         file.fault(loc, found, allowed=", ".join(model.model_fields))
     elif kind == "missing":
-        file.fault(loc[:-1], f"the key {loc[-1]!r} is missing", allowed=_METRICS if loc[-1] == "metric" else "")
+        file.fault(
+            loc[:-1], f"the key {loc[-1]!r} is missing", allowed=metric_words(task) if loc[-1] == "metric" else ""
+        )
     elif kind == "model_type" and model:
         first = next(iter(model.model_fields))
         then = f"write {{{first}: {brief(value, quoted=False)}}}" if isinstance(value, str | int) else ""
@@ -135,20 +139,44 @@ def _spec_fault(file: YamlFile, fault: Any, single: bool) -> None:
     elif loc == ("study",):
         file.fault(loc, f"got {brief(value)}", allowed=_NAMES)
     elif loc[-1:] == ("metric",):
-        file.fault(
-            loc,
-            f"got {brief(value)}.{did_you_mean(brief(value, quoted=False), _METRICS.split(', '))}",
-            allowed=_METRICS,
-        )
+        _metric_fault(file, loc, value, task)
     else:
         file.fault(loc, f"got {brief(value)}{boolean_hint(value)}", allowed=allowed_words(fault))
+
+
+def _metric_fault(file: YamlFile, keys: KeyPath, value: Any, task: TargetKind) -> None:
+    """Note a metric that there is not, with those of the task."""
+    words = metric_words(task)
+    allowed = words if task == "class" else f"{words} (data.task {task})"
+    file.fault(
+        keys, f"got {brief(value)}.{did_you_mean(brief(value, quoted=False), words.split(', '))}", allowed=allowed
+    )
+
+
+def _check_metrics(file: YamlFile, spec: StudySpec, single: bool, task: TargetKind) -> None:
+    """Note objectives that the task does not have."""
+    for index, objective in enumerate(spec.objective):
+        if not is_metric(objective.metric, task):
+            keys: KeyPath = ("objective", "metric") if single else ("objective", index, "metric")
+            _metric_fault(file, keys, objective.metric, task)
+
+
+def _task_of(fixed: Mapping[str, Any]) -> TargetKind:
+    """Read what a study predicts; a word that is none is refused elsewhere."""
+    said = fixed.get("data.task")
+    return said if isinstance(said, str) and said in MAIN else "class"
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping as it is; {} for anything else, which is refused elsewhere."""
+    return value if isinstance(value, dict) else {}
 
 
 def _roots() -> set[str]:
     return {key.split(".")[0] for key in known_keys()}
 
 
-def _objectives(file: YamlFile, value: Any) -> list[Any] | None:
+def _objectives(file: YamlFile, value: Any, task: TargetKind) -> list[Any] | None:
     """Return the objectives as a list. A test metric is refused here, with the reason."""
     objectives = value if isinstance(value, list) else [value]
     for index, objective in enumerate(objectives):
@@ -158,7 +186,7 @@ def _objectives(file: YamlFile, value: Any) -> list[Any] | None:
             file.fault(
                 (*keys, "metric"),
                 f"{brief(metric)} would select on the test split",
-                allowed="dev metrics only: " + _METRICS,
+                allowed=f"dev metrics only: {metric_words(task)}",
                 then="search on dev; the test split is evaluated once, after selection",
             )
             return None

@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from mer.config import PATHS, Frozen, TrialConfig, flatten, nest
+from mer.config import PATHS, DataConfig, Frozen, TrialConfig, flatten, nest
+from mer.config.metrics import PATTERN, better
 from mer.errors import brief
 from mer.features.failures import as_share
 from mer.files import sha256_json
@@ -38,12 +39,12 @@ Money = Annotated[float, Field(gt=0, le=10**12)]
 class StudyObjective(Frozen):
     """The dev metric that the search improves, and its better direction."""
 
-    metric: str = Field(pattern=r"^dev_(weighted_f1|macro_f1|accuracy|unweighted_accuracy|loss|ece|(f1|recall)_.+)$")
+    metric: str = Field(pattern=PATTERN)
     mode: Literal["max", "min"] = "max"
 
     @model_validator(mode="after")
     def _direction(self) -> Self:
-        wanted = "min" if self.metric in ("dev_loss", "dev_ece") else "max"
+        wanted = better(self.metric)
         if self.mode != wanted:
             raise ValueError(
                 f"{self.metric} is better when it is {'smaller' if wanted == 'min' else 'larger'}: mode {wanted}"
@@ -191,6 +192,12 @@ class StudySpec(Frozen):
         return SearchSpace(
             self.params, {**default_values(), **self.fixed}, self.keeps_constraints if self.constraints else None
         )
+
+    @cached_property
+    def data(self) -> DataConfig:
+        """The data that all trials read: their keys cannot be searched."""
+        said = {key: value for key, value in self.fixed.items() if key.startswith("data.")}
+        return DataConfig.model_validate(nest(said).get("data", {}))
 
     @cached_property
     def _constraints(self) -> tuple[Constraint, ...]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from mer.config import TrialConfig, nest
+from mer.config import DataConfig, TrialConfig, nest
 from mer.errors import MerError
 from mer.files import write_json
 from mer.read_files import read_object
-from mer.study.folder.artifacts import draw_confusion, write_artifacts
+from mer.study.folder.artifacts import draw_picture, write_artifacts
 from mer.study.folder.standings import Standing
-from mer.study.paths import ARTIFACTS, CONFIG, CONFUSION, ENVIRONMENT, trial_folder, trial_name
+from mer.study.paths import ARTIFACTS, CONFIG, ENVIRONMENT, picture_of, trial_folder, trial_name
 from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.content import TrialFacts
@@ -26,10 +26,11 @@ from trainables.trial_files import forget_state
 
 @dataclass(frozen=True)
 class DevSplit:
-    """Ids and true labels of dev, for the tables of every trial."""
+    """Ids and true labels of dev, for the tables of every trial; and the data, which say what is predicted."""
 
     ids: tuple[str, ...]
     labels_N: np.ndarray
+    data: DataConfig = field(default_factory=DataConfig)
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class TrialFiles:
         """
         self.write_beginning(trial.number, trial.config, environment)
         folder = trial_folder(self.folder, trial.number)
+        dev = self.dev
         write_artifacts(
-            folder, config=trial.config, rows=list(trial.rows), ids=self.dev.ids, labels_N=self.dev.labels_N
+            folder, config=trial.config, rows=list(trial.rows), ids=dev.ids, labels_N=dev.labels_N, data=dev.data
         )
         forget_state(folder)  # its rows are in history.csv now
         return replace(trial, files=artifact_files(folder))
@@ -94,12 +96,12 @@ class TrialFiles:
 
     def is_drawn(self, number: int) -> bool:
         """True when a trial has its picture."""
-        return (trial_folder(self.folder, number) / ARTIFACTS / CONFUSION).exists()
+        return (trial_folder(self.folder, number) / ARTIFACTS / picture_of(self.dev.data.task)).exists()
 
     def draw(self, trial: Standing) -> bool:
-        """Draw the confusion matrix of a trial that finished. Returns False when it has no predictions."""
-        title = f"{self.spec.study} {trial_name(trial.number)}"
-        return draw_confusion(trial_folder(self.folder, trial.number), title, int(trial.best["epoch"])) is not None
+        """Draw the picture of a trial that finished. Returns False when it has no predictions."""
+        title, folder = f"{self.spec.study} {trial_name(trial.number)}", trial_folder(self.folder, trial.number)
+        return draw_picture(folder, title, int(trial.best["epoch"]), self.dev.data) is not None
 
 
 def _known(path: Path) -> dict[str, Any]:

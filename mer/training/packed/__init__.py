@@ -6,6 +6,7 @@ stacked            tensors of several modules as one, with a member axis in fron
 joined             several models of one structure as one module, whose weights have a member axis in front
 model              the forward pass of several classifiers
 objective          the losses of stacked objectives: classification, and what all have in common
+targets            the losses of numbers, and of several labels
 contrastive        the contrastive ones: SupCon, SPCL, APCL, EACL
 optimizer          AdamW and gradient clipping over stacked tensors, a rate for each member
 rows               training and dev rows for all members at once

@@ -17,9 +17,11 @@ from mer.losses.contrastive import angle_loss, decoupled_loss, prototype_contras
 from mer.losses.geometry import similarity
 from mer.losses.objective import POOL_ENTRY, POOL_SUPPORT, APCLObjective, EACLObjective, SPCLObjective, SupConObjective
 from mer.losses.prototypes import choose_prototypes, move_prototypes, push_members, support_means
+from mer.losses.targets import MultilabelObjective, RegressionObjective
 from mer.models.layers import linear
 from mer.training.draws import Draws
 from mer.training.packed.objective import Answers, PackedObjective
+from mer.training.packed.targets import PackedMultilabel, PackedRegression
 
 
 class PackedSupCon(PackedObjective):
@@ -179,6 +181,8 @@ _PACKED: dict[type[Objective], Callable[..., PackedObjective]] = {
     SPCLObjective: PackedSPCL,
     APCLObjective: PackedAPCL,
     EACLObjective: PackedEACL,
+    RegressionObjective: PackedRegression,
+    MultilabelObjective: PackedMultilabel,
 }
 
 

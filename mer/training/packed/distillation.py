@@ -14,7 +14,6 @@ from torch import Tensor
 from mer.losses import Lesson
 from mer.training.distillation import DistillationRun
 from mer.training.member import Row
-from mer.training.metrics import Scores
 from mer.training.packed.fused_students import OWNER, FusedStudents
 from mer.training.packed.model import PackedClassifier
 from mer.training.packed.objective import Answers
@@ -23,6 +22,7 @@ from mer.training.packed.run import Pack
 from mer.training.packed.student import PackedStudent
 from mer.training.packed.teacher import PackedTeacher
 from mer.training.run import scores_without
+from mer.training.scores import AnyScores
 
 
 class DistillationPack(Pack):
@@ -122,13 +122,12 @@ class DistillationPack(Pack):
         self.dev_scores = self.fusion.dev_scores(self.students)
         return self.dev_scores[""]
 
-    def _further_scores(self, k: int, scores: Scores) -> Row:
+    def _further_scores(self, k: int, scores: AnyScores) -> Row:
         run = self.runs[k]
         if self.fusion is None:
             return run.agreement("", scores)
-        without = {m: self.dev_scores[f"without_{m}"][k] for m in run.modalities}
-        row = scores_without(without, scores.labels_N, self.names)
+        dev = run.data.dev
+        row = scores_without({m: run.scores(self.dev_scores[f"without_{m}"][k], dev) for m in run.modalities})
         for modality in run.modalities:
-            own = Scores(self.dev_scores[modality][k], scores.labels_N, self.names)
-            row |= run.student_row(modality, own)
+            row |= run.student_row(modality, run.scores(self.dev_scores[modality][k], dev))
         return row

@@ -25,7 +25,7 @@ class Answers(NamedTuple):
     h_PBH: Tensor  # representation that the contrastive losses act on
     logits_PBC: Tensor  # class scores
     anchors_PCH: Tensor | None  # representation of the label words; EACL only
-    y_PB: Tensor  # labels, int64
+    y_PB: Tensor  # labels, int64; of numbers or several labels (P, B, C)
     there_PB: Tensor | None  # bool, False for rows that only fill the batch; None: all count
 
 
@@ -36,26 +36,33 @@ class PackedObjective:
     """
 
     needs_centers = False
+    dtype: torch.dtype  # of settings
 
     lone: frozenset[str] = frozenset()  # buffers that subclasses stack by themselves
 
     def __init__(self, objectives: Sequence[Objective], device: str) -> None:
         self.objectives, self.device = list(objectives), device
-        self.stack = Stacked(objectives, self.lone)
         configs = [objective.classification.config for objective in objectives]
         self.weight_PC = torch.stack([objective.classification.weight_C for objective in objectives])
         self.shift_PC = torch.stack([objective.classification.shift_C for objective in objectives])
+        self.dtype = self.weight_PC.dtype
         smoothing_P1 = self.each([config.label_smoothing for config in configs], 2)
         self.smoothing: Any = smoothing_P1 if any(config.label_smoothing for config in configs) else 0.0
         self.focal_gamma = (
             self.each([config.focal_gamma for config in configs], 2) if configs[0].kind == "focal" else None
         )
-        self.weights = {name: self.each([o.weights[name] for o in objectives], 1) for name in objectives[0].weights}
+        self.stack_all()
+
+    def stack_all(self) -> None:
+        """Stack what the objectives hold, and the weights of their parts."""
+        self.stack = Stacked(self.objectives, self.lone)
+        names = self.objectives[0].weights
+        self.weights = {name: self.each([o.weights[name] for o in self.objectives], 1) for name in names}
 
     def each(self, values: Sequence[float], dims: int) -> Tensor:
         """Hold one number for each member, shaped to broadcast against tensors of `dims` axes."""
         shape = (-1, *[1] * (dims - 1))
-        return torch.tensor(values, dtype=self.weight_PC.dtype, device=self.device).view(shape)
+        return torch.tensor(values, dtype=self.dtype, device=self.device).view(shape)
 
     def __call__(self, answers: Answers, draws: Draws) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of each member (P,), and its unweighted parts by name (P,), detached."""

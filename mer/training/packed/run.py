@@ -25,7 +25,6 @@ from mer.training.batches import batches_of_rows
 from mer.training.data import FusedBatch
 from mer.training.draws import Draws
 from mer.training.member import Row
-from mer.training.metrics import Scores
 from mer.training.optimizer import rate_multiplier
 from mer.training.packed.contrastive import pack_objectives
 from mer.training.packed.model import PackedClassifier
@@ -36,6 +35,7 @@ from mer.training.packed.scoring import PackedScoring, packed_rows
 from mer.training.packed.shape import shape_of
 from mer.training.packed.stacked import weights_in_order
 from mer.training.run import TrainingRun, non_finite, non_finite_scores, scores_without, stretch_of
+from mer.training.scores import AnyScores
 from mer.training.seeding import seeded
 
 Ending = Row | TrialFailed  # of one member's epoch
@@ -52,7 +52,7 @@ class Pack:
         if len({shape_of(run.config).key for run in runs}) != 1 or not shape_of(runs[0].config).is_packable:
             raise ValueError("the runs of a pack have one shape that can be packed")
         self.runs, first = list(runs), runs[0]
-        self.device, self.names = first.device, first.data.class_names
+        self.device = first.device
         self._join()
 
     def _join(self) -> None:
@@ -164,7 +164,7 @@ class Pack:
             return failure
         if not np.isfinite(logits_NC).all():
             return non_finite_scores(step=run.step_count, epoch=run.epoch + 1)
-        scores = Scores(logits_NC, run.data.dev.labels_N, self.names)
+        scores = run.scores(logits_NC, run.data.dev)
         means = {
             f"train_{name}": float(values_S[there[name]].mean()) for name, values_S in told.items() if there[name].any()
         }
@@ -206,7 +206,8 @@ class Pack:
         logits_PNC, self.without = self.scoring.dev_scores()
         return logits_PNC
 
-    def _further_scores(self, k: int, scores: Scores) -> Row:
+    def _further_scores(self, k: int, scores: AnyScores) -> Row:
         """Return what else the row of member k says of the dev split, whose class scores were just computed."""
-        without = {modality: logits_PNC[k] for modality, logits_PNC in self.without.items()}
-        return scores_without(without, scores.labels_N, self.names)
+        run = self.runs[k]
+        without = {modality: run.scores(logits_PNC[k], run.data.dev) for modality, logits_PNC in self.without.items()}
+        return scores_without(without)

@@ -34,11 +34,11 @@ def shape_of(config: TrialConfig) -> Shape:
     """Read a configuration's shape.
 
     Members may differ in seed, rates, schedules, warm-up, weight decay, clipping, dropout, temperatures, loss
-    weights, label smoothing, focal gamma, class weights, logit adjustment, pool size, support size, prototype gains,
-    averaging, epochs, patience, how a teacher's outputs are weighed and filtered, dropout of modalities, the
-    threshold of shifting, weights of a fusion's own losses, of adversarial moves and of the contrast between
-    modalities, in which hidden states they read, as long as these are
-    equally many, and in how their text encoder reads an utterance (context, pooler, speaker).
+    weights, label smoothing, focal gamma, Huber's delta, weights of classes and labels, logit adjustment, pool size,
+    support size, prototype gains, averaging, epochs, patience, how a teacher's outputs are weighed and filtered,
+    dropout of modalities, the threshold of shifting, weights of a fusion's own losses, of adversarial moves and of the
+    contrast between modalities, in which hidden states they read, as long as these are equally many, and in how their
+    text encoder reads an utterance (context, pooler, speaker).
     """
     if reason := _alone(config):
         return Shape(sha256_json(config.model_dump(mode="json")), reason)
@@ -76,6 +76,7 @@ def _structure(config: TrialConfig) -> dict[str, Any]:
         "encoders": encoders,
         "head": [head.hidden, head.depth if head.hidden else 0, head.layer_mix, head.input_norm],
         "classification": [loss.classification.kind, loss.classification.probe],
+        "regression": loss.regression.kind if config.data.task == "regression" else None,
         "contrastive": {name: getattr(loss.contrastive, name, None) for name in _LOSS_SWITCHES},
         "earlier": getattr(loss.contrastive, "earlier_share", 0.0),
         "further losses": [loss.adversarial.weight > 0, loss.cross_modal.weight > 0],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mer.losses import Lesson, StudentObjective
-from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl
+from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl, squared_gap
 from mer.models.layers import linear
 from mer.training.draws import Draws
 from mer.training.packed.contrastive import pack_objectives
@@ -65,7 +65,10 @@ class PackedStudentObjective:
     def _taught(self, answers: Answers, lesson: Lesson) -> dict[str, Tensor]:
         """Compute the losses against the teacher, over the rows that it teaches."""
         taught, there_PB = {}, lesson.there_N
-        if self.response == "kl":
+        if self.response == "mse":
+            scale_PC = self.stack["scale_C"] if "scale_C" in self.stack.constants else None
+            taught["response"] = squared_gap(answers.logits_PBC, lesson.logits_NC, scale_PC, there_N=there_PB)
+        elif self.response == "kl":
             taught["response"] = response_kl(answers.logits_PBC, lesson.logits_NC, self.temperature, there_N=there_PB)
         elif self.response == "dist":
             taught["response"] = dist(
@@ -73,9 +76,11 @@ class PackedStudentObjective:
                 inter=self.inter, intra=self.intra, there_N=there_PB,
             )  # fmt: skip
         if self.feature != "none" and lesson.h_NK is not None:
-            taught["feature"] = similarity_kl(
-                self._projected(answers.h_PBH), lesson.h_NK, self.feature_temperature, there_N=there_PB
-            )
+            h_PBK = self._projected(answers.h_PBH)
+            if self.feature == "mse":
+                taught["feature"] = squared_gap(h_PBK, lesson.h_NK, there_N=there_PB)
+            else:
+                taught["feature"] = similarity_kl(h_PBK, lesson.h_NK, self.feature_temperature, there_N=there_PB)
         return taught
 
     def _projected(self, h_PBH: Tensor) -> Tensor:

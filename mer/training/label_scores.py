@@ -1,0 +1,145 @@
+"""Scores of several labels of a row on one split: F1 over labels, over all cells and over rows, Jaccard.
+
+Equal to scikit-learn's; a row that has no label and is given none counts as right (`zero_division=1` over rows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+
+def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    return np.divide(above, below, out=np.full(len(above), otherwise), where=below > 0)
+
+
+@dataclass(frozen=True)
+class MultilabelScores:
+    """Scores of label scores against labels.
+
+    Args:
+        logits_NC: score of each label (N, C); above 0 it is given, where its probability is above one half.
+        labels_N: 1 or 0 for each label (N, C); NaN where a row does not say: it counts in no score of that label.
+        class_names: C names, in column order.
+
+    Macro-F1 averages over the labels that the split has: one without a row would add a zero that nothing can change.
+    """
+
+    logits_NC: np.ndarray
+    labels_N: np.ndarray
+    class_names: tuple[str, ...]
+    main: ClassVar[str] = "macro_f1"
+
+    @cached_property
+    def said_NC(self) -> np.ndarray:
+        return ~np.isnan(self.labels_N)
+
+    @cached_property
+    def scored_N(self) -> np.ndarray:
+        """Numbers of the rows that say of some label whether they have it."""
+        return np.flatnonzero(self.said_NC.any(axis=1))
+
+    @cached_property
+    def true_NC(self) -> np.ndarray:
+        return self.said_NC & (self.labels_N > 0.5)
+
+    @cached_property
+    def given_NC(self) -> np.ndarray:
+        return self.said_NC & (self.logits_NC > 0)
+
+    @cached_property
+    def right_NC(self) -> np.ndarray:
+        return self.true_NC & self.given_NC
+
+    @property
+    def support_C(self) -> np.ndarray:
+        return self.true_NC.sum(axis=0)
+
+    @property
+    def present_C(self) -> np.ndarray:
+        """The labels that some row has, bool."""
+        return self.support_C > 0
+
+    @property
+    def precision_C(self) -> np.ndarray:
+        return _ratio(self.right_NC.sum(axis=0), self.given_NC.sum(axis=0))
+
+    @property
+    def recall_C(self) -> np.ndarray:
+        return _ratio(self.right_NC.sum(axis=0), self.support_C)
+
+    @property
+    def f1_C(self) -> np.ndarray:
+        return _ratio(2.0 * self.right_NC.sum(axis=0), self.support_C + self.given_NC.sum(axis=0))
+
+    @property
+    def macro_f1(self) -> float:
+        there = self.present_C
+        return float(self.f1_C[there].mean()) if there.any() else 0.0
+
+    @property
+    def micro_f1(self) -> float:
+        """F1 over all cells together."""
+        right, both = self.right_NC.sum(), self.true_NC.sum() + self.given_NC.sum()
+        return float(2 * right / both) if both else 0.0
+
+    @property
+    def samples_f1(self) -> float:
+        """Mean F1 of the rows."""
+        right_N, both_N = self._of_rows(self.right_NC), self._of_rows(self.true_NC) + self._of_rows(self.given_NC)
+        return float(_ratio(2.0 * right_N, both_N, 1.0).mean())
+
+    @property
+    def jaccard(self) -> float:
+        """Mean over rows of labels that are both true and given, of those that are either."""
+        return float(_ratio(self._of_rows(self.right_NC), self._of_rows(self.true_NC | self.given_NC), 1.0).mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of rows all of whose labels are right."""
+        return float((self.true_NC == self.given_NC)[self.scored_N].all(axis=1).mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean binary cross-entropy of a label, nats."""
+        z = self.logits_NC.astype(np.float64)
+        loss_NC = np.logaddexp(0.0, z) - np.where(self.true_NC, z, 0.0)
+        return float(loss_NC[self.said_NC].mean())
+
+    def agreement(self, other_NC: np.ndarray) -> float:
+        """Say how often other scores give, or do not give, the same labels."""
+        return float(((self.logits_NC > 0) == (other_NC > 0)).mean())
+
+    def as_metrics(self, split: str) -> dict[str, float]:
+        """Flat metrics named `<split>_...`, fractions in [0, 1]; the loss in nats."""
+        names = ("macro_f1", "micro_f1", "samples_f1", "jaccard", "accuracy", "loss")
+        metrics = {f"{split}_{name}": float(getattr(self, name)) for name in names}
+        metrics[f"{split}_labels_predicted"] = float(self.given_NC.any(axis=0).sum())
+        for kind, values_C in (("f1", self.f1_C), ("recall", self.recall_C)):
+            named = zip(self.class_names, values_C, strict=True)
+            metrics |= {f"{split}_{kind}_{name}": float(value) for name, value in named}
+        return metrics
+
+    def per_class(self) -> list[dict[str, float | str | int]]:
+        """A row per label: name, precision, recall, f1, support."""
+        columns = zip(self.class_names, self.precision_C, self.recall_C, self.f1_C, self.support_C, strict=True)
+        return [
+            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+            for name, p, r, f, n in columns
+        ]
+
+    def _of_rows(self, mask_NC: np.ndarray) -> np.ndarray:
+        """Count the labels of each scored row."""
+        counts: np.ndarray = mask_NC[self.scored_N].sum(axis=1)
+        return counts
+
+
+def scores_of_frequencies(train_NC: np.ndarray, rows: int) -> np.ndarray:
+    """Give every row the labels that most rows of train have, with their frequency as probability, (rows, C)."""
+    said = ~np.isnan(train_NC)
+    share_C = np.where(said, train_NC, 0.0).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
+    share_C = np.clip(share_C, 1e-6, 1 - 1e-6)
+    return np.tile(np.log(share_C / (1 - share_C)), (rows, 1))
