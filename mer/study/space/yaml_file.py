@@ -102,7 +102,9 @@ def read_yaml(path: Path) -> YamlFile:
     except FileNotFoundError:
         spaces = sorted({*map(str, path.parent.glob("[!.]*.y*ml")), *map(str, Path("search_spaces").glob("*.yaml"))})
         meant = did_you_mean(str(path), spaces) or _same_name(path, spaces)
-        raise MerError(path, f"no such file.{meant}", allowed=", ".join(spaces) or "a YAML file with a study") from None
+        raise MerError(
+            path, f"no such file{'.' if meant else ''}{meant}", allowed=", ".join(spaces) or "a YAML file with a study"
+        ) from None
     except NoRegularFile as fault:
         raise MerError(path, f"is {fault.kind}", allowed="a YAML file with a study") from None
     except OSError as fault:
