@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mer.config import DataConfig
-from mer.data import load_corpus
+from mer.data import load_corpus, open_corpus
 from mer.data.check.summary import check
 from mer.data.media import MediaFault, clip_path
 from mer.data.readers.labels import RAVDESS_EMOTIONS
@@ -201,3 +201,16 @@ def test_metadata_may_name_videos(tmp_path):
     root = metadata(tmp_path, f"clips/{VIDEO}", header="file")
     (utterance,) = load_corpus("ravdess", root, ["train"]).utterances("train")
     assert utterance.audio == utterance.video == f"clips/{VIDEO}"
+
+
+def test_intensity_is_a_number_and_nothing_else_is(tmp_path):
+    for name in ("03-01-05-01-01-01-01", "03-01-05-02-01-01-01", "03-01-05-02-01-01-17"):
+        folder = tmp_path / f"Actor_{name[-2:]}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.wav").write_bytes(b"")
+    data = DataConfig(dataset="ravdess", root=str(tmp_path), task="regression")
+    corpus = open_corpus(data)
+    assert (corpus.kind, corpus.label_names) == ("regression", {"emotion": ("intensity",)})
+    assert corpus.labels("train", "emotion").tolist() == [[1.0], [2.0]]
+    with pytest.raises(MerError, match="RAVDESS says no 'valence' of its clips"):
+        open_corpus(data.model_copy(update={"targets": (("valence", "valence"),)}))
