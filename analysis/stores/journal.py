@@ -13,9 +13,11 @@ from analysis.stores.files import BROKEN, inner, read_json
 from analysis.stores.mlflow_record import MlflowRecord, read_mlflow
 from analysis.stores.study import Study, Trial
 from mer.errors import MerError, did_you_mean
+from mer.folder_kinds import EXPORT_MARK
 from mer.study.paths import JOURNAL, SPACE, SUMMARY, is_study, studies_in
 from mer.study.search.journal import WholeLines
 from mer.study.search.stored_trial import STATES, params_of
+from mer.terminal.commands import command
 
 
 def find_study(named: str, studies: Path) -> Path:
@@ -29,6 +31,13 @@ def find_study(named: str, studies: Path) -> Path:
             f"no such study.{did_you_mean(Path(named).name, known)}",
             allowed=f"studies there are: {listing}",
             then="give a folder, or a name with --studies FOLDER",
+        )
+    if (folder / EXPORT_MARK).is_file():
+        raise MerError(
+            folder,
+            "is an export: its scores come from an evaluation",
+            allowed="studies and evaluations",
+            then=f"{command('mer.evaluate', folder)}, then give the folder that it names",
         )
     if not is_study(folder):
         raise MerError(

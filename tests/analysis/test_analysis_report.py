@@ -377,3 +377,10 @@ def test_summary_brings_baseline_and_time(tmp_path):
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     _, page, _ = render(folder, tmp_path)
     assert "16.67" in page.text and "1 h 02 min" in page.text and "feed" in page.text
+
+
+def test_an_export_is_no_study_and_the_message_says_what_to_do(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/MANIFEST.json").write_text("{}")
+    with pytest.raises(MerError, match=r"is an export[\s\S]*next: python -m mer\.evaluate \S*/out, then"):
+        find_study(str(tmp_path / "out"), tmp_path)
