@@ -102,9 +102,9 @@ def _trials_pages(uri: str, studies: Path, study: str) -> list[str]:
     from mlflow import MlflowClient
 
     from mer.study.paths import is_study
+    from mer.study.tracking.found_runs import find_experiment
     from mer.study.tracking.from_disk import StudyOnDisk
     from mer.study.tracking.shared_view import TAG_VIEW, pages_of, view_of
-    from mer.study.tracking.store import find_experiment
 
     client, folder = MlflowClient(uri), studies / study
     disk = StudyOnDisk.read(folder) if is_study(folder) else None

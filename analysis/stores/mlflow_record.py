@@ -56,7 +56,8 @@ def read_mlflow(folder: Path, name: str, generation: str, summary: dict[str, Any
 
 
 def _search(uri: str, name: str, generation: str) -> MlflowRecord:
-    from mer.study.tracking.store import STUDY, TrackingStore, find_experiment, find_runs, one_for_each
+    from mer.study.tracking.found_runs import find_experiment, find_runs, one_for_each
+    from mer.study.tracking.store import STUDY, TrackingStore
 
     for key, value in _ONE_TRY.items():
         os.environ.setdefault(key, value)

@@ -9,15 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mer.study.tracking.found_runs import FoundRun
 from mer.study.tracking.held import Held
 from mer.study.tracking.points import Point
-from mer.study.tracking.store import (
-    TAG_DIGEST,
-    TAG_GENERATION,
-    TAG_OUTCOME,
-    TAG_TRIAL,
-    FoundRun,
-)
+from mer.study.tracking.store import TAG_DIGEST, TAG_GENERATION, TAG_OUTCOME, TAG_TRIAL
 
 WRITES = ("create", "log", "upload", "set_status", "delete", "restore")
 
@@ -52,7 +47,7 @@ class FakeMLflow:
     calls: list[str] = field(default_factory=list)
     view: str = ""
 
-    def open(self, where: Any, study: str, generation: str) -> FakeRuns:
+    def open(self, where: Any, study: str, generation: str, *_: Any) -> FakeRuns:
         self.called("open", lambda: None)
         return FakeRuns(self, generation)
 

@@ -10,17 +10,10 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from mer.study.tracking.found_runs import find_runs, one_for_each
 from mer.study.tracking.points import Point
 from mer.study.tracking.run_batch import Patch, StoreAway, write_batch
-from mer.study.tracking.store import (
-    TAG_DIGEST,
-    TAG_GENERATION,
-    TAG_OUTCOME,
-    TAG_TRIAL,
-    create_database,
-    find_runs,
-    one_for_each,
-)
+from mer.study.tracking.store import TAG_DIGEST, TAG_GENERATION, TAG_OUTCOME, TAG_TRIAL, create_database
 from mer.study.tracking.study_runs import StudyRuns
 from mer.study.tracking.transaction import one_transaction
 

@@ -34,7 +34,7 @@ def mlflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMLflow]:
     there = FakeMLflow()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
     monkeypatch.setattr(command, "refuse_unusable", lambda *_, **__: None)
-    monkeypatch.setattr(StudyRuns, "open", lambda where, study, generation: FakeRuns(there, generation))
+    monkeypatch.setattr(StudyRuns, "open", lambda where, study, generation, *_: FakeRuns(there, generation))
     yield there
 
 
@@ -135,7 +135,7 @@ def test_whatever_a_store_raises_is_one_message(
     words = str(caught.value)
     assert str(fault) in words and words.startswith("http://host:1/: MLflow does not take records just now: ")
     assert f"type again: python -m mer.study sync {search.folder}" in words
-    monkeypatch.setattr(StudyRuns, "look", lambda where, study, generation, **_: FakeRuns(mlflow, generation))
+    monkeypatch.setattr(StudyRuns, "look", lambda where, study, generation, *_, **__: FakeRuns(mlflow, generation))
     monkeypatch.setattr(audit_command, "refuse_unusable", lambda *_, **__: None)
     if call in ("find", "held"):
         findings = [one.line for one in audit(StudyOnDisk.read(search.folder), thorough=True)]

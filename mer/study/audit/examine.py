@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Iterator
 
 from mer.checkpoints import Store
@@ -15,8 +16,11 @@ from mer.study.audit.weights import weight_findings
 from mer.study.folder.leftovers import leftovers_beside, leftovers_of
 from mer.study.search.stored_trial import ENDED
 from mer.study.tracking.differences import EARLIER_FORM, differences
+from mer.study.tracking.found_runs import Looking
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.moved import follow_the_folder
+from mer.study.tracking.outbox import Outbox
+from mer.study.tracking.slowness import Slowness
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_runs import StudyRuns
 
@@ -46,7 +50,9 @@ def in_mlflow(disk: StudyOnDisk, store: TrackingStore, *, thorough: bool) -> Ite
         follow_the_folder(store, told.append)
     for words in told:
         yield Finding("MLflow", store.shown, words, then="when it has ended, type the same again")
-    runs = StudyRuns.look(store, disk.identity.name, disk.identity.generation)
+    slowness = Slowness(lambda words: print(words, file=sys.stderr, flush=True), "comparing goes on")
+    looking = Looking(Outbox(disk.folder).experiment(store.shown), answered=slowness.answered)
+    runs = StudyRuns.look(store, disk.identity.name, disk.identity.generation, looking)
     if runs is None:
         yield Finding("MLflow", store.shown, f"it has no experiment {disk.identity.name!r}", EITHER)
         return

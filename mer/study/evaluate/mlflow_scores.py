@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.search.journal import readable_journal
+from mer.study.tracking.found_runs import Looking, find_experiment, find_runs, one_for_each
+from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.recorded_store import store_of
-from mer.study.tracking.store import TrackingStore, find_experiment, find_runs, metric_name, one_for_each
+from mer.study.tracking.store import TrackingStore, metric_name
 from mer.study.tracking.study_runs import connect
 
 
@@ -35,7 +37,7 @@ def _log(folder: Path, study: str, store: TrackingStore, results: Sequence[SeedR
     client = connect(store)
     with readable_journal(folder, study) as found:
         generation = found.user_attrs["generation"]
-    experiment = find_experiment(client, study, generation)
+    experiment = find_experiment(client, study, generation, Looking(Outbox(folder).experiment(store.shown)))
     runs, _ = one_for_each(find_runs(client, experiment.experiment_id, generation) if experiment else ())
     absent = []
     for result in results:

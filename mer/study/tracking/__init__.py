@@ -14,6 +14,8 @@ outbox          what must be in MLflow, and what MLflow has confirmed, as a note
 study_runs      all that is asked of MLflow about one study; a stand-in may replace it
 about           what is said of a study beside its numbers: who ran what on which data
 shared_view     how MLflow's page of a study opens: trials best first, columns, charts
+found_runs      the experiment and the runs of a study, however slowly a server answers
+slowness        the one line that is printed when MLflow answers slowly
 held            what a run holds, and what it lacks
 content         what a run must hold: names, parameters, metrics, tags, status
 params          which keys of a configuration a run shows
@@ -25,5 +27,5 @@ server          whether a tracking server is MLflow's, asked in seconds
 copied          a copy of a study is told from it where both would write to one server
 moved           recorded places follow a folder of studies that was moved or copied
 transaction     many calls to MLflow's SQL store as one
-store           where the store is, its tags and status words, and how runs are found
+store           where a store is, its tags and status words
 """

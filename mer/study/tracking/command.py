@@ -10,9 +10,11 @@ from mer.errors import MerError
 from mer.study.folder.lock import study_lock
 from mer.study.folder.read_study import find_study
 from mer.study.tracking.copied import original_of
+from mer.study.tracking.found_runs import Looking
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.recorded_store import store_of
+from mer.study.tracking.slowness import Slowness
 from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.study_runs import StudyRuns
 from mer.study.tracking.sync import Synced, sync_study, sync_words
@@ -34,8 +36,12 @@ def sync_command(study: str, studies: Path, *, thorough: bool) -> None:
                 then="go on with the copy, which gives it runs of its own: python -m mer.tune SPACE.yaml --resume",
             )
         disk, outbox = StudyOnDisk.read(folder), Outbox(folder)
+        slowness = Slowness(lambda words: print(words, flush=True), "comparing goes on")
         with refusals(store, folder):
-            done = sync_study(disk, outbox, open_runs(store, disk), thorough=thorough)
+            looking = Looking(outbox.experiment(store.shown), answered=slowness.answered)
+            runs = open_runs(store, disk, looking)
+            outbox.note_experiment(store.shown, runs.experiment_id)
+            done = sync_study(disk, outbox, runs, thorough=thorough)
     _print(done, store)
     if done.left:
         numbers = ", ".join(str(number) for number in sorted(done.left))
@@ -46,9 +52,9 @@ def sync_command(study: str, studies: Path, *, thorough: bool) -> None:
         )
 
 
-def open_runs(store: TrackingStore, disk: StudyOnDisk) -> StudyRuns:
+def open_runs(store: TrackingStore, disk: StudyOnDisk, looking: Looking = Looking()) -> StudyRuns:  # noqa: B008
     """Open the runs of a study that is on disk. Raises: whatever MLflow raises."""
-    return StudyRuns.open(store, disk.identity.name, disk.identity.generation)
+    return StudyRuns.open(store, disk.identity.name, disk.identity.generation, looking)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from mer.errors import MerError
 from mer.study.tracking.content import Content, is_of_today
+from mer.study.tracking.found_runs import FoundRun, one_for_each
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.held import missing
-from mer.study.tracking.store import STUDY, FoundRun, one_for_each
+from mer.study.tracking.store import STUDY
 from mer.study.tracking.study_runs import StudyRuns
 
 EARLIER_FORM = "its run is as an earlier version wrote it"

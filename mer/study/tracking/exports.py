@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mer.study.paths import trial_name
-from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore, find_experiment, metric_name
+from mer.study.tracking.found_runs import find_experiment
+from mer.study.tracking.store import TAG_GENERATION, TAG_STUDY, TAG_TRIAL, TrackingStore, metric_name
 from mer.study.tracking.study_runs import connect
 
 TAG_EXPORT = "mer.export"

@@ -39,6 +39,7 @@ class Outbox:
         self.confirmed: dict[str, str] = {}
         self.place = self.git_sha = self.store = ""
         self.closing: Closing | None = None
+        self._experiments: dict[str, str] = {}
         self._lock = threading.Lock()
         self._torn = False  # the file ends within a line
         for line in self._lines():
@@ -81,6 +82,15 @@ class Outbox:
         """Note that a driver works on the study, where, with which code, and where its record is."""
         self._append({"trial": STUDY, "place": str(place), "git": git_sha, "store": store, "closing": {}})
 
+    def experiment(self, store: str) -> str:
+        """Return the id of the study's experiment in a store, named without secrets; "" when it is not known."""
+        return self._experiments.get(store, "")
+
+    def note_experiment(self, store: str, experiment: str) -> None:
+        """Note which experiment of a store is the study's, where it is news."""
+        if self.experiment(store) != experiment:
+            self._append({"trial": STUDY, "experiment": experiment, "of": store})
+
     def close(self, closing: Closing) -> None:
         """Note how the study ended."""
         self._append({"trial": STUDY, "closing": asdict(closing)})
@@ -110,6 +120,8 @@ class Outbox:
             self.confirmed[trial] = confirmed
         if isinstance(place := line.get("place"), str):
             self.place, self.git_sha, self.store = place, str(line.get("git", "")), str(line.get("store", ""))
+        if isinstance(experiment := line.get("experiment"), str):
+            self._experiments[str(line.get("of"))] = experiment
         if isinstance(closing := line.get("closing"), dict):
             self.closing = Closing.read(closing)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mer.study.tracking.found_runs import FoundRun
 from mer.study.tracking.points import Point
-from mer.study.tracking.store import TAG_DIGEST, FoundRun
+from mer.study.tracking.store import TAG_DIGEST
 from mer.study.tracking.study_runs import StudyRuns, clock_ms
 
 

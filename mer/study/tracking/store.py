@@ -1,12 +1,10 @@
-"""The MLflow store: where it is, its experiment, its tags and status words, and the runs of a study in it."""
+"""The MLflow store: where it is, its tags and status words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mer.files import atomic_path
@@ -87,125 +85,6 @@ class TrackingStore:
         if uri and uri != beside:
             return cls(uri, None, named_by, instead or _INSTEAD)
         return cls(beside, (folder / FILES).as_uri())
-
-
-class FoundRun(NamedTuple):
-    """A run of a study, as far as its identity goes.
-
-    Args:
-        trial: number as text, or `STUDY`.
-        status: MLflow's word.
-        outcome, digest: ours; "" while it has none.
-        deleted: it lies in MLflow's trash.
-    """
-
-    run_id: str
-    trial: str
-    status: str
-    outcome: str
-    digest: str
-    deleted: bool
-    start_ms: int
-
-
-def find_experiment(client: Any, study: str, generation: str) -> Any:
-    """Find the experiment that holds a study's runs, also when somebody renamed it; None when there is none.
-
-    Without any runs, it is the one that has the study's name.
-
-    Args: client: an MlflowClient.
-    """
-    from mlflow.entities import ViewType
-
-    named = client.get_experiment_by_name(study)
-    if named is not None and _holder(client, [named.experiment_id], generation):
-        return named
-    everywhere, token = [], None
-    while True:
-        page = client.search_experiments(view_type=ViewType.ALL, page_token=token)
-        everywhere += [experiment.experiment_id for experiment in page]
-        if not (token := page.token):
-            break
-    holder = _holder(client, everywhere, generation)
-    return client.get_experiment(holder) if holder else named
-
-
-def _holder(client: Any, experiments: list[str], generation: str) -> str:
-    """Return which of some experiments holds runs of a study; "" for none."""
-    from mlflow.entities import ViewType
-
-    mine = f"tags.`{TAG_GENERATION}` = '{generation}'"
-    found = client.search_runs(experiments, mine, ViewType.ALL, max_results=1) if experiments else ()
-    return str(found[0].info.experiment_id) if found else ""
-
-
-def find_runs(client: Any, experiment_id: str, generation: str) -> list[FoundRun]:
-    """Find all runs of a study, its own and its trials', deleted ones too.
-
-    MLflow's search loads every run with all its metrics, parameters and tags, milliseconds each. Of its SQL store only
-    what is asked for is read.
-
-    Args: client: an MlflowClient.
-    """
-    store = getattr(getattr(client, "_tracking_client", None), "store", None)
-    if (sessions := getattr(store, "ManagedSessionMaker", None)) is not None:
-        return _find_in_sql(sessions, experiment_id, generation)
-    from mlflow.entities import ViewType
-
-    found, token = [], None
-    while True:
-        mine = f"tags.`{TAG_GENERATION}` = '{generation}'"
-        page = client.search_runs([experiment_id], mine, ViewType.ALL, max_results=1000, page_token=token)
-        for run in page:
-            info, tags = run.info, run.data.tags
-            said = tags.get(TAG_TRIAL, ""), info.status, tags.get(TAG_OUTCOME, ""), tags.get(TAG_DIGEST, "")
-            found.append(FoundRun(info.run_id, *said, info.lifecycle_stage == "deleted", info.start_time or 0))
-        if not (token := page.token):
-            return found
-
-
-def _find_in_sql(sessions: Any, experiment_id: str, generation: str) -> list[FoundRun]:
-    from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
-
-    with sessions(read_only=True) as session:
-        mine = session.query(SqlTag.run_uuid).filter(SqlTag.key == TAG_GENERATION, SqlTag.value == generation)
-        here = SqlRun.run_uuid.in_(mine), SqlRun.experiment_id == int(experiment_id)
-        runs = session.query(SqlRun.run_uuid, SqlRun.status, SqlRun.lifecycle_stage, SqlRun.start_time).filter(*here)
-        infos = runs.all()
-
-        def tag(key: str) -> dict[str, str]:
-            asked = session.query(SqlTag.run_uuid, SqlTag.value).filter(SqlTag.key == key, SqlTag.run_uuid.in_(mine))
-            return dict(asked.all())
-
-        trials, outcomes, digests = tag(TAG_TRIAL), tag(TAG_OUTCOME), tag(TAG_DIGEST)
-    return [
-        FoundRun(
-            run,
-            trials.get(run, ""),
-            status,
-            outcomes.get(run, ""),
-            digests.get(run, ""),
-            stage == "deleted",
-            start or 0,
-        )
-        for run, status, stage, start in infos
-    ]
-
-
-def one_for_each(found: Iterable[FoundRun]) -> tuple[dict[str, FoundRun], list[FoundRun]]:
-    """Choose one run for each trial, and return the superfluous ones that are not deleted.
-
-    A run that is there is chosen before a deleted one, one that was proven before one that was not, the older before
-    the younger. Runs without a trial's tag are somebody else's.
-    """
-    chosen: dict[str, FoundRun] = {}
-    extra = []
-    for run in sorted(found, key=lambda run: (run.deleted, not run.digest, run.start_ms, run.run_id)):
-        if not run.trial:
-            continue
-        if chosen.setdefault(run.trial, run) is not run and not run.deleted:
-            extra.append(run)
-    return chosen, extra
 
 
 def sqlite_uri(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mer.study.tracking.about import NOTHING, About
 from mer.study.tracking.content import TAG_GIT, Closing, Content, StudyIdentity
+from mer.study.tracking.found_runs import FoundRun, one_for_each
 from mer.study.tracking.held import Held, has_value, missing
 from mer.study.tracking.run_batch import Patch, Written, trash, write_batch
 from mer.study.tracking.store import (
@@ -20,8 +21,6 @@ from mer.study.tracking.store import (
     TAG_OUTCOME,
     TAG_STUDY,
     TAG_TRIAL,
-    FoundRun,
-    one_for_each,
 )
 from mer.study.tracking.study_runs import StudyRuns, clock_ms
 

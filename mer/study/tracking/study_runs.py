@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from mer.study.tracking.about import DataUsed
+from mer.study.tracking.found_runs import Answered, FoundRun, Looking, find_experiment, find_runs
 from mer.study.tracking.held import Held
 from mer.study.tracking.moved import follow_the_folder
 from mer.study.tracking.points import Point
 from mer.study.tracking.shared_view import TAG_VIEW
-from mer.study.tracking.store import TAG_ASKED, FoundRun, TrackingStore, create_database, find_experiment, find_runs
+from mer.study.tracking.store import TAG_ASKED, TrackingStore, create_database
 from mer.study.tracking.transaction import one_transaction, sql_store
 
 _KIND = "mlflow.experimentKind", "custom_model_development"
@@ -34,23 +35,31 @@ class StudyRuns:
         client: an MlflowClient.
         experiment_id: of the experiment that has the study's name, or had it before somebody renamed it.
         generation: tells this search from earlier ones of the same name.
+        answered: told after every answer of what is read.
     """
 
-    def __init__(self, client: Any, experiment_id: str, generation: str) -> None:
+    def __init__(self, client: Any, experiment_id: str, generation: str, answered: Answered = lambda: None) -> None:
         self.client, self.experiment_id, self.generation = client, experiment_id, generation
+        self.answered = answered
         self._places: dict[str, str] = {}  # run id -> where its files go, of runs that were created here
 
     @classmethod
-    def open(cls, where: TrackingStore, study: str, generation: str) -> Self:
+    def open(cls, where: TrackingStore, study: str, generation: str, looking: Looking = Looking()) -> Self:  # noqa: B008
         """Open the store, and find or make the study's experiment. Takes a second or two.
 
         Raises: whatever MLflow raises.
         """
         client = connect(where)
-        return cls(client, _experiment(client, where, study, generation), generation)
+        return cls(client, _experiment(client, where, study, generation, looking), generation, looking.answered)
 
     @classmethod
-    def look(cls, where: TrackingStore, study: str, generation: str) -> Self | None:
+    def look(
+        cls,
+        where: TrackingStore,
+        study: str,
+        generation: str,
+        looking: Looking = Looking(),  # noqa: B008
+    ) -> Self | None:
         """Open the store for reading only; None when there is none, or it has no such experiment.
 
         Raises: whatever MLflow raises.
@@ -61,8 +70,10 @@ class StudyRuns:
         from mlflow import MlflowClient
 
         client = MlflowClient(where.uri)
-        experiment = find_experiment(client, study, generation)
-        return cls(client, str(experiment.experiment_id), generation) if experiment is not None else None
+        experiment = find_experiment(client, study, generation, looking)
+        if experiment is None:
+            return None
+        return cls(client, str(experiment.experiment_id), generation, looking.answered)
 
     @property
     def transactional(self) -> bool:
@@ -82,11 +93,12 @@ class StudyRuns:
 
     def find(self) -> list[FoundRun]:
         """Find every run of the study, deleted ones too."""
-        return find_runs(self.client, self.experiment_id, self.generation)
+        return find_runs(self.client, self.experiment_id, self.generation, self.answered)
 
     def held(self, run_id: str) -> Held:
         """Read all that a run holds."""
         run = self.client.get_run(run_id)
+        self.answered()
         points: dict[tuple[str, int], tuple[float, ...]] = {}
         for key, step, value in self._points(run):
             points[key, step] = (*points.get((key, step), ()), value)
@@ -168,6 +180,7 @@ class StudyRuns:
         for key in run.data.metrics:
             for point in self.client.get_metric_history(run.info.run_id, key):
                 yield point.key, point.step, point.value
+            self.answered()
 
 
 def connect(where: TrackingStore) -> Any:
@@ -196,9 +209,9 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _experiment(client: Any, where: TrackingStore, study: str, generation: str) -> str:
+def _experiment(client: Any, where: TrackingStore, study: str, generation: str, looking: Looking) -> str:
     """Return the id of the study's experiment, made or restored where it has to be."""
-    experiment = find_experiment(client, study, generation)
+    experiment = find_experiment(client, study, generation, looking)
     if experiment is None:
         location = f"{where.artifacts}/{study}" if where.artifacts else None
         return str(client.create_experiment(study, artifact_location=location, tags=dict([_KIND])))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mer.config import TrialConfig
 from mer.errors import MerError
@@ -24,6 +24,7 @@ from mer.study.search.stored_trial import ENDED
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.about import NOTHING, About
 from mer.study.tracking.content import Closing, Content, StudyIdentity, TrialFacts, content_of
+from mer.study.tracking.found_runs import Looking
 from mer.study.tracking.from_disk import artifact_files, facts_of, filled, has_files, is_half_begun
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.store import TrackingStore
@@ -34,7 +35,7 @@ from mer.study.tracking.writer import Behind, Writer
 from mer.training import Row
 from trainables.wire import Outcome
 
-OpenRuns = Callable[[TrackingStore, str, str], StudyRuns]
+OpenRuns = Callable[[TrackingStore, str, str, Looking], StudyRuns]
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Tracker:
         self._begun: set[int] = set()  # read and written by the driver
         self._unwritten: list[tuple[TrialFacts, dict[str, Any]]] = []  # of trials whose files were refused
         self._tableless: set[int] = set()  # trials that have ended and whose tables could not be made
-        self._closing = False
+        self._goes_on = False  # the study may have runs in MLflow from before
         self._outbox = Outbox(folder)
         self._open_runs, self._about = open_runs, about
         self._writer = Writer(folder, self.identity, self._outbox, self._open_record, say, store.redact)
@@ -101,6 +102,7 @@ class Tracker:
 
     def start(self, trials: list[FrozenTrial]) -> None:
         """Open the study's run, then bring in whatever earlier drivers left unwritten."""
+        self._goes_on = any(trial.state != TrialState.WAITING for trial in trials)
         self._thread.start()
         place, git_sha = self.folder.resolve(), str(self.environment["git_sha"])
         self._queue.put(lambda: self._outbox.begin(place, git_sha, self.store.shown))
@@ -167,9 +169,11 @@ class Tracker:
         except Exception as fault:  # the record must never take the study down; the summary says what failed
             self.errors.append(f"{type(fault).__name__}: {fault}")
 
-    def _open_record(self, alive: Callable[[], None]) -> StudyRecord:
+    def _open_record(self, alive: Callable[[], None], answered: Callable[[], None]) -> StudyRecord:
         """Open the store; called in the writer's thread."""
-        runs = self._open_runs(self.store, self.spec.study, self.identity.generation)
+        looking = Looking(self._outbox.experiment(self.store.shown), everywhere=self._goes_on, answered=answered)
+        runs = self._open_runs(self.store, self.spec.study, self.identity.generation, looking)
+        self._outbox.note_experiment(self.store.shown, runs.experiment_id)
         note = f"{self.spec.description}\n\nRunning, started by `{self.environment['command']}`."
         return StudyRecord(runs, self.identity, note, str(self.environment["git_sha"]), alive, self._about)
 

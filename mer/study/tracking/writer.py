@@ -21,6 +21,7 @@ from mer.study.tracking.from_disk import facts_of, filled, has_files, is_begun
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.patience import Patience
 from mer.study.tracking.run_batch import Written
+from mer.study.tracking.slowness import Slowness
 from mer.study.tracking.store import STUDY
 from mer.study.tracking.study_record import RUNNING, StudyRecord
 from mer.study.tracking.sync import study_files
@@ -63,7 +64,8 @@ class Writer:
 
     Args:
         folder: the study folder.
-        open_record: opens the store; called in the thread, again after a failure.
+        open_record: opens the store; called in the thread, again after a failure. It is given what is told after every
+            step that was written, and after every answer of what is read.
         say: tells the user something.
         redact: takes secrets out of what a library said.
     """
@@ -73,12 +75,13 @@ class Writer:
         folder: Path,
         identity: StudyIdentity,
         outbox: Outbox,
-        open_record: Callable[[Callable[[], None]], StudyRecord],
+        open_record: Callable[[Callable[[], None], Callable[[], None]], StudyRecord],
         say: Callable[[str], None],
         redact: Callable[[str], str],
     ) -> None:
         self.folder, self.identity, self.outbox = folder, identity, outbox
         self.patience = Patience(say, redact)
+        self.slowness = Slowness(say, "the study goes on meanwhile")
         self._open_record = open_record
         self._record: StudyRecord | None = None
         self._first = self._stale = True  # the runs have to be looked for before anything is written
@@ -147,6 +150,7 @@ class Writer:
             self._wait()
             closing = self._closing  # nothing is put any more once it is set
             self.patience.asks()
+            self.slowness.begins()
             progress, due = self._progress, len(self._due)
             try:
                 record = self._opened()
@@ -178,7 +182,7 @@ class Writer:
     def _opened(self) -> StudyRecord:
         """Return the record, opened and looked through where that is due."""
         if self._record is None or self.patience.failures:  # an experiment that was put into the trash is restored
-            self._record = self._open_record(self._alive)
+            self._record = self._open_record(self._alive, self._answered)
         if self._stale:
             record, self._record = self._record, None  # until it has answered
             record.begin(RUNNING)
@@ -256,6 +260,10 @@ class Writer:
 
     def _confirm(self, digests: dict[str, str]) -> None:
         self.outbox.confirm({t: digest for t, digest in digests.items() if self.outbox.confirmed.get(t) != digest})
+
+    def _answered(self) -> None:
+        self._alive()
+        self.slowness.answered()
 
     def _alive(self) -> None:
         self._progress = time.monotonic()
