@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from fake_runs import FakeMLflow, FakeRuns
 from recorded_study import Search
 
-from mer.study.tracking import found_runs, slowness
+from mer.study.tracking import found_runs, slowness, study_runs
 from mer.study.tracking.found_runs import Looking, find_experiment, find_runs
 from mer.study.tracking.outbox import Outbox
 from mer.study.tracking.slowness import Slowness
@@ -159,3 +160,14 @@ def test_a_driver_notes_its_experiment_and_searches_everywhere_only_for_an_older
     (search.folder / "mlflow.jsonl").unlink()
     search.resume(mlflow)
     assert [(one.known, one.everywhere) for one in looked] == [("", False), ("1", True), ("", True)]
+
+
+def test_a_client_is_bounded_and_prints_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow prints two lines with addresses for each run that ends on a server, into the middle of a live table."""
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    study_runs._prepare()
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get() and os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"

@@ -26,6 +26,7 @@ _KIND = "mlflow.experimentKind", "custom_model_development"
 # MLflow asks a server that is away seven times, for minutes a call. Retries are the writer's: a call that is repeated
 # unseen may make a second run.
 _BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # two lines for each run that ends on a server
 
 
 class StudyRuns:
@@ -198,7 +199,7 @@ def connect(where: TrackingStore) -> Any:
 
 def _prepare() -> None:
     """Bound MLflow's own retries, and keep it quiet: who calls says what is refused, once."""
-    for name, value in _BOUNDS.items():
+    for name, value in (_BOUNDS | _QUIET).items():
         os.environ.setdefault(name, value)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.WARNING)
