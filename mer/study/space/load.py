@@ -101,7 +101,8 @@ def _build(file: YamlFile) -> StudySpec | None:
         for fault in error.errors(include_url=False):
             _spec_fault(file, fault, single, task)
         return None
-    _check_metrics(file, spec, single, task)
+    if not file.faults and data["fixed"].get("data.task", "class") == task:  # else its own fault is told
+        _check_metrics(file, spec, single, task)
     _check_sampler(file, spec)
     if not file.faults:
         check_configs(file, spec)
