@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-FROM_FILES = {"index.md": "README.md", "changelog.md": "CHANGELOG.md"}
+FROM_FILES = {
+    "index.md": "README.md",
+    "zh-CN.md": "README.zh-CN.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -20,7 +20,10 @@ from mer.evaluate import join_seeds
 from mer.study.space.load import load_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(REPOSITORY / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+]
 SPACES = sorted((REPOSITORY / "search_spaces").glob("*.yaml"))
 DOWNLOAD = "(MELD)"  # what README writes behind a command that cannot run without one
 PLACEHOLDER = re.compile(r"\b([A-Z]{3,}|N)\b|\$|\.\.\.|\[|<|--help")  # SPACE.yaml, $k, `--seeds ...`, [--mode full]
