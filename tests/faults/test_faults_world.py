@@ -21,8 +21,9 @@ SMALL = Size(trials=4, epochs=2)
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_a_study_without_faults_is_whole_and_repeats_itself(kind, tmp_path):
-    first, operations = without_faults(kind, SMALL, 0, tmp_path / "one")
-    again, same = without_faults(kind, SMALL, 0, tmp_path / "two")
+    # far from each other: a study looks around for one that it may be a copy of
+    first, operations = without_faults(kind, SMALL, 0, tmp_path / "one/apart/from")
+    again, same = without_faults(kind, SMALL, 0, tmp_path / "two/apart/from")
     assert first == again and operations == same
     assert {f"journal/{number}/state" for number in range(4)} <= first.keys()
     assert not any(words == "RUNNING" for key, words in first.items() if key.endswith("/status"))
@@ -46,7 +47,7 @@ def test_the_same_seed_goes_the_same_way(tmp_path):
     told = []
     for place in ("one", "two"):
         drawn = draw(3)
-        verdict = judge(drawn.kind, drawn.size, drawn.study_seed, tmp_path / place, drawn.plans)
+        verdict = judge(drawn.kind, drawn.size, drawn.study_seed, tmp_path / place / "apart/from", drawn.plans)
         told.append((verdict.outcome, verdict.codes, [plan.happened for plan in drawn.plans]))
     assert told[0] == told[1] and any(told[0][2])
 
