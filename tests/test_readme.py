@@ -32,9 +32,15 @@ PLACEHOLDER = re.compile(r"\b([A-Z]{3,}|N)\b|\$|\.\.\.|\[|<|--help")  # SPACE.ya
 def code_lines(document: Path) -> Iterator[str]:
     """Shell lines of indented blocks, continued lines joined; a fenced block is YAML."""
     text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+    text = re.sub(r"\\\n\s*", "", text)
+    text = re.sub(r"^( +for [^\n]*; do)\n((?: {8,}[^\n]*\n)+) +done", _in_one_line, text, flags=re.MULTILINE)
+    for line in text.splitlines():
         if re.match(r" {4,}(python -m |for |[A-Z]+=)", line):
             yield line.strip()
+
+
+def _in_one_line(loop: re.Match[str]) -> str:
+    return f"{loop[1]} {'; '.join(line.strip() for line in loop[2].splitlines())}; done"
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -181,6 +187,13 @@ def test_readme_works_as_printed_from_top_to_bottom():
     inline = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## What it promises")[0]
     for path in re.findall(r'(?:mer\.load\("|`)(exports/[\w-]+)', inline):
         reader.needs(path)
+
+
+def test_the_quick_start_works_as_printed_from_top_to_bottom():
+    reader = Reader()
+    for line in code_lines(REPOSITORY / "docs" / "quick_start.md"):
+        reader.types(line)
+    assert "exports/spcl-meld-text" in reader.made
 
 
 @pytest.mark.parametrize(
