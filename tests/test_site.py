@@ -82,3 +82,8 @@ def test_the_site_builds_without_a_broken_link(tmp_path: Path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     first = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?:', first) == []  # nothing from other machines
+
+
+def test_every_key_of_the_file_says_what_it_means(pages: Any):
+    of_the_file = pages.keys_page().split("## Keys of a configuration")[0]
+    assert re.findall(r"^\| (`[^|]*) \|.*\|  \|$", of_the_file, re.MULTILINE) == []

@@ -55,8 +55,8 @@ class StudyObjective(Frozen):
 class Budget(Frozen):
     """Limits of a study."""
 
-    trials: Trials = 20
-    epochs: Epochs = 20
+    trials: Trials = Field(20, description="trials of the study; resumable with more")
+    epochs: Epochs = Field(20, description="most epochs of a trial")
     hours: Amount | None = Field(None, description="wall time of one run of the command; resumable afterwards")
     total_epochs: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         None, description="epochs of all trials together, over every run of the command; resumable with a larger one"
@@ -76,15 +76,19 @@ class Budget(Frozen):
 class Sampler(Frozen):
     """The Optuna sampler that proposes trials."""
 
-    kind: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = "tpe"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    kind: Literal["tpe", "gp", "cmaes", "random", "grid", "qmc"] = Field(
+        "tpe", description="how trials are proposed; tpe, gp and cmaes learn from those that ended"
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="seed of the proposals, not of the training")
     startup_trials: Trials = Field(10, description="random trials before tpe, gp and cmaes model the results")
 
 
 class Scheduler(Frozen):
     """The rule that stops trials early."""
 
-    kind: Literal["asha", "hyperband", "median", "none"] = "asha"
+    kind: Literal["asha", "hyperband", "median", "none"] = Field(
+        "asha", description="how trials that fall behind are stopped early; none: never"
+    )
     grace_epochs: Epochs = Field(3, description="no trial is stopped before this epoch")
     reduction: Annotated[int, Field(ge=2, le=1000)] = Field(3, description="one in `reduction` passes each rung")
 
@@ -92,8 +96,8 @@ class Scheduler(Frozen):
 class Resources(Frozen):
     """Resources of one worker, which trains one trial or a pack of them; fractions are allowed."""
 
-    cpu: Amount = 1.0
-    gpu: Annotated[float, Field(ge=0, le=10**5)] = 0.0
+    cpu: Amount = Field(1.0, description="CPUs of a worker")
+    gpu: Annotated[float, Field(ge=0, le=10**5)] = Field(0.0, description="GPUs of a worker; 0.25: four share one")
     workers: Annotated[int, Field(ge=1, le=10**5)] | None = Field(
         None, description="worker processes at once; default: as many as fit"
     )
@@ -130,10 +134,16 @@ class Provenance(Frozen):
 class StudySpec(Frozen):
     """One study. `fixed`, `params` and `points` have dotted TrialConfig keys."""
 
-    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    description: str = Field("", max_length=5000)
-    trainable: str
-    objective: tuple[StudyObjective, ...] = Field((StudyObjective(metric="dev_weighted_f1"),), min_length=1)
+    study: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the study, of its folder and in MLflow"
+    )
+    description: str = Field("", max_length=5000, description="a sentence for whoever reads the results")
+    trainable: str = Field(description="what kind of model a trial trains")
+    objective: tuple[StudyObjective, ...] = Field(
+        (StudyObjective(metric="dev_weighted_f1"),),
+        min_length=1,
+        description="a metric of dev and its better direction; several: the search keeps the Pareto front",
+    )
     budget: Budget = Budget()
     sampler: Sampler = Sampler()
     scheduler: Scheduler = Scheduler()
@@ -152,9 +162,11 @@ class StudySpec(Frozen):
         {}, description="exports this study reads (a folder, a list, or folder: search space that makes it)"
     )
     provenance: Provenance = Provenance()
-    fixed: dict[str, Any] = {}
-    params: SkipValidation[Mapping[str, Param]] = {}
-    points: tuple[dict[str, Any], ...] = Field((), max_length=_MOST_POINTS)
+    fixed: dict[str, Any] = Field({}, description="config keys with one value, nested or dotted")
+    params: SkipValidation[Mapping[str, Param]] = Field({}, description="config keys that are searched, with ranges")
+    points: tuple[dict[str, Any], ...] = Field(
+        (), max_length=_MOST_POINTS, description="settings that are tried first, once each; the first is trial 0"
+    )
     constraints: tuple[str, ...] = Field(
         (),
         max_length=_MOST_CONSTRAINTS,
