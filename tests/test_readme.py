@@ -219,3 +219,9 @@ def test_paths_that_the_structure_page_names_are_there():
     named = set(re.findall(r"`((?:mer|trainables|tests|analysis)/[\w/.]+)`", text))
     assert len(named) > 40
     assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []
+
+
+def test_the_structure_page_names_every_part_of_mer():
+    text = (REPOSITORY / "docs" / "structure.md").read_text(encoding="utf-8")
+    parts = {path.stem for path in (REPOSITORY / "mer").iterdir() if not path.name.startswith(("_", "."))}
+    assert sorted(part for part in parts if not re.search(rf"\b{part}\b", text)) == []
