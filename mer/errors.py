@@ -10,6 +10,7 @@ from typing import Any
 MOST_CHARACTERS = 2000  # of each part of a message
 MOST_FAULTS = 20  # of one file, in a message
 _BRIEF_CHARACTERS, _BRIEF_ITEMS, _BRIEF_LEVELS = 200, 12, 4  # of a value in a message
+_MEANT_AT_MOST = 3  # names in one advice
 
 
 class MerError(Exception):
@@ -100,6 +101,15 @@ def _cut(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` when something close is known, else an empty string."""
-    close = difflib.get_close_matches(word[:200], list(known), n=1, cutoff=0.6)
+    """Return ` Did you mean 'x'?` when something close is known, else an empty string.
+
+    Of a dotted name that lacks a part in the middle (`loss.kind`) all that have it are named, up to three.
+    """
+    names, (first, *rest) = list(known), word[:200].split(".")
+    between = [
+        name for name in sorted(names) if rest and name.startswith(f"{first}.") and name.endswith(f".{rest[-1]}")
+    ]
+    if 1 < len(between) <= _MEANT_AT_MOST and word not in between:
+        return f" Did you mean {', '.join(map(repr, between[:-1]))} or {between[-1]!r}?"
+    close = difflib.get_close_matches(word[:200], names, n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

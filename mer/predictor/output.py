@@ -46,8 +46,9 @@ def _lines_of_targets(pairs: Pairs) -> Iterator[str]:
 
 
 def _short(text: str) -> str:
-    text = normalise(text)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
+    """Cut the middle out of a long text: of a path the end is the name."""
+    text, kept = normalise(text), (_SHOWN_CHARACTERS - 3) // 2
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:kept]}...{text[-kept:]}"
 
 
 def _mark(prediction: Prediction) -> str:

@@ -16,7 +16,7 @@ import pytest
 from small_study import ONE, Ending, make_study, write_spec
 
 from mer.files import write_json
-from mer.study.folder.artifacts import draw_confusion
+from mer.study.folder.artifacts import draw_picture
 from mer.study.folder.read_study import read_record
 from mer.study.paths import SPACE, trial_folder
 from mer.study.tracking.command import sync_command
@@ -39,7 +39,7 @@ def study(tmp_path_factory) -> Path:
     space = write_spec(folder.parent, "small", ONE).model_dump(mode="json", by_alias=True, exclude_defaults=True)
     write_json(folder / SPACE, space)
     best = read_record(folder).ranked[0]
-    draw_confusion(trial_folder(folder, best.number), "small", int(best.best["epoch"]))
+    draw_picture(trial_folder(folder, best.number), "small", int(best.best["epoch"]))
     sync_command(str(folder), folder.parent, thorough=False)
     export = root / "exports/small"
     export.mkdir(parents=True)

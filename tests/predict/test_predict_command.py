@@ -22,7 +22,7 @@ def test_texts_for_people(typed, exported):
     first, second = out.splitlines()
     assert first.split()[0] in exported.class_names and "Oh my God!" in first
     assert all(name in first for name in exported.class_names)
-    assert "x" * 77 + "..." in second and "x" * 78 not in second
+    assert f"  {'x' * 38}...{'x' * 38}  " in second
     assert "was told 'Speaker' (--speaker NAME)" in err
     assert typed("--text", "Hi", "--speaker", "Ross")[2].count("told 'Ross'") == 1
 

@@ -101,10 +101,10 @@ def test_an_objective_of_a_class_needs_that_class_in_dev(tmp_path, metric, found
     spec = make_spec(tmp_path, overrides=(f"objective.metric={metric}",))
     labels_N = np.array([0, 6] * 3)
     if found is None:
-        refuse_unscored_classes(spec, NAMES, labels_N)
+        refuse_unscored_classes(spec, "class", NAMES, labels_N)
         return
     with pytest.raises(MerError) as refused:
-        refuse_unscored_classes(spec, NAMES, labels_N)
+        refuse_unscored_classes(spec, "class", NAMES, labels_N)
     kind = metric.rpartition("_")[0]
     assert refused.value.found.startswith(f"{metric!r}: {found}.")
     assert refused.value.allowed == f"{kind}_neutral, {kind}_anger"

@@ -110,7 +110,8 @@ def test_sections_of_a_wrong_type(tmp_path, name, section):
         ("{float: [1, 2], when: spcl}", ".when: got 'spcl'\n  allowed: a mapping {key: value}"),
         (
             "{float: [1, 2], when: {loss.kind: spcl}}",
-            f".when.loss.kind: unknown key. Did you mean 'loss.contrastive.kind'?\n  next: {KEYS}",
+            ".when.loss.kind: unknown key. Did you mean 'loss.classification.kind', 'loss.contrastive.kind' or "
+            f"'loss.regression.kind'?\n  next: {KEYS}",
         ),
         (
             "{float: [1, 2], when: {loss.contrastive.kind: eacl}}",

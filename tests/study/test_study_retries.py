@@ -117,7 +117,7 @@ def test_the_end_of_a_study_says_what_comes_next(tmp_path, quiet):
             ledger.retries.propose()
         run(engine, fail)
         return next_steps(
-            options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine))
+            options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine)), []
         )
 
     again = "python -m mer.tune s.yaml" + ("" if quiet else " --trials 4 --resume --retry-failed")
@@ -132,7 +132,9 @@ def test_more_trials_are_advised_where_there_are_more(tmp_path):
     options = RunOptions(Path("studies"), Path("features"), command="c")
     ledger, engine = opened(tmp_path, *GRID, trials=3)
     run(engine)
-    said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine)))
+    said = next_steps(
+        options, tmp_path / "s", Results(engine.spec, ledger), StopSignal(engine, None, Spending(engine)), []
+    )
     assert ledger.cells is None and said[0] == "more trials:     c --resume --trials 6"
 
 
@@ -205,7 +207,7 @@ def test_a_budget_of_epochs_counts_all_trials_and_runs(tmp_path):
     engine.record(report(1, [0.5, 0.5], first=3))
     assert stop.wanted and stop.used_up == "the budget of 7 epochs is used up"
     options = RunOptions(Path("studies"), Path("features"), command="c")
-    said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop)
+    said = next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop, [])
     assert said[:2] == [
         "the budget of 7 epochs is used up: 8 trials are not finished, nothing is lost. Go on with",
         "  c --trials 9 --resume --set budget.total_epochs=14",
@@ -227,7 +229,7 @@ def test_the_advice_on_a_budget_works_as_typed(tmp_path, monkeypatch):
     assert stop.used_up == "the budget of 2 epochs is used up, and the budget of 3 is spent, at 1.5 an hour"
     typed = "python -m mer.tune space.yaml --set budget.cost=3"
     options = RunOptions(Path("studies"), Path("features"), command=typed)
-    words = shlex.split(next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop)[1])
+    words = shlex.split(next_steps(options, tmp_path / "s", Results(engine.spec, ledger), stop, [])[1])
     overrides = [value for option, value in pairwise(words) if option == "--set"]
     spec = load_spec(tmp_path / "space.yaml", overrides)
     assert (spec.budget.total_epochs, spec.budget.cost) == (8, 12)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from mer.errors import MerError
 from mer.study.paths import ARTIFACTS, CONFIG, JOURNAL, TRIALS, is_study
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
@@ -16,7 +17,7 @@ def original_of(folder: Path, store: TrackingStore) -> Path | None:
     """Return the study that `folder` is a copy of, where both have their record in one store; None for any other.
 
     The database beside a copy was copied with it, so there the two have nothing to do with each other. A study that was
-    moved is not at its former place any more. Raises: OSError; MerError for damaged journals.
+    moved is not at its former place any more.
     """
     if store.artifacts is not None:
         return None
@@ -38,8 +39,8 @@ def _near(folder: Path) -> Iterator[Path]:
 
 
 def _is_the_same(place: Path, folder: Path) -> bool:
-    """True when a study of the same search lies at another place."""
-    with contextlib.suppress(OSError):
+    """True when a study of the same search lies at another place; one that cannot be read is not taken for it."""
+    with contextlib.suppress(OSError, MerError):
         return is_study(place) and not place.samefile(folder) and _generation(place) == _generation(folder)
     return False
 
