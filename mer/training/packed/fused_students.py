@@ -98,7 +98,9 @@ class FusedStudents:
         logits_PBC = logits_PBC.gather(1, order_PB.unsqueeze(-1).expand_as(logits_PBC))
         there_PB = torch.ones_like(order_PB, dtype=torch.bool) if there_PB is None else there_PB
         told = Lesson(logits_PBC, there_N=there_PB)
-        return told._replace(there_N=taught_rows(told, fused.y_PB.gather(1, order_PB), self.only_correct_P1))
+        y_PB = fused.y_PB  # a class, or numbers and labels in a further dimension
+        places = order_PB if y_PB.ndim == 2 else order_PB.unsqueeze(-1).expand_as(y_PB)
+        return told._replace(there_N=taught_rows(told, y_PB.gather(1, places), self.only_correct_P1))
 
     def losses(self, fused: Answers) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the fusion's loss of each member (P,), and its parts (P,), NaN for a member without any row."""
