@@ -59,7 +59,7 @@ format: $(VENV)/dev
 
 # Into build/site, which opens without a server; a link that leads nowhere ends it.
 site: $(VENV)/dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 clean:
