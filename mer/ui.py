@@ -61,9 +61,7 @@ def ui(
         print("Open a study's trials, best first: python -m mer.ui STUDY. Ctrl-C ends this.")
     else:
         print("Trials, best first, with charts; the second address shows them as a table. Tick some, press Compare.")
-        print(
-            print(f'Failed trials are left out: take "{WITHOUT_FAILED}" from the search to see them. Ctrl-C ends this.')
-        )
+        print(f'Failed trials are left out: take "{WITHOUT_FAILED}" from the search to see them. Ctrl-C ends this.')
     sys.stdout.flush()
     # The address of the store is not an argument: every user of the machine can read those, and it may hold a password.
     # The job runner serves features that no study uses, with eight more processes.

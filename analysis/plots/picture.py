@@ -67,11 +67,17 @@ def swatches(items: Sequence[tuple[str, str]], after: str = "") -> str:
     return f'<p class="legend">{keys}{f"<span class={chr(34)}key{chr(34)}>{esc(after)}</span>" if after else ""}</p>'
 
 
-def endings_key(drawn: Sequence[str]) -> str:
-    """Build the legend of the marks in plots of trials. Args: drawn: CSS classes of the marks that are there."""
+def endings_key(drawn: Sequence[str], pictures: str) -> str:
+    """Build the legend of the marks in plots of trials.
+
+    Args:
+        drawn: CSS classes of the marks that are there.
+        pictures: the plots; a triangle is explained where they have one.
+    """
     words = {"best": "best finished", "done": "finished", "cut": "stopped early", "open": "interrupted"}
     circle = '<svg width="12" height="12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4.5"/></svg>'
     cross = '<svg width="12" height="12" aria-hidden="true"><path class="failed" d="M2 2l8 8m0 -8l-8 8"/></svg>'
     keys = [f"{circle.format(css)}{words[css]}" if css in words else f"{cross}failed" for css in drawn]
-    keys.append("triangle: outside the frame")
+    if any(f'<path class="{css}"' in pictures for css in words):
+        keys.append("triangle: outside the frame")
     return '<p class="legend">' + "".join(f'<span class="key">{key}</span>' for key in keys) + "</p>"

@@ -17,7 +17,8 @@ def history_html(study: Study, noise: Noise | None) -> str:
     trials = scored(study)
     if not trials:
         return paragraph("No trial has reported a value.")
-    html = both(lambda width: history_svg(study, noise, width)) + endings_key(endings_drawn(study))
+    html = both(lambda width: history_svg(study, noise, width))
+    html += endings_key(endings_drawn(study), html)
     if len(trials) == 1:
         html += note("Only one trial has a value: there is no course to see yet.")
     if study.finished:

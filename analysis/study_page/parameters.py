@@ -65,7 +65,7 @@ def slices(study: Study) -> Section:
             pictures.append(figure(_slice(study, key, names[key], having)))
     if not pictures:
         return Section("parameters", title, paragraph("No parameter took two values in trials that have a score."))
-    html = endings_key(endings_drawn(study)) + plots(*pictures)
+    html = endings_key(endings_drawn(study), "".join(pictures)) + plots(*pictures)
     if left := [names[key] for key in study.ranges if key not in keys]:
         html += note(f"No plot for what took a single value: {', '.join(left)}.")
     if len(trials) > MOST_MARKS:
@@ -120,7 +120,8 @@ def two_most(study: Study, found: Importance | str) -> Section | None:
             picture.cell(across, up, step)
         for trial, _, x, y in spots:
             _spot(picture, study, trial, x, y, [first, second])
-    html = figure(plot.svg(), "on-wide") + figure(small.svg(), "on-narrow") + endings_key(endings_drawn(study))
+    html = figure(plot.svg(), "on-wide") + figure(small.svg(), "on-narrow")
+    html += endings_key(endings_drawn(study), html)
     html += note("Deeper colour: trials near there rank higher (a kernel mean of ranks). No colour: no trial is near.")
     return Section("contour", title, html)
 

@@ -13,7 +13,10 @@ from analysis.findings.costs import costs
 from analysis.findings.importance import importance
 from analysis.findings.luck import expected_largest, largest_at, search_luck
 from analysis.findings.utterances import calibration, flat_map, hardest_dialogues
+from analysis.plots.axis import Axis
 from analysis.plots.lanes import Span, pack
+from analysis.plots.picture import endings_key
+from analysis.plots.plot import Plot
 from analysis.plots.surface import shaded
 from analysis.stores.journal import load_study
 from analysis.stores.predictions import Predictions
@@ -132,3 +135,11 @@ def test_a_parameter_that_few_trials_drew_has_no_share(tmp_path):
     told = importance(found)
     assert drawn < 10 and told.seldom == ["loss.contrastive.temperature"]
     assert "loss.contrastive.temperature" not in told.shares and math.isclose(sum(told.shares.values()), 1.0)
+
+
+@pytest.mark.parametrize(("y", "is_told"), [(0.5, False), (7.0, True)])
+def test_a_triangle_is_explained_where_a_plot_has_one(y, is_told):
+    plot = Plot(Axis(0, 1, label="trial"), Axis(0, 1, label="score"), "history")
+    plot.point(0.5, y, "cut", "trial 1")
+    plot.point(0.5, 0.5, "failed", "trial 2")
+    assert ("triangle" in endings_key(["cut", "failed"], plot.svg())) is is_told
