@@ -50,7 +50,7 @@ def test_mlflow_holds_one_parent_and_every_trial(uninterrupted: Path) -> None:
         artifacts = Path(child.info.artifact_uri.removeprefix("file://"))
         names = {"config.json", "history.csv", "environment.json"}
         names |= {"per_class.csv", "dev_predictions.csv", "confusion.csv"}
-        names |= {"confusion.svg"} if child.info.status == "FINISHED" else set()  # the best 20 that finished
+        names |= {"confusion.svg"} if trials[number].state.name == "COMPLETE" else set()  # the best 20 that finished
         assert {file.name for file in artifacts.iterdir()} == names
 
 
