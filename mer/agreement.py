@@ -36,7 +36,7 @@ class Moments:
     def pearson(self) -> np.ndarray:
         """Compute Pearson's correlation; 0 where x or y is constant, since nothing varies with the other."""
         var_x, var_y, cov, _ = self._central()
-        return _ratio(cov, np.sqrt(var_x * var_y), 0.0)
+        return ratio(cov, np.sqrt(var_x * var_y), 0.0)
 
     def ccc(self) -> np.ndarray:
         """Compute the concordance correlation (Lin 1989): 2 cov / (var x + var y + (mean x - mean y)^2).
@@ -45,7 +45,7 @@ class Moments:
         """
         var_x, var_y, cov, apart = self._central()
         apart = np.where(np.abs(apart) <= _SAME * np.maximum(np.abs(self.x0), np.abs(self.y0)), 0.0, apart)
-        return _ratio(2 * cov, var_x + var_y + apart**2, 1.0)
+        return ratio(2 * cov, var_x + var_y + apart**2, 1.0)
 
     def _central(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Compute variances, covariance and the difference of the means; exact zeros for what is constant."""
@@ -63,7 +63,8 @@ def _variance(mean_square: np.ndarray, mean: np.ndarray, origin: np.ndarray) -> 
     return np.where(constant, 0.0, np.maximum(variance, 0.0))
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    """Divide place by place; `otherwise` where `below` is 0, as scikit-learn's `zero_division`."""
     above, below = np.broadcast_arrays(above, below)
     return np.divide(above, below, out=np.full(above.shape, otherwise), where=below > 0)
 
@@ -119,5 +120,5 @@ def accuracies_of(allowed: tuple[float, float] | None) -> tuple[Accuracy, ...]:
 
 def weighted_f1(right_C: np.ndarray, predicted_C: np.ndarray, support_C: np.ndarray) -> np.ndarray:
     """Compute F1 weighted by support from counts over classes, the last axis; 0/0 is 0."""
-    f1_C = _ratio(2.0 * right_C, support_C + predicted_C, 0.0)
-    return _ratio((support_C * f1_C).sum(axis=-1), support_C.sum(axis=-1), 0.0)
+    f1_C = ratio(2.0 * right_C, support_C + predicted_C, 0.0)
+    return ratio((support_C * f1_C).sum(axis=-1), support_C.sum(axis=-1), 0.0)

@@ -11,13 +11,12 @@ from typing import ClassVar
 
 import numpy as np
 
-
-def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), otherwise), where=below > 0)
+from mer.agreement import ratio
+from mer.training.per_class import PerClass
 
 
 @dataclass(frozen=True)
-class MultilabelScores:
+class MultilabelScores(PerClass):
     """Scores of label scores against labels.
 
     Args:
@@ -59,21 +58,16 @@ class MultilabelScores:
         return self.true_NC.sum(axis=0)
 
     @property
-    def present_C(self) -> np.ndarray:
-        """The labels that some row has, bool."""
-        return self.support_C > 0
-
-    @property
     def precision_C(self) -> np.ndarray:
-        return _ratio(self.right_NC.sum(axis=0), self.given_NC.sum(axis=0))
+        return ratio(self.right_NC.sum(axis=0), self.given_NC.sum(axis=0))
 
     @property
     def recall_C(self) -> np.ndarray:
-        return _ratio(self.right_NC.sum(axis=0), self.support_C)
+        return ratio(self.right_NC.sum(axis=0), self.support_C)
 
     @property
     def f1_C(self) -> np.ndarray:
-        return _ratio(2.0 * self.right_NC.sum(axis=0), self.support_C + self.given_NC.sum(axis=0))
+        return ratio(2.0 * self.right_NC.sum(axis=0), self.support_C + self.given_NC.sum(axis=0))
 
     @property
     def macro_f1(self) -> float:
@@ -90,12 +84,12 @@ class MultilabelScores:
     def samples_f1(self) -> float:
         """Mean F1 of the rows."""
         right_N, both_N = self._of_rows(self.right_NC), self._of_rows(self.true_NC) + self._of_rows(self.given_NC)
-        return float(_ratio(2.0 * right_N, both_N, 1.0).mean())
+        return float(ratio(2.0 * right_N, both_N, 1.0).mean())
 
     @property
     def jaccard(self) -> float:
         """Mean over rows of labels that are both true and given, of those that are either."""
-        return float(_ratio(self._of_rows(self.right_NC), self._of_rows(self.true_NC | self.given_NC), 1.0).mean())
+        return float(ratio(self._of_rows(self.right_NC), self._of_rows(self.true_NC | self.given_NC), 1.0).mean())
 
     @property
     def accuracy(self) -> float:
@@ -118,18 +112,7 @@ class MultilabelScores:
         names = ("macro_f1", "micro_f1", "samples_f1", "jaccard", "accuracy", "loss")
         metrics = {f"{split}_{name}": float(getattr(self, name)) for name in names}
         metrics[f"{split}_labels_predicted"] = float(self.given_NC.any(axis=0).sum())
-        for kind, values_C in (("f1", self.f1_C), ("recall", self.recall_C)):
-            named = zip(self.class_names, values_C, strict=True)
-            metrics |= {f"{split}_{kind}_{name}": float(value) for name, value in named}
-        return metrics
-
-    def per_class(self) -> list[dict[str, float | str | int]]:
-        """A row per label: name, precision, recall, f1, support."""
-        columns = zip(self.class_names, self.precision_C, self.recall_C, self.f1_C, self.support_C, strict=True)
-        return [
-            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-            for name, p, r, f, n in columns
-        ]
+        return metrics | self.of_each(split)
 
     def _of_rows(self, mask_NC: np.ndarray) -> np.ndarray:
         """Count the labels of each scored row."""

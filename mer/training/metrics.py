@@ -13,16 +13,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from mer.agreement import ratio
+from mer.training.per_class import PerClass
+
 ECE_BINS = 15
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Element-wise division with 0/0 = 0, as `zero_division=0`."""
-    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
-
-
 @dataclass(frozen=True)
-class Scores:
+class Scores(PerClass):
     """Scores of `logits_NC` against `labels_N`.
 
     Args:
@@ -60,21 +58,16 @@ class Scores:
         return self.confusion_CC.sum(axis=1)
 
     @property
-    def present_C(self) -> np.ndarray:
-        """The classes that the split has, bool."""
-        return self.support_C > 0
-
-    @property
     def precision_C(self) -> np.ndarray:
-        return _ratio(np.diag(self.confusion_CC), self.confusion_CC.sum(axis=0))
+        return ratio(np.diag(self.confusion_CC), self.confusion_CC.sum(axis=0))
 
     @property
     def recall_C(self) -> np.ndarray:
-        return _ratio(np.diag(self.confusion_CC), self.support_C)
+        return ratio(np.diag(self.confusion_CC), self.support_C)
 
     @cached_property
     def f1_C(self) -> np.ndarray:
-        return _ratio(2.0 * np.diag(self.confusion_CC), self.support_C + self.confusion_CC.sum(axis=0))
+        return ratio(2.0 * np.diag(self.confusion_CC), self.support_C + self.confusion_CC.sum(axis=0))
 
     @property
     def accuracy(self) -> float:
@@ -129,18 +122,7 @@ class Scores:
             f"{split}_ece": self.ece,
             f"{split}_classes_predicted": float(len(np.unique(self.predicted_N[self.scored_N]))),
         }
-        for kind, values_C in (("f1", self.f1_C), ("recall", self.recall_C)):
-            named = zip(self.class_names, values_C, strict=True)
-            metrics |= {f"{split}_{kind}_{name}": float(value) for name, value in named}
-        return metrics
-
-    def per_class(self) -> list[dict[str, float | str | int]]:
-        """A row per class: name, precision, recall, f1, support."""
-        columns = zip(self.class_names, self.precision_C, self.recall_C, self.f1_C, self.support_C, strict=True)
-        return [
-            {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-            for name, p, r, f, n in columns
-        ]
+        return metrics | self.of_each(split)
 
 
 def macro_words(split: str, class_names: Sequence[str], labels_N: np.ndarray) -> str:
