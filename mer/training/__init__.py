@@ -1,10 +1,12 @@
 """Train one trial: the epoch loop, and the arrays, optimiser groups, seeds and scores it uses.
 
     run               TrainingRun: one trial, advanced an epoch at a time
+    state             what a run changes while it trains, saved and put back
+    epoch_row         means over the steps of an epoch, and the failures of one
     member            history, best epoch and state of one trial
     data              arrays of features and labels that a run reads
     augmented         samples beside the rows of a training split
-    batches           rows of each training step
+    batches           rows of each training step of an epoch
     optimizer         parameter groups and learning rates
     draws             random numbers that belong to one trial, whoever trains beside it
     folds             one trial over all folds of its data

@@ -160,3 +160,8 @@ def _scrambled(x: np.ndarray) -> np.ndarray:
         x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
         x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
         return (x ^ (x >> np.uint32(16))).view(np.int32)
+
+
+def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
+    """Name the random stretch of an epoch, counted from 0; a student of several has one of its own."""
+    return (seed, "epoch", epoch, owner) if owner else (seed, "epoch", epoch)

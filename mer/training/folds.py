@@ -16,7 +16,7 @@ from torch import Tensor
 from mer.checkpoints.tensors import prefixed, under
 from mer.config import TrialConfig
 from mer.errors import TrialFailed
-from mer.training.member import Best, Member, Row
+from mer.training.member import Best, HasMember, Member, Row
 from mer.training.run import TrainingRun
 
 _LATEST = ("epoch", "timestamp_ms")  # of a row: the last fold's, where all others are means
@@ -46,7 +46,7 @@ class PartMember(Member):
         self.bests = {"": self.latest}
 
 
-class FoldedRun:
+class FoldedRun(HasMember):
     """The run of one trial over several folds; used as a TrainingRun is.
 
     Args: parts: one run for each fold, of one configuration, nothing trained yet.
@@ -59,20 +59,9 @@ class FoldedRun:
             part.member = PartMember(self.config)
 
     @property
-    def history(self) -> list[Row]:
-        """A row per epoch, of means over the folds."""
-        return self.member.history
-
-    @property
-    def epoch(self) -> int:
-        """Epochs that are done."""
-        return self.member.epoch
-
-    @property
     def finished(self) -> bool:
         """True at the last epoch, or after `patience` epochs without a gain of the mean."""
-        first = self.parts[0]
-        return self.member.is_done(first.stage_one_epochs if first.objective.stage_two_epochs else 0)
+        return self.member.is_done(self.parts[0].patience_from)
 
     def train_epoch(self) -> Row:
         """Train one epoch of every fold, one after another. Raises: TrialFailed, naming the fold."""

@@ -127,6 +127,22 @@ class Member:
         }
 
 
+class HasMember:
+    """Say of a run what its member remembers."""
+
+    member: Member
+
+    @property
+    def history(self) -> list[Row]:
+        """A row per epoch."""
+        return self.member.history
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self.member.epoch
+
+
 def identity_of(config: TrialConfig) -> str:
     """Hash a configuration; where the data lie does not matter, what they hold is checked elsewhere."""
     return sha256_json(config.model_dump(mode="json", exclude={"data": {"root"}}))

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mer.checkpoints.tensors import clone, prefixed, under
-from mer.config import EACLConfig, SPCLConfig, TrialConfig
-from mer.errors import MerError, TrialFailed
+from mer.config import EACLConfig, TrialConfig
+from mer.errors import MerError
 from mer.losses import (
     Known,
     Objective,
@@ -35,28 +33,21 @@ from mer.losses import (
 from mer.losses.adversarial import worsened
 from mer.losses.geometry import class_means
 from mer.models.dropout import draw_masks_from
-from mer.training.augmented import extra_rows
 from mer.training.averaging import WeightAverage
-from mer.training.batches import DialogueBatches, batches_of_rows
+from mer.training.batches import EpochBatches
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
-from mer.training.draws import WORDS, Draws
+from mer.training.draws import WORDS, Draws, stretch_of
+from mer.training.epoch_row import by_name, mean_of_steps, non_finite, non_finite_scores, scores_without
 from mer.training.labels import has_label, known_of
 from mer.training.member import Member, Row
-from mer.training.optimizer import (
-    build_optimizer,
-    load_optimizer_tensors,
-    optimizer_tensors,
-    rate_multiplier,
-    set_learning_rate,
-)
+from mer.training.optimizer import build_optimizer, rate_multiplier, set_learning_rate
 from mer.training.scores import AnyScores, scores_of
 from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import seeded
+from mer.training.state import TrainingState
 
-_CURRICULUM_SHARE = 0.5  # expected share of the training split that the curriculum keeps (methods 1.4)
 
-
-class TrainingRun:
+class TrainingRun(TrainingState):
     """Train the model of one trial; its member remembers rows, best epoch and counters.
 
     Args:
@@ -83,18 +74,21 @@ class TrainingRun:
         self.optimizer = build_optimizer(config, self._parameter_groups())
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
+        self.batches = EpochBatches(config, data.train, self.train_rows)
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
-        share = _CURRICULUM_SHARE if self._uses_curriculum else 1.0
-        self.extra_rows = extra_rows(data.train)
-        wanted = config.loss.contrastive.earlier_share if isinstance(config.loss.contrastive, SPCLConfig) else 0.0
-        self.extra_count = round(wanted * len(self.extra_rows))
-        steps_per_epoch = math.ceil((len(self.train_rows) * share + self.extra_count) / config.optim.batch_size)
-        self._dialogue_batches = self._whole_dialogues()
-        if self._dialogue_batches is not None:
-            steps_per_epoch = self._dialogue_batches.steps
-        self.total_steps = self.stage_one_epochs * steps_per_epoch  # of the schedule: stage two's rate is constant
+        self.total_steps = self.stage_one_epochs * self.batches.steps  # of the schedule: stage two's rate is constant
 
     # -- the loop ----------------------------------------------------------------------------------------------
+
+    @property
+    def patience_from(self) -> int:
+        """Epoch after which `training.patience` counts, so that it never skips a stage two."""
+        return self.stage_one_epochs if self.objective.stage_two_epochs else 0
+
+    @property
+    def finished(self) -> bool:
+        """True at the last epoch, or after `patience` epochs without a dev gain."""
+        return self.member.is_done(self.patience_from)
 
     def train_epoch(self) -> Row:
         """Train one epoch, score dev, remember the best weights. Raises TrialFailed on a non-finite loss."""
@@ -108,7 +102,7 @@ class TrainingRun:
                     "epoch": float(self.epoch + 1),
                     **scores.as_metrics("dev"),  # first: MLflow's pages show metrics in this order
                     **self._further_scores(scores),
-                    **_means(losses),
+                    **mean_of_steps(by_name(losses)),
                     "learning_rate": self._shown_rate(),
                 }
                 row |= {"seconds": time.perf_counter() - started, "timestamp_ms": float(time.time_ns() // 1_000_000)}
@@ -160,11 +154,6 @@ class TrainingRun:
         moved: Tensor = self.objective(outputs._replace(h_ND=h_BH, logits_NC=self.model.classify(h_BH)), y_B)[0]
         return moved
 
-    def count_step(self) -> None:
-        self.member.step_count += 1
-        if self.average is not None:
-            self.average.update()
-
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         """Run the model on the given training rows; return its outputs and labels for those that it could read."""
         x_BLD, y_B = self.data.train.batch(rows_B, self.layers, self.device)
@@ -190,31 +179,20 @@ class TrainingRun:
             self._enter_stage_two()
         self.model.train(not self._in_stage_two)
         self.objective.train()
-        rows_N, size = self.rows_of_epoch(), self.config.optim.batch_size
+        rows_N = self.batches.rows()
         if self.objective.needs_centers:
             h_NH, centers_CH = self._training_representations()
             self.objective.start_epoch(centers_CH)
-            if self._uses_curriculum:
-                rows_N = self._curriculum_rows(h_NH, centers_CH)
-        return self._dialogue_batches.draw() if self._dialogue_batches else batches_of_rows(rows_N, size)
+            if self.batches.has_curriculum:
+                rows_N = self.batches.kept_rows(self._curriculum(h_NH, centers_CH))
+        return self.batches.divide(rows_N)
 
-    def rows_of_epoch(self) -> np.ndarray:
-        """The rows that are trained on, with some of the samples beside them; draws these from torch's generator."""
-        if not self.extra_count:
-            return self.train_rows
-        drawn = torch.randperm(len(self.extra_rows))[: self.extra_count].numpy()
-        return np.concatenate([self.train_rows, self.extra_rows[drawn]])
-
-    def _curriculum_rows(self, h_NH: Tensor, centers_CH: Tensor) -> np.ndarray:
-        """Draw the training rows that this epoch keeps, at least one batch of them."""
-        rows_N = self.train_rows
-        labels = torch.tensor(self.data.train.labels_N[rows_N])
-        keep = curriculum_keep_probability(
-            h_NH.cpu(), labels, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
+    def _curriculum(self, h_NH: Tensor, centers_CH: Tensor) -> Tensor:
+        """Compute the probability (N,) with which this epoch keeps each row that is trained on."""
+        labels_N = torch.tensor(self.data.train.labels_N[self.train_rows])
+        return curriculum_keep_probability(
+            h_NH.cpu(), labels_N, centers_CH.cpu(), epoch=self.epoch, epochs=self.config.training.epochs
         )
-        chosen = torch.nonzero(torch.rand(len(rows_N)) < keep).flatten()
-        chosen = chosen if len(chosen) else torch.randperm(len(rows_N))[: self.config.optim.batch_size]
-        return rows_N[chosen.numpy()]
 
     def _enter_stage_two(self) -> None:
         """Start stage two of EACL from the best weights so far, with everything but the anchors held still."""
@@ -263,61 +241,7 @@ class TrainingRun:
         labels = torch.tensor(split.labels_N, device=self.device)[rows_N]
         return h_NH, class_means(h_NH, labels, len(self.data.class_names))[0]
 
-    # -- state -------------------------------------------------------------------------------------------------
-
-    @property
-    def history(self) -> list[Row]:
-        """A row per epoch."""
-        return self.member.history
-
-    @property
-    def epoch(self) -> int:
-        """Epochs that are done."""
-        return self.member.epoch
-
-    @property
-    def step_count(self) -> int:
-        """Steps that are done."""
-        return self.member.step_count
-
-    @property
-    def finished(self) -> bool:
-        """True at the last epoch, or after `patience` epochs without a dev gain; that never skips a stage two."""
-        return self.member.is_done(self.stage_one_epochs if self.objective.stage_two_epochs else 0)
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return all that prediction needs: model and objective (anchors, prototypes), by name."""
-        return prefixed("model", self.model.state_dict()) | prefixed("objective", self.objective.state_dict())
-
-    def load_weights(self, tensors: dict[str, Tensor]) -> None:
-        self.model.load_state_dict(under("model", tensors))
-        self.objective.load_state_dict(under("objective", tensors))
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Copy everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
-        tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
-        tensors |= clone(prefixed("average", self.average.tensors())) if self.average is not None else {}
-        bests, card = self.member.state()
-        return tensors | bests, card
-
-    def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-        """Go on from `state()`. Raises MerError when the state belongs to another configuration."""
-        self.member.load_state(tensors, card)
-        self.load_weights(tensors)
-        load_optimizer_tensors(self.optimizer, under("optimizer", tensors))
-        if self.average is not None:
-            self.average.load(under("average", tensors))
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """Put the averaged weights into the model inside the block, where there are any: dev is scored with them."""
-        return nullcontext() if self.average is None else self.average.in_place()
-
     # -- parts -------------------------------------------------------------------------------------------------
-
-    @property
-    def _uses_curriculum(self) -> bool:
-        contrastive = self.config.loss.contrastive
-        return isinstance(contrastive, SPCLConfig) and contrastive.curriculum
 
     @property
     def _in_stage_two(self) -> bool:
@@ -367,17 +291,6 @@ class TrainingRun:
         rows_N = part.present_rows if isinstance(part, FusedSplit) else part.labelled_rows
         return known_of(part.labels_N[rows_N], len(self.data.class_names), self.config.data.task)
 
-    def _whole_dialogues(self) -> DialogueBatches | None:
-        """Build batches of whole dialogues, where the model reads dialogues; else None."""
-        if not self.config.reads_dialogues:
-            return None
-        dialogue_N = getattr(self.data.train, "dialogue_N", None)
-        if dialogue_N is None:
-            raise MerError(
-                "dialogue", "the data do not say which dialogue a row is of", then="set FusedSplit.dialogue_N"
-            )
-        return DialogueBatches(dialogue_N, self.train_rows, self.config.optim.batch_size)
-
     def _parameter_groups(self) -> dict[str, tuple[float, Iterable[nn.Parameter]]]:
         """Return the optimiser's groups: name -> (learning rate, parameters)."""
         rate, contrastive = self.config.optim.head_lr, self.config.loss.contrastive
@@ -413,42 +326,3 @@ class TrainingRun:
             return None
         with self.draws[""].beside(WORDS):
             return self.model.represent(self.words_CLD)
-
-
-def non_finite(name: str, number: float, *, step: int, epoch: int) -> TrialFailed:
-    """Build the failure of a trial whose loss or gradient norm is not finite; step and epoch count from 1."""
-    return TrialFailed(f"the {name} became {number} at step {step} (epoch {epoch})")
-
-
-def non_finite_scores(*, step: int, epoch: int) -> TrialFailed:
-    """Build the failure of a trial whose class scores of dev are not finite."""
-    return TrialFailed(f"class scores of the dev split are not finite after step {step} (epoch {epoch})")
-
-
-def scores_without(scores: Mapping[str, AnyScores]) -> Row:
-    """Say what dev scores with each modality left out.
-
-    Args: scores: modality -> scores without it.
-    """
-    return {f"dev_{of.main}_without_{modality}": float(getattr(of, of.main)) for modality, of in scores.items()}
-
-
-def stretch_of(seed: int, epoch: int, owner: str = "") -> tuple[object, ...]:
-    """The name of the random stretch of an epoch, counted from 0; a student of several has one of its own."""
-    return (seed, "epoch", epoch, owner) if owner else (seed, "epoch", epoch)
-
-
-def _means(losses: list[dict[str, float]]) -> Row:
-    """Average over an epoch's steps; a step without a term (a modality absent from its batch) is left out of that."""
-    names = dict.fromkeys(name for loss in losses for name in loss)
-    told = {name: np.array([loss[name] for loss in losses if name in loss]) for name in names}
-    return mean_of_steps(told)
-
-
-def mean_of_steps(told: Mapping[str, np.ndarray]) -> Row:
-    """Average each number over the steps that have it: the others hold NaN. A number that no step has is left out.
-
-    Args: told: name -> numbers of the steps of an epoch.
-    """
-    present = {name: values[~np.isnan(values)] for name, values in told.items()}
-    return {f"train_{name}": float(values.mean()) for name, values in present.items() if len(values)}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mer.losses import Lesson
 from mer.training.distillation import DistillationRun
+from mer.training.epoch_row import scores_without
 from mer.training.member import Row
 from mer.training.packed.fused_students import OWNER, FusedStudents
 from mer.training.packed.model import PackedClassifier
@@ -21,7 +22,6 @@ from mer.training.packed.placing import place, readable_first
 from mer.training.packed.run import Pack
 from mer.training.packed.student import PackedStudent
 from mer.training.packed.teacher import PackedTeacher
-from mer.training.run import scores_without
 from mer.training.scores import AnyScores
 
 

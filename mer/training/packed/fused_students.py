@@ -19,7 +19,7 @@ from mer.losses.geometry import LANES
 from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
 from mer.training.distillation import DistillationRun
-from mer.training.draws import Draws
+from mer.training.draws import Draws, stretch_of
 from mer.training.packed.contrastive import pack_objectives
 from mer.training.packed.model import PackedClassifier
 from mer.training.packed.objective import Answers
@@ -27,7 +27,6 @@ from mer.training.packed.optimizer import Learning, PackedAdamW, groups_of
 from mer.training.packed.placing import Placed
 from mer.training.packed.stacked import weights_in_order
 from mer.training.packed.student import PackedStudent
-from mer.training.run import stretch_of
 
 OWNER = "fusion"  # of groups of the optimiser
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from mer.errors import TrialFailed
 from mer.losses.adversarial import worsened
-from mer.training.batches import batches_of_rows
 from mer.training.data import FusedBatch
-from mer.training.draws import Draws
+from mer.training.draws import Draws, stretch_of
+from mer.training.epoch_row import mean_of_steps, non_finite, non_finite_scores, scores_without
 from mer.training.member import Row
 from mer.training.optimizer import rate_multiplier
 from mer.training.packed.contrastive import pack_objectives
@@ -34,7 +34,7 @@ from mer.training.packed.rows import filled
 from mer.training.packed.scoring import PackedScoring, packed_rows
 from mer.training.packed.shape import shape_of
 from mer.training.packed.stacked import weights_in_order
-from mer.training.run import TrainingRun, non_finite, non_finite_scores, scores_without, stretch_of
+from mer.training.run import TrainingRun
 from mer.training.scores import AnyScores
 from mer.training.seeding import seeded
 
@@ -108,7 +108,7 @@ class Pack:
         drawn = []
         for run in self.runs:
             with seeded(run.config.seed, "epoch", run.epoch):
-                drawn.append(batches_of_rows(run.rows_of_epoch(), run.config.optim.batch_size))
+                drawn.append(run.batches.divide(run.batches.rows()))
         return [np.stack(rows) for rows in zip(*drawn, strict=True)]
 
     def _rates(self, base_P: Sequence[float], steps: int) -> Tensor:
@@ -165,14 +165,12 @@ class Pack:
         if not np.isfinite(logits_NC).all():
             return non_finite_scores(step=run.step_count, epoch=run.epoch + 1)
         scores = run.scores(logits_NC, run.data.dev)
-        means = {
-            f"train_{name}": float(values_S[there[name]].mean()) for name, values_S in told.items() if there[name].any()
-        }
+        happened = {name: np.where(there[name], values_S, np.nan) for name, values_S in told.items()}
         row = {
             "epoch": float(run.epoch + 1),
             **scores.as_metrics("dev"),
             **self._further_scores(k, scores),
-            **means,
+            **mean_of_steps(happened),
             "learning_rate": rate,
             "seconds": (time.perf_counter() - started) / len(self.runs),
             "timestamp_ms": float(time.time_ns() // 1_000_000),

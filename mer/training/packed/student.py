@@ -18,7 +18,7 @@ from mer.models.dropout import draw_masks_from
 from mer.models.students import StudentsClassifier
 from mer.training.data import SplitArrays
 from mer.training.distillation import DistillationRun
-from mer.training.draws import Draws
+from mer.training.draws import Draws, stretch_of
 from mer.training.packed.model import PackedClassifier
 from mer.training.packed.objective import Answers
 from mer.training.packed.optimizer import Learning, PackedAdamW, groups_of
@@ -27,7 +27,6 @@ from mer.training.packed.rows import PackedRows
 from mer.training.packed.stacked import weights_in_order
 from mer.training.packed.student_objective import PackedStudentObjective
 from mer.training.packed.teacher import PackedTeacher
-from mer.training.run import stretch_of
 
 
 class _Epoch(NamedTuple):
