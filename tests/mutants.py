@@ -34,9 +34,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NEAR = {  # folder -> tests that must notice, the quickest first
     "mer/study/search": [
         *(f"tests/study/test_study_{part}.py" for part in ("policies", "stop", "slots", "samplers", "engine")),
-        "tests/study/test_study_standings.py", "tests/study/test_study_ledger.py",
+        *(f"tests/study/test_study_{part}.py" for part in ("standings", "ledger", "ledger_draws", "identity")),
+        *(f"tests/study/test_study_journal_{part}.py" for part in ("damage", "writes")),
     ],
-    "mer/study/tracking": ["tests/study/test_study_tracker.py", "tests/export/test_export_registering.py"],
+    "mer/study/tracking": [
+        *(f"tests/study/test_study_{part}.py" for part in ("tracker", "tracker_heir", "tracking_store")),
+        "tests/export/test_export_registering.py",
+    ],
     "mer/study/folder": [
         *(f"tests/study/test_study_{part}.py" for part in ("standings", "folder", "artifacts", "retention")),
         "tests/export/test_export_refusals.py",

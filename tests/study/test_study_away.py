@@ -18,25 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 from study_helpers import make_spec, open_ledger, row
+from tracker_lab import ENVIRONMENT, empty_store
 
 from mer.study.tracking.command import open_runs
 from mer.study.tracking.differences import differences
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.outbox import Outbox
-from mer.study.tracking.store import TrackingStore, create_database
+from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.sync import sync_study
 from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
 
+__all__ = ["empty_store"]
 pytestmark = pytest.mark.slow
-ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc"}
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    create_database(f"sqlite:///{path}")
-    return path
 
 
 class Study:

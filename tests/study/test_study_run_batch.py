@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,23 +10,25 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from tracker_lab import empty_store
 
 from mer.study.tracking.found_runs import find_runs, one_for_each
 from mer.study.tracking.points import Point
 from mer.study.tracking.run_batch import Patch, StoreAway, write_batch
-from mer.study.tracking.store import TAG_DIGEST, TAG_GENERATION, TAG_OUTCOME, TAG_TRIAL, create_database
+from mer.study.tracking.store import TAG_DIGEST, TAG_GENERATION, TAG_OUTCOME, TAG_TRIAL
 from mer.study.tracking.study_runs import StudyRuns
 from mer.study.tracking.transaction import one_transaction
 
+__all__ = ["empty_store"]
 pytestmark = pytest.mark.slow
 
 
 class Store:
     """A database with one experiment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, empty: Path) -> None:
         uri = f"sqlite:///{folder}/mlflow.db"
-        create_database(uri)
+        shutil.copy(empty, folder / "mlflow.db")
         self.client = MlflowClient(uri)
         self.experiment = self.client.create_experiment("e", artifact_location=(folder / "files").as_uri())
         self.runs = StudyRuns(self.client, self.experiment, "mine")
@@ -35,8 +38,8 @@ class Store:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
+def store(tmp_path: Path, empty_store: Path) -> Store:
+    return Store(tmp_path, empty_store)
 
 
 def patch(number: int, *files: Path) -> Patch:
