@@ -20,6 +20,7 @@
     scores            scores of one split, by its task
     metrics           F1, accuracy and confusion matrix of classes
     per_class         what scores say of each class or label
+    said              which numbers or labels the rows of a split say
     number_scores     CCC, Pearson, MAE of numbers, and the accuracies of the papers on MOSI and CH-SIMS
     label_scores      F1 and Jaccard of several labels
     label_thresholds  decision thresholds of several labels, chosen on dev

@@ -13,10 +13,11 @@ import numpy as np
 
 from mer.agreement import ratio
 from mer.training.per_class import PerClass
+from mer.training.said import Said
 
 
 @dataclass(frozen=True)
-class MultilabelScores(PerClass):
+class MultilabelScores(PerClass, Said):
     """Scores of label scores against labels.
 
     Args:
@@ -31,15 +32,6 @@ class MultilabelScores(PerClass):
     labels_N: np.ndarray
     class_names: tuple[str, ...]
     main: ClassVar[str] = "macro_f1"
-
-    @cached_property
-    def said_NC(self) -> np.ndarray:
-        return ~np.isnan(self.labels_N)
-
-    @cached_property
-    def scored_N(self) -> np.ndarray:
-        """Numbers of the rows that say of some label whether they have it."""
-        return np.flatnonzero(self.said_NC.any(axis=1))
 
     @cached_property
     def true_NC(self) -> np.ndarray:

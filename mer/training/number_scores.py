@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 
 from mer.agreement import Moments, accuracies_of, weighted_f1
+from mer.training.said import Said
 
 
 @dataclass(frozen=True)
-class RegressionScores:
+class RegressionScores(Said):
     """Scores of outputs against numbers, T of a row.
 
     Args:
@@ -30,15 +31,6 @@ class RegressionScores:
     class_names: tuple[str, ...]
     range: tuple[float, float] | None = None
     main: ClassVar[str] = "ccc"
-
-    @cached_property
-    def said_NC(self) -> np.ndarray:
-        return ~np.isnan(self.labels_N)
-
-    @cached_property
-    def scored_N(self) -> np.ndarray:
-        """Numbers of the rows that say a number."""
-        return np.flatnonzero(self.said_NC.any(axis=1))
 
     @property
     def present_C(self) -> np.ndarray:
