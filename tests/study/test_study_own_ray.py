@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from study_helpers import make_spec
 
-from mer.study.cluster import own_ray
+from mer.study.cluster import own_ray, trials
 from mer.study.cluster.own_ray import RayWatch, dead_process
+from trainables.shared_features import SharedFeatures
 
 
 @pytest.fixture
@@ -54,3 +57,22 @@ def test_a_ray_that_lives_is_left_alone(raylet):
     with RayWatch(pytest.fail, pytest.fail):
         assert dead_process() == ""
     assert not [thread for thread in threading.enumerate() if thread.name == "mer-ray-watch"]
+
+
+def test_a_fault_of_a_ray_that_has_died_is_told_as_its_death(tmp_path, monkeypatch):
+    """What Ray raises may come before the watch has looked."""
+
+    def fails(*_):
+        raise RuntimeError("Failed to connect to GCS")
+
+    monkeypatch.setattr(trials, "start_ray", lambda *_: None)
+    monkeypatch.setattr(trials, "session_folder", lambda: None)
+    monkeypatch.setattr(trials, "dead_process", lambda: "raylet")
+    monkeypatch.setattr(SharedFeatures, "put", fails)
+    blocked = []
+    engine = SimpleNamespace(spec=make_spec(tmp_path), block=lambda reason, advice: blocked.append((reason, advice)))
+    stop = SimpleNamespace(interrupted=False, engine=engine, listening=nullcontext)
+    plan = SimpleNamespace(shared_bytes=lambda: 0, paths=list, tuned=(), folds=None)
+    with pytest.raises(RuntimeError):
+        trials.run_trials(engine, plan, tmp_path, None, pytest.fail, stop, pytest.fail, pytest.fail, "")
+    assert blocked == [("raylet, a process of Ray's, has died", "see whether the machine ran out of memory")]

@@ -15,7 +15,7 @@ from mer.study.cluster.connect import nodes_of_ray, session_folder, start_ray
 from mer.study.cluster.connect_guard import GCS, guarded
 from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.node_watch import NodeWatch
-from mer.study.cluster.own_ray import RayWatch
+from mer.study.cluster.own_ray import RayWatch, dead_process
 from mer.study.cluster.shared_folder import SharedFolder
 from mer.study.folder.leftovers import forget_session, note_session
 from mer.study.paths import RAY, trial_name
@@ -112,6 +112,10 @@ def run_trials(
             )
             stop.listen()  # again: ray.init has put its own SIGTERM handler over ours
             tuner.fit()
+        except Exception:
+            if dead := dead_process():  # the watch, which looks now and then, may not have seen it yet
+                _ray_died(stop, dead)
+            raise
         finally:
             watch.end()
             ray.shutdown()
