@@ -103,6 +103,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
             bootstrap = unit_bootstrap(metric, scored.logits, scored.labels_N, unit_ids, scored=scored.scored)
         summary[f"test_{metric}"] = {**asdict(told), "bootstrap_interval": bootstrap}
     words = macro_words("test", one.class_names, scored.labels_N) if task == "class" else ""
+    has_folds = bool(one.results[0].folds)  # dev of one fold is test of another: no threshold may be chosen there
     return {
         "format": 1,
         "method": method_name(one.config),
@@ -113,13 +114,13 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "export": one.export,
         "seeds": seed_report(one.results),
         "summary": summary,
-        **({"folds": folds_json(_folded_by(one), [r.folds for r in one.results])} if one.results[0].folds else {}),
+        **({"folds": folds_json(_folded_by(one), [r.folds for r in one.results])} if has_folds else {}),
         **({"macro_f1": words} if words else {}),
         "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
         **({"at_threshold": at_thresholds(one.results, one.threshold_metric)} if one.threshold_metric else {}),
-        **({"at_threshold": at_label_thresholds(one.results)} if task == "multilabel" else {}),
+        **({"at_threshold": at_label_thresholds(one.results)} if task == "multilabel" and not has_folds else {}),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
