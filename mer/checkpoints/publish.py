@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mer.checkpoints.header import read_front, sidecar, without_card
-from mer.checkpoints.store_folder import FOLDER, SUFFIX, StoreFolder, beside, resolved
+from mer.checkpoints.store_folder import FOLDER, StoreFolder, beside, resolved
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, write_text
 from mer.read_files import require_regular
@@ -73,11 +73,6 @@ class Publisher(StoreFolder):
             self._symlink(os.path.relpath(target.resolve(), path.parent.resolve()), link)
             link.replace(path)
             fsync_folder(path.parent)
-
-    def publish_folder(self, folder: Path, *, split_card: bool = False, skip: tuple[str, ...] = ()) -> dict[Path, str]:
-        """Publish every `*.safetensors` in `folder` and below, except the names in `skip`."""
-        paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.name not in skip)
-        return {path: self.publish(path, split_card=split_card) for path in paths if not path.name.startswith(".")}
 
     @contextlib.contextmanager
     def moving(self, into: Path) -> Iterator[None]:
