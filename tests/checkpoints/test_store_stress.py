@@ -17,10 +17,9 @@ from mer.checkpoints import Store
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [3, pytest.param(12, marks=pytest.mark.faults)])
-def test_eight_writers_and_a_collector(tmp_path, seconds):
-    for longer in (1, 4, 16):  # on a busy machine little happens in a few seconds
-        counts = stress(tmp_path / str(longer), seconds * longer)
+def test_eight_writers_and_a_collector(tmp_path):
+    for seconds in (5, 15, 45):  # on a busy machine little happens in a few seconds
+        counts = stress(tmp_path / str(seconds), seconds)
         assert counts["faults"] == counts["died"] == 0, counts
         if counts["published"] > 10 * WRITERS and counts["collections"] >= 3 and counts["collected"] >= 3:
             break
