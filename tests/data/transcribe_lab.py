@@ -91,7 +91,6 @@ def texts(folder: Path, split: str = "train") -> list[str]:
     return [utterance.text for utterance in load_corpus("meld", folder, [split]).utterances(split)]
 
 
-
 def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(MerError) as fault:
         call()
