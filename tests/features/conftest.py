@@ -1,4 +1,4 @@
-"""Tiny backbones and a small corpus (tests/text_backbones.py), and how features are asked for."""
+"""Tiny backbones and a small corpus (tests/text_backbones.py, video_lab.py), and how features are asked for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 from clip_cases import clip_encoder, clips_root, many, meld, own_root, stand_in
 from one_thread import one_thread
 from text_backbones import backbone, data, meld_root
+from video_lab import opened, saved
 
 from mer.config import ContextConfig, TextEncoderConfig
 
 __all__ = [
-    "backbone", "clip_encoder", "clips_root", "data", "many", "meld", "meld_root", "one_thread", "own_root", "stand_in",
+    "backbone", "clip_encoder", "clips_root", "data", "many", "meld", "meld_root", "one_thread", "opened",
+    "own_root", "saved", "stand_in",
 ]  # fmt: skip
 
 

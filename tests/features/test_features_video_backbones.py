@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from video_backbones import FAMILIES, FRAMES, moving_square, network, save_backbone, write_frames
-from video_lab import OWN_FRAMES, POOLER, altered, clips_of, opened, saved
+from video_lab import OWN_FRAMES, POOLER, altered, clips_of
 
 from mer.config import VideoEncoderConfig
 from mer.data.media import MediaAbsent, MediaFault
@@ -21,8 +21,6 @@ from mer.features import video
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
 from mer.features.modalities import describe_backbone
 from mer.features.video.pretrained import VideoEncoder
-
-__all__ = ["opened", "saved"]
 
 # ---- what config.json says
 

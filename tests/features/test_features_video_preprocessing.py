@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 from video_backbones import FAMILIES, PICTURE, moving_square, processor
-from video_lab import MODEL_TYPE, opened, saved
+from video_lab import MODEL_TYPE
 
 from mer.data.media import MediaFault
 from mer.errors import MerError
 from mer.features.video.families import FAMILIES as KNOWN
 from mer.features.video.preprocessing import Preprocessing, read_preprocessing
-
-__all__ = ["opened", "saved"]
 
 
 @pytest.mark.parametrize("size", [(80, 60), (31, 97), (PICTURE, PICTURE), (36, 36), (5, 7), (640, 360)])

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 import torch
 from video_backbones import FAMILIES, FRAMES, PICTURE, moving_square
-from video_lab import POOLER, altered, clips_of, opened, saved
+from video_lab import POOLER, altered, clips_of
 
 from mer.config import VideoEncoderConfig
 from mer.features import video
 from mer.features.backbone.clip_encoder import LoadedClip
 from mer.features.video.pretrained import VideoEncoder
-
-__all__ = ["opened", "saved"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from study_helpers import make_spec, open_ledger, row
-from tracker_lab import ENVIRONMENT, empty_store
+from tracker_lab import ENVIRONMENT
 
 from mer.study.tracking.command import open_runs
 from mer.study.tracking.differences import differences
@@ -29,7 +29,6 @@ from mer.study.tracking.sync import sync_study
 from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
 
-__all__ = ["empty_store"]
 pytestmark = pytest.mark.slow
 
 

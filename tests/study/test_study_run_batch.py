@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from tracker_lab import empty_store
 
 from mer.study.tracking.found_runs import find_runs, one_for_each
 from mer.study.tracking.points import Point
@@ -19,7 +18,6 @@ from mer.study.tracking.store import TAG_DIGEST, TAG_GENERATION, TAG_OUTCOME, TA
 from mer.study.tracking.study_runs import StudyRuns
 from mer.study.tracking.transaction import one_transaction
 
-__all__ = ["empty_store"]
 pytestmark = pytest.mark.slow
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from study_helpers import row
-from tracker_lab import Search, closed, die, empty_store, rows_of, search
+from tracker_lab import Search, closed, die, rows_of, search
 
 from mer.study.folder.standings import Standing
 from mer.study.paths import trial_folder
 
-__all__ = ["empty_store", "search"]
+__all__ = ["search"]
 
 
 def test_a_finished_trial_from_start_to_end(search: Search, tmp_path: Path) -> None:

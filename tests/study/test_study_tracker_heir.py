@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from mlflow import MlflowClient
 from study_helpers import open_ledger
-from tracker_lab import ENVIRONMENT, Search, closed, die, empty_store, rows_of, search
+from tracker_lab import ENVIRONMENT, Search, closed, die, rows_of, search
 
 from mer.study.paths import trial_folder
 from mer.study.tracking.tracker import Tracker
 
-__all__ = ["empty_store", "search"]
+__all__ = ["search"]
 
 
 def test_what_is_open_at_the_end_is_interrupted_and_taken_up_by_the_next_driver(search: Search) -> None:

@@ -20,21 +20,13 @@ from mer.study.paths import trial_folder
 from mer.study.search.ledger import Assignment, Ledger
 from mer.study.search.stored_trial import params_of
 from mer.study.space.spec import StudySpec
-from mer.study.tracking.store import TrackingStore, create_database
+from mer.study.tracking.store import TrackingStore
 from mer.study.tracking.tracker import Tracker
 from mer.study.tracking.trial_files import DevSplit
 from mer.training.member import identity_of
 
 SCORES = (0.3, 0.5, 0.4)
 ENVIRONMENT = {"command": "mer tune space.yaml", "git_sha": "abc", "python": "3.11"}
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that no study has written to; MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    create_database(f"sqlite:///{path}")
-    return path
 
 
 @dataclass
