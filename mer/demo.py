@@ -36,9 +36,10 @@ def demo(
     refuse_taken_port(port)
     from mer.checkpoints.export_folder import read_export
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_predictor
+    from mer.predictor.opening import open_predictor, refuse_given
 
     opened = read_export(export_folder(export))
+    refuse_given(opened)
     if opened.kind != "class":
         raise MerError(
             opened.folder,

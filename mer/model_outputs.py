@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
-from mer.config import SPEAKERS, DataConfig, EncoderConfig, TextEncoderConfig
+from mer.config import SPEAKERS, DataConfig, EncoderConfig, TextEncoderConfig, is_given
 from mer.data import Corpus
 from mer.data.types import dialogue_numbers
 from mer.errors import MerError
@@ -60,10 +60,11 @@ def ensure_earlier(
     data: DataConfig, encoder: TextEncoderConfig, splits: Sequence[str], *, cache: Path, progress: Progress = None
 ) -> Ensured:
     """Find or make the file of each split in which windows are asked about an earlier turn. Raises: MerError."""
-    if is_export(encoder.backbone):
+    if is_export(encoder.backbone) or is_given(encoder):
+        what = "features that others extracted" if is_given(encoder) else "an export, which reads in its own way"
         raise MerError(
             "loss.contrastive.earlier_share",
-            f"encoders.text.backbone {encoder.backbone} is an export, which reads in its own way",
+            f"encoders.text.backbone {encoder.backbone} is {what}",
             allowed="a pretrained text encoder",
             then="--set loss.contrastive.earlier_share=0",
         )

@@ -8,8 +8,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from mer.config import APCLConfig, DistillConfig, EACLConfig, NoDialogue, SPCLConfig, SupConConfig, TrialConfig
+from mer.config import (
+    GIVEN,
+    APCLConfig,
+    DistillConfig,
+    EACLConfig,
+    EncoderConfig,
+    NoDialogue,
+    SPCLConfig,
+    SupConConfig,
+    TrialConfig,
+    given_place,
+    is_given,
+)
 from mer.errors import MerError
 
 MODALITIES = {"text": "T", "audio": "A", "video": "V"}
@@ -151,6 +164,11 @@ class Label:
         )
 
 
+def _backbone_name(encoder: EncoderConfig) -> str:
+    """Name a backbone as it was typed; features that others extracted without the place where they lie."""
+    return f"{GIVEN}{Path(given_place(encoder)).name}" if is_given(encoder) else encoder.backbone
+
+
 def label_of(config: TrialConfig) -> Label:
     """Return the label of a configuration's checkpoint. Its one mode is that of the encoder tuned most."""
     present = config.encoders.present
@@ -160,5 +178,5 @@ def label_of(config: TrialConfig) -> Label:
         task=config.data.label,
         mode=next(mode for mode in ("full", "lora", "frozen") if mode in modes),
         fusion=_fusion_name(config),
-        backbones=tuple(encoder.backbone for encoder in present.values()),
+        backbones=tuple(map(_backbone_name, present.values())),
     )

@@ -66,11 +66,12 @@ def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
     from mer.checkpoints.export_folder import read_export
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_predictor
+    from mer.predictor.opening import open_predictor, refuse_given
 
     export = read_export(export_folder(request.export))
     reads = tuple(export.config.encoders.present)
     refuse_others(request, export, reads)
+    refuse_given(export)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
         raise MerError(request.out, f"unknown format {request.out.suffix!r}", allowed="--out F.csv or F.jsonl")
     inputs = read_inputs(request, export, stdin)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mer.checkpoints.export_folder import Export, is_export, read_export, trained_sha256
-from mer.config import STAGES, DataConfig, EncoderConfig, is_signal
+from mer.config import STAGES, DataConfig, EncoderConfig, has_weights, is_given
 from mer.data import Corpus
 from mer.errors import MerError
 from mer.features import ensure_features, load_features
@@ -58,8 +58,9 @@ def stage_numbers(export: Export, stages: int) -> tuple[str, list[int]]:
     Raises: MerError when it has fewer hidden states, or none of its own.
     """
     modality, encoder = next(iter(export.config.encoders.present.items()))
-    if is_signal(encoder) or is_export(encoder.backbone):
-        what = "statistics of the signal" if is_signal(encoder) else "another export"
+    if not has_weights(encoder) or is_export(encoder.backbone):
+        what = "features that others extracted" if is_given(encoder) else "statistics of the signal"
+        what = "another export" if is_export(encoder.backbone) else what
         raise MerError(
             _WHERE,
             f"{export.folder} reads {modality} by {what}, {encoder.backbone}, which has no hidden states to review",

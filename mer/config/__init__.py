@@ -25,6 +25,7 @@ from mer.config.data import Columns, DataConfig, SplitFiles, SplitRule
 from mer.config.dialogue import AttentionDialogue, Dialogue, GraphDialogue, GRUDialogue, NoDialogue
 from mer.config.distill import DistillConfig, StudentConfig
 from mer.config.encoders import (
+    GIVEN,
     TUNING_KEYS,
     AudioEncoderConfig,
     ClipEncoderConfig,
@@ -36,6 +37,9 @@ from mer.config.encoders import (
     Modality,
     TextEncoderConfig,
     VideoEncoderConfig,
+    given_place,
+    has_weights,
+    is_given,
     is_signal,
 )
 from mer.config.feature_setting import EARLIER, SPEAKERS, STAGES, TEACHER, FeatureSetting, settings_of
@@ -71,6 +75,7 @@ from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
     "EARLIER",
+    "GIVEN",
     "MAPPINGS",
     "PATHS",
     "SPEAKERS",
@@ -130,6 +135,9 @@ __all__ = [
     "TrialConfig",
     "VideoEncoderConfig",
     "flatten",
+    "given_place",
+    "has_weights",
+    "is_given",
     "is_signal",
     "nest",
     "settings_of",

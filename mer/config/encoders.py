@@ -9,6 +9,12 @@ from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_
 from mer.config.base import CountOrNone, Frozen, Speaker, Width
 
 Modality = Literal["text", "audio", "video"]
+SIGNALS: dict[Modality, tuple[str, ...]] = {  # statistics that are backbones by name
+    "text": (),
+    "audio": ("melstats", "egemaps", "compare2016"),
+    "video": ("framestats",),
+}
+GIVEN = "file:"  # begins the backbone of features that others extracted
 
 
 class ContextConfig(Frozen):
@@ -147,10 +153,13 @@ class TextEncoderConfig(_Encoder):
 
     modality: ClassVar[Modality] = "text"
 
-    backbone: str = Field("minilm", description="'minilm' (needs no hub), a Hugging Face id, or a local folder")
-    pooler: Literal["mean", "target", "mask", "first"] = Field(
+    backbone: str = Field(
+        "minilm", description="'minilm' (needs no hub), a Hugging Face id, a local folder, or file:PATH of features"
+    )
+    pooler: Literal["mean", "target", "mask", "first", "last"] = Field(
         "mean",
-        description="tokens that are averaged: mean = all | target = the utterance's own | mask, first = that one",
+        description="tokens that are averaged: mean = all | target = the utterance's own | mask, first, last = that "
+        "one (last: of language models that read from left to right)",
     )
     context: ContextConfig = ContextConfig()
     speaker: Speaker = Field("none", description="how a turn names its speaker, e.g. name_says: 'Ross says: ...'")
@@ -182,7 +191,9 @@ class AudioEncoderConfig(_ClipEncoder):
     modality: ClassVar[Modality] = "audio"
 
     backbone: str = Field(
-        "melstats", description="'melstats' (signal statistics), a Hugging Face id, or a local folder"
+        "melstats",
+        description="'melstats' (signal statistics), 'egemaps' or 'compare2016' (openSMILE), a Hugging Face id, a "
+        "local folder, or file:PATH of features",
     )
 
 
@@ -192,7 +203,8 @@ class VideoEncoderConfig(_ClipEncoder):
     modality: ClassVar[Modality] = "video"
 
     backbone: str = Field(
-        "framestats", description="'framestats' (picture statistics), a Hugging Face id, or a local folder"
+        "framestats",
+        description="'framestats' (picture statistics), a Hugging Face id, a local folder, or file:PATH of features",
     )
     frames: Annotated[int, Field(ge=1, le=256)] | None = Field(
         None, description="number of frames, evenly spaced over the clip; null: as many as the backbone was made for"
@@ -235,8 +247,22 @@ class EncodersConfig(Frozen):
 
 def is_signal(encoder: EncoderConfig) -> bool:
     """True for statistics of the signal, which have no weights to locate, download or tune."""
-    own = {AudioEncoderConfig: "melstats", VideoEncoderConfig: "framestats"}
-    return encoder.backbone == own.get(type(encoder))
+    return encoder.backbone in SIGNALS[encoder.modality]
+
+
+def is_given(encoder: EncoderConfig) -> bool:
+    """True for features that others extracted, which are read from the files at `given_place`."""
+    return encoder.backbone.startswith(GIVEN)
+
+
+def given_place(encoder: EncoderConfig) -> str:
+    """Return the path behind `file:`, as it was typed."""
+    return encoder.backbone.removeprefix(GIVEN)
+
+
+def has_weights(encoder: EncoderConfig) -> bool:
+    """False for an encoder that is no network: statistics of the signal, and features that others extracted."""
+    return not is_signal(encoder) and not is_given(encoder)
 
 
 EncoderConfig = TextEncoderConfig | AudioEncoderConfig | VideoEncoderConfig

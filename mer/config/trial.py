@@ -10,7 +10,7 @@ from mer.config.base import RECORDED, Frozen, is_recorded
 from mer.config.data import DataConfig
 from mer.config.dialogue import AttentionDialogue, Dialogue, NoDialogue
 from mer.config.distill import DistillConfig
-from mer.config.encoders import EncoderConfig, EncodersConfig, is_signal
+from mer.config.encoders import EncoderConfig, EncodersConfig, has_weights, is_given
 from mer.config.fusion import Fusion
 from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
 from mer.config.task import unfit_for_task, with_metric_of_task
@@ -186,7 +186,7 @@ class TrialConfig(Frozen):
         contrastive, optim = self.loss.contrastive, self.optim
         for modality, encoder in self.tuned.items():
             mode = f"encoders.{modality}.mode '{encoder.mode}'"
-            if is_signal(encoder):
+            if not has_weights(encoder):
                 raise ValueError(f"{mode}: {encoder.backbone} has no weights to tune, set mode: frozen")
             if contrastive.kind == "eacl" or getattr(contrastive, "proto_init", "") == "label_text":
                 raise ValueError(
@@ -308,6 +308,11 @@ class TrialConfig(Frozen):
             raise ValueError(
                 f"loss.contrastive.kind '{contrastive.kind}' reads the label words as text, which only a text model "
                 "can: choose another kind (or proto_init: orthogonal)"
+            )
+        if reads_words and self.encoders.text is not None and is_given(self.encoders.text):
+            raise ValueError(
+                f"loss.contrastive.kind '{contrastive.kind}' reads the label words through the text encoder, which "
+                f"{self.encoders.text.backbone} is not: choose another kind (or proto_init: orthogonal)"
             )
         if self.training.prediction == "nearest_anchor" and contrastive.kind != "eacl":
             raise ValueError("training.prediction 'nearest_anchor' needs loss.contrastive.kind 'eacl'")

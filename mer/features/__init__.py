@@ -5,15 +5,17 @@
     disk_space  refuse sequences that fit neither the disk nor shared memory
     from_text   texts to the rows of a feature file, or to live input
     from_clips  clips to the rows of a feature file, or to live input
+    from_files  features of others to the rows of a feature file
     speakers    who speaks, as numbers, for models of dialogues
     failures    clips that could not be read: reasons by kind, the share that may fail
     lacking     refuse an encoder of what the data do not have
-    reading     the interface between `ensure` and the six ways of reading a split
+    reading     the interface between `ensure` and the seven ways of reading a split
     partial     a part of an encoder, between two of its hidden states
     modalities  one door to the encoders of all modalities
     text        text encoders
     audio       speech encoders, and statistics of sound
     video       video encoders, and statistics of pictures
+    given       features that others extracted: folders and tables of arrays
     backbone    pretrained backbones: files, loading, running in parts
     cache       the feature files: keys, tensors, shards, upkeep
 

@@ -1,4 +1,4 @@
-"""python -m mer.features list | extract | verify | gc: the feature cache from the command line."""
+"""python -m mer.features list | extract | convert | verify | gc: the feature cache from the command line."""
 
 from __future__ import annotations
 
@@ -61,13 +61,14 @@ def extract(
     dataset: Annotated[str, typer.Option(help="csv, meld, ravdess, ... (docs/corpora.md)")] = "meld",
     modality: Annotated[Modality, typer.Option(help="what is read")] = "text",
     backbone: Annotated[
-        str | None, typer.Option(help="a Hugging Face id or a local folder; by default minilm, melstats, framestats")
+        str | None,
+        typer.Option(help="a Hugging Face id, a local folder or file:PATH; by default minilm, melstats, framestats"),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="revision of a Hugging Face id")] = None,
     splits: Annotated[list[str] | None, typer.Option(help="split to extract; may be repeated (train, dev)")] = None,
     more_splits: Annotated[list[str] | None, typer.Argument(metavar="[SPLIT]...", help="further splits")] = None,
     pooler: Annotated[
-        str | None, typer.Option(help="text: mean | target | mask | first; audio, video: auto | mean | first")
+        str | None, typer.Option(help="text: mean | target | mask | first | last; audio, video: auto | mean | first")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="arithmetic of the backbone: float32 | bfloat16")] = None,
     past: Annotated[str | None, typer.Option(help="text: turns before the utterance, or 'all' (0)")] = None,
@@ -197,6 +198,31 @@ def multilingual(
     print(f"next: --set {quoted(f'encoders.text.backbone={out}')}")
 
 
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="a pickle of arrays, e.g. MMSA's unaligned_50.pkl")],
+    out: Annotated[Path, typer.Argument(help="new folder for features.safetensors, features.json, utterances.csv")],
+    zero_unfit: Annotated[
+        bool, typer.Option("--zero-unfit", help="write 0 for NaN and infinity, as MMSA's reader does for -infinity")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Write the arrays of a pickle as safetensors. Nothing that the pickle says is run; other values are refused."""
+    from mer.features.given.mmsa import convert as convert_file
+
+    done = convert_file(file, out, zero_unfit=zero_unfit)
+    for name, shape in done.arrays:
+        print(f"{name:28} {' x '.join(map(str, shape))}")
+    if done.rows:
+        print("utterances: " + ", ".join(f"{count} {part or 'in all'}" for part, count in done.rows.items()))
+    if done.replaced:
+        print(f"note: {done.replaced} numbers were NaN or infinite, and are 0")
+    print(f"written: {out}")
+    options = [] if done.table is None else [f"data.dataset=csv data.root={done.table} data.label=sentiment"]
+    words = " ".join(options).split() + [f"encoders.{m}.backbone=file:{done.features}" for m in done.modalities]
+    print("next: " + " ".join(f"--set {quoted(word)}" for word in words))
+
+
 def _row(entry: CachedFile) -> tuple[str, ...]:
     size, unused = f"{entry.cache_bytes / 1e6:.1f}", _age(entry.unused_s)
     if entry.fault:
@@ -228,6 +254,8 @@ def _stored(words: dict[str, Any], layers: int, width: int) -> str:
 
 def _input(modality: str, reads: dict[str, Any]) -> str:
     """Say in a few words which part of a dialogue a backbone reads."""
+    if modality == "given":
+        return str(reads["modality"])
     if modality == "model":
         return " + ".join(reads["modalities"])
     if "past" in reads:

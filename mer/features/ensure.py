@@ -14,12 +14,13 @@ from typing import Any
 
 from filelock import Timeout
 
-from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig, is_given
 from mer.data import keep_splits, open_corpus, refuse_unkeepable
 from mer.data.folds import POOL
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
+from mer.features.from_files import GivenReading
 from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Reading, Spread
@@ -106,6 +107,8 @@ def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: flo
 def _reading(
     encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None, max_failed: float | None
 ) -> Reading:
+    if is_given(encoder):
+        return GivenReading(encoder, cache, max_failed=max_failed)
     if isinstance(encoder, TextEncoderConfig):
         return TextReading(encoder, cache) if encoder.mode == "frozen" else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.pooled import ClipReading

@@ -13,10 +13,11 @@ from mer.config import (
     EncoderConfig,
     TextEncoderConfig,
     VideoEncoderConfig,
+    is_given,
     is_signal,
 )
 from mer.errors import MerError
-from mer.features import audio, video
+from mer.features import audio, given, video
 from mer.features.backbone.clip_encoder import ClipEncoder, SideBySide
 from mer.features.backbone.files import DEPTH_KEYS, WIDTH_KEYS, BackboneCard, BackboneFolder, locate, read_config
 
@@ -31,6 +32,8 @@ def describe_backbone(encoder: EncoderConfig) -> BackboneCard:
 
     Raises: MerError when the backbone is not to be had, or is not an encoder we can read.
     """
+    if is_given(encoder):
+        return given.describe(encoder)
     if isinstance(encoder, TextEncoderConfig):
         return _describe_text(locate(encoder, weights=False))
     found = None if is_signal(encoder) else locate(encoder, weights=False)

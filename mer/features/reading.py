@@ -1,4 +1,4 @@
-"""The interface between `ensure` and the six ways of reading a split: what they are asked, and what they give.
+"""The interface between `ensure` and the seven ways of reading a split: what they are asked, and what they give.
 
 A reading is one backbone used in one way, or what needs none:
 
@@ -6,6 +6,7 @@ A reading is one backbone used in one way, or what needs none:
     TextSequenceReading   texts for a tuned encoder               from_text.sequences
     ClipReading           pooled hidden states, or statistics     from_clips.pooled
     ClipSequenceReading   clips for a tuned encoder               from_clips.sequences
+    GivenReading          features that others extracted          from_files
     SpeakerReading        who speaks                              speakers
     ModelReading          outputs of a whole exported model       mer.model_outputs
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mer.config import EncoderConfig, TextEncoderConfig, is_signal
+from mer.config import EncoderConfig, TextEncoderConfig, has_weights, is_given
 from mer.data import Corpus
 from mer.data.media import FoundClip, MediaFault
 from mer.data.media.files import require_content
@@ -13,6 +13,7 @@ from mer.features.backbone.files import is_here, locate, require_weights
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
+from mer.features.from_files import GivenReading
 from mer.features.from_text.live import LiveTexts
 from mer.features.lacking import refuse_no_text
 
@@ -23,9 +24,13 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, m
     Args: max_failed: share of a split's clips that may be absent, empty or no clips at all; None: any.
     Raises: MerError.
     """
-    if not is_signal(encoder):
+    if has_weights(encoder):
         require_weights(encoder)
-    if isinstance(encoder, TextEncoderConfig):
+    if is_given(encoder):
+        given = GivenReading(encoder, Path())
+        for split in splits:
+            _watch(corpus, split, given.name, given.absent(corpus, split), max_failed)
+    elif isinstance(encoder, TextEncoderConfig):
         for split in splits:
             refuse_no_text(corpus, split)
     else:
@@ -33,10 +38,15 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, m
         for split in splits:
             placed = reading.placed(corpus, split)
             if max_failed is not None:
-                watch = FailureWatch(f"{corpus.name}/{split} with {reading.name}", len(placed), max_failed, corpus.root)
                 ids = (utterance.id for utterance in corpus.utterances(split))
                 said = {name: _fault(place) for name, place in zip(ids, placed, strict=True)}
-                watch.add({name: words for name, words in said.items() if words})
+                faults = {name: words for name, words in said.items() if words}
+                _watch(corpus, split, reading.name, faults, max_failed)
+
+
+def _watch(corpus: Corpus, split: str, name: str, faults: dict[str, str], max_failed: float | None) -> None:
+    title, count = f"{corpus.name}/{split} with {name}", len(corpus.utterances(split))
+    FailureWatch(title, count, max_failed, corpus.root).add(faults)
 
 
 def _fault(place: FoundClip | str) -> str:
@@ -56,7 +66,7 @@ def rehearse_one(encoder: EncoderConfig, corpus: Corpus, split: str) -> None:
 
     A backbone that would have to be downloaded first is passed over. Raises: MerError.
     """
-    if is_signal(encoder) or not is_here(encoder):
+    if not has_weights(encoder) or not is_here(encoder):
         return
     found = locate(encoder, weights=True)
     if isinstance(encoder, TextEncoderConfig):

@@ -8,11 +8,12 @@ from typing import Any
 
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
 from mer.checkpoints.hub_export import export_folder
-from mer.config import EncoderConfig, TextEncoderConfig
+from mer.config import EncoderConfig, TextEncoderConfig, is_given
 from mer.data.text import NORMALISATION_VERSION
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
 from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_files import LiveGiven, no_live_features
 from mer.features.from_text.live import LiveTexts, LiveTextSequences
 from mer.features.modalities import locate_clip_backbone, preprocessing_words
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
@@ -48,8 +49,17 @@ def open_predictor(export: Export, *, backbone: Path | str | None = None, device
     return Predictor(export, encoders, device)
 
 
+def refuse_given(export: Export) -> None:
+    """Refuse to read new texts and clips by a model of features that others extracted. Raises: MerError."""
+    for encoder in export.config.encoders.present.values():
+        if is_given(encoder):
+            raise no_live_features(encoder, export.folder)
+
+
 def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None) -> Live:
     reads = export.inputs[modality]
+    if is_given(config):
+        return LiveGiven(config, export.folder)
     encoder = _encoder_config(export, reads, config, backbone)
     if is_export(encoder.backbone):
         return _open_model(export, reads, encoder.backbone)

@@ -15,6 +15,7 @@ from mer.config import EncodersConfig
 from mer.errors import MerError
 from mer.features.cache.sequences import Sequences
 from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_files import LiveGiven
 from mer.features.from_text.live import LiveTexts, LiveTextSequences
 from mer.features.reading import LiveFeatures
 from mer.losses import Objective, build_objective
@@ -67,7 +68,7 @@ def encode(encoder: Live, inputs: Any, turns: Turns | None, **options: Any) -> L
 # modality -> its features (N, L+1, D), or Sequences if it is tuned, and True for rows that are there (None: all)
 Read = Mapping[str, tuple[np.ndarray | Sequences, np.ndarray | None]]
 LiveSequences = LiveTextSequences | LiveClipSequences  # make the input of a tuned encoder from texts or clips
-Live = LiveTexts | LiveClips | LiveSequences | LiveModel  # turn texts or clips into what the model reads
+Live = LiveTexts | LiveClips | LiveSequences | LiveModel | LiveGiven  # turn texts or clips into what the model reads
 
 
 class Scorer:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mer.config import TrialConfig
+from mer.config import GIVEN, TrialConfig
 from mer.data.readers.corpora import DESCRIPTIONS
 from mer.data.sample.corpus import MARKER
 from mer.places import home
@@ -94,6 +94,15 @@ _BACKBONES = {
         "apache-2.0", "sentence-transformers/all-MiniLM-L6-v2", "Backbone all-MiniLM-L6-v2: Apache-2.0"
     ),
     "melstats": BackboneFacts("", "", "melstats: statistics of the signal, computed by mer (MIT); it has no weights"),
+    **{
+        name: BackboneFacts(
+            "other",
+            "",
+            f"{name}: functionals computed by openSMILE (audEERING), whose licence allows private, research and "
+            "educational use and excludes commercial products; it has no weights",
+        )
+        for name in ("egemaps", "compare2016")
+    },
     "framestats": BackboneFacts("", "", "framestats: statistics of frames, computed by mer (MIT); it has no weights"),
 }
 
@@ -182,6 +191,11 @@ def backbone_terms(name: str, bundled: bool) -> str:
     known = _BACKBONES.get(name)
     if known is not None and not known.hub_id:
         return f"{known.terms}."
+    if name.startswith(GIVEN):
+        return (
+            f"Features {name}: extracted by others and not in this folder; the terms are those of their extractor and "
+            "of its data."
+        )
     where = "in `backbone/`" if bundled else "not in this folder, found by its name and checked by its hash"
     return f"{known.terms if known else f'Backbone {name}: see its card'} ({where})."
 

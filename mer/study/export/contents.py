@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mer.checkpoints.export_folder import adapter_folder, is_export, trained_sha256
 from mer.checkpoints.tensors import under
-from mer.config import TrialConfig, is_signal
+from mer.config import TrialConfig, is_given, is_signal
 from mer.errors import MerError
 from mer.features import FeatureTable
 from mer.features.backbone.files import locate, processor_files, tokenizer_files, weight_files
@@ -149,6 +149,10 @@ def backbone_files(config: TrialConfig) -> list[Path]:
     _, encoder = config.encoders.only
     if is_signal(encoder):
         return []
+    if is_given(encoder):
+        raise MerError(
+            "--bundle", f"it reads features that others extracted, {encoder.backbone}", then="export without --bundle"
+        )
     if is_export(encoder.backbone):
         raise MerError("--bundle", f"its encoder is another export, {encoder.backbone}", then="pass both folders on")
     folder = locate(encoder, weights=True).folder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _QUOTED = re.compile(r"(?P<quote>['\"`])(?P<place>(?:~[\w.-]*)?/[^'\"`\n]*)(?P=quote)")
-_PLACE = re.compile(r"(?<![\w.~/:$}%-])(?:~[\w.-]*)?/[^\s'\"`,;:()|<>]+")
+_PLACE = re.compile(r"(?:(?<![\w.~/:$}%-])|(?<=\bfile:))(?:~[\w.-]*)?/(?!/)[^\s'\"`,;:()|<>]+")
 
 
 def shown_place(place: Path | str) -> str:

@@ -18,6 +18,7 @@ _POOLED = {
     "target": "averaged over the tokens of the utterance",
     "mask": "at the mask",
     "first": "at the first token",
+    "last": "at the last token",
 }
 
 

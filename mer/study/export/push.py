@@ -13,6 +13,7 @@ from pathlib import Path
 from mer.checkpoints.export_folder import Export, read_export
 from mer.checkpoints.export_manifest import MANIFEST, read_manifest
 from mer.checkpoints.export_writing import copy_export
+from mer.config import is_given
 from mer.errors import MerError
 from mer.model_hub import answer_of, is_hub_id, refusals, why_not_asked
 from mer.places import home
@@ -102,7 +103,13 @@ def _notes(export: Export) -> list[str]:
     """Say what whoever loads the model needs besides."""
     if export.backbone_folder is not None:
         return []
-    return [
+    told = [
+        f"its {modality} encoder is {encoder.backbone}, features that others extracted: the model can be "
+        "looked at, and scored on utterances whose features whoever loads it has"
+        for modality, encoder in export.config.encoders.present.items()
+        if is_given(encoder)
+    ]
+    return told + [
         f"its {modality} encoder is the folder {encoder.backbone} of this machine: others need it too, and say "
         "where it is, mer.load(..., backbone=FOLDER); --bundle puts it into the export"
         for modality, encoder in export.config.encoders.present.items()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mer.checkpoints.export_folder import Export, is_export
 from mer.checkpoints.tensors import under
-from mer.config import TextEncoderConfig
+from mer.config import TextEncoderConfig, is_given
 from mer.data import windows
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder
@@ -99,6 +99,8 @@ def why_not_whole(export: Export) -> list[str]:
         reasons.append("its adapters are apart (--merge adds them into the weights)")
     if is_export(config.encoders.only[1].backbone):
         reasons.append("its encoder is another export")
+    if is_given(config.encoders.only[1]):
+        reasons.append("it reads features that others extracted")
     return reasons
 
 

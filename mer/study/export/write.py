@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mer.checkpoints.export_folder import Export
 from mer.checkpoints.export_writing import Contents, refuse_taken, write_export
+from mer.config import is_given
 from mer.errors import MerError
 from mer.study.export.card_facts import CardFacts
 from mer.study.export.choose import ExportOptions, choose, export_folders
@@ -197,5 +198,8 @@ def _say(record: StudyRecord, done: Exported, trained: Trained, console: Console
     lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
     options = {"text": '--text "Oh my God!"', "audio": "--audio a.flac", "video": "--video v.mp4"}
     try_with = " ".join(options[modality] for modality in trained.config.encoders.present)
-    lines.append(f"  try it: {command('mer.predict', done.export.folder)} {try_with}")
+    tried = f"{command('mer.predict', done.export.folder)} {try_with}"
+    if any(map(is_given, trained.config.encoders.present.values())):  # no new text or clip has such features
+        tried = command("mer.evaluate", done.export.folder)
+    lines.append(f"  try it: {tried}")
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)

@@ -17,6 +17,7 @@ from mer.config import (
     EncoderConfig,
     TextEncoderConfig,
     TrialConfig,
+    is_given,
 )
 from mer.data import Corpus
 from mer.errors import MerError, TrialFailed
@@ -26,6 +27,7 @@ from mer.features.disk_space import refuse_no_room
 from mer.features.from_clips.live import LiveClipSequences
 from mer.features.from_clips.pooled import ClipReading
 from mer.features.from_clips.sequences import ClipSequenceReading
+from mer.features.from_files import GivenReading
 from mer.features.from_text.live import LiveTextSequences
 from mer.features.rehearse import rehearse_one
 from mer.features.text.coverage import corpus_coverage
@@ -134,6 +136,11 @@ def _gaps(checked: CheckedStudy) -> list[str]:
     """Say what the encoders cannot read of the data: unknown tokens, over-long and empty texts, absent clips."""
     lines: list[str] = []
     for encoder in checked.settings.values():
+        if is_given(encoder):
+            given, all_rows = GivenReading(encoder, Path()), sum(len(checked.corpus.utterances(s)) for s in SPLITS)
+            if lacking := sum(len(given.absent(checked.corpus, split)) for split in SPLITS):
+                lines.append(f"{lacking} of {all_rows} utterances have no features in {given.name}: they are masked")
+            continue
         if is_export(encoder.backbone) or not is_here(encoder):
             continue
         if isinstance(encoder, TextEncoderConfig):
