@@ -101,6 +101,25 @@ def _tokenizer(kind: str) -> Any:
     )
 
 
+def _decoder_tokenizer(kind: str) -> Any:
+    """As decoders have one: no token for padding, mask or classes, padding on the left; GPT-2's adds none at all."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    marks = ["<s>", "<unk>", "</s>"]
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=marks, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([*LINES, " ".join(WORDS)] * 3, trainer)
+    if kind == "begin added":
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=128, padding_side="left", bos_token="<s>", eos_token="</s>"
+    )
+
+
 def _model(family: str, vocabulary: int, pad: int, layers: int) -> Any:
     import transformers as hf
 
@@ -116,11 +135,17 @@ def _model(family: str, vocabulary: int, pad: int, layers: int) -> Any:
         return hf.MPNetModel(hf.MPNetConfig(**same))
     if family == "deberta":
         return hf.DebertaV2Model(hf.DebertaV2Config(**same, relative_attention=True, pos_att_type=["p2c", "c2p"]))
+    if family == "gpt2":
+        sizes = {"n_embd": 32, "n_layer": layers, "n_head": 2, "n_positions": 130}
+        return hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=vocabulary, **sizes, bos_token_id=0, eos_token_id=2))
+    if family == "llama":
+        return hf.LlamaForCausalLM(hf.LlamaConfig(**same, tie_word_embeddings=True, bos_token_id=0, eos_token_id=2))
     config = hf.ModernBertConfig(**same, bos_token_id=0, eos_token_id=2, cls_token_id=0, sep_token_id=2)
     return hf.ModernBertModel(config)
 
 
 TOKENIZER_OF = {"roberta": "bpe", "bert": "wordpiece", "mpnet": "wordpiece", "deberta": "unigram", "modernbert": "bpe"}
+TOKENIZER_OF |= {"gpt2": "nothing added", "llama": "begin added"}  # language models that read from left to right
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +159,8 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
             torch.manual_seed(7)
             folder = tmp_path_factory.mktemp("backbones") / family
-            tokenizer = _tokenizer(TOKENIZER_OF[family])
+            kind = TOKENIZER_OF[family]
+            tokenizer = _decoder_tokenizer(kind) if kind.endswith("added") else _tokenizer(kind)
             tokenizer.save_pretrained(folder)
             model = _model(family, len(tokenizer), tokenizer.pad_token_id, layers).eval()
             for parameter in model.parameters():  # the usual initialisation is so small that every token looks alike

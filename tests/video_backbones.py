@@ -11,6 +11,7 @@ from mer.features.backbone.files import BackboneFolder
 
 PICTURE, FRAMES = 32, 4
 FAMILIES = ("timesformer", "videomae", "vivit", "clip", "clip_vision")
+FROZEN = ("dinov2",)  # families that are read as they are
 _SIZES: dict[str, Any] = {
     "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 40, "image_size": PICTURE,
 }  # fmt: skip
@@ -45,6 +46,8 @@ def model(family: str, **settings: Any) -> Any:
         )
     if family == "clip_vision":
         return hf.CLIPVisionModel(hf.CLIPVisionConfig(**sizes, patch_size=8))
+    if family == "dinov2":  # made for larger pictures than its processor makes, as the published ones are
+        return hf.Dinov2Model(hf.Dinov2Config(**{**sizes, "image_size": PICTURE + 16, "mlp_ratio": 2}, patch_size=8))
     sizes = {"num_frames": FRAMES, **sizes}
     if family == "timesformer":
         return hf.TimesformerModel(hf.TimesformerConfig(**sizes, patch_size=8))
@@ -65,6 +68,8 @@ def processor(family: str) -> Any:
     small = {"size": {"shortest_edge": PICTURE + 4}, "crop_size": {"height": PICTURE, "width": PICTURE}}
     if family.startswith("clip"):
         return hf.CLIPImageProcessor(**small)
+    if family == "dinov2":
+        return hf.BitImageProcessor(**small, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
     if family.startswith("vivit"):
         return hf.VivitImageProcessor(**small)
     if family == "timesformer":

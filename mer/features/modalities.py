@@ -36,6 +36,8 @@ def describe_backbone(encoder: EncoderConfig) -> BackboneCard:
         return given.describe(encoder)
     if isinstance(encoder, TextEncoderConfig):
         return _describe_text(locate(encoder, weights=False))
+    if isinstance(encoder, AudioEncoderConfig):
+        audio.refuse_foreign(encoder)
     found = None if is_signal(encoder) else locate(encoder, weights=False)
     if isinstance(encoder, VideoEncoderConfig):
         return video.describe(encoder, found)

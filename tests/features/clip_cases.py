@@ -17,7 +17,7 @@ from mer.config import AudioEncoderConfig, ClipEncoderConfig, DataConfig, VideoE
 from mer.features.from_clips import pooled as clip_reading
 
 AUDIO = {f"audio-{family}": family for family in (*audio_backbones.FAMILIES, "melstats")}
-VIDEO = {f"video-{family}": family for family in (*video_backbones.FAMILIES, "framestats")}
+VIDEO = {f"video-{family}": family for family in (*video_backbones.FAMILIES, *video_backbones.FROZEN, "framestats")}
 
 
 @pytest.fixture(scope="session")

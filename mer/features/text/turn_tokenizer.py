@@ -16,7 +16,7 @@ from mer.errors import MerError
 
 PREPROCESSING_VERSION = 1  # raise it whenever the same window would give other ids or another span
 PROMPT = "Now {speaker} feels"  # followed by the mask; part of the key as words
-Pooler = Literal["mean", "target", "mask", "first"]
+Pooler = Literal["mean", "target", "mask", "first", "last"]
 LONGEST_TEXT = 2**18  # characters; a cell of a table has half as many at most
 
 
@@ -93,13 +93,15 @@ class TurnTokenizer:
                 then="raise encoders.text.context.max_tokens",
             )
         body, start, end = _cut(body, start, end, room)
-        ids = (*self.before, *body, *tail)
+        ids = (*self.before, *body, *tail) or self._nothing()
         shift = len(self.before)
         if self.pooler == "target" and end > start:
             return TokenInput(ids, start + shift, end + shift)
         if self.pooler == "mask":
             mask = len(ids) - len(self.after) - 1
             return TokenInput(ids, mask, mask + 1)
+        if self.pooler == "last":
+            return TokenInput(ids, len(ids) - 1, len(ids))
         # A target without tokens (an empty utterance) leaves the first token, the one that stands for the input.
         return TokenInput(ids, 0, len(ids) if self.pooler == "mean" else 1)
 
@@ -124,7 +126,13 @@ class TurnTokenizer:
     def word(self, text: str) -> TokenInput:
         """Tokenise a label word; all tokens are averaged, specials included (methods 2.4)."""
         ids = (*self.before, *self._ids(text)[: self.limit - len(self.before) - len(self.after)], *self.after)
+        ids = ids or self._nothing()
         return TokenInput(ids, 0, len(ids))
+
+    def _nothing(self) -> tuple[int, ...]:
+        """Return the token that stands for an empty input, of a tokenizer that puts none around a text."""
+        marks = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.unk_token_id)
+        return (next((mark for mark in marks if mark is not None), 0),)
 
     def _tail(self, window: TurnWindow) -> list[int]:
         """Return the ids after the turns: the prompt, where there is one, and the special tokens."""

@@ -29,16 +29,20 @@ class Family:
         summary_token: token 0 is no patch; it is left out of the mean, and pooler 'first' reads it.
         pooler: the meaning of 'auto'.
         per_frame: an image encoder: it reads each frame alone, and its vectors are averaged over the frames.
+        any_picture: it stretches its table of positions to the pictures that its preprocessor makes.
+        frozen_only: nobody has written how it is tuned.
     """
 
     name: str
     model: str
-    processor: Literal["VideoMAE", "CLIP", "Vivit"]
+    processor: Literal["VideoMAE", "CLIP", "Vivit", "Bit"]
     frames: int
     fixed_frames: bool
     summary_token: bool
     pooler: Pooler
     per_frame: bool = False
+    any_picture: bool = False
+    frozen_only: bool = False
 
     @property
     def options(self) -> dict[str, bool]:
@@ -58,9 +62,11 @@ FAMILIES = {  # by model_type
                     summary_token=True, pooler="first"),
     "clip": _CLIP,
     "clip_vision_model": _CLIP,
+    "dinov2": Family("DINOv2", "Dinov2Model", "Bit", 8, fixed_frames=False, summary_token=True, pooler="first",
+                     per_frame=True, any_picture=True, frozen_only=True),
 }
 # fmt: on
-KNOWN = "a video encoder: TimeSformer, VideoMAE, ViViT, or CLIP (its vision part, frame by frame)"
+KNOWN = "a video encoder: TimeSformer, VideoMAE, ViViT, or frame by frame CLIP (its vision part) and DINOv2"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ _VIDEOMAE = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "VideoMAE": _VIDEOMAE,
     "CLIP": {**_VIDEOMAE, "resample": 3, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
+    "Bit": {**_VIDEOMAE, "resample": 3, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
     "Vivit": {**_VIDEOMAE, "size": {"shortest_edge": 256}, "rescale_factor": 1 / 127.5, "offset": True},
 }
 _MODES: dict[str, Literal["bilinear", "bicubic"]] = {"2": "bilinear", "3": "bicubic"}  # Pillow's numbers

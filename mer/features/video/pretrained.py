@@ -36,7 +36,7 @@ class VideoReader:
     def __init__(self, config: VideoEncoderConfig, found: BackboneFolder) -> None:
         self.backbone = resolve(config, found)
         self.prepare = read_preprocessing(found.folder, self.backbone.family)
-        if self.prepare.size != self.backbone.picture:
+        if self.prepare.size != self.backbone.picture and not self.backbone.family.any_picture:
             raise MerError(
                 found.folder / "preprocessor_config.json",
                 f"makes pictures of {self.prepare.size} pixels, the backbone was made for {self.backbone.picture}",

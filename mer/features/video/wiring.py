@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mer.config import VideoEncoderConfig
+from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.loading import refusing
 from mer.features.backbone.wiring import ClipWiring, no_weights
@@ -24,7 +25,15 @@ def video_wiring(encoder: VideoEncoderConfig, found: BackboneFolder) -> ClipWiri
 
     Raises: MerError for a family we do not know, and for frames or a pooler that it does not support.
     """
-    return (FrameWiring if resolve(encoder, found).family.per_frame else VideoWiring)(encoder, found)
+    family = resolve(encoder, found).family
+    if family.frozen_only:
+        raise MerError(
+            "encoders.video.mode",
+            f"{encoder.mode!r} asked of {found.name!r}: a {family.name} is read as it is",
+            allowed="mode: frozen",
+            then="--set encoders.video.mode=frozen, or choose another backbone",
+        )
+    return (FrameWiring if family.per_frame else VideoWiring)(encoder, found)
 
 
 class VideoWiring(ClipWiring):
