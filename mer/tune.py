@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,11 @@ from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
 from mer.terminal.commands import changed, command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mer.study.space.spec import StudySpec
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,6 +37,9 @@ def tune(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key, e.g. data.root=/data/MELD")
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="on the generated corpus in datasets/sample, in small: to try a space")
+    ] = False,
     trials: Annotated[int | None, typer.Option(min=1, help="number of trials in all [default: budget.trials]")] = None,
     hours: Annotated[float | None, typer.Option(min=0.0, help="stop after so many hours; resumable")] = None,
     max_failed: Annotated[
@@ -88,7 +96,7 @@ def tune(
     parts = {
         "budget.trials": trials, "budget.hours": hours, "resources.workers": workers, "max_failed": max_failed
     }  # fmt: skip
-    spec = load_spec(space, overrides or (), parts)
+    spec = _on_sample(space, overrides, parts, console) if sample else load_spec(space, overrides, parts)
     from analysis.at_the_end import study_pages
     from mer.study.preflight.run_options import COMMAND, RunOptions
 
@@ -107,7 +115,8 @@ def tune(
             ", ".join(map(str, extra[::2])), "belongs to a job of SLURM", then="add --slurm, or leave it out"
         )
     places = {"--studies": (studies, Path("studies")), "--cache": (cache, Path("features"))}
-    said = [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
+    said: list[object] = ["--sample"] * sample
+    said += [*changed(places), *(word for text in overrides or () for word in ("--set", text))]
     limits = {"--hours": (f"{hours:g}" if hours else None, None), "--workers": (workers, None)}
     said += changed({"--max-failed": (max_failed, None), "--address": (address, None), **limits})
     typed = command("mer.tune", space, *said, *(request.words if request else ()))
@@ -135,6 +144,19 @@ def tune(
         from mer.study.runner import run_study
 
         run_study(spec, options, console)
+
+
+def _on_sample(space: Path, overrides: list[str], parts: dict[str, Any], console: Console) -> StudySpec:
+    """Load a search space as `--sample` changes it, and say how. Raises: MerError beside `--set data.root=...`."""
+    from mer.study.space.load import load_spec
+    from mer.study.space.on_sample import OPTION, put_on_sample
+
+    if named := [text for text in overrides if text.partition("=")[0].strip() in ("data.root", "data.dataset")]:
+        raise MerError(OPTION, f"is the sample corpus, and --set {named[0]} names other data", then="leave out one")
+    changes: list[str] = []
+    spec = load_spec(space, overrides, parts, lambda file: changes.append(put_on_sample(file)))
+    console.print(changes[0], highlight=False, markup=False, soft_wrap=True)
+    return spec
 
 
 def main() -> None:

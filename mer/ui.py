@@ -35,6 +35,7 @@ def ui(
         return
     port = port or 5000
     from mer.study.tracking.moved import follow_the_folder
+    from mer.study.tracking.quiet_server import QUIET_WARNINGS
     from mer.study.tracking.recorded_store import is_as_before, store_of
     from mer.study.tracking.shared_view import WITHOUT_FAILED
     from mer.study.tracking.store import TrackingStore
@@ -66,8 +67,10 @@ def ui(
     # The address of the store is not an argument: every user of the machine can read those, and it may hold a password.
     # The job runner serves features that no study uses, with eight more processes.
     environment = {"MLFLOW_BACKEND_STORE_URI": store.uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    arguments = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "ui", *arguments], os.environ | environment)
+    # Whoever reaches the address could set up MLflow's assistant, which runs commands as the user of this process.
+    usual = {"MLFLOW_ENABLE_ASSISTANT_SANDBOX": "true", "PYTHONWARNINGS": QUIET_WARNINGS}
+    arguments = ["-m", "mer.study.tracking.quiet_server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    os.execve(sys.executable, [sys.executable, *arguments], usual | os.environ | environment)
 
 
 def _serve_dashboard(study: str | None, studies: Path, port: int) -> None:

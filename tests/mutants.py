@@ -49,7 +49,7 @@ NEAR = {  # folder -> tests that must notice, the quickest first
     "mer/checkpoints": ["tests/checkpoints", "tests/export/test_export_refusals.py"],
 }  # fmt: skip
 LIMIT_S = 240.0
-MARKS = "not ray and not faults and not hostile and not real and not browser and not gpu"
+MARKS = "not ray and not faults and not hostile and not real and not browser and not gpu and not docs"
 _PAIRS = (
     "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Div Mod_Mul Pow_Mul BitOr_BitAnd BitAnd_BitOr",
     "Eq_NotEq NotEq_Eq Lt_LtE LtE_Lt Gt_GtE GtE_Gt Lt_Gt Gt_Lt LtE_GtE GtE_LtE Is_IsNot IsNot_Is",

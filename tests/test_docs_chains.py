@@ -16,7 +16,7 @@ from test_readme import DOCUMENTS, PLACEHOLDER, REPOSITORY, code_lines, commands
 from mer.errors import MerError
 from mer.study.space.load import load_spec
 
-MADE_BY_READER = {"nodes.yaml", "seven.yaml", "ta.yaml", "tv.yaml", "av.yaml"}  # spaces that a page tells how to write
+MADE_BY_READER = {"nodes.yaml", "again.yaml", "ta.yaml", "tv.yaml", "av.yaml"}  # spaces that a page tells how to write
 IN_WORDS = {"distillation.md": {f"exports/{name}" for name in ("kd-av", "plain-av", "kd-av-joint", "self-av")}}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import typer
 
 from mer.evaluate import join_seeds
+from mer.study.show.words import BAR
 from mer.study.space.load import load_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,7 +27,7 @@ DOCUMENTS = [
     *sorted((REPOSITORY / "docs").rglob("*.md")),
 ]
 SPACES = sorted((REPOSITORY / "search_spaces").glob("*.yaml"))
-DOWNLOAD = "(MELD)"  # what README writes behind a command that cannot run without one
+DOWNLOAD = "(needs MELD)"  # what README writes behind a command that cannot run without one
 PLACEHOLDER = re.compile(r"\b([A-Z]{3,}|N)\b|\$|\.\.\.|\[|<|--help")  # SPACE.yaml, $k, `--seeds ...`, [--mode full]
 
 
@@ -201,7 +203,7 @@ def test_the_quick_start_works_as_printed_from_top_to_bottom():
     [
         ["python -m mer.tune search_spaces/audio.yaml"],
         ["python -m mer.data sample datasets/sample", "python -m mer.tune search_spaces/audio.yaml"],
-        ["python -m mer.data get meld  # (MELD)", "python -m mer.tune search_spaces/distill.yaml"],
+        ["python -m mer.data get meld  # (needs MELD)", "python -m mer.tune search_spaces/distill.yaml"],
         ["python -m mer.predict exports/audio --audio a.flac"],
         ["python -m mer.data get meld"],
     ],
@@ -212,6 +214,25 @@ def test_the_reader_notices_what_is_not_there(lines: list[str]):
     with pytest.raises(AssertionError):
         for line in lines:
             reader.types(line)
+
+
+def test_the_pictures_are_small_and_show_what_the_program_prints():
+    folder = REPOSITORY / "docs" / "images"
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"!\[([^\]]+)\]\(docs/images/([^)]+)\)", text))
+    assert sorted(shown.values()) == sorted(path.name for path in folder.iterdir()) == ["leaderboard.svg", "report.png"]
+    assert all(len(alt) > 40 for alt in shown), "whoever does not see the picture reads this"
+    assert all(path.stat().st_size < 200_000 for path in folder.iterdir())
+    drawn = (folder / "leaderboard.svg").read_text(encoding="utf-8")
+    assert "https:" not in drawn and "href" not in drawn
+    for words in ("wF1", *BAR["class"].split(), "export it:", "over seeds:"):
+        assert words in drawn, f"{words}: make images"
+
+
+def test_the_badges_say_what_the_project_says():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    badges = re.findall(r"`([^`]+)`", (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n\n")[2])
+    assert badges[:2] == [f"Python {project['requires-python'].replace('>=', '≥ ')}", f"{project['license']} licence"]
 
 
 def test_paths_that_the_structure_page_names_are_there():

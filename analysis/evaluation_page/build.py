@@ -8,7 +8,7 @@ from analysis.evaluation_page.classes import alike, confusion, per_class
 from analysis.evaluation_page.folds import folds_section
 from analysis.evaluation_page.scores import first_screen, seeds_section
 from analysis.evaluation_page.targets import of_targets
-from analysis.findings.chance import guessing
+from analysis.findings.chance import chance_on_split
 from analysis.page.document import Section, page
 from analysis.page.html import folded, say
 from analysis.page.tables import Table
@@ -22,7 +22,8 @@ from analysis.study_page.top import near
 def evaluation_sections(one: Evaluation, target: Path) -> list[Section]:
     """Build every part. Args: target: where the page will lie; its links are relative to that."""
     found = alike(one)
-    chance = guessing(found[0], "weighted_f1") if found else None
+    guessed = chance_on_split(found[0]) if found else None
+    chance = guessed.value if guessed else None
     parts = [first_screen(one, chance), seeds_section(one)]
     parts += [section] if (section := folds_section(one)) else []
     parts += [confusion(one), per_class(one)] if one.kind == "class" else [of_targets(one)]

@@ -1,4 +1,8 @@
-"""What guessing reaches on dev, and how far chance alone moves a score there."""
+"""What guessing reaches on a split, and how far chance alone moves a score there.
+
+"Guessing" is everywhere the better of two answers that read nothing: always the most frequent class (the tables' row
+"majority"), or each class as often as it occurs ("by frequency").
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,13 @@ import numpy as np
 from analysis.page.words import is_fraction
 from analysis.stores.predictions import Predictions
 from analysis.stores.study import Study
+
+_BY_FREQUENCY = "each class as often as it occurs"
+_ALWAYS = {
+    "class": "always the most frequent class",
+    "regression": "always the mean",
+    "multilabel": "always the most frequent labels",
+}
 
 
 @dataclass(frozen=True)
@@ -47,24 +58,32 @@ def dev_noise(study: Study) -> Noise | None:
 
 
 def chance_on_dev(study: Study) -> Chance | None:
-    """Return what the better guess reaches: always the most frequent class of train, or classes as often as dev has
-    them. None where the metric or the labels do not tell."""
-    majority = study.baseline.get(study.metric)
-    words = {"regression": "always the mean", "multilabel": "always the most frequent labels"}
-    guess = words.get(study.task, "always the most frequent class")
-    found = [Chance(majority, guess)] if majority is not None else []
+    """Return what guessing reaches on dev; the most frequent class is that of train. None where the metric or the
+    labels do not tell."""
     predictions = study.predictions(study.best) if study.best else None
-    if predictions is not None:
-        stratified = guessing(predictions, study.metric.removeprefix("dev_"))
-        found += [Chance(stratified, "guessing each class as often as it occurs")] if stratified is not None else []
-    return max(found, key=lambda one: one.value) if found and study.larger_is_better else None
+    frequency = by_frequency(predictions, study.metric.removeprefix("dev_")) if predictions is not None else None
+    always = study.baseline.get(study.metric)
+    return _better(always, _ALWAYS.get(study.task, _ALWAYS["class"]), frequency) if study.larger_is_better else None
 
 
-def guessing(predictions: Predictions, metric: str) -> float | None:
-    """Return what a metric tends to when each class is guessed as often as it occurs; None for other metrics.
+def chance_on_split(predictions: Predictions) -> Chance | None:
+    """Return the weighted F1 that guessing reaches on the split of these predictions, by its own class counts."""
+    shares = np.bincount(predictions.true_N, minlength=len(predictions.class_names)) / len(predictions.true_N)
+    most = float(shares.max())
+    return _better(most * 2 * most / (1 + most), _ALWAYS["class"], by_frequency(predictions, "weighted_f1"))
 
-    A guess is right with the class's share p. So precision, recall and F1 of a class are p, and accuracy is the sum of
-    p squared.
+
+def _better(always: float | None, guess: str, frequency: float | None) -> Chance | None:
+    found = [Chance(always, guess)] if always is not None else []
+    found += [Chance(frequency, _BY_FREQUENCY)] if frequency is not None else []
+    return max(found, key=lambda one: one.value) if found else None
+
+
+def by_frequency(predictions: Predictions, metric: str) -> float | None:
+    """Return what a metric tends to when each class is answered as often as it occurs; None for other metrics.
+
+    An answer is right with the class's share p. So precision, recall and F1 of a class are p, and accuracy is the sum
+    of p squared.
     """
     counts = np.bincount(predictions.true_N, minlength=len(predictions.class_names))
     shares = counts / counts.sum()

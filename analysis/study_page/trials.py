@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from analysis.findings.chance import guessing
+from analysis.findings.chance import by_frequency
 from analysis.findings.front import pareto_front
 from analysis.page.document import Section
 from analysis.page.html import note, paragraph, plots
@@ -16,6 +16,7 @@ from analysis.plots.picture import NARROW, figure
 from analysis.plots.plot import Plot
 from analysis.stores.study import Study
 from analysis.study_page.marks import drawn
+from mer.study.show.words import BAR
 
 _COMPARED = ("dev_weighted_f1", "dev_macro_f1", "dev_accuracy", "dev_unweighted_accuracy", "dev_loss", "dev_ece")
 _OF_TARGETS = {  # metrics of the other tasks, those of the leaderboard first
@@ -24,7 +25,8 @@ _OF_TARGETS = {  # metrics of the other tasks, those of the leaderboard first
 }
 _LESS = ("dev_loss", "dev_ece", "dev_mae", "dev_rmse")
 _BARS = {
-    "class": "majority: always the most frequent class of train; guess: each class as often as dev has it.",
+    "class": "majority: always the most frequent class of train; by frequency: each class as often as dev has it. "
+    "Guessing is the better of the two.",
     "regression": "mean: always the mean of train.",
     "multilabel": "frequent: always the labels that most rows of train have.",
 }
@@ -32,20 +34,20 @@ ROWS = 100
 
 
 def comparison(study: Study) -> Section:
-    """Set the best trial beside trial 0, the majority and a guess, metric by metric."""
+    """Set the best trial beside trial 0 and the two guesses, metric by metric."""
     title = "Best against trial 0 and guessing"
     if study.best is None:
         return Section("best", title, paragraph("No trial has finished, so there is no best one."))
     first, baseline, predictions = study.trial(0), study.baseline, study.predictions(study.best)
-    bar = {"regression": "mean", "multilabel": "frequent"}.get(study.task, "majority")
-    columns = [f"best (trial {study.best.number})", "trial 0", bar, "guess", "best - trial 0"]
+    bar = BAR.get(study.task, BAR["class"])
+    columns = [f"best (trial {study.best.number})", "trial 0", bar, "by frequency", "best - trial 0"]
     rows: list[list[Any]] = []
     for metric in dict.fromkeys([*(m for m, _ in study.objectives), *_OF_TARGETS.get(study.task, _COMPARED)]):
         if metric not in study.best.best:
             continue
         ours, theirs = study.best.best[metric], first.best.get(metric) if first else None
-        guess = guessing(predictions, metric.removeprefix("dev_")) if predictions else None
-        rows.append([metric, ours, theirs, baseline.get(metric), guess, ours - theirs if theirs is not None else None])
+        often = by_frequency(predictions, metric.removeprefix("dev_")) if predictions else None
+        rows.append([metric, ours, theirs, baseline.get(metric), often, ours - theirs if theirs is not None else None])
     table = Table("best", ["metric", *columns], rows)
     shown = [
         [

@@ -55,16 +55,19 @@ def sample_command(
     modalities: Annotated[
         str, typer.Option(help="comma-separated; text alone takes no time, voices and faces half a minute and 40 MB")
     ] = "text,audio,video",
+    dialogues: Annotated[int, typer.Option(min=3, help="dialogues of train; dev and test get a third as many")] = 120,
     raw: Annotated[bool, typer.Option("--raw", help="clips as in MELD's raw archive, faults included")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; one per processor if left out")] = None,
     debug: Debug = False,
 ) -> None:
     """Generate a small corpus in MELD's shape, with voices and faces, free to use (CC0)."""
     wanted = tuple(name.strip() for name in modalities.split(",") if name.strip())
+    sizes = {"train": dialogues, "dev": dialogues // 3, "test": dialogues // 3}
     with reporting(None, "sample", "clips", brief=True) as progress:
         write_sample(
-            out, seed=seed, modalities=wanted, raw=raw, workers=workers or default_processes(), progress=progress
-        )
+            out, dialogues_per_split=sizes, seed=seed, modalities=wanted, raw=raw,
+            workers=workers or default_processes(), progress=progress,
+        )  # fmt: skip
     then = ("prepare", out, "--out", out.with_name(f"{out.name}-prepared")) if raw else ("check", out)
     print(f"wrote a sample corpus to {out}\nnext: {command('mer.data', *then)}")
 

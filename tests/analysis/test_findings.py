@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 from small_study import Ending, make_study
 
-from analysis.findings.chance import chance_on_dev, guessing
+from analysis.findings.chance import by_frequency, chance_on_dev, chance_on_split
 from analysis.findings.costs import costs
 from analysis.findings.importance import importance
 from analysis.findings.luck import expected_largest, largest_at, search_luck
@@ -64,14 +65,14 @@ def test_luck_counts_every_trial_that_was_compared(study):
     assert search_luck(study) is None
 
 
-def test_guessing_is_what_guesses_reach():
+def test_answers_by_frequency_are_what_guesses_reach():
     true = [0] * 60 + [1] * 30 + [2] * 10
     found = predictions(true, true)
     guesses = np.random.default_rng(0).choice(3, p=[0.6, 0.3, 0.1], size=(4000, 100))
-    assert guessing(found, "accuracy") == pytest.approx((guesses == np.array(true)).mean(), abs=0.005)
-    assert guessing(found, "macro_f1") == pytest.approx(1 / 3)
-    assert guessing(found, "recall_c") == pytest.approx(0.1) and guessing(found, "f1_b") == pytest.approx(0.3)
-    assert guessing(found, "loss") is None
+    assert by_frequency(found, "accuracy") == pytest.approx((guesses == np.array(true)).mean(), abs=0.005)
+    assert by_frequency(found, "macro_f1") == pytest.approx(1 / 3)
+    assert by_frequency(found, "recall_c") == pytest.approx(0.1) and by_frequency(found, "f1_b") == pytest.approx(0.3)
+    assert by_frequency(found, "loss") is None
 
 
 def test_chance_takes_the_better_guess(study):
@@ -79,6 +80,15 @@ def test_chance_takes_the_better_guess(study):
     study.summary["baseline_majority"] = {"dev_weighted_f1": 0.5}
     told = chance_on_dev(study)
     assert told.value == 0.5 and "most frequent" in told.guess
+
+
+@pytest.mark.parametrize(("true", "guess"), [([0] * 60 + [1] * 30 + [2] * 10, "frequency"), ([0] * 9 + [1], "always")])
+def test_guessing_on_a_split_is_the_better_of_the_two(true, guess):
+    found = predictions(true, true)
+    constant = f1_score(true, [0] * len(true), average="weighted", zero_division=0.0)
+    told = chance_on_split(found)
+    assert told.value == pytest.approx(max(constant, by_frequency(found, "weighted_f1")))
+    assert told.guess.startswith("always") is (guess == "always") is (told.value == pytest.approx(constant))
 
 
 def test_calibration_equals_the_metric_of_the_study(study):

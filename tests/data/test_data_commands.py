@@ -25,6 +25,14 @@ def test_sample_then_check(typed, tmp_path):
     assert len(emotions) == 7 and sum(emotions) == int(rows["utterances"][0])
 
 
+def test_a_smaller_sample_begins_like_the_usual_one(typed, tmp_path):
+    for name, more in (("usual", ()), ("small", ("--dialogues", 6))):
+        assert typed("sample", tmp_path / name, "--modalities", "text", *more)[0] == 0
+    usual, small = ((tmp_path / name / "train_sent_emo.csv").read_text() for name in ("usual", "small"))
+    assert usual.startswith(small) and len(small) < len(usual)
+    assert "dialogues" in (typed("sample", tmp_path / "none", "--dialogues", 2)[2])
+
+
 def test_check_reads_the_splits_that_are_there_or_asked_for(typed, meld_folder):
     root = meld_folder(train=[{}, {"Utterance_ID": 5}], test=b"\x81")
     code, out, _ = typed("check", root, "--splits", "train")

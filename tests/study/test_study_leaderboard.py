@@ -42,7 +42,7 @@ def test_a_trial_takes_one_line_at_any_width(results: Results, width: int) -> No
     assert max(map(len, lines[:13])) <= width
     assert lines[1].split() == ["trial", "wF1", "mF1", "acc", "epoch", "settings"]
     assert [line.split()[0] for line in lines[2:12]] == [str(one.number) for one in results.ranked[:10]]
-    assert lines[12].split()[:4] == ["guess", "20.00", "10.00", "30.00"]
+    assert lines[12].split()[:4] == ["majority", "20.00", "10.00", "30.00"]
 
 
 def test_what_depends_on_a_kind_stands_behind_it(results: Results) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from small_study import make_study
 
 from mer import ui
 from mer.errors import MerError
+from mer.study.tracking import quiet_server
 from mer.study.tracking.content import StudyIdentity
 from mer.study.tracking.from_disk import StudyOnDisk
 from mer.study.tracking.shared_view import TAG_VIEW, view_of
@@ -80,6 +83,36 @@ def test_the_address_is_that_of_the_trials_best_first(studies, study, ascending,
     ((_, arguments, environment),) = started
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_BACKEND_STORE_URI"].endswith("mlflow.db") and "mlflow.db" not in " ".join(arguments)
+    assert environment["MLFLOW_ENABLE_ASSISTANT_SANDBOX"] == "true", "its assistant would run commands as this user"
+
+
+def test_what_the_environment_says_of_the_assistant_stays(studies, monkeypatch):
+    started = []
+    monkeypatch.setattr(ui.os, "execve", lambda *arguments: started.append(arguments[2]))
+    monkeypatch.setenv("MLFLOW_ENABLE_ASSISTANT_SANDBOX", "false")
+    ui.ui("small", free_port(), studies)
+    assert started[0]["MLFLOW_ENABLE_ASSISTANT_SANDBOX"] == "false"
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint")  # of MLflow's own modules, when they are imported
+def test_only_faults_of_the_server_are_said(monkeypatch, capsys):
+    import click
+    from mlflow import cli
+
+    said = ["Registry store URI not provided.", "WARNING: Accepting ALL hosts.", "[MLflow] Security middleware enabled"]
+    asked = []
+
+    def serve(args: list[str], prog_name: str) -> None:
+        asked.extend(args)
+        for line in said:
+            click.echo(line, err=True)
+
+    monkeypatch.setattr(click, "echo", click.echo)  # put back afterwards
+    monkeypatch.setattr(cli.cli, "main", serve)
+    monkeypatch.setattr(sys, "argv", ["quiet_server", "--port", "5000"])
+    quiet_server.main()
+    assert asked == ["ui", "--uvicorn-opts", "--log-level warning", "--port", "5000"]
+    assert capsys.readouterr().err == "WARNING: Accepting ALL hosts.\n"
 
 
 def test_a_study_given_by_its_path_opens_the_store_beside_it(studies, tmp_path, monkeypatch, capsys):
@@ -104,10 +137,13 @@ def test_a_wrong_name_is_said_before_the_port_is_tried(studies):
 
 
 @pytest.mark.slow
-def test_the_server_is_small_and_answers_the_printed_query(studies):
-    port = free_port()
+def test_the_server_is_small_and_quiet_and_answers_the_printed_query(studies, tmp_path):
+    port, errors = free_port(), tmp_path / "errors.txt"
     command = [sys.executable, "-m", "mer.ui", "small", "--port", str(port), "--studies", str(studies)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    with errors.open("w") as stream:
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stream, text=True, env=os.environ, start_new_session=True
+        )
     try:
         assert server.stdout is not None
         lines = [server.stdout.readline() for _ in range(5)]
@@ -122,11 +158,13 @@ def test_the_server_is_small_and_answers_the_printed_query(studies):
         assert [run["info"]["run_name"] for run in found] == ["small 0", "small 2", "small 1"]
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         assert len(family) <= 3, [one.cmdline() for one in family]
+        assert errors.read_text() == "", "MLflow's own notes would push the address away"
+        os.killpg(server.pid, signal.SIGINT)  # Ctrl-C: the terminal interrupts all of them
+        psutil.wait_procs(family, timeout=30)
+        assert errors.read_text() == "" and not any(one.is_running() for one in family)
     finally:
-        family = psutil.Process(server.pid).children(recursive=True)
-        server.terminate()
-        for one in family:
-            one.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.communicate(timeout=30)
 
 

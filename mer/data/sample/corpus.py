@@ -140,6 +140,17 @@ def write_sample(
         write_text(MELD.path(out, split), _csv_text(utterances, seed))
 
 
+def modalities_of(folder: Path) -> tuple[str, ...]:
+    """Return the modalities of the sample corpus in a folder; () where there is none, or one that is raw."""
+    try:
+        said = read_object(folder / MARKER)
+    except (OSError, MerError):
+        return ()
+    named = said.get("modalities")
+    whole = all(MELD.path(folder, split).is_file() for split in SPLITS)
+    return tuple(map(str, named)) if isinstance(named, list) and whole and not said.get("raw") else ()
+
+
 def default_processes() -> int:
     """Return one per processor, 8 at most."""
     return min(8, len(os.sched_getaffinity(0)))

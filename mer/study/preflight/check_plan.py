@@ -22,6 +22,7 @@ from mer.model_outputs import describe_encoder
 from mer.places import expanded
 from mer.study.preflight.teacher import check_teacher
 from mer.study.space.draws import random_params
+from mer.study.space.on_sample import words_of_chain
 from mer.study.space.spec import StudySpec
 from mer.study.space.yaml_file import read_yaml
 from mer.terminal.commands import command
@@ -158,10 +159,12 @@ def _refuse_missing(spec: StudySpec, folder: str, space: str | None) -> None:
         return
     search, study = "run the study that it comes from", "STUDY"
     if space is not None:
-        search, said = command("mer.tune", Path(space)), read_yaml(Path(space)).data
-        study = said.get("study", study) if isinstance(said, dict) else study
+        said = read_yaml(Path(space)).data
+        study = str(said.get("study", study)) if isinstance(said, dict) else study
+        study, options = words_of_chain(Path(folder), study)
+        search = command("mer.tune", Path(space), *options)
     raise MerError(
         f"{spec.study}: depends_on",
         f"there is no export in {folder}",
-        then=f"{search}, then {command('mer.export', Path('studies') / str(study), '--out', Path(folder))}",
+        then=f"{search}, then {command('mer.export', Path('studies') / study, '--out', Path(folder))}",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mer.config import EncoderConfig, FeatureSetting, settings_of
+from mer.config import DataConfig, EncoderConfig, FeatureSetting, settings_of
 from mer.data import Corpus, open_corpus, refuse_unkeepable
 from mer.data.folds import Folds
 from mer.data.registry import folds_of
 from mer.errors import MerError
 from mer.model_outputs import rehearse_encoder
+from mer.places import home
 from mer.study.folder.claim import refuse_taken
 from mer.study.folder.lock import refuse_locked
 from mer.study.paths import is_study
@@ -21,6 +22,7 @@ from mer.study.preflight.machine import Machine, most_trials
 from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
 from mer.study.search.identity import check_journal
+from mer.study.space.on_sample import words_to_try
 from mer.study.space.spec import StudySpec
 from mer.study.tracking.recorded_store import store_of
 from mer.study.tracking.store import DATABASE, FILES
@@ -73,7 +75,7 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
     _refuse_place(spec, options)
     refuse_unusable(store_of(options.studies / spec.study))
     data = plan.configs[0].data
-    corpus = open_corpus(data, SPLITS)
+    corpus = _opened(data, options)
     refuse_unkeepable(corpus)
     if data.label not in corpus.label_names:
         allowed = ", ".join(corpus.label_names)
@@ -86,6 +88,17 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
     for encoder in checked.settings.values():
         rehearse_encoder(encoder, corpus, SPLITS, max_failed=spec.max_failed)
     return checked
+
+
+def _opened(data: DataConfig, options: RunOptions) -> Corpus:
+    """Read train and dev. Raises: MerError, which names the sample corpus where the file's own data are not there."""
+    try:
+        return open_corpus(data, SPLITS)
+    except MerError as fault:
+        if options.space is None or home(data.root).exists() or "data.root=" in options.command:
+            raise
+        then = "; ".join(filter(None, [fault.then, words_to_try(options.space)]))
+        raise MerError(fault.where, fault.found, allowed=fault.allowed, then=then) from None
 
 
 def _refuse_place(spec: StudySpec, options: RunOptions) -> None:

@@ -16,7 +16,7 @@ from mer.redaction import words_without_secrets
 from mer.study.folder.standings import Standing, rank, rank_key, standings_of
 from mer.study.search.ledger import Ledger
 from mer.study.search.stored_trial import ENDED_WORDS, STATES
-from mer.study.show.words import one_line, settings, short_names, show, terse
+from mer.study.show.words import BAR, one_line, settings, short_names, show, terse
 from mer.study.space.params import Param
 from mer.study.space.spec import StudySpec
 from mer.terminal.commands import command
@@ -175,7 +175,7 @@ class Results:
             drawn = settings(standing.params, self._conditions, names)
             table.add_row(f"{standing.number}{mark}", *scores, f"{standing.best['epoch']:.0f}", one_line(drawn))
         table.add_section()
-        table.add_row("guess", *[show(name, baseline.get(name)) for name in shown], "", BASELINE[task])
+        table.add_row(BAR[task], *[show(name, baseline.get(name)) for name in shown], "", BASELINE[task])
         console.print(table)
         if alike:
             console.print(f"the same in all of them: {alike}", highlight=False, markup=False)

@@ -12,6 +12,9 @@ from mer.config.metrics import NO_SHARES
 from mer.study.paths import trial_name
 
 _LOSS_KINDS = ("loss.contrastive.kind", "loss.classification.kind")
+# The bar that every trial must clear, by data.task, in tables of terminal and pages; it reads nothing of an utterance.
+# "Guessing" is another word: the better of this and of answering each class as often as it occurs (analysis.findings).
+BAR = {"class": "majority", "regression": "mean", "multilabel": "frequent"}
 
 
 def show(metric: str, value: float | None) -> str:

@@ -3,6 +3,7 @@
 load          file and overrides -> StudySpec
 sections      the parts `fixed`, `params` and `points` of a file
 overrides     `--set key=value`, as if the file had said so
+on_sample     `--sample`: the same space on the generated corpus, in small
 check         points and random draws of a space must be valid trials
 draws         random draws without Optuna
 constraints   bounds between parameters, in a small language

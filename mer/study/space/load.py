@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,12 @@ _REQUIRED = {"study": "a name for the study's folder, e.g. spcl-meld-text", "tra
 _NAMES = "letters, digits, '.', '_' and '-', at most 100; the first is a letter or a digit (it names a folder)"
 
 
-def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any] | None = None) -> StudySpec:
+def load_spec(
+    path: Path,
+    overrides: Sequence[str] = (),
+    parts: Mapping[str, Any] | None = None,
+    change: Callable[[YamlFile], object] = lambda file: None,
+) -> StudySpec:
     """Read a search space, apply the overrides, and check the result.
 
     Args:
@@ -44,6 +49,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any
         overrides: `key=value` texts; a key is a part of the file (`budget.trials`) or a config key (`data.root`),
             which is then fixed to the value.
         parts: further overrides with ready values, e.g. {"budget.trials": 24}; None values are ignored.
+        change: changes what the file says, before the overrides do.
     Raises: Faults with all faults of the file, or MerError when it cannot be read at all.
     """
     file = read_yaml(path)
@@ -51,6 +57,7 @@ def load_spec(path: Path, overrides: Sequence[str] = (), parts: Mapping[str, Any
         found = "is empty" if file.data is None else f"got {brief(file.data)}"
         file.fault((), found, allowed=f"keys such as {', '.join(PARTS[:4])}")
         file.raise_faults()
+    change(file)
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():

@@ -22,6 +22,7 @@ params          which keys of a configuration a run shows
 points          the metrics of a run, point by point, the best epoch's first
 exports         an export as a logged model of its trial's run
 recorded_store  where a study's record is
+quiet_server    the server of `mer.ui`, without what it says of itself
 usable          a store in which MLflow could not record a study is refused
 server          whether a tracking server is MLflow's, asked in seconds
 copied          a copy of a study is told from it where both would write to one server

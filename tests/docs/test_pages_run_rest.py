@@ -1,0 +1,34 @@
+"""The other pages, typed: each from top to bottom in a fresh folder that begins where the quick start ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from page_commands import REPOSITORY, commands_of
+from page_typist import Page
+
+pytestmark = [pytest.mark.docs, pytest.mark.timeout(1800)]
+TYPED_ELSEWHERE = ("README.md", "docs/quick_start.md")
+
+
+def _has_commands(page: Path) -> bool:
+    try:
+        return bool(commands_of(page))
+    except AssertionError:  # test_pages_read says what is wrong with it
+        return False
+
+
+PAGES = [
+    str(page.relative_to(REPOSITORY))
+    for page in [REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    if _has_commands(page)
+]
+
+
+@pytest.mark.parametrize("name", [one for one in PAGES if one not in TYPED_ELSEWHERE], ids=lambda name: Path(name).stem)
+def test_a_page_works_as_printed(name: str, quick_start: Page, typed: Callable[..., Page]):
+    """A page that prepares the sample corpus from raw clips begins with nothing."""
+    makes_its_own = "--out datasets/sample" in (REPOSITORY / name).read_text(encoding="utf-8")
+    assert typed(name, after=None if makes_its_own else quick_start).ran
