@@ -129,7 +129,7 @@ def describe_encoder(encoder: EncoderConfig) -> BackboneCard:
         raise MerError(where, f"{encoder.backbone} reads {reads}", allowed=f"an export that reads {modality} alone")
     said = encoder.model_dump(exclude=_OWN_KEYS)
     usual = type(encoder)().model_dump(exclude=_OWN_KEYS)
-    if other := [name for name in said if said[name] != usual[name]]:
+    if other := [name for name in said if said[name] != usual.get(name)]:
         raise MerError(
             where,
             f"{encoder.backbone} decides how it reads: {', '.join(other)} cannot be set beside it",

@@ -89,7 +89,8 @@ class StageReading:
         self.modality, self.numbers = stage_numbers(export, stages)
         encoder: EncoderConfig = export.config.encoders.present[self.modality]
         self.is_tuned = encoder.mode != "frozen"
-        self.encoder = encoder if self.is_tuned else encoder.model_copy(update={"mode": "full"})
+        whole = {"mode": "full"} | ({"pooler": type(encoder)().pooler} if encoder.keeps_states else {})
+        self.encoder = encoder if self.is_tuned else encoder.model_copy(update=whole)
         self.weights = trained_sha256(export.folder)
         self.name = f"stages of {export.folder}"
         self.slug = f"{export.folder.name}-{self.weights[:8]}-{STAGES}"

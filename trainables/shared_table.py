@@ -29,20 +29,20 @@ class SharedTable:
     label_text: dict[str, np.ndarray]
     present_N: np.ndarray | None  # None: every row is there
     logits_NC: np.ndarray | None = None  # only in a teacher's outputs
-    sequences: Sequences | None = None  # only for a tuned encoder; features_NLD then has no layers
-    tuned_states: int = 0  # number of hidden states that the tuned encoder makes
+    sequences: Sequences | None = None  # for a tuned encoder, or pooler none; features_NLD then has no layers
+    encoder_states: int = 0  # number of hidden states that the encoder of sequences makes
+    keeps_states: bool = False  # the sequences are states of tokens or steps of time (pooler none)
 
     @property
     def hidden_states(self) -> int:
         """The number of hidden states that a head can read."""
-        return self.tuned_states if self.sequences is not None else self.features_NLD.shape[1]
+        return self.encoder_states if self.sequences is not None else self.features_NLD.shape[1]
 
     def split(self, task: str) -> Part:
         """Choose the arrays of one label task."""
         if self.sequences is not None:
-            return SequenceSplit(
-                self.ids, self.sequences, self.labels[task], self.features_NLD.shape[2], self.present_N
-            )
+            width = self.features_NLD.shape[2]
+            return SequenceSplit(self.ids, self.sequences, self.labels[task], width, self.present_N, self.keeps_states)
         return SplitArrays(self.ids, self.features_NLD, self.labels[task], self.present_N)
 
 
@@ -60,6 +60,7 @@ def read_table(path: Path) -> SharedTable:
         table.logits,
         table.sequences,
         table.hidden_states if table.sequences is not None else 0,
+        table.keeps_states,
     )
 
 

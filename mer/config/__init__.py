@@ -10,6 +10,7 @@
     distill          what students learn from a teacher
     losses           the head, and the losses on classes, numbers, labels and representations
     metrics          which metrics each task has, and which way they are better
+    states           which settings go together with encoders that keep states (pooler none)
     task             which settings a task of numbers or of several labels has
     training         optimiser, schedule, epochs, how the best epoch is chosen
     keys             nested configurations as dotted keys, and back
@@ -50,8 +51,13 @@ from mer.config.fusion import (
     Fusion,
     LateFusion,
     LMFFusion,
+    MeanFusion,
+    MISAFusion,
+    MoEFusion,
+    MulTFusion,
     SelfAttentionFusion,
     ShiftingFusion,
+    TFNFusion,
     TGMoEFusion,
 )
 from mer.config.keys import MAPPINGS, PATHS, flatten, nest
@@ -112,7 +118,11 @@ __all__ = [
     "LateFusion",
     "LoraTuning",
     "LossConfig",
+    "MISAFusion",
+    "MeanFusion",
+    "MoEFusion",
     "Modality",
+    "MulTFusion",
     "MultilabelLossConfig",
     "NoContrastive",
     "NoDialogue",
@@ -127,6 +137,7 @@ __all__ = [
     "SplitRule",
     "StudentConfig",
     "SupConConfig",
+    "TFNFusion",
     "TGMoEFusion",
     "TargetKind",
     "Task",

@@ -95,6 +95,11 @@ class _Encoder(Frozen):
     lora: LoraTuning = LoraTuning()
     full: FullTuning = FullTuning()
     lr: PositiveFloat | None = Field(None, description="learning rate of this encoder; null: optim.encoder_lr")
+    max_states: Annotated[int, Field(ge=1, le=4096)] = Field(
+        64,
+        description="used by pooler none: most states that are kept of an utterance; a longer one is averaged over so "
+        "many equal parts of time",
+    )
     freeze_layers: CountOrNone = Field(
         0, description="number of lowest layers that are not trained; if above 0, the embeddings are not either"
     )
@@ -113,7 +118,13 @@ class _Encoder(Frozen):
         """Leave out settings that only another mode reads, so that a frozen encoder keeps its hash."""
         mute = set(TUNING_KEYS) if self.mode == "frozen" else {"lora", "full"} - {self.mode}
         mute |= {"lr"} if self.lr is None else set()
+        mute |= set() if self.keeps_states else {"max_states"}
         return {name: value for name, value in dump(self).items() if name not in mute}
+
+    @property
+    def keeps_states(self) -> bool:
+        """True where the cache keeps a state for each token or step of time, and the trial's model pools them."""
+        return getattr(self, "pooler", "") == "none"
 
     @property
     def first_tuned(self) -> int | None:
@@ -129,6 +140,28 @@ class _Encoder(Frozen):
     def _layers_are_distinct(self) -> Self:
         if isinstance(self.layers, tuple) and (not self.layers or len(set(self.layers)) != len(self.layers)):
             raise ValueError(f"layers must be distinct and at least one, got {list(self.layers)}")
+        return self
+
+    @model_validator(mode="after")
+    def _states_can_be_kept(self) -> Self:
+        if not self.keeps_states:
+            if self.max_states != type(self).model_fields["max_states"].default:
+                raise ValueError(f"max_states has no meaning without pooler: none, got {self.max_states}")
+            return self
+        if self.mode != "frozen":
+            raise ValueError(
+                f"pooler 'none' keeps the states of a frozen encoder, and mode is '{self.mode}': set mode: frozen, or "
+                "another pooler"
+            )
+        backbone = str(getattr(self, "backbone", ""))
+        if backbone.startswith(GIVEN) or backbone in SIGNALS[self.modality][1:]:
+            raise ValueError(
+                f"pooler 'none' keeps a state of every token or step of time, and {backbone} says one vector of an "
+                "utterance: leave pooler out"
+            )
+        if self.layers != "last" and (self.layers == "all" or len(self.layers) > 1):
+            found = self.layers if isinstance(self.layers, str) else list(self.layers)
+            raise ValueError(f"pooler 'none' keeps one hidden state: layers must be last or one number, got {found}")
         return self
 
     @model_validator(mode="after")
@@ -156,10 +189,11 @@ class TextEncoderConfig(_Encoder):
     backbone: str = Field(
         "minilm", description="'minilm' (needs no hub), a Hugging Face id, a local folder, or file:PATH of features"
     )
-    pooler: Literal["mean", "target", "mask", "first", "last"] = Field(
+    pooler: Literal["mean", "target", "mask", "first", "last", "none"] = Field(
         "mean",
         description="tokens that are averaged: mean = all | target = the utterance's own | mask, first, last = that "
-        "one (last: of language models that read from left to right)",
+        "one (last: of language models that read from left to right) | none: the utterance's own are kept, for the "
+        "model to pool (head.pool) or to read as a sequence (fusion mult)",
     )
     context: ContextConfig = ContextConfig()
     speaker: Speaker = Field("none", description="how a turn names its speaker, e.g. name_says: 'Ross says: ...'")
@@ -176,8 +210,10 @@ class TextEncoderConfig(_Encoder):
 class _ClipEncoder(_Encoder):
     """Encoders of media files. A clip that cannot be read becomes a masked row; its utterance stays."""
 
-    pooler: Literal["auto", "mean", "first"] = Field(
-        "auto", description="how frames or patches become one vector: auto = the family's own way | mean | first"
+    pooler: Literal["auto", "mean", "first", "none"] = Field(
+        "auto",
+        description="how frames or patches become one vector: auto = the family's own way | mean | first | none: one "
+        "state for each step of time is kept, for the model to pool (head.pool) or to read as a sequence (fusion mult)",
     )
     max_seconds: Annotated[float, Field(gt=0.0, le=120.0)] = Field(
         20.0, description="seconds of a clip that are read, from its start"

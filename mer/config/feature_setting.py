@@ -45,7 +45,9 @@ class FeatureSetting:
 
     @classmethod
     def of_encoder(cls, data: DataConfig, encoder: EncoderConfig) -> FeatureSetting:
-        idle = {"mode": "frozen", "layers": "last"}
+        idle: dict[str, Any] = {"mode": "frozen", "layers": "last"}
+        if encoder.keeps_states:  # a file has one hidden state
+            idle.pop("layers")
         idle |= {name: type(encoder).model_fields[name].default for name in TUNING_KEYS}
         is_tuned = encoder.mode != "frozen"
         return cls(
@@ -83,7 +85,7 @@ class FeatureSetting:
         elif self.is_tuned:
             words["encoder"] = {**self.encoder.model_dump(exclude={"layers", "mode"}), "tokens": self.hidden_state}
         else:
-            words["encoder"] = self.encoder.model_dump(exclude={"layers"})
+            words["encoder"] = self.encoder.model_dump(exclude=set() if self.encoder.keeps_states else {"layers"})
         words |= {"asks": EARLIER} if self.asks_earlier else {}
         return json.dumps(words, sort_keys=True)
 

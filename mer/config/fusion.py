@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -21,16 +21,23 @@ class _Fusion(Frozen):
         description="probability that a modality other than text is left out of a training row; at least one stays",
     )
 
+    split_width: ClassVar[str] = "width"  # the setting that heads divide
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
-        heads = getattr(self, "heads", 1)
-        if self.width % heads:
-            raise ValueError(f"width must be a multiple of heads, got width={self.width} with heads={heads}")
+        heads, name = getattr(self, "heads", 1), self.split_width
+        if (width := getattr(self, name)) % heads:
+            raise ValueError(f"{name} must be a multiple of heads, got {name}={width} with heads={heads}")
         return self
 
     @property
     def adds_losses(self) -> bool:
         """True when the fusion adds loss terms of its own to the classification loss."""
+        return False
+
+    @property
+    def reads_sequences(self) -> bool:
+        """True when the fusion reads the states of an encoder with pooler none, instead of one vector of them."""
         return False
 
 
@@ -80,11 +87,9 @@ class ShiftingFusion(_Fusion):
     threshold: PositiveFloat = Field(0.1, description="largest shift of text, as a factor of its norm (theta)")
 
 
-class TGMoEFusion(_Fusion):
-    """Text-guided mixture of experts, as we define it (methods 5.5)."""
+class _Experts(_Fusion):
+    """Settings of the mixtures of experts."""
 
-    kind: Literal["tgmoe"] = "tgmoe"
-    heads: Count = Field(4, description="heads of the attention from text; width must be a multiple")
     experts: Annotated[int, Field(ge=1, le=64)] = Field(4, description="number of experts")
     top_k: Count = Field(2, description="experts that a row is sent to; at most `experts`")
     noise: bool = Field(True, description="add learned noise to the router's scores in training")
@@ -108,6 +113,75 @@ class TGMoEFusion(_Fusion):
         return self.z_weight > 0 or (self.balance != "none" and self.balance_weight > 0)
 
 
+class TGMoEFusion(_Experts):
+    """Text-guided mixture of experts, as we define it (methods 5.5)."""
+
+    kind: Literal["tgmoe"] = "tgmoe"
+    heads: Count = Field(4, description="heads of the attention from text; width must be a multiple")
+
+
+class MoEFusion(_Experts):
+    """Mixture of experts with a router for every modality, whose scores are added (methods 5.5)."""
+
+    kind: Literal["moe"] = "moe"
+
+
+class MeanFusion(_Fusion):
+    """The mean of the modalities that are present, each projected: none of them counts more than another."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class TFNFusion(_Fusion):
+    """Tensor fusion, Zadeh et al. 2017: the outer product of all modalities."""
+
+    kind: Literal["tfn"] = "tfn"
+    factor_width: Annotated[int, Field(ge=1, le=64)] = Field(
+        16,
+        description="width to which each modality is reduced; of three there are (factor_width + 1) ** 3 products",
+    )
+
+
+class MISAFusion(_Fusion):
+    """Shared and private subspaces, Hazarika et al. 2020, with losses of similarity, difference, reconstruction."""
+
+    kind: Literal["misa"] = "misa"
+    split_width: ClassVar[str] = "subspace_width"
+    subspace_width: Width = Field(128, description="width of each modality's shared and of its private vector")
+    heads: Count = Field(2, description="heads of the layer that joins them; subspace_width must be a multiple")
+    similarity_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="weight of the distance between moments of the shared vectors of two modalities (CMD)"
+    )
+    difference_weight: Annotated[float, Field(ge=0.0)] = Field(
+        0.3, description="weight of the loss that keeps private vectors orthogonal to shared and to other private ones"
+    )
+    reconstruction_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="weight of the error with which both vectors together give the modality back"
+    )
+
+    @property
+    def adds_losses(self) -> bool:
+        return max(self.similarity_weight, self.difference_weight, self.reconstruction_weight) > 0
+
+
+class MulTFusion(_Fusion):
+    """MulT, Tsai et al. 2019: cross-modal attention over sequences that need not be aligned (pooler none)."""
+
+    kind: Literal["mult"] = "mult"
+    split_width: ClassVar[str] = "stream_width"
+    stream_width: Width = Field(32, description="width of the sequences that read each other")
+    heads: Count = Field(4, description="attention heads; stream_width must be a multiple")
+    layers: Annotated[int, Field(ge=1, le=4)] = Field(2, description="layers in which a modality reads another one")
+    memory_layers: Annotated[int, Field(ge=1, le=4)] = Field(
+        1, description="layers in which what was read is read once more, modality by modality; published: 3"
+    )
+    read: Literal["last", "mean"] = Field("last", description="what becomes h: each sequence's last state | its mean")
+
+    @property
+    def reads_sequences(self) -> bool:
+        return True
+
+
 class LateFusion(_Fusion):
     """One classifier per modality; their log-probabilities are averaged with learned weights (methods 5.6)."""
 
@@ -120,6 +194,17 @@ class LateFusion(_Fusion):
 
 
 Fusion = Annotated[
-    ConcatFusion | LMFFusion | SelfAttentionFusion | CrossAttentionFusion | ShiftingFusion | TGMoEFusion | LateFusion,
+    ConcatFusion
+    | MeanFusion
+    | LMFFusion
+    | TFNFusion
+    | SelfAttentionFusion
+    | CrossAttentionFusion
+    | ShiftingFusion
+    | MISAFusion
+    | TGMoEFusion
+    | MoEFusion
+    | LateFusion
+    | MulTFusion,
     Field(discriminator="kind"),
 ]

@@ -36,6 +36,26 @@ class HeadConfig(Frozen):
     input_norm: Literal["standardize", "layernorm", "none"] = Field(
         "standardize", description="scaling of the features: by mean and sd of the training split | LayerNorm | none"
     )
+    pool: Literal["attentive", "mean"] = Field(
+        "attentive",
+        description="how states of an encoder with pooler none become one vector: attentive (Lin et al. 2017): by "
+        "weights that the trial learns, for each modality | mean",
+    )
+    pool_hops: Annotated[int, Field(ge=1, le=16)] = Field(
+        1, description="used by pool attentive: weighted means of a row, side by side"
+    )
+
+    @model_validator(mode="after")
+    def _hops_are_attentive(self) -> Self:
+        if self.pool != "attentive" and self.pool_hops != 1:
+            raise ValueError(f"pool_hops has no meaning with pool '{self.pool}', got {self.pool_hops}: remove it")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave poolers out where they are as usual, so that older configurations keep their hashes."""
+        usual = {"pool": "attentive", "pool_hops": 1}
+        return {name: value for name, value in dump(self).items() if value != usual.get(name)}
 
 
 class ClassificationLossConfig(Frozen):

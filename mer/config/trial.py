@@ -13,6 +13,7 @@ from mer.config.distill import DistillConfig
 from mer.config.encoders import EncoderConfig, EncodersConfig, has_weights, is_given
 from mer.config.fusion import Fusion
 from mer.config.losses import EACLConfig, HeadConfig, LossConfig, SPCLConfig
+from mer.config.states import unfit_for_states
 from mer.config.task import unfit_for_task, with_metric_of_task
 from mer.config.training import OptimConfig, TrainingConfig
 
@@ -53,7 +54,14 @@ class TrialConfig(Frozen):
     def _fits_the_task(self) -> Self:
         if unfit := unfit_for_task(self.data.task, self.loss, self.distill, self.training):
             raise ValueError(unfit)
+        if unfit := unfit_for_states(self.encoders.present, self.fusion, self.distill, self.head, self.loss):
+            raise ValueError(unfit)
         return self
+
+    @property
+    def keeps_states(self) -> bool:
+        """True when the model is given states of tokens or steps of time, of at least one modality (pooler none)."""
+        return any(encoder.keeps_states for encoder in self.encoders.present.values())
 
     @property
     def tuned(self) -> dict[str, EncoderConfig]:

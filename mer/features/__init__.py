@@ -9,7 +9,7 @@
     speakers    who speaks, as numbers, for models of dialogues
     failures    clips that could not be read: reasons by kind, the share that may fail
     lacking     refuse an encoder of what the data do not have
-    reading     the interface between `ensure` and the seven ways of reading a split
+    reading     the interface between `ensure` and the nine ways of reading a split
     partial     a part of an encoder, between two of its hidden states
     modalities  one door to the encoders of all modalities
     text        text encoders

@@ -68,8 +68,10 @@ def extract(
     splits: Annotated[list[str] | None, typer.Option(help="split to extract; may be repeated (train, dev)")] = None,
     more_splits: Annotated[list[str] | None, typer.Argument(metavar="[SPLIT]...", help="further splits")] = None,
     pooler: Annotated[
-        str | None, typer.Option(help="text: mean | target | mask | first | last; audio, video: auto | mean | first")
+        str | None,
+        typer.Option(help="text: mean | target | mask | first | last | none; audio, video: auto | mean | first | none"),
     ] = None,
+    max_states: Annotated[int | None, typer.Option(help="pooler none: most states kept of an utterance (64)")] = None,
     dtype: Annotated[str | None, typer.Option(help="arithmetic of the backbone: float32 | bfloat16")] = None,
     past: Annotated[str | None, typer.Option(help="text: turns before the utterance, or 'all' (0)")] = None,
     future: Annotated[int | None, typer.Option(help="text: turns after it; > 0 is the offline setting (0)")] = None,
@@ -100,7 +102,7 @@ def extract(
     options = {
         "backbone": backbone, "revision": revision, "pooler": pooler, "dtype": dtype, "past": past, "future": future,
         "max_tokens": max_tokens, "speaker": speaker, "prompt": prompt, "max_seconds": max_seconds, "frames": frames,
-        "crops": crops, "face_detector": face_detector,
+        "crops": crops, "face_detector": face_detector, "max_states": max_states,
     }  # fmt: skip
     encoder = _encoder(modality, {name: value for name, value in options.items() if value is not None})
     data = _built(DataConfig, {"dataset": dataset, "root": data_root})
@@ -247,6 +249,8 @@ def _stored(words: dict[str, Any], layers: int, width: int) -> str:
     if words["modality"] != "tokens":
         return f"{layers} x {width}"
     state, is_text = words["tokens"]["hidden_state"], "past" in words["input"]
+    if "most" in words["tokens"]:
+        return f"up to {words['tokens']['most']}, {state} x {width}"
     if state is None or (is_text and state == 0):
         return "token ids" if is_text else "raw input"
     return f"tokens, {state} x {width}"

@@ -14,10 +14,12 @@ from mer.data.folds import POOL
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
 from mer.features.from_text.sequences import TextSequenceReading
+from mer.features.from_text.unpooled import TokenReading
 from mer.tensor_header import read_header
 
 if TYPE_CHECKING:
     from mer.features.from_clips.sequences import ClipSequenceReading
+    from mer.features.from_clips.unpooled import ClipStepReading
 
 SHARED_MEMORY = Path("/dev/shm")  # where Ray's object store lies
 _SECOND = 16_000  # samples
@@ -25,7 +27,7 @@ STORE_SHARE = 1.2  # bytes of the object store per byte that is put into it
 
 
 def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: Sequence[str], cache: Path) -> None:
-    """Compare the sequences that these tuned encoders read with the free space.
+    """Compare the sequences of these encoders, which are tuned or keep states (pooler none), with the free space.
 
     A file that is there counts with its size. For a missing one, texts are tokenised and headers of clips are read.
     While a file is made, its shards need space too, and clips are put together on the disk.
@@ -48,11 +50,12 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             if not there:
                 new, making = new + size, max(making, size if encoder.modality == "text" else 2 * size)
             sizes.append((size, split, encoder))
-    store = int(STORE_SHARE * (held + shared_weights_bytes(encoder for _, encoder in wanted)))
+    tuned = [encoder for _, encoder in wanted if encoder.mode != "frozen"]
+    store = int(STORE_SHARE * (held + shared_weights_bytes(tuned)))
     size, split, encoder = max(sizes, key=lambda one: one[0])
     for need, place, what in (
         (new + making, cache, "cached tokens"),
-        (store, SHARED_MEMORY, "cached tokens and weights"),
+        (store, SHARED_MEMORY, f"cached tokens{' and weights' if tuned else ''}"),
     ):
         free = free_bytes(place)
         if free is not None and need > free:
@@ -64,16 +67,22 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
             )
 
 
-def _reading(encoder: EncoderConfig, cache: Path) -> TextSequenceReading | ClipSequenceReading:
+def _reading(
+    encoder: EncoderConfig, cache: Path
+) -> TextSequenceReading | TokenReading | ClipSequenceReading | ClipStepReading:
     if isinstance(encoder, TextEncoderConfig):
-        return TextSequenceReading(encoder, cache)
+        return TokenReading(encoder, cache) if encoder.keeps_states else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.sequences import ClipSequenceReading
+    from mer.features.from_clips.unpooled import ClipStepReading
 
-    return ClipSequenceReading(encoder, cache)
+    return ClipStepReading(encoder, cache) if encoder.keeps_states else ClipSequenceReading(encoder, cache)
 
 
 def _ways_out(encoder: EncoderConfig) -> str:
     """Name the settings that would make the largest file smaller."""
+    if encoder.keeps_states:
+        own = f"encoders.{encoder.modality}"
+        return f"set {own}.max_states lower (it is {encoder.max_states}), or another {own}.pooler"
     where, smaller = f"encoders.{encoder.modality}", encoder.first_tuned is not None
     length = "context.max_tokens"
     if not isinstance(encoder, TextEncoderConfig):
@@ -89,6 +98,8 @@ def _ways_out(encoder: EncoderConfig) -> str:
 
 
 def _from(encoder: EncoderConfig) -> str:
+    if encoder.keeps_states:
+        return f"of up to {encoder.max_states} states each"
     return "of raw input" if encoder.first_tuned is None else f"after layer {encoder.first_tuned}"
 
 

@@ -23,6 +23,7 @@ from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_
 from mer.features.from_files import GivenReading
 from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
+from mer.features.from_text.unpooled import TokenReading
 from mer.features.reading import ClipRow, Extracted, PreparedSplit, Reading, Spread
 from mer.files import write_json
 from mer.locks import acquire
@@ -110,11 +111,15 @@ def _reading(
     if is_given(encoder):
         return GivenReading(encoder, cache, max_failed=max_failed)
     if isinstance(encoder, TextEncoderConfig):
+        if encoder.keeps_states:
+            return TokenReading(encoder, cache)
         return TextReading(encoder, cache) if encoder.mode == "frozen" else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.pooled import ClipReading
     from mer.features.from_clips.sequences import ClipSequenceReading
+    from mer.features.from_clips.unpooled import ClipStepReading
 
-    kind = ClipReading if encoder.mode == "frozen" else ClipSequenceReading
+    kind: type[ClipReading] = ClipReading if encoder.mode == "frozen" else ClipSequenceReading
+    kind = ClipStepReading if encoder.keeps_states else kind
     told = False if callable(progress) else progress
     return kind(encoder, cache, progress=told, spread=spread, max_failed=max_failed)
 

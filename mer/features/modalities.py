@@ -64,13 +64,23 @@ def locate_clip_backbone(config: ClipEncoderConfig) -> BackboneFolder | None:
     return None if is_signal(config) else locate(config, weights=True)
 
 
+def load_clip_encoder(config: ClipEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
+    """Load the backbone as it is. Raises: MerError when the folder cannot be loaded whole."""
+    if isinstance(config, AudioEncoderConfig):
+        return audio.open_encoder(config, found)
+    return video.open_encoder(config, found)
+
+
+def step_count(config: ClipEncoderConfig, found: BackboneFolder | None, length: int) -> int:
+    """Count the steps of time that a clip has with pooler none, at most. Args: length: what `probe` says of it."""
+    if isinstance(config, AudioEncoderConfig):
+        return audio.step_count(config, found, length)
+    return video.step_count(config, found)
+
+
 def open_clip_encoder(config: ClipEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
-    """Load the backbone. Raises: MerError when the folder cannot be loaded whole."""
-    encoder = (
-        audio.open_encoder(config, found)
-        if isinstance(config, AudioEncoderConfig)
-        else video.open_encoder(config, found)
-    )
+    """Load the backbone; on a CPU it encodes each clip where it is loaded. Raises: MerError as `load_clip_encoder`."""
+    encoder = load_clip_encoder(config, found)
     on_cpu = str(getattr(encoder, "device", "")) == "cpu"  # statistics have no device: their `load` does all already
     return SideBySide(encoder) if on_cpu else encoder
 

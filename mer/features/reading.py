@@ -1,11 +1,13 @@
-"""The interface between `ensure` and the seven ways of reading a split: what they are asked, and what they give.
+"""The interface between `ensure` and the nine ways of reading a split: what they are asked, and what they give.
 
 A reading is one backbone used in one way, or what needs none:
 
     TextReading           pooled hidden states of texts           from_text.pooled
     TextSequenceReading   texts for a tuned encoder               from_text.sequences
+    TokenReading          hidden states of single tokens          from_text.unpooled
     ClipReading           pooled hidden states, or statistics     from_clips.pooled
     ClipSequenceReading   clips for a tuned encoder               from_clips.sequences
+    ClipStepReading       hidden states of each step of time      from_clips.unpooled
     GivenReading          features that others extracted          from_files
     SpeakerReading        who speaks                              speakers
     ModelReading          outputs of a whole exported model       mer.model_outputs
@@ -67,7 +69,7 @@ class Extracted:
         notes: id -> the fault of the clip that was mended.
         ingredients: replace the prepared ones when a file went away during extraction; None: as prepared.
         logits_NC: class scores, only in the outputs of a whole model.
-        sequences: the input of a tuned encoder; `features_NLD` then has no layers (L = 0).
+        sequences: the input of a tuned encoder, or unpooled states; `features_NLD` then has no layers (L = 0).
     """
 
     features_NLD: np.ndarray
@@ -145,7 +147,8 @@ class LiveFeatures:
     """Features of texts or clips that belong to no dataset. Row i is the i-th utterance, dialogue after dialogue.
 
     Args:
-        features_NLD: as in a feature file, float16 (float32 if a value exceeds float16); Sequences for a tuned encoder.
+        features_NLD: as in a feature file, float16 (float32 if a value exceeds float16); Sequences for a tuned encoder,
+            and for pooler none.
         truncated_N: True for an utterance whose own text lost tokens, or whose clip lost its end; lost context does
             not count.
         faults_N: why an answer to a row is an answer from nothing: its clip is masked or silent, its text is empty or

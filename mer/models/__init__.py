@@ -7,6 +7,9 @@
     dialogue          layers in which utterances of a dialogue read each other
     cross_modal       a contrast between the modalities of an utterance
     fused_batch       a batch of several modalities, or of whole dialogues
+    inputs            scaling of features, and one vector of several hidden states
+    states            states of tokens or steps of time, padded to a batch
+    pooling           one vector of them, learned in the trial
     layers            linear layers and norms of one model, or of several at once
     member_linear     linear layers of several members, and the gradients of their weights
     dropout           masks and noise drawn from the numbers of the trial, whoever trains beside it

@@ -17,84 +17,17 @@ from mer.config import Dialogue, HeadConfig, NoDialogue, TargetKind
 from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dropout import Dropout
 from mer.models.fused_batch import FusedBatch, each_alone
-from mer.models.layers import LayerNorm, Linear, beside
+from mer.models.inputs import InputNorm, fit_norm
+from mer.models.layers import Linear, beside
+from mer.models.pooling import build_mix
 from mer.models.sequence_batch import SequenceBatch
+from mer.models.states import padded
 from mer.models.weight_names import ENCODERS
 
 if TYPE_CHECKING:
     from mer.models.tuned import TunedEncoder
 
-_CHUNK_ROWS = 2048
 _HEAD, _FIRST_BLOCK, INPUT = 0, 1, 24  # places of the dropout layers: each draws masks of its own
-_SMALLEST_SD = 1e-3  # relative to max(|mean|, 1): features are half precision, so a smaller spread is rounding
-
-
-class InputNorm(nn.Module):
-    """Scale features by mean and sd of the training split, by LayerNorm, or not at all.
-
-    Attributes: is_given_scaled: features come by mean and sd already, so nothing is left to do.
-    """
-
-    is_given_scaled = False
-
-    def __init__(self, kind: str, layers: int, width: int) -> None:
-        super().__init__()
-        self.kind = kind
-        if kind == "standardize":
-            self.register_buffer("mean_LD", torch.zeros(layers, width))
-            self.register_buffer("scale_LD", torch.ones(layers, width))
-        elif kind == "layernorm":
-            self.norm = LayerNorm(width)
-
-    def fit(self, features_NLD: np.ndarray, layers: list[int], rows_N: np.ndarray | None = None) -> None:
-        """Compute mean and sd of training features, in chunks, since the array is shared and must not be copied whole.
-
-        Args:
-            features_NLD: features of the training split.
-            layers: hidden states that are read.
-            rows_N: numbers of the rows to use; None: all. An empty list leaves the scale at 1.
-        """
-        rows = np.arange(len(features_NLD)) if rows_N is None else rows_N
-        if self.kind != "standardize" or not len(rows):
-            return
-        total, squares = 0.0, 0.0
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            chunk = features_NLD[rows[start : start + _CHUNK_ROWS, None], layers].astype(np.float64)
-            total, squares = total + chunk.sum(axis=0), squares + (chunk**2).sum(axis=0)
-        mean = total / len(rows)
-        sd = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0.0))
-        self.mean_LD = torch.as_tensor(mean, dtype=torch.float32)
-        smallest = _SMALLEST_SD * np.maximum(np.abs(mean), 1.0)
-        self.scale_LD = torch.as_tensor(1.0 / np.maximum(sd, smallest), dtype=torch.float32)
-
-    def forward(self, x_NLD: Tensor) -> Tensor:
-        if self.kind == "standardize" and not self.is_given_scaled:
-            return (x_NLD - self.mean_LD) * self.scale_LD
-        return self.norm(x_NLD) if self.kind == "layernorm" else x_NLD
-
-
-class LayerMix(nn.Module):
-    """Make one vector of several hidden states: side by side, averaged, or averaged with learned weights."""
-
-    def __init__(self, kind: str, layers: int) -> None:
-        super().__init__()
-        self.kind = kind
-        if kind == "learned":
-            self.layer_logits = nn.Parameter(torch.zeros(layers))
-
-    def width(self, layers: int, width: int) -> int:
-        return layers * width if self.kind == "concat" else width
-
-    def forward(self, x_NLD: Tensor) -> Tensor:
-        if self.kind == "concat":
-            return x_NLD.flatten(-2)
-        if self.kind == "mean":
-            return x_NLD.mean(dim=-2)
-        weights_L = self.layer_logits.softmax(dim=-1)
-        if weights_L.ndim == 1:
-            return torch.einsum("nld,l->nd", x_NLD, weights_L)
-        # several models one by one: sums over rows add up alike in any pack
-        return torch.stack([torch.einsum("nld,l->nd", *own) for own in zip(x_NLD, weights_L, strict=True)])
 
 
 class Classifier(nn.Module):
@@ -129,10 +62,14 @@ class Classifier(nn.Module):
         """All parameters but those of the encoders."""
         return (weight for name, weight in self.named_parameters() if ENCODERS not in name.split("."))
 
-    def encoded(self, modality: str, x: Any) -> Tensor:
-        """Features (N, L, D): given ones as they are; those of a SequenceBatch by the tuned encoder."""
-        is_raw = modality in self.encoders and isinstance(x, SequenceBatch)
-        return self.encoders[modality].pooled(x) if is_raw else x  # type: ignore[operator]
+    def encoded(self, modality: str, x: Any) -> Any:
+        """Features (N, L, D): given ones as they are; those of a SequenceBatch by the tuned encoder.
+
+        Where no encoder is tuned, a SequenceBatch holds states already: they come padded, as States.
+        """
+        if not isinstance(x, SequenceBatch):
+            return x
+        return self.encoders[modality].pooled(x) if modality in self.encoders else padded(x)  # type: ignore[operator]
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load what `state_dict` gave. Raises: RuntimeError if a weight is missing or is not of this model."""
@@ -206,6 +143,7 @@ class UtteranceClassifier(Classifier):
         classes: C.
         probe: the classifier reads detached h, so that only the contrastive loss shapes h (SPCL's reference code).
         encoder: an encoder that is trained too; None: the model is given features.
+        keeps_states: the model is given states of tokens or steps of time (pooler none), and pools them.
         dialogue: how an utterance's h reads those of its dialogue.
         task: as for Classifier.
     """
@@ -219,13 +157,14 @@ class UtteranceClassifier(Classifier):
         classes: int,
         probe: bool = False,
         encoder: TunedEncoder | None = None,
+        keeps_states: bool = False,
         dialogue: Dialogue | None = None,
         task: TargetKind = "class",
     ) -> None:
         super().__init__(probe=probe, encoders={} if encoder is None else {encoder.modality: encoder}, task=task)
         self.modality = "" if encoder is None else encoder.modality
         self.input_norm = InputNorm(config.input_norm, layers, width)
-        self.layer_mix = LayerMix(config.layer_mix, layers)
+        self.layer_mix = build_mix(config, layers, width, keeps_states=keeps_states)
         self.input_dropout = Dropout(config.input_dropout, INPUT)
         self.build_head(config, self.layer_mix.width(layers, width), classes)
         self.dialogue = dialogue_encoder(dialogue or NoDialogue(), self.width)
@@ -254,7 +193,7 @@ class UtteranceClassifier(Classifier):
         return *self(features), states_NLPD[:, order]
 
     def represent(self, x: Any, present_N: Tensor | None = None) -> Tensor:
-        """Compute h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned.
+        """Compute h (N, H) of features (N, L, D), or of a SequenceBatch where the encoder is tuned or keeps states.
 
         Args:
             x: a FusedBatch of this modality alone where dialogues are read; without one each row is read as a dialogue
@@ -271,12 +210,3 @@ class UtteranceClassifier(Classifier):
         if self.dialogue is None:
             return h_NH
         return self.dialogue(h_NH, layout or each_alone(h_NH.shape[-2], h_NH.device))
-
-
-def fit_norm(norm: InputNorm, split: Any, layers: list[int], rows_N: np.ndarray, encoder: TunedEncoder | None) -> None:
-    """Set one modality's input norm. For a tuned encoder from its outputs before training; they are not updated."""
-    if encoder is None:
-        norm.fit(split.features_NLD, layers, rows_N)
-    elif norm.kind == "standardize" and len(rows_N):
-        encoder.eval()
-        norm.fit(encoder.sample(split, rows_N), list(range(len(layers))))

@@ -5,7 +5,7 @@ Shape suffixes: N utterances, M modalities, L stored layers, D encoder width, H 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mer.config import CrossModalConfig, Dialogue, Fusion, HeadConfig, TargetKind
-from mer.models.classifier import INPUT, Classifier, InputNorm, LayerMix, fit_norm
+from mer.models.classifier import INPUT, Classifier
 from mer.models.cross_modal import CrossModal
 from mer.models.dialogue.encoder import dialogue_encoder
 from mer.models.dialogue.layout import Layout
 from mer.models.dropout import Dropout, number_places
 from mer.models.fusion import Fused, build_fusion
+from mer.models.inputs import InputNorm, fit_norm
 from mer.models.layers import Linear, Number, beside
+from mer.models.pooling import build_mix
+from mer.models.states import States
 from mer.tensor_math import masked_mean
 
 _FUSION = 64  # first place of its random layers
@@ -71,13 +74,13 @@ class Joined(Classifier):
         self._last: Fused | None = None  # of the last batch, for `auxiliary`, which is called after the forward
         self._counted_B: Tensor | None = None  # likewise
 
-    def read(self, x: Any) -> dict[str, Tensor]:
-        """Compute one vector (N, D_m) per modality of a FusedBatch."""
+    def read(self, x: Any) -> dict[str, Any]:
+        """Compute one vector (N, D_m) per modality of a FusedBatch; States for a fusion that reads sequences."""
         raise NotImplementedError
 
     def join(
         self,
-        parts: Mapping[str, Tensor],
+        parts: Mapping[str, Any],
         present_BM: Tensor,
         layout: Layout | None = None,
         counted_B: Tensor | None = None,
@@ -151,6 +154,7 @@ class FusedClassifier(Joined):
     Args: as for Joined, and
         layers: modality -> number of hidden states, in the order text, audio, video.
         width: modality -> encoder width D.
+        keep_states: modalities of which states of tokens or steps of time are given (pooler none).
     """
 
     def __init__(
@@ -164,10 +168,14 @@ class FusedClassifier(Joined):
         classes: int,
         probe: bool = False,
         encoders: Mapping[str, TunedEncoder] | None = None,
+        keep_states: Collection[str] = (),
         cross_modal: CrossModalConfig | None = None,
         task: TargetKind = "class",
     ) -> None:
-        mixes = {m: LayerMix(config.layer_mix, layers[m]) for m in layers}
+        mixes = {
+            m: build_mix(config, layers[m], width[m], keeps_states=m in keep_states, pools=not fusion.reads_sequences)
+            for m in layers
+        }
         widths = {m: mixes[m].width(layers[m], width[m]) for m in layers}
         norms = {m: InputNorm(config.input_norm, layers[m], width[m]) for m in layers}
         meets = cross_modal is not None and cross_modal.weight > 0
@@ -195,16 +203,18 @@ class FusedClassifier(Joined):
             assert isinstance(norm, InputNorm)
             fit_norm(norm, part, layers[modality], there, self.tuned.get(modality))
 
-    def read(self, x: Any) -> dict[str, Tensor]:
+    def read(self, x: Any) -> dict[str, Any]:
         """Scale features and mix layers. A row without any modality gets zeros, the average, for its first one."""
-        parts = {
-            modality: self.input_dropouts[modality](
-                self.layer_mixes[modality](self.input_norms[modality](self.encoded(modality, given)))
-            )
-            for modality, given in x.parts.items()
-        }
+        parts: dict[str, Any] = {}
+        for modality, given in x.parts.items():
+            read = self.layer_mixes[modality](self.input_norms[modality](self.encoded(modality, given)))
+            dropout = self.input_dropouts[modality]
+            parts[modality] = read._replace(x_BTD=dropout(read.x_BTD)) if isinstance(read, States) else dropout(read)
         first, nothing_B1 = next(iter(parts)), ~x.present_BM.any(dim=-1, keepdim=True)
-        parts |= {first: parts[first].masked_fill(nothing_B1, 0.0)}
+        if isinstance(parts[first], States):
+            parts[first] = parts[first].average_for(nothing_B1)
+        else:
+            parts[first] = parts[first].masked_fill(nothing_B1, 0.0)
         if not len(self.meeting):
             return parts
         return {

@@ -12,9 +12,9 @@ from mer.config import EncoderConfig, TextEncoderConfig, is_given
 from mer.data.text import NORMALISATION_VERSION
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
-from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_clips.live import LiveClips, LiveClipSequences, LiveClipSteps
 from mer.features.from_files import LiveGiven, no_live_features
-from mer.features.from_text.live import LiveTexts, LiveTextSequences
+from mer.features.from_text.live import LiveTexts, LiveTextSequences, LiveTokens
 from mer.features.modalities import locate_clip_backbone, preprocessing_words
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.predictor.predictor import Predictor
@@ -67,11 +67,15 @@ def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone
         _check_versions(export, reads, {"preprocessing_version": PREPROCESSING_VERSION, **_NORMALISATION})
         found = locate(encoder, weights=True)
         _check_backbone(reads, found)
+        if encoder.keeps_states:
+            return LiveTokens(encoder, found)
         return LiveTexts(encoder, found) if encoder.mode == "frozen" else LiveTextSequences(encoder, found)
     place = locate_clip_backbone(encoder)
     _check_versions(export, reads, preprocessing_words(encoder, place))
     if place is not None:
         _check_backbone(reads, place)
+    if encoder.keeps_states:
+        return LiveClipSteps(encoder, place)
     if encoder.mode == "frozen" or place is None:
         return LiveClips(encoder, place)
     return LiveClipSequences(encoder, place)

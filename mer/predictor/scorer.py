@@ -14,9 +14,9 @@ from mer.checkpoints.tensors import under
 from mer.config import EncodersConfig
 from mer.errors import MerError
 from mer.features.cache.sequences import Sequences
-from mer.features.from_clips.live import LiveClips, LiveClipSequences
+from mer.features.from_clips.live import LiveClips, LiveClipSequences, LiveClipSteps
 from mer.features.from_files import LiveGiven
-from mer.features.from_text.live import LiveTexts, LiveTextSequences
+from mer.features.from_text.live import LiveTexts, LiveTextSequences, LiveTokens
 from mer.features.reading import LiveFeatures
 from mer.losses import Objective, build_objective
 from mer.models.adapters import from_peft_tensors
@@ -65,10 +65,13 @@ def encode(encoder: Live, inputs: Any, turns: Turns | None, **options: Any) -> L
     return reader.encode(inputs, **options, **({"turns": turns} if isinstance(encoder, LiveModel) else {}))
 
 
-# modality -> its features (N, L+1, D), or Sequences if it is tuned, and True for rows that are there (None: all)
+# modality -> its features (N, L+1, D), or Sequences if it is tuned or keeps states, and True for rows that are there
+# (None: all)
 Read = Mapping[str, tuple[np.ndarray | Sequences, np.ndarray | None]]
 LiveSequences = LiveTextSequences | LiveClipSequences  # make the input of a tuned encoder from texts or clips
-Live = LiveTexts | LiveClips | LiveSequences | LiveModel | LiveGiven  # turn texts or clips into what the model reads
+LiveStates = LiveTokens | LiveClipSteps  # make states of tokens or steps of time (pooler none)
+# turn texts or clips into what the model reads
+Live = LiveTexts | LiveClips | LiveSequences | LiveStates | LiveModel | LiveGiven
 
 
 class Scorer:
@@ -195,7 +198,17 @@ class Scorer:
         )
 
     def _sequence_rows(self, sequences: Sequences, present_N: np.ndarray | None, modality: str) -> SequenceSplit:
-        encoder = self._model.tuned[modality]
+        no_labels = np.zeros(len(sequences), dtype=np.int64)
+        encoder = self._model.tuned.get(modality)
+        if encoder is None:
+            width = int(self.export.inputs[modality]["width"])
+            if sequences.values.shape[1:] != (width,):
+                raise MerError(
+                    self.export.folder,
+                    f"states of shape {sequences.values.shape}",
+                    allowed=f"(states, {width}), those of its backbone",
+                )
+            return SequenceSplit((), sequences, no_labels, width, present_N, are_states=True)
         if sequences.values.shape[1:] != encoder.unit_shape:
             what = "its input" if encoder.start is None else f"its hidden state {encoder.start}"
             raise MerError(
@@ -203,4 +216,4 @@ class Scorer:
                 f"tokens of shape {sequences.values.shape}",
                 allowed=f"({', '.join(['tokens', *map(str, encoder.unit_shape)])}), {what}",
             )
-        return SequenceSplit((), sequences, np.zeros(len(sequences), dtype=np.int64), encoder.width, present_N)
+        return SequenceSplit((), sequences, no_labels, encoder.width, present_N)

@@ -82,7 +82,7 @@ def with_earlier(rows: Split, samples: Part) -> Split:
         np.concatenate([rows.sequences.offsets, samples.sequences.offsets[1:] + rows.sequences.offsets[-1]]),
         np.concatenate([rows.sequences.spans, samples.sequences.spans]),
     )
-    return AugmentedSequences(rows.ids, both, rows.labels_N, rows.width, rows.present_N, samples.labels_N)
+    return AugmentedSequences(rows.ids, both, rows.labels_N, rows.width, rows.present_N, more_labels_N=samples.labels_N)
 
 
 def extra_rows(split: Split) -> np.ndarray:

@@ -17,6 +17,7 @@ from mer.training.labels import blank_unlabelled, has_label, same_labels
 
 CHUNK_ROWS = 2048
 _CHUNK_BYTES = 2**28  # of what a tuned encoder reads, which may be pixels
+_CHUNK_STATES = 2**14  # that a model pools: its own tensors of them are many times as large
 Chunk = tuple[Any, Tensor | None]  # features (n, L, D) and which of the rows are there (None: all); or FusedBatch, None
 
 
@@ -74,13 +75,14 @@ class SplitArrays:
 
 @dataclass(frozen=True)
 class SequenceSplit:
-    """Hold one split as a tuned encoder reads it. Used as `SplitArrays` is."""
+    """Hold one split as a tuned encoder reads it, or states that a model pools. Used as `SplitArrays` is."""
 
     ids: tuple[str, ...]
     sequences: Sequences
     labels_N: np.ndarray
     width: int  # of the encoder
     present_N: np.ndarray | None = None
+    are_states: bool = False  # of tokens or steps of time (pooler none)
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -88,9 +90,12 @@ class SequenceSplit:
     @property
     def chunk_rows(self) -> int:
         """Number of rows to read at once where no gradient is kept."""
+        longest = max(1, int(self.sequences.lengths.max(initial=1)))
+        if self.are_states:
+            return int(np.clip(_CHUNK_STATES // longest, 1, CHUNK_ROWS))
         values = self.sequences.values
         per_input = values.itemsize * int(np.prod(values.shape[1:]))
-        return int(np.clip(_CHUNK_BYTES // (per_input * max(1, self.sequences.lengths.max(initial=1))), 1, CHUNK_ROWS))
+        return int(np.clip(_CHUNK_BYTES // (per_input * longest), 1, CHUNK_ROWS))
 
     @property
     def present_rows(self) -> np.ndarray:
@@ -104,7 +109,7 @@ class SequenceSplit:
         return rows_N[has_label(self.labels_N[rows_N])]
 
     def batch(self, rows: np.ndarray, layers: list[int], device: str = "cpu") -> tuple[SequenceBatch, Tensor]:
-        """Copy the given rows and their labels (B,). `layers` says nothing here: the encoder knows them."""
+        """Copy the given rows and their labels (B,). `layers` says nothing here: encoder, or file, has the one."""
         some = self.sequences.gather(rows)
         batch = SequenceBatch(torch.from_numpy(some.values).to(device), some.lengths, some.spans)
         return batch, torch.from_numpy(self.labels_N[rows]).to(device)

@@ -49,6 +49,10 @@ def build_model(
 
         return build_encoder(config, modality, layers, given.get(modality), adapters=adapters)
 
+    def keeps(modality: str) -> bool:
+        encoder = config.encoders.present.get(modality)
+        return encoder is not None and encoder.keeps_states
+
     def alone(modality: str, layers: list[int], width: int) -> UtteranceClassifier:
         encoder = tuned(modality, layers)
         return UtteranceClassifier(
@@ -58,6 +62,7 @@ def build_model(
             classes=classes,
             probe=probe,
             encoder=encoder,
+            keeps_states=keeps(modality),
             dialogue=config.dialogue,
             task=task,
         )
@@ -82,6 +87,7 @@ def build_model(
             classes=classes,
             probe=probe,
             encoders={modality: encoder for modality, encoder in found.items() if encoder is not None},
+            keep_states=[modality for modality in layers if keeps(modality)],
             cross_modal=config.loss.cross_modal,
             task=task,
         )

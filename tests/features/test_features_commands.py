@@ -142,7 +142,7 @@ def test_clip_files_are_made_listed_verified_and_cleaned(modality: str, tmp_path
         (["--modality", "video", "--prompt"], "--prompt", "not for --modality video"),
         (["--max-seconds", "3"], "--max-seconds", "not for --modality text"),
         (["--modality", "video", "--frames", "0"], "--frames", "greater than or equal to 1"),
-        (["--modality", "audio", "--pooler", "target"], "--pooler", "'auto', 'mean' or 'first'"),
+        (["--modality", "audio", "--pooler", "target"], "--pooler", "'auto', 'mean', 'first' or 'none'"),
         (["--max-tokens", "3"], "--max-tokens", "greater than or equal to 8"),
         (["--dataset", "semaine"], "--dataset", "ravdess"),
     ],

@@ -25,6 +25,11 @@ KINDS: dict[str, dict] = {
     "tgmoe": {"kind": "tgmoe", "heads": 2},
     "tgmoe_cv2": {"kind": "tgmoe", "heads": 2, "experts": 3, "top_k": 1, "balance": "cv2"},
     "late": {"kind": "late"},
+    "mean": {"kind": "mean"},
+    "tfn": {"kind": "tfn", "factor_width": 3},
+    "misa": {"kind": "misa", "subspace_width": 6},
+    "moe": {"kind": "moe", "experts": 3},
+    "mult": {"kind": "mult", "stream_width": 6, "heads": 2, "read": "mean"},  # of sequences of one state
 }
 SUBSETS = [("text",), ("audio",), ("text", "video"), ("audio", "video"), MODALITIES]
 

@@ -10,8 +10,8 @@ import torch
 
 from mer.config import HeadConfig
 from mer.models import UtteranceClassifier
-from mer.models.classifier import InputNorm
 from mer.models.dropout import Dropout
+from mer.models.inputs import InputNorm
 
 N, L, D, C = 20, 3, 8, 4
 
@@ -31,7 +31,7 @@ def build(layers: int = L, probe: bool = False, **options) -> UtteranceClassifie
 
 @pytest.mark.parametrize("chunk", [3, 7, 2048])
 def test_standardize_uses_the_train_statistics(monkeypatch, chunk):
-    monkeypatch.setattr("mer.models.classifier._CHUNK_ROWS", chunk)
+    monkeypatch.setattr("mer.models.inputs._CHUNK_ROWS", chunk)
     array, layers = features(), [4, 0, 1]
     norm = InputNorm("standardize", len(layers), D)
     norm.fit(array, layers)
@@ -45,7 +45,7 @@ def test_standardize_uses_the_train_statistics(monkeypatch, chunk):
 
 
 def test_fit_reads_in_chunks(monkeypatch):
-    monkeypatch.setattr("mer.models.classifier._CHUNK_ROWS", 6)
+    monkeypatch.setattr("mer.models.inputs._CHUNK_ROWS", 6)
 
     class Watched(np.ndarray):
         largest = 0

@@ -37,6 +37,7 @@ def case_of(name: str) -> Case:
     key, _, kind = name.removesuffix(")").partition(" (")
     value, given = _CASES[name] if name in _CASES else _CASES[key]
     of_kind = {f"{key.rsplit('.', 1)[0]}.kind": kind} if kind else {}
+    of_kind |= _NEEDED.get(kind, {})
     section = next((part for part in _GIVEN if key.startswith(f"{part}.")), "")
     settings = COMMON | _GIVEN.get(section, {}) | of_kind | given
     return Case(value if isinstance(value, dict) else {key: value}, settings)
@@ -58,6 +59,8 @@ _GIVEN: dict[str, dict[str, Any]] = {
     "encoders.video": {"encoders.video.backbone": "clip_vision", "encoders.video.pooler": "mean"},
 }
 
+_NEEDED = {"mult": {"encoders.audio.pooler": "none", "encoders.audio.layers": [0]}}
+_STATES = {"encoders.text.backbone": "roberta", "encoders.text.pooler": "none"}
 _SUPPORT = {"loss.contrastive.pool_size": 16, "loss.contrastive.support_size": 4}
 _ANCHORS = {"loss.contrastive.kind": "eacl", "training.prediction": "nearest_anchor"}
 _JOINT = {"distill.mode": "joint"}
@@ -80,7 +83,9 @@ _CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "fusion.rank": (2, {}),
     "fusion.factor_width": (8, {}),
     "fusion.layers": (2, {}),
+    "fusion.layers (mult)": (1, {}),
     "fusion.heads": (2, {}),
+    "fusion.heads (misa)": (4, {}),
     "fusion.read": ("mean", {}),
     "fusion.threshold": (1.0, {}),
     "fusion.experts": (3, {}),
@@ -90,6 +95,16 @@ _CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "fusion.balance_weight": (0.5, {}),
     "fusion.z_weight": (0.5, {}),
     "fusion.own_loss": (0.0, {}),
+    "fusion.subspace_width": (32, {}),
+    "fusion.similarity_weight": (5.0, {}),
+    "fusion.difference_weight": (5.0, {}),
+    "fusion.reconstruction_weight": (0.0, {}),
+    "fusion.stream_width": (16, {}),
+    "fusion.memory_layers": (2, {}),
+    "fusion.read (mult)": ("mean", {}),
+    "head.pool": ("mean", _STATES),
+    "head.pool_hops": (2, _STATES),
+    **{f"encoders.{m}.max_states": (2, {f"encoders.{m}.pooler": "none"}) for m in ("text", "audio", "video")},
     "distill.source": (_BY_ITSELF, _JOINT | {"distill.feature": "none"}),
     "distill.mode": ("joint", {}),
     "distill.warm_epochs": (1, _JOINT),

@@ -15,6 +15,7 @@ import pytest
 import video_backbones
 from distill_data import teacher
 from every_key import CHANGE_NOTHING, COMMON, SHOWN_ELSEWHERE, case_of, names
+from state_data import as_states
 from target_data import with_targets
 from text_backbones import backbone
 from toy_data import CLASSES, split, toy_data
@@ -156,13 +157,15 @@ def toy(config: TrialConfig) -> tuple[TrainingData, Layers]:
     splits = {}
     for name, dialogues in (("train", 4), ("dev", 2)):
         parts = {m: part(name, dialogues, seed) for seed, m in enumerate(modalities)}
+        parts |= {m: as_states(parts[m]) for m in modalities if config.encoders.present[m].keeps_states}
         ids = next(iter(parts.values())).ids
         dialogue_N = dialogue_numbers(ids) if config.reads_dialogues else None
         speaker_N = np.arange(len(ids)) % 5 % 3 if config.reads_speakers else None
         splits[name] = FusedSplit(parts, dialogue_N=dialogue_N, speaker_N=speaker_N)
     taught = config.distill is not None and config.distill.teacher is not None
     says = {name: teacher(one.labels_N) for name, one in splits.items()} if taught else {}
-    return TrainingData(splits["train"], splits["dev"], CLASSES, teacher=says), {m: [0, 2] for m in modalities}
+    layers = {m: [0] if config.encoders.present[m].keeps_states else [0, 2] for m in modalities}
+    return TrainingData(splits["train"], splits["dev"], CLASSES, teacher=says), layers
 
 
 def part(name: str, dialogues: int, seed: int) -> SplitArrays:

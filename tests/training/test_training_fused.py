@@ -12,7 +12,9 @@ from toy_data import CLASSES, split
 from mer.config import TrialConfig
 from mer.training import FusedSplit, SplitArrays, TrainingData, TrainingRun
 
-KINDS = ["concat", "lmf", "self_attention", "cross_attention", "shifting", "tgmoe", "late"]
+KINDS = [
+    "concat", "lmf", "self_attention", "cross_attention", "shifting", "tgmoe", "late", "mean", "tfn", "misa", "moe",
+]  # fmt: skip
 LAYERS = {"text": [0, 2], "audio": [1]}
 
 

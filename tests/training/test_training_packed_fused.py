@@ -38,6 +38,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "tgmoe": {"kind": "tgmoe", "heads": 2},
     "tgmoe_cv2": {"kind": "tgmoe", "heads": 2, "experts": 3, "top_k": 1, "balance": "cv2"},
     "tgmoe_quiet": {"kind": "tgmoe", "heads": 2, "noise": False, "balance": "none", "z_weight": 0.0},
+    "mean": {"kind": "mean"},
+    "tfn": {"kind": "tfn", "factor_width": 4},
+    "misa": {"kind": "misa", "subspace_width": 8},
+    "misa_quiet": {"kind": "misa", "subspace_width": 8, "reconstruction_weight": 0.0},
+    "moe": {"kind": "moe", "experts": 3},
     "late": {"kind": "late"},
     "late_alone": {"kind": "late", "own_loss": 0.0},
     "met": {"kind": "self_attention", "heads": 2},  # with a contrast between modalities
@@ -53,6 +58,7 @@ def pairs() -> Iterator[tuple[str, str]]:
     yield from ((kind, "none") for kind in KINDS)
     yield from (("shifting", loss) for loss in LOSSES)
     yield from (("tgmoe", loss) for loss in LOSSES)
+    yield from (("misa", loss) for loss in ("focal-weighted", "spcl"))
     yield from (("concat", form) for form in FORMS)
     yield ("late", "focal-weighted")
     yield ("deep", "adversarial-spcl")
@@ -81,7 +87,9 @@ def config_of(kind: str, loss: str, k: int, **dotted: Any) -> Any:
     fusion |= {"dropout": [0.2, 0.0, 0.4][k % 3], "modality_dropout": [0.3, 0.0, 0.6][k % 3]}
     if kind == "shifting":
         fusion["threshold"] = [0.1, 0.5, 0.02][k % 3]
-    if kind in ("tgmoe", "tgmoe_cv2"):
+    if kind.startswith("misa"):
+        fusion |= {"similarity_weight": [1.0, 0.2][k % 2], "difference_weight": [0.3, 1.0, 0.1][k % 3]}
+    if kind in ("tgmoe", "tgmoe_cv2", "moe"):
         fusion |= {"balance_weight": [0.01, 0.5][k % 2], "z_weight": [1e-3, 0.1, 0.01][k % 3]}
     met = {}
     if kind.startswith("met"):
@@ -107,7 +115,7 @@ def run_of(kind: str, loss: str, k: int, data: TrainingData, **dotted: Any) -> T
     return in_double(run) if isinstance(data.train.parts["text"], DoubleSplit) else run
 
 
-@pytest.mark.parametrize(("kind", "loss"), slow_except(pairs(), ("tgmoe", "none"), ("late", "none")))
+@pytest.mark.parametrize(("kind", "loss"), slow_except(pairs(), ("tgmoe", "none"), ("late", "none"), ("misa", "none")))
 def test_a_member_becomes_what_it_becomes_alone(kind: str, loss: str) -> None:
     data = fused_data()
     assert_company_changes_nothing(lambda k: run_of(kind, loss, k, data))

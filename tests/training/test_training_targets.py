@@ -140,6 +140,8 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "concat": {"fusion__kind": "concat"},
     "late": {"fusion__kind": "late"},
     "tgmoe": {"fusion__kind": "tgmoe", "fusion__heads": 2},
+    "misa": {"fusion__kind": "misa", "fusion__subspace_width": 8},
+    "tfn": {"fusion__kind": "tfn", "fusion__factor_width": 4},
 }
 
 

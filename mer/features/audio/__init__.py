@@ -6,6 +6,7 @@
     pretrained     a loaded wav2vec2, HuBERT, WavLM, data2vec-audio or Whisper
     wiring         speech backbones in parts, for tuning
     melstats       155 numbers of voice and sound, without weights
+    melframes      48 of them for every 10 ms, for models that read sequences
     smile          functionals of openSMILE: eGeMAPSv02, ComParE_2016
 
 Importing this imports no torch.
@@ -61,9 +62,9 @@ def _width(config: AudioEncoderConfig) -> int:
     if config.backbone in smile.SETS:
         smile.version_there(config)
         return smile.SETS[config.backbone].width
-    from mer.features.audio.melstats import NAMES
+    from mer.features.audio import melframes, melstats
 
-    return len(NAMES)
+    return len((melframes if config.keeps_states else melstats).NAMES)
 
 
 def open_encoder(config: AudioEncoderConfig, found: BackboneFolder | None) -> ClipEncoder:
@@ -71,9 +72,10 @@ def open_encoder(config: AudioEncoderConfig, found: BackboneFolder | None) -> Cl
     if found is None:
         if config.backbone in smile.SETS:
             return smile.Functionals(config)
+        from mer.features.audio.melframes import MelFrames
         from mer.features.audio.melstats import MelStats
 
-        return MelStats(config)
+        return MelFrames(config) if config.keeps_states else MelStats(config)
     from mer.features.audio.pretrained import AudioEncoder
 
     return AudioEncoder(config, found)
@@ -88,7 +90,20 @@ def preprocessing_words(config: AudioEncoderConfig, found: BackboneFolder | None
     if config.backbone in smile.SETS:
         return {**common, **smile.words(config)}
     if found is None:
-        from mer.features.audio.melstats import SETTINGS, VERSION
+        from mer.features.audio import melframes, melstats
 
-        return {"version": VERSION, **common, **SETTINGS}
+        version = (melframes if config.keeps_states else melstats).VERSION
+        return {"version": version, **common, **melstats.SETTINGS}
     return {"version": PREPROCESSING_VERSION, **common}
+
+
+def step_count(config: AudioEncoderConfig, found: BackboneFolder | None, length: int) -> int:
+    """Count the steps of time of a clip, at most. Args: length: of the clip, from its encoder's `probe`."""
+    if found is None:
+        from mer.features.audio.melframes import frame_count
+
+        return frame_count(length)
+    from mer.features.audio.wiring import speech_wiring
+
+    wiring = speech_wiring(config, found)
+    return wiring.states(wiring.raw_units(length))

@@ -96,11 +96,12 @@ class Statistics:
         wide_FS = voiced_part(samples)
         edge = (PITCH_WINDOW - WINDOW) // 2
         frames_FS = wide_FS[:, edge : edge + WINDOW]
-        power_FK = self._power(frames_FS)
+        power_FK = self.power(frames_FS)
         values = [*self._timbre(power_FK), *_prosody(wide_FS, frames_FS), *self._spectrum(frames_FS, power_FK)]
         return np.concatenate(values).astype(np.float32)
 
-    def _power(self, frames_FS: np.ndarray) -> np.ndarray:
+    def power(self, frames_FS: np.ndarray) -> np.ndarray:
+        """Compute the power spectrum of frames of 25 ms, (F, K)."""
         from scipy.fft import rfft
 
         bins_FK = rfft(frames_FS * self._hann, axis=1)
@@ -113,10 +114,14 @@ class Statistics:
 
     def _timbre(self, power_FK: np.ndarray) -> list[np.ndarray]:
         cepstrum_FC = self.cepstrum(power_FK)
-        deltas_FC = _deltas(cepstrum_FC)
-        return [cepstrum_FC.mean(0), cepstrum_FC.std(0), deltas_FC.std(0), _deltas(deltas_FC).std(0)]
+        deltas_FC = slopes(cepstrum_FC)
+        return [cepstrum_FC.mean(0), cepstrum_FC.std(0), deltas_FC.std(0), slopes(deltas_FC).std(0)]
 
     def _spectrum(self, frames_FS: np.ndarray, power_FK: np.ndarray) -> list[np.ndarray]:
+        return [_summary(track) for track in self.spectrum(frames_FS, power_FK)]
+
+    def spectrum(self, frames_FS: np.ndarray, power_FK: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Compute centroid, bandwidth and roll-off (kHz), flux (one frame fewer), zero crossings per ms; each (F,)."""
         size_FK = np.sqrt(power_FK, dtype=np.float64)
         share_FK = size_FK / np.maximum(size_FK.sum(1, keepdims=True), FLOOR)
         centroid = np.einsum("fk,k->f", share_FK, self._khz_K)
@@ -126,8 +131,7 @@ class Statistics:
         flux = np.sqrt((np.diff(unit_FK, axis=0) ** 2).sum(1))
         negative_FS = frames_FS < 0
         crossings = (negative_FS[:, 1:] != negative_FS[:, :-1]).sum(1) / (1000 * WINDOW / SAMPLE_RATE_HZ)
-        bandwidth = np.sqrt(np.maximum(spread, 0))
-        return [_summary(track) for track in (centroid, bandwidth, roll_off, flux, crossings)]
+        return centroid, np.sqrt(np.maximum(spread, 0)), roll_off, flux, crossings
 
 
 def voiced_part(samples: np.ndarray) -> np.ndarray:
@@ -180,12 +184,19 @@ def pitch(wide_FS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return SAMPLE_RATE_HZ / (first + 1 + chosen + shift), peaks[row, chosen].clip(0, 1)
 
 
-def _prosody(wide_FS: np.ndarray, frames_FS: np.ndarray) -> list[np.ndarray]:
-    # Two seconds at a time: the arrays stay in the processor's cache, a third less time for the same bits.
+def melody(wide_FS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the pitch of every frame in semitones over REFERENCE_HZ, and how periodic it is, as `pitch` says; both (F,).
+
+    Two seconds at a time: the arrays stay in the processor's cache, a third less time for the same bits.
+    """
     blocks = [pitch(wide_FS[start : start + 200]) for start in range(0, len(wide_FS), 200)]
     hz, height = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return 12 * np.log2(hz / REFERENCE_HZ), height
+
+
+def _prosody(wide_FS: np.ndarray, frames_FS: np.ndarray) -> list[np.ndarray]:
+    semitones, height = melody(wide_FS)
     voiced = height > VOICED
-    semitones = 12 * np.log2(hz / REFERENCE_HZ)
     energy = energy_db(frames_FS)
     slopes = np.diff(semitones)[voiced[1:] & voiced[:-1]]
     tracks = (semitones[voiced], slopes, energy, np.diff(energy), height)
@@ -210,7 +221,7 @@ def _summary(track: np.ndarray) -> np.ndarray:
     return np.array([track.mean(), track.std(), *np.quantile(track, QUANTILES)])
 
 
-def _deltas(track_FC: np.ndarray) -> np.ndarray:
+def slopes(track_FC: np.ndarray) -> np.ndarray:
     """Slope of a line through five frames (F, C); the ends are repeated."""
     padded: Any = np.pad(track_FC, ((2, 2), (0, 0)), mode="edge")
     return (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10

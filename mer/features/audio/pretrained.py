@@ -88,6 +88,17 @@ class AudioEncoder(AudioReader):
             rows_BLD[group] = self._forward([inputs[row] for row in group])
         return rows_BLD
 
+    @torch.inference_mode()
+    def steps(self, clips: Sequence[LoadedClip], hidden_state: int) -> list[np.ndarray]:
+        """Return one hidden state of every frame that is no padding, float32 (T, D) for each clip."""
+        inputs: list[SpeechInput] = [clip.inputs for clip in clips]
+        rows: dict[int, np.ndarray] = {}
+        for group in self._groups(inputs):
+            states, real_BT = self._states([inputs[row] for row in group])
+            told_BTD, lengths_B = states[hidden_state].float().cpu().numpy(), real_BT.sum(1).long().tolist()
+            rows |= {row: told_BTD[at, : lengths_B[at]] for at, row in enumerate(group)}
+        return [rows[row] for row in range(len(inputs))]
+
     def _groups(self, inputs: Sequence[SpeechInput]) -> list[list[int]]:
         """Divide rows into groups that may share a batch.
 
@@ -100,11 +111,15 @@ class AudioEncoder(AudioReader):
             by_length[item.values.shape[-1]].append(row)
         return list(by_length.values())
 
-    def _forward(self, inputs: Sequence[SpeechInput]) -> np.ndarray:
+    def _states(self, inputs: Sequence[SpeechInput]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Return the hidden states (B, T, D) from the first layer's input on, and `_listen`'s mask."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             out, real_BT = self._listen(inputs)
         # Large models apply one more norm after the last of hidden_states: 'last' means the model's own output.
-        states = (*out.hidden_states[:-1], out.last_hidden_state)
+        return (*out.hidden_states[:-1], out.last_hidden_state), real_BT
+
+    def _forward(self, inputs: Sequence[SpeechInput]) -> np.ndarray:
+        states, real_BT = self._states(inputs)
         if self.pooler == "first":
             return torch.stack([state[:, 0].float() for state in states], dim=1).cpu().numpy()
         weights_B1T = (real_BT / real_BT.sum(1, keepdim=True))[:, None]

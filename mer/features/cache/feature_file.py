@@ -7,7 +7,7 @@ Tensors (N utterances, L+1 hidden states, D width, C classes):
     label_text.<task>    (C, L+1, D)  float32, each label word encoded alone; text only
     present              (N,)         uint8, 0 for a clip that could not be read and whose row is zero; not for text
     logits               (N, C)       float32, class scores; only in the outputs of a whole model (modality "model")
-    tokens.*             see `sequences`; only for tuned encoders (modality "tokens"), whose L+1 is 0
+    tokens.*             see `sequences`; only for tuned encoders and pooler none (modality "tokens"), whose L+1 is 0
 The header holds the key, its ingredients in words, the label names, and a checksum of all tensors. The sidecar .json
 repeats the words for people and adds when, how long and on which machine; no code decides anything by it.
 """
@@ -77,7 +77,7 @@ class FeatureTable:
         card: the sidecar's words.
         key: SHA-256 of all ingredients.
         logits: (N, C) float32 class scores in a whole model's outputs; else None.
-        sequences: the input of a tuned encoder; else None.
+        sequences: the input of a tuned encoder, or the states of pooler none; else None.
     """
 
     features: np.ndarray
@@ -93,8 +93,13 @@ class FeatureTable:
 
     @property
     def hidden_states(self) -> int:
-        """Count the hidden states that a head can read: the stored ones, or those that the tuned encoder makes."""
+        """Count the hidden states that a head can read: the stored ones, or those that the encoder makes."""
         return self.features.shape[1] if self.sequences is None else int(self.card["ingredients"]["tokens"]["of"])
+
+    @property
+    def keeps_states(self) -> bool:
+        """True for states that the trial's model pools, False for the input of a tuned encoder."""
+        return self.sequences is not None and self.card["ingredients"]["pooler"] == "none"
 
     @property
     def inputs(self) -> np.ndarray | Sequences:

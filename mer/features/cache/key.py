@@ -84,9 +84,15 @@ def backbone_words(
 
 
 def ingredients_of_sequences(
-    pooled: Mapping[str, Any], *, hidden_state: int | None, hidden_states: int, width: int, raw_dtype: str | None
+    pooled: Mapping[str, Any],
+    *,
+    hidden_state: int | None,
+    hidden_states: int,
+    width: int,
+    raw_dtype: str | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
-    """List what decides the sequences that a tuned encoder reads.
+    """List what decides the sequences that a tuned encoder reads, or a model that pools states by itself.
 
     Args:
         pooled: the ingredients of the same encoder's pooled features.
@@ -94,8 +100,10 @@ def ingredients_of_sequences(
         hidden_states: how many the whole encoder has.
         width: numbers per hidden state.
         raw_dtype: type of the stored raw input, which no arithmetic of the backbone touches; None for a hidden state.
+        most: states of an utterance that are kept (pooler none); None: those of a tuned encoder's input, all.
     """
     words = {"format": SEQUENCE_FORMAT, "hidden_state": hidden_state, "of": hidden_states, "width": width}
+    words |= {} if most is None else {"most": most}
     backbone = pooled["backbone"] if raw_dtype is None else {**pooled["backbone"], "dtype": raw_dtype}
     return {**pooled, "modality": "tokens", "tokens": words, "backbone": backbone}
 

@@ -1,6 +1,7 @@
-"""Sequences: the input of a tuned encoder (methods 6) as ragged rows, in three plain arrays.
+"""Sequences: ragged rows in three plain arrays, the input of a tuned encoder (methods 6), or states that a model pools.
 
-Each utterance has a row of units: token ids, samples, mel frames, pictures, or hidden states after the first layers.
+Each utterance has a row of units: token ids, samples, mel frames, pictures, hidden states after the first layers; or of
+an encoder with pooler none, a hidden state for each token or step of time.
 Suffixes: N utterances, T units of all utterances, D width.
 """
 
@@ -82,6 +83,16 @@ class Sequences:
         if self.values.ndim <= 2 and (ends > self.lengths).any():  # a picture makes many hidden states
             return "a span goes outside its row"
         return "" if np.isfinite(self.values).all() else "tokens have NaN or infinity"
+
+
+def condensed(states: np.ndarray, most: int) -> np.ndarray:
+    """Average neighbouring states of a row over `most` equal parts, if there are more: (t, D) -> (min(t, most), D)."""
+    if len(states) <= most:
+        return states
+    starts = np.arange(most) * len(states) // most
+    counts = np.diff(starts, append=len(states))
+    means: np.ndarray = np.add.reduceat(states, starts, axis=0) / counts[:, None].astype(states.dtype)
+    return means
 
 
 def bytes_of(units: int, rows: int, width: int) -> int:

@@ -19,6 +19,7 @@ from mer.progress import Progress, reporting
 
 if TYPE_CHECKING:
     from mer.features.from_clips.states import ClipStates
+    from mer.features.from_clips.unpooled import ClipSteps
 
 
 class LiveClips:
@@ -74,6 +75,30 @@ class LiveClipSequences:
         states = self._states = self._states or ClipStates(self.config, self.found, base)
         with reporting(progress, f"reading {self.modality}", "clips") as step:
             done = read_sequences(_clip_rows(paths), states, states.wiring.width, step)
+        return _told(paths, done, done.sequences)
+
+
+class LiveClipSteps:
+    """Makes the states of each step of time from media files, as `from_clips.unpooled` caches them.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie; None for signal statistics.
+    """
+
+    def __init__(self, config: ClipEncoderConfig, found: BackboneFolder | None) -> None:
+        self.config, self.found = config, found
+        self.modality = config.modality
+        self._steps: ClipSteps | None = None
+
+    def encode(self, paths: Sequence[Path | MediaFault], *, progress: Progress = False) -> LiveFeatures:
+        """Make the sequence of every clip; the row of a clip that cannot be read is empty."""
+        from mer.features.from_clips.sequence_extraction import read_sequences
+        from mer.features.from_clips.unpooled import ClipSteps
+
+        steps = self._steps = self._steps or ClipSteps(self.config, self.found)
+        with reporting(progress, f"reading {self.modality}", "clips") as step:
+            done = read_sequences(_clip_rows(paths), steps, steps.width, step)
         return _told(paths, done, done.sequences)
 
 

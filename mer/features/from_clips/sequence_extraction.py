@@ -1,4 +1,4 @@
-"""Many clips for a tuned encoder: read in the batches and shards of `extraction`, and put together as sequences.
+"""Many clips for a tuned encoder, or unpooled: read in the batches and shards of `extraction`, joined as sequences.
 
 Suffixes: N clips.
 """
@@ -19,7 +19,7 @@ from mer.features.cache.sequences import Sequences
 from mer.features.cache.shards import Shard, as_stored, clips_in, is_finished, shard_file
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.extraction import on_disk, plan_clips, read_shards
-from mer.features.from_clips.states import ClipStates, SequenceRow
+from mer.features.from_clips.states import RaggedReader, SequenceRow
 from mer.features.reading import ClipRow, Extracted
 from mer.files import sha256_json
 from mer.progress import Step
@@ -35,7 +35,7 @@ class SequenceShard:
 
 
 def extract_sequences(
-    rows: Sequence[ClipRow], states: ClipStates, width: int, *, parts: Path, key: str, step: Step,
+    rows: Sequence[ClipRow], states: RaggedReader, width: int, *, parts: Path, key: str, step: Step,
     watch: FailureWatch | None = None,
 ) -> Extracted:  # fmt: skip
     """Read every clip that can be read, and take over the whole shards that an interrupted run left in `parts`.
@@ -73,7 +73,7 @@ def extract_sequences(
     return read
 
 
-def read_sequences(rows: Sequence[ClipRow], states: ClipStates, width: int, step: Step) -> Extracted:
+def read_sequences(rows: Sequence[ClipRow], states: RaggedReader, width: int, step: Step) -> Extracted:
     """`extract_sequences` without shards, for clips that belong to no dataset."""
     shards, faults = plan_clips(rows, states)
     step(0, clips_in(shards))
@@ -84,7 +84,7 @@ def read_sequences(rows: Sequence[ClipRow], states: ClipStates, width: int, step
 
 
 def _encode_shards(
-    states: ClipStates, rows: Sequence[ClipRow], shards: Mapping[int, Shard]
+    states: RaggedReader, rows: Sequence[ClipRow], shards: Mapping[int, Shard]
 ) -> Iterator[tuple[int, SequenceShard]]:
     what = "the input" if states.start is None else f"hidden state {states.start}"
     absent = SequenceRow(np.empty((0, *states.unit_shape), np.float16), (0, 0))
@@ -113,7 +113,7 @@ def _read_shard(path: Path) -> SequenceShard:
 
 def _assemble(
     rows: Sequence[ClipRow],
-    states: ClipStates,
+    states: RaggedReader,
     width: int,
     shards: Mapping[int, Shard],
     lengths: Mapping[int, Sequence[int]],
@@ -143,7 +143,7 @@ def _assemble(
         notes |= result.notes
         encoded += len(result.sequences) - len(result.faults)
     present_N = np.array([row.id not in said for row in rows], dtype=bool)
-    pooled = np.empty((len(rows), 0, width), dtype=np.float16)  # pooled where the encoder is tuned
+    pooled = np.empty((len(rows), 0, width), dtype=np.float16)  # the model of the trial pools
     return Extracted(
         pooled, encoded, present_N=present_N, faults=said, notes=notes, sequences=Sequences(values, offsets, spans)
     )

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mer.config import ClipEncoderConfig
-from mer.features.backbone.clip_encoder import LoadedClip
+from mer.features.backbone.clip_encoder import ClipReader, LoadedClip
 from mer.features.backbone.files import BackboneFolder
 from mer.features.modalities import clip_wiring, open_clip_reader
 
@@ -30,6 +30,22 @@ class SequenceRow:
 
     values: np.ndarray
     span: tuple[int, int]
+
+
+class RaggedReader(ClipReader, Protocol):
+    """Gives rows of any length from clips.
+
+    Attributes:
+        start: number of the hidden state that a row has; None: raw input.
+        unit_shape: shape of one unit of a row.
+    """
+
+    start: int | None
+    unit_shape: tuple[int, ...]
+
+    def encode(self, clips: Sequence[LoadedClip]) -> list[SequenceRow]:
+        """Give the row of each clip."""
+        ...
 
 
 class ClipStates:

@@ -14,6 +14,7 @@ from mer.features.backbone.files import BackboneFolder
 from mer.features.cache.shards import TOKENS_PER_BATCH, plan_batches
 from mer.features.from_text.pooled import encode_batches
 from mer.features.from_text.sequences import TextStates
+from mer.features.from_text.unpooled import TokenStates
 from mer.features.reading import LiveFeatures
 from mer.features.text.coverage import coverage_of
 from mer.features.text.turn_tokenizer import TokenInput, TurnTokenizer
@@ -91,12 +92,45 @@ class LiveTextSequences:
 
             tokenizer = turn_tokenizer(self.found, self.config)
             self._loaded = (TextStates(self.found, self.config, self.base), tokenizer)
-        states, tokenizer = self._loaded
-        inputs, cut_N, faults = _tokenized(dialogues, self.config, tokenizer)
-        with reporting(progress, f"encoding with {self.found.name}") as step:
-            sequences = states.table(inputs, batch_tokens)
-            step(len(inputs), len(inputs))
-        return LiveFeatures(sequences, cut_N, faults)
+        return _sequences(*self._loaded, dialogues, self.config, batch_tokens, progress)
+
+
+class LiveTokens:
+    """Makes the states of single tokens from dialogues, as `from_text.unpooled` caches them.
+
+    Args:
+        config: how the encoder reads.
+        found: where its files lie.
+    """
+
+    def __init__(self, config: TextEncoderConfig, found: BackboneFolder) -> None:
+        self.config, self.found = config, found
+        self._loaded: tuple[TokenStates, TurnTokenizer] | None = None
+
+    def encode(
+        self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
+    ) -> LiveFeatures:
+        """Make the sequence of every utterance. Arguments and errors are those of `LiveTexts.encode`."""
+        if self._loaded is None:
+            from mer.features.text.pretrained import turn_tokenizer
+
+            self._loaded = TokenStates(self.found, self.config), turn_tokenizer(self.found, self.config)
+        return _sequences(*self._loaded, dialogues, self.config, batch_tokens, progress)
+
+
+def _sequences(
+    states: TextStates,
+    tokenizer: TurnTokenizer,
+    dialogues: Sequence[Dialogue],
+    config: TextEncoderConfig,
+    batch_tokens: int,
+    progress: Progress,
+) -> LiveFeatures:
+    inputs, cut_N, faults = _tokenized(dialogues, config, tokenizer)
+    with reporting(progress, f"encoding with {states.found.name}") as step:
+        sequences = states.table(inputs, batch_tokens)
+        step(len(inputs), len(inputs))
+    return LiveFeatures(sequences, cut_N, faults)
 
 
 def _tokenized(

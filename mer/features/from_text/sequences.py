@@ -109,7 +109,7 @@ class TextStates:
         done = encoded = 0
         for number, shard in enumerate(plan_shards(batches, SHARD_ROWS)):
             some = [distinct[i] for i in itertools.chain.from_iterable(shard)]
-            count = sum(len(item.ids) for item in some)
+            count = sum(self.units(item) for item in some)
             block, is_new = shard_of(
                 parts / f"{number:05d}.safetensors",
                 [key, batches],
@@ -120,7 +120,7 @@ class TextStates:
             blocks.append(block)
             done += len(some)
             step(done, len(distinct))
-        return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks), encoded
+        return self._in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks), encoded
 
     def table(self, inputs: Sequence[TokenInput], tokens_per_batch: int = 0) -> Sequences:
         """Encode all inputs in memory, without shards.
@@ -135,7 +135,15 @@ class TextStates:
         distinct = list(dict.fromkeys(inputs))
         batches = plan_batches([len(item.ids) for item in distinct], tokens_per_batch or TOKENS_PER_BATCH)
         blocks = [self._encode([distinct[i] for i in batch]) for batch in batches]
-        return _in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks)
+        return self._in_order(inputs, [distinct[i] for i in itertools.chain.from_iterable(batches)], blocks)
+
+    def units(self, item: TokenInput) -> int:
+        """Count the states that are kept of an input."""
+        return len(item.ids)
+
+    def span(self, item: TokenInput) -> tuple[int, int]:
+        """Return the range [start, end) of them that the pooler averages."""
+        return item.start, item.end
 
     def _encode(self, batch: Sequence[TokenInput]) -> np.ndarray:
         """Hidden states (T, D) of all tokens of a batch, input after input, rounded as they are stored."""
@@ -165,15 +173,16 @@ class TextStates:
         example = torch.arange(5, 5 + _CHECKED_TEXTS)[None]
         return lower_part(self.config, self.found, self._base, self.start, example).to(self.device)
 
+    def _in_order(
+        self, inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]
+    ) -> Sequences:
+        """Give every input its row.
 
-def _in_order(inputs: Sequence[TokenInput], read: Sequence[TokenInput], blocks: Sequence[np.ndarray]) -> Sequences:
-    """Give every input its row.
-
-    Args:
-        read: the distinct inputs in the order in which they were encoded.
-        blocks: their hidden states (T, D), one after another.
-    """
-    ends = np.cumsum([len(item.ids) for item in read])
-    flat = np.concatenate(blocks)  # widens to float32 when one block had to
-    place = {item: slice(end - len(item.ids), end) for item, end in zip(read, ends, strict=True)}
-    return Sequences.join([flat[place[item]] for item in inputs], [(item.start, item.end) for item in inputs])
+        Args:
+            read: the distinct inputs in the order in which they were encoded.
+            blocks: their hidden states (T, D), one after another.
+        """
+        ends = np.cumsum([self.units(item) for item in read])
+        flat = np.concatenate(blocks)  # widens to float32 when one block had to
+        place = {item: slice(end - self.units(item), end) for item, end in zip(read, ends, strict=True)}
+        return Sequences.join([flat[place[item]] for item in inputs], [self.span(item) for item in inputs])

@@ -65,22 +65,32 @@ class Encoder:
 
         Returns: float32 (B, L+1, D); index 0 is the embedding layer, the last is the model's last hidden state.
         """
+        weights_B1T = torch.zeros(len(batch), 1, max(len(item.ids) for item in batch))
+        for row, item in enumerate(batch):
+            weights_B1T[row, 0, item.start : item.end] = 1.0 / (item.end - item.start)
+        weights_B1T = weights_B1T.to(self.device)
+        pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in self._states(batch)], dim=1)
+        return pooled.cpu().numpy()
+
+    @torch.inference_mode()
+    def spans(self, batch: Sequence[TokenInput], hidden_state: int) -> list[np.ndarray]:
+        """Return one hidden state of the tokens of each input's span, float32 (end - start, D)."""
+        state_BTD = self._states(batch)[hidden_state].float().cpu().numpy()
+        return [state_TD[item.start : item.end] for state_TD, item in zip(state_BTD, batch, strict=True)]
+
+    def _states(self, batch: Sequence[TokenInput]) -> tuple[torch.Tensor, ...]:
+        """Run the model: its hidden states (B, T, D), from the embeddings to its own output."""
         longest = max(len(item.ids) for item in batch)
         ids_BT = torch.full((len(batch), longest), self.pad, dtype=torch.long)
         real_BT = torch.zeros(len(batch), longest, dtype=torch.long)
-        weights_B1T = torch.zeros(len(batch), 1, longest)
         for row, item in enumerate(batch):
             ids_BT[row, : len(item.ids)] = torch.tensor(item.ids)
             real_BT[row, : len(item.ids)] = 1
-            weights_B1T[row, 0, item.start : item.end] = 1.0 / (item.end - item.start)
-        weights_B1T = weights_B1T.to(self.device)
         out = self.model(
             input_ids=ids_BT.to(self.device), attention_mask=real_BT.to(self.device), output_hidden_states=True
         )
         # Some families apply a norm after the last of hidden_states: 'last' means the model's own output.
-        states = (*out.hidden_states[:-1], out.last_hidden_state)
-        pooled = torch.cat([weights_B1T @ state_BTD.float() for state_BTD in states], dim=1)
-        return pooled.cpu().numpy()
+        return (*out.hidden_states[:-1], out.last_hidden_state)
 
 
 def check_ids(inputs: Sequence[TokenInput], vocabulary: int, name: str) -> None:

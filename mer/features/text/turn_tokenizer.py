@@ -16,7 +16,7 @@ from mer.errors import MerError
 
 PREPROCESSING_VERSION = 1  # raise it whenever the same window would give other ids or another span
 PROMPT = "Now {speaker} feels"  # followed by the mask; part of the key as words
-Pooler = Literal["mean", "target", "mask", "first", "last"]
+Pooler = Literal["mean", "target", "mask", "first", "last", "none"]
 LONGEST_TEXT = 2**18  # characters; a cell of a table has half as many at most
 
 
@@ -41,7 +41,7 @@ class TurnWindow(Protocol):
 
 @dataclass(frozen=True)
 class TokenInput:
-    """The ids of one input, and the span [start, end) of the tokens whose hidden states are averaged."""
+    """The ids of one input, and the span [start, end) of the tokens whose hidden states are averaged, or kept."""
 
     ids: tuple[int, ...]
     start: int
@@ -55,7 +55,7 @@ class TurnTokenizer:
         tokenizer: a Hugging Face tokenizer.
         limit: most tokens of an input, specials and prompt included.
         prompt: whether the prompt with its mask is appended.
-        pooler: which span is averaged.
+        pooler: which span is averaged; none: kept, the target's own.
         name: the backbone's, for messages.
     Raises: MerError when a mask is needed and the tokenizer has none.
     """
@@ -95,7 +95,7 @@ class TurnTokenizer:
         body, start, end = _cut(body, start, end, room)
         ids = (*self.before, *body, *tail) or self._nothing()
         shift = len(self.before)
-        if self.pooler == "target" and end > start:
+        if self.pooler in ("target", "none") and end > start:
             return TokenInput(ids, start + shift, end + shift)
         if self.pooler == "mask":
             mask = len(ids) - len(self.after) - 1

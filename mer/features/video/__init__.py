@@ -7,6 +7,7 @@
     pretrained     a loaded TimeSformer, VideoMAE, ViViT or CLIP
     wiring         video backbones in parts, for tuning
     framestats     417 numbers of appearance and motion, without weights
+    frameseries    338 numbers of every frame, for models that read sequences
 
 Importing this imports neither torch nor OpenCV.
 """
@@ -37,9 +38,10 @@ def describe(config: VideoEncoderConfig, found: BackboneFolder | None) -> Backbo
     if config.face_detector is not None:
         model_file(config.face_detector)
     if found is None:
-        from mer.features.video.framestats import NAMES
+        from mer.features.video import frameseries, framestats
 
-        return BackboneCard(SIGNAL, None, None, layers=1, width=len(NAMES))
+        width = frameseries.WIDTH if config.keeps_states else len(framestats.NAMES)
+        return BackboneCard(SIGNAL, None, None, layers=1, width=width)
     backbone = resolve(config, found)
     return BackboneCard(
         found.name,
@@ -57,9 +59,10 @@ def open_encoder(config: VideoEncoderConfig, found: BackboneFolder | None) -> Cl
     Raises: MerError when the folder cannot be loaded whole, or its preprocessing is not understood.
     """
     if found is None:
+        from mer.features.video.frameseries import FrameSeries
         from mer.features.video.framestats import FrameStats
 
-        return FrameStats(config)
+        return FrameSeries(config) if config.keeps_states else FrameStats(config)
     from mer.features.video.pretrained import VideoEncoder
 
     return VideoEncoder(config, found)
@@ -71,10 +74,11 @@ def preprocessing_words(config: VideoEncoderConfig, found: BackboneFolder | None
     The preprocessor's own file is left out, since the backbone's fingerprint covers it.
     Raises: MerError as `describe`.
     """
-    from mer.features.video import framestats, preprocessing
+    from mer.features.video import frameseries, framestats, preprocessing
 
     if found is None:
-        version, frames = framestats.VERSION, config.frames or framestats.FRAMES
+        version = (frameseries if config.keeps_states else framestats).VERSION
+        frames = config.frames or framestats.FRAMES
     else:
         version, frames = preprocessing.VERSION, resolve(config, found).frames
     detector = config.face_detector
@@ -85,3 +89,18 @@ def preprocessing_words(config: VideoEncoderConfig, found: BackboneFolder | None
         "crops": config.crops,
         "face_detector_sha256": None if detector is None else sha256_file(model_file(detector)),
     }
+
+
+def step_count(config: VideoEncoderConfig, found: BackboneFolder | None) -> int:
+    """Count the steps of time of a clip."""
+    if found is None:
+        from mer.features.video.framestats import FRAMES
+
+        return config.frames or FRAMES
+    backbone = resolve(config, found)
+    if backbone.family.per_frame:
+        return backbone.frames
+    from mer.features.video.pretrained import time_steps
+    from mer.features.video.wiring import VideoWiring
+
+    return time_steps(VideoWiring(config, found).config, backbone.frames)

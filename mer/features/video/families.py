@@ -156,7 +156,7 @@ def _frames(config: VideoEncoderConfig, family: Family, found: BackboneFolder, s
 
 
 def _pooler(config: VideoEncoderConfig, family: Family, found: BackboneFolder) -> Pooler:
-    if config.pooler == "auto":
+    if config.pooler in ("auto", "none"):  # none: the way in which the tokens of one step of time become one state
         return family.pooler
     if config.pooler == "first" and not family.summary_token:
         raise MerError(
@@ -164,7 +164,7 @@ def _pooler(config: VideoEncoderConfig, family: Family, found: BackboneFolder) -
             f"'first' asked of {found.name!r}: a {family.name} has no summary token, its first token is a corner",
             allowed="'auto' or 'mean'",
         )
-    return config.pooler
+    return "first" if config.pooler == "first" else "mean"
 
 
 def _count(path: Path, settings: dict[str, Any], key: str, default: int) -> int:

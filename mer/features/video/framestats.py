@@ -82,19 +82,15 @@ class FrameStats:
 
 def statistics(images: np.ndarray) -> np.ndarray:
     """Turn uint8 RGB (T, 72, 96, 3), T >= 1, into float32 (417,) in the order of NAMES; one frame has zero motion."""
-    import cv2
-
-    lab = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2LAB) for image in images])
-    grey = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
+    grey, colour_T23 = grey_and_colour(images)
     light = grey.astype(np.float32) / 255
-    gradients_TRO = _gradients(grey)
-    colour_T23 = np.stack([cv2.meanStdDev(image) for image in lab])[..., 0]
-    change_SR = _cell_means(np.abs(np.diff(light, axis=0)), 4, 4)
+    gradients_TRO = gradients(grey)
+    change_SR = cell_means(np.abs(np.diff(light, axis=0)), 4, 4)
     return np.concatenate(
         [
             gradients_TRO.mean(axis=0).ravel(),
             np.sqrt(gradients_TRO.var(axis=0).mean(axis=-1)),
-            _cell_means(light, 4, 4).mean(axis=0),
+            cell_means(light, 4, 4).mean(axis=0),
             colour_T23.mean(axis=0).ravel() / 255,
             _over_steps(change_SR),
             _motion(grey),
@@ -104,7 +100,16 @@ def statistics(images: np.ndarray) -> np.ndarray:
     )
 
 
-def _gradients(grey: np.ndarray) -> np.ndarray:
+def grey_and_colour(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn uint8 RGB (T, H, W, 3) into grey uint8 (T, H, W), and mean and sd of Lab, 0 to 255, (T, 2, 3)."""
+    import cv2
+
+    lab = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2LAB) for image in images])
+    grey = np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images])
+    return grey, np.stack([cv2.meanStdDev(image) for image in lab])[..., 0]
+
+
+def gradients(grey: np.ndarray) -> np.ndarray:
     """Turn uint8 (T, H, W) into (T, 36, 8): strength of each direction in each cell, of unit length per frame."""
     import cv2
 
@@ -121,24 +126,29 @@ def _gradients(grey: np.ndarray) -> np.ndarray:
     return (sums / np.sqrt((sums**2).sum(axis=1, keepdims=True) + DARK**2)).reshape(frames, 36, ORIENTATIONS)
 
 
-def _motion(grey: np.ndarray) -> np.ndarray:
-    """Turn uint8 (T, H, W) into the last 23 numbers."""
+def flow_of(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn uint8 (T, H, W), T > 1, into the flow of 2x2 cells: its length (S, 4), and right and down (S, 4, 2)."""
     import cv2
 
-    if len(grey) < 2:
-        return np.zeros(23, np.float32)
     finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # it has a memory: one per clip
     flow = np.stack([finder.calc(before, after, None) for before, after in pairwise(grey)])
     flow = flow.clip(-LONGEST_STEP, LONGEST_STEP)
-    length_SR = _cell_means(np.hypot(flow[..., 0], flow[..., 1]), 2, 2)
-    ways_SR2 = np.stack([_cell_means(flow[..., way], 2, 2) for way in (0, 1)], axis=-1)
+    length_SR = cell_means(np.hypot(flow[..., 0], flow[..., 1]), 2, 2)
+    return length_SR, np.stack([cell_means(flow[..., way], 2, 2) for way in (0, 1)], axis=-1)
+
+
+def _motion(grey: np.ndarray) -> np.ndarray:
+    """Turn uint8 (T, H, W) into the last 23 numbers."""
+    if len(grey) < 2:
+        return np.zeros(23, np.float32)
+    length_SR, ways_SR2 = flow_of(grey)
     whole_S2 = ways_SR2.mean(axis=1)
     sideways = whole_S2[:, 0][np.abs(whole_S2[:, 0]) > STILL]
     turns = np.count_nonzero(np.diff(np.sign(sideways))) / max(1, len(whole_S2) - 1)
     return np.concatenate([_over_steps(length_SR), ways_SR2.mean(axis=0).ravel(), whole_S2.std(axis=0), [turns]])
 
 
-def _cell_means(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def cell_means(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Average (N, H, W) within cells: (N, rows * columns). H and W are multiples of rows and columns."""
     count, height, width = values.shape
     cells = values.reshape(count, rows, height // rows, columns, width // columns)

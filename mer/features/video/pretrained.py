@@ -74,21 +74,57 @@ class VideoEncoder(VideoReader):
     @torch.inference_mode()
     def encode(self, clips: Sequence[LoadedClip]) -> np.ndarray:
         """Pool every hidden state: float32 (B, L, D). Index 0 is the embedding layer, -1 the model's last state."""
+        pooled = torch.stack([self._pool(state.float()) for state in self._states(clips)], dim=1)
+        if self.backbone.family.per_frame:
+            pooled = pooled.unflatten(0, (len(clips), -1)).mean(dim=1)
+        return pooled.cpu().numpy()
+
+    @torch.inference_mode()
+    def steps(self, clips: Sequence[LoadedClip], hidden_state: int) -> list[np.ndarray]:
+        """Return one hidden state of each step of time, float32 (T, D) for each clip.
+
+        A step is a frame, or as many as the family's tokens cover; its patches are averaged. Of a frame that is read
+        alone (CLIP) it is what the family's own pooler takes.
+        """
+        state = self._states(clips)[hidden_state].float()
+        if self.backbone.family.per_frame:
+            told_BTD = self._pool(state).unflatten(0, (len(clips), -1))
+        else:
+            told_BTD = mean_of_patches(state[:, int(self.backbone.family.summary_token) :], self.model.config)
+        return list(told_BTD.cpu().numpy())
+
+    def _states(self, clips: Sequence[LoadedClip]) -> tuple[torch.Tensor, ...]:
+        """Run the model: its hidden states (B, N, D), of CLIP (B T, N, D)."""
         pixels = torch.stack([clip.inputs for clip in clips]).to(self.device)  # (B, T, 3, height, width)
         per_frame = self.backbone.family.per_frame
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             out = self.model(pixel_values=pixels.flatten(0, 1) if per_frame else pixels, output_hidden_states=True)
         # Some families apply a norm after the last of hidden_states: 'last' means the model's own output.
-        states = (*out.hidden_states[:-1], out.last_hidden_state)
-        pooled = torch.stack([self._pool(state.float()) for state in states], dim=1)
-        if per_frame:
-            pooled = pooled.unflatten(0, (len(clips), -1)).mean(dim=1)
-        return pooled.cpu().numpy()
+        return (*out.hidden_states[:-1], out.last_hidden_state)
 
     def _pool(self, state_BND: torch.Tensor) -> torch.Tensor:
         if self.backbone.pooler == "first":
             return state_BND[:, 0]
         return state_BND[:, 1 if self.backbone.family.summary_token else 0 :].mean(dim=1)
+
+
+def mean_of_patches(tokens_BND: torch.Tensor, config: Any) -> torch.Tensor:
+    """Average the patches of each step of time, (B, T, D).
+
+    Args:
+        tokens_BND: without summary token.
+        config: of the model; how its tokens are ordered differs.
+    """
+    steps = time_steps(config, config.num_frames)
+    if config.model_type == "timesformer":  # place by place, the frames of each
+        return tokens_BND.unflatten(1, (-1, steps)).mean(dim=1)
+    return tokens_BND.unflatten(1, (steps, -1)).mean(dim=2)
+
+
+def time_steps(config: Any, frames: int) -> int:
+    """Count the steps of time that a model makes of so many frames."""
+    deep = getattr(config, "tubelet_size", 1)
+    return frames // int(deep[0] if isinstance(deep, (list, tuple)) else deep)
 
 
 def load_video_model(found: BackboneFolder, backbone: VideoBackbone) -> Any:

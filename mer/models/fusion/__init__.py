@@ -1,14 +1,19 @@
-"""How modalities meet: one vector per modality goes in, one fused vector comes out (methods 5).
+"""How modalities meet: one vector per modality goes in, of `unaligned` a sequence; one fused vector comes out.
 
-    contract   what every fusion takes and gives; modality dropout
-    inputs     normalised tokens of one width per modality; placeholders for absent rows
-    concat     side by side: the baseline
-    low_rank   low-rank multimodal fusion (Liu et al. 2018)
-    attention  self-attention and cross-attention over modality tokens
-    shifting   TelME's attention-based modality shifting
-    experts    text-guided mixture of experts
-    router     the router of the experts, and its balancing losses
-    late       one classifier per modality, averaged
+    contract         what every fusion takes and gives; modality dropout
+    inputs           normalised tokens of one width per modality; placeholders for absent rows
+    concat           side by side: the baseline
+    mean             the mean of the modalities
+    low_rank         low-rank multimodal fusion (Liu et al. 2018)
+    tensor           tensor fusion (Zadeh et al. 2017)
+    attention        self-attention and cross-attention over modality tokens
+    shifting         TelME's attention-based modality shifting
+    subspaces        MISA: shared and private subspaces (Hazarika et al. 2020)
+    subspace_losses  the losses between them
+    experts          mixtures of experts: guided by text, or with a router per modality
+    router           the router of the experts, and its balancing losses
+    late             one classifier per modality, averaged
+    unaligned        MulT: sequences of modalities that read each other (Tsai et al. 2019)
 
 `build_fusion` makes the one that a configuration names.
 """
@@ -21,10 +26,14 @@ from mer import config as configs
 from mer.models.fusion.attention import CrossAttention, SelfAttention
 from mer.models.fusion.concat import Concat
 from mer.models.fusion.contract import MODALITIES, Fused, Fusion, keep_modalities
-from mer.models.fusion.experts import GuidedExperts
+from mer.models.fusion.experts import GuidedExperts, RoutedExperts
 from mer.models.fusion.late import Late
 from mer.models.fusion.low_rank import LowRank
+from mer.models.fusion.mean import Mean
 from mer.models.fusion.shifting import Shifting
+from mer.models.fusion.subspaces import Subspaces
+from mer.models.fusion.tensor import TensorFusion
+from mer.models.fusion.unaligned import Unaligned
 
 __all__ = ["MODALITIES", "Fused", "Fusion", "build_fusion", "keep_modalities"]
 
@@ -46,6 +55,16 @@ def build_fusion(
     match config:
         case configs.ConcatFusion():
             return Concat(config, widths)
+        case configs.MeanFusion():
+            return Mean(config, widths)
+        case configs.TFNFusion():
+            return TensorFusion(config, widths)
+        case configs.MISAFusion():
+            return Subspaces(config, widths)
+        case configs.MoEFusion():
+            return RoutedExperts(config, widths)
+        case configs.MulTFusion():
+            return Unaligned(config, widths)
         case configs.LMFFusion():
             return LowRank(config, widths)
         case configs.SelfAttentionFusion():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -64,11 +64,12 @@ class Fusion(nn.Module):
         self.width = config.width
         self.modality_dropout = ModalityDropout(config.modality_dropout, self.modalities)
 
-    def forward(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None = None) -> Fused:
+    def forward(self, parts: Mapping[str, Any], present_BM: Tensor, counted_B: Tensor | None = None) -> Fused:
         """Fuse one batch.
 
         Args:
-            parts: modality -> features (B, D_m), float32, on a common scale. Absent rows may hold anything.
+            parts: modality -> features (B, D_m), float32, on a common scale. Absent rows may hold anything. A fusion
+                that reads sequences also takes States.
             present_BM: bool, columns in the order of `self.modalities`, at least one True per row.
             counted_B: bool, False for rows that only fill the batch and are in no loss or monitor; None: all count.
         Raises: ValueError if `present_BM` does not have one column per modality.
@@ -78,7 +79,7 @@ class Fusion(nn.Module):
         fused = self.fuse(parts, self.modality_dropout(present_BM), counted_B)
         return replace(fused, h_BD=at_least_single(fused.h_BD))
 
-    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
+    def fuse(self, parts: Mapping[str, Any], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         """Fuse one batch after modality dropout; arguments as in `forward`."""
         raise NotImplementedError
 

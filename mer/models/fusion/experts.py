@@ -1,4 +1,4 @@
-"""Text-guided mixture of experts, as we define it (methods 5.5)."""
+"""Mixtures of experts: guided by text, as we define it, or with a router for every modality (methods 5.5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mer.config import TGMoEFusion
+from mer.config import MoEFusion, TGMoEFusion
 from mer.models.dropout import Dropout
 from mer.models.fusion.attention import Attention
 from mer.models.fusion.contract import Fused, Fusion, mean_of_rows
@@ -16,18 +16,85 @@ from mer.models.fusion.router import Router, Routing, cv2_balance, expert_load, 
 from mer.models.layers import Linear, Number
 
 
-class GuidedExperts(Fusion):
+class Experts(Fusion):
+    """Experts, their router, and its losses. Subclasses say what experts and router read.
+
+    Every expert computes every row: with rows sorted by expert, a row's last digits would depend on how many others
+    chose the same one (D6), and experts are small.
+    """
+
+    varies = ("balance_weight", "z_weight")
+
+    def __init__(self, config: MoEFusion | TGMoEFusion, widths: Mapping[str, int]) -> None:
+        super().__init__(config, widths)
+        self.balance = config.balance if config.balance_weight else "none"
+        self.keeps_small = config.z_weight > 0
+        self.balance_weight: Number = config.balance_weight
+        self.z_weight: Number = config.z_weight
+
+    def add_experts(self, config: MoEFusion | TGMoEFusion, gate_width: int) -> None:
+        """Create router and experts. Args: gate_width: of what the router reads."""
+        self.router = Router(gate_width, config.experts, top_k=config.top_k, noise=config.noise)
+        wide = len(self.modalities) * self.width
+        self.experts = nn.ModuleList(
+            nn.Sequential(Linear(wide, self.width), nn.GELU(), Dropout(config.dropout), Linear(self.width, self.width))
+            for _ in range(config.experts)
+        )
+
+    def mixed(self, x_BD: Tensor, gate_BD: Tensor, counted_B: Tensor | None) -> Fused:
+        """Let the router read `gate_BD`, the experts `x_BD`, and add the answers up."""
+        routing = self.router(gate_BD)
+        answers_BED = torch.stack([expert(x_BD) for expert in self.experts], dim=-2)
+        h_BD = (routing.gates_BE.unsqueeze(-1) * answers_BED).sum(dim=-2)
+        losses = self._losses(routing, counted_B) if self.training else {}
+        return Fused(h_BD, losses=losses, monitors=_monitors(routing, counted_B))
+
+    def _losses(self, routing: Routing, counted_B: Tensor | None) -> dict[str, Tensor]:
+        losses = {}
+        if self.balance == "switch":
+            probability_BE = routing.logits_BE.softmax(dim=-1)
+            balance = switch_balance(routing.chosen_BE, probability_BE, counted_B)
+            losses["expert_balance"] = self.balance_weight * balance
+        elif self.balance == "cv2":
+            losses["expert_balance"] = self.balance_weight * cv2_balance(routing, counted_B)
+        if self.keeps_small:
+            losses["router_z"] = self.z_weight * z_loss(routing.logits_BE, counted_B)
+        return losses
+
+
+class RoutedExperts(Experts):
+    """Every modality has a router; the scores of those that are present are added, and experts read all modalities.
+
+    One linear router over all tokens side by side, absent ones zero, is the sum of one for each modality. Experts read
+    a learned placeholder for an absent modality.
+    """
+
+    def __init__(self, config: MoEFusion, widths: Mapping[str, int]) -> None:
+        super().__init__(config, widths)
+        several = len(self.modalities) > 1
+        self.tokens = Tokens(
+            {m: widths[m] for m in self.modalities},
+            self.width,
+            config.dropout,
+            placeholders=self.modalities if several else (),
+        )
+        self.add_experts(config, gate_width=len(self.modalities) * self.width)
+
+    def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
+        tokens_BMD = self.tokens(parts, present_BM)
+        heard_BMD = torch.where(present_BM.unsqueeze(-1), tokens_BMD, 0.0)
+        return self.mixed(tokens_BMD.flatten(-2), heard_BMD.flatten(-2), counted_B)
+
+
+class GuidedExperts(Experts):
     """The guide (text, or the first modality) attends to each other modality, and chooses the experts that read all.
 
         t_m = CrossAttention(guide, m);  x = [guide; t_m ...];  h = sum_e gate_e(guide) Expert_e(x)
 
     Each stream has a single key, so its attention may take nothing; otherwise the guide would have no influence. A
     learned placeholder stands for an absent guide and for the key of an absent modality. For a row without the guide
-    the router reads the mean of the others plus a learned vector. Every expert computes every row: with rows sorted by
-    expert, a row's last digits would depend on how many others chose the same one (D6), and experts are small.
+    the router reads the mean of the others plus a learned vector.
     """
-
-    varies = ("balance_weight", "z_weight")
 
     def __init__(self, config: TGMoEFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
@@ -42,25 +109,11 @@ class GuidedExperts(Fusion):
             {m: Attention(self.width, config.heads, may_take_nothing=True) for m in self.modalities[1:]}
         )
         self.no_guide_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(self.width)) if several else None
-        self.router = Router(self.width, config.experts, top_k=config.top_k, noise=config.noise)
-        wide = len(self.modalities) * self.width
-        self.experts = nn.ModuleList(
-            nn.Sequential(Linear(wide, self.width), nn.GELU(), Dropout(config.dropout), Linear(self.width, self.width))
-            for _ in range(config.experts)
-        )
-        self.balance = config.balance if config.balance_weight else "none"
-        self.keeps_small = config.z_weight > 0
-        self.balance_weight: Number = config.balance_weight
-        self.z_weight: Number = config.z_weight
+        self.add_experts(config, gate_width=self.width)
 
     def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
         tokens_BMD = self.tokens(parts, present_BM)
-        x_BD = self._streams(tokens_BMD)
-        routing = self.router(self._gate_input(tokens_BMD, present_BM))
-        answers_BED = torch.stack([expert(x_BD) for expert in self.experts], dim=-2)
-        h_BD = (routing.gates_BE.unsqueeze(-1) * answers_BED).sum(dim=-2)
-        losses = self._losses(routing, counted_B) if self.training else {}
-        return Fused(h_BD, losses=losses, monitors=_monitors(routing, counted_B))
+        return self.mixed(self._streams(tokens_BMD), self._gate_input(tokens_BMD, present_BM), counted_B)
 
     def _streams(self, tokens_BMD: Tensor) -> Tensor:
         guide_B1D = tokens_BMD[..., :1, :]
@@ -76,18 +129,6 @@ class GuidedExperts(Fusion):
             return tokens_BMD[..., 0, :]
         instead_BD = mean_of_present(tokens_BMD[..., 1:, :], present_BM[..., 1:]) + self.no_guide_D.unsqueeze(-2)
         return torch.where(present_BM[..., :1], tokens_BMD[..., 0, :], instead_BD)
-
-    def _losses(self, routing: Routing, counted_B: Tensor | None) -> dict[str, Tensor]:
-        losses = {}
-        if self.balance == "switch":
-            probability_BE = routing.logits_BE.softmax(dim=-1)
-            balance = switch_balance(routing.chosen_BE, probability_BE, counted_B)
-            losses["expert_balance"] = self.balance_weight * balance
-        elif self.balance == "cv2":
-            losses["expert_balance"] = self.balance_weight * cv2_balance(routing, counted_B)
-        if self.keeps_small:
-            losses["router_z"] = self.z_weight * z_loss(routing.logits_BE, counted_B)
-        return losses
 
 
 def _monitors(routing: Routing, counted_B: Tensor | None) -> dict[str, Tensor]:

@@ -91,6 +91,8 @@ def why_not_whole(export: Export) -> list[str]:
     if modalities != ["text"]:
         return [f"it reads {' and '.join(modalities)}"]
     reasons = []
+    if config.keeps_states:
+        reasons.append("it pools tokens by itself (pooler none)")
     if config.dialogue.kind != "none":
         reasons.append("it reads other utterances of the dialogue")
     if config.training.prediction == "nearest_anchor":

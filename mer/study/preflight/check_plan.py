@@ -49,6 +49,17 @@ class CheckedPlan:
         return self.teachers[config.distill.teacher]
 
     @property
+    def ragged(self) -> dict[FeatureSetting, tuple[DataConfig, EncoderConfig]]:
+        """The encoders whose files hold sequences, one for each file: those that are trained, or keep states."""
+        kept = {
+            settings_of(config)[modality]: (config.data, encoder)
+            for config in self.configs
+            for modality, encoder in config.encoders.present.items()
+            if encoder.keeps_states
+        }
+        return self.tuned | kept
+
+    @property
     def tuned(self) -> dict[FeatureSetting, tuple[DataConfig, EncoderConfig]]:
         """The encoders that are trained, one for each setting that has files of its own."""
         return {

@@ -24,11 +24,11 @@ from mer.errors import MerError, TrialFailed
 from mer.features.backbone.files import backbone_key, is_here, locate
 from mer.features.cache.sequences import Sequences
 from mer.features.disk_space import refuse_no_room
-from mer.features.from_clips.live import LiveClipSequences
+from mer.features.from_clips.live import LiveClipSequences, LiveClipSteps
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_clips.sequences import ClipSequenceReading
 from mer.features.from_files import GivenReading
-from mer.features.from_text.live import LiveTextSequences
+from mer.features.from_text.live import LiveTextSequences, LiveTokens
+from mer.features.modalities import locate_clip_backbone
 from mer.features.rehearse import rehearse_one
 from mer.features.text.coverage import corpus_coverage
 from mer.model_outputs import describe_encoder
@@ -63,9 +63,9 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
     stored = sum(rows.values())
     if folds is not None:  # every split is the whole corpus, which lies in memory once
         stored, rows = len(folds.ids), {"train": folds.train_count, "dev": len(folds.dev_rows)}
-    tuned = checked.plan.tuned
-    refuse_no_room(list(tuned.values()), SPLITS, cache)
-    examples = {setting: _example(*one, corpus, cache) for setting, one in tuned.items()}
+    ragged = checked.plan.ragged
+    refuse_no_room(list(ragged.values()), SPLITS, cache)
+    examples = {setting: _example(*one, corpus, cache) for setting, one in ragged.items()}
     _read_one_of_each(checked)
     feature_bytes = sum(
         _bytes_per_row(encoder, examples.get(setting)) * stored for setting, encoder in settings.items()
@@ -113,6 +113,9 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
     console.print(
         f"features:  {len(settings)} encoder settings, {feature_bytes / 2**20:.0f} MiB in the object store, once"
     )
+    for setting, (_, encoder) in ragged.items():
+        if encoder.keeps_states:
+            console.print(f"           {_states_words(encoder, examples[setting])}", soft_wrap=True, highlight=False)
     console.print(
         f"memory:    about {(feature_bytes + workers * _WORKER_BYTES) / 2**30:.1f} GiB with {workers} workers"
     )
@@ -127,7 +130,8 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
 
 def _read_one_of_each(checked: CheckedStudy) -> None:
     """Load every backbone once and read one dialogue or clip with it. Raises: MerError."""
-    frozen = [encoder for encoder in checked.settings.values() if encoder.mode == "frozen"]
+    settings = checked.settings.values()  # of those that keep states, the examples were read
+    frozen = [encoder for encoder in settings if encoder.mode == "frozen" and not encoder.keeps_states]
     for encoder in {backbone_key(encoder): encoder for encoder in frozen}.values():
         rehearse_one(encoder, checked.corpus, "dev")
 
@@ -161,14 +165,31 @@ def _bytes_per_row(encoder: EncoderConfig, example: Sequences | None) -> int:
     return card.layers * card.width * 2
 
 
+def _states_words(encoder: EncoderConfig, example: Sequences) -> str:
+    """Say how much is kept of an encoder with pooler none, as a few rows of dev show."""
+    where, most, mean = f"encoders.{encoder.modality}", encoder.max_states, example.lengths.mean()
+    full = int((example.lengths == most).sum())
+    said = f"{where} keeps a state of every {'token' if encoder.modality == 'text' else 'step of time'}: about "
+    said += f"{mean:.0f} of an utterance, {example.values.shape[1]} wide, at most {most} ({where}.max_states)"
+    return said + (f"; {full} of {len(example)} are averaged down to that, or have as many" if full else "")
+
+
 def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Sequences:
-    """Make the input of a tuned encoder from a few utterances of dev. Raises: MerError when none can be read."""
-    found = locate(encoder, weights=True)
+    """Make the sequences of a few utterances of dev. Raises: MerError when none can be read."""
     if isinstance(encoder, TextEncoderConfig):
-        sequences = LiveTextSequences(encoder, found).encode(corpus.dialogues("dev")[:_DIALOGUES]).features_NLD
+        reader = LiveTokens if encoder.keeps_states else LiveTextSequences
+        some = corpus.dialogues("dev")[:_DIALOGUES]
+        sequences = reader(encoder, locate(encoder, weights=True)).encode(some).features_NLD
     else:
-        rows = ClipSequenceReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
-        live = LiveClipSequences(encoder, found).encode([row.path for row in rows if row.path is not None][:CLIPS])
+        rows = ClipReading(encoder, cache).prepare(corpus, data, "dev", cache).rows
+        found = locate_clip_backbone(encoder)
+        reads: LiveClipSteps | LiveClipSequences
+        if encoder.keeps_states:
+            reads = LiveClipSteps(encoder, found)
+        else:
+            assert found is not None
+            reads = LiveClipSequences(encoder, found)
+        live = reads.encode([row.path for row in rows if row.path is not None][:CLIPS])
         assert live.present_N is not None
         if not live.present_N.any():
             raise MerError(corpus.root, f"none of its first clips can be read: {live.faults_N[0]}")

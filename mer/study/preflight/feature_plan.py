@@ -151,7 +151,7 @@ def ensure_plan(
     files: dict[FeatureSetting, dict[str, Path]] = {}
     encoded, seconds, failures = 0, 0.0, list[Failures]()
     tuned = list(checked.tuned.values())
-    refuse_no_room(tuned, SPLITS, cache)
+    refuse_no_room(list(checked.ragged.values()), SPLITS, cache)
     for config in checked.configs:
         # the teacher first: it may be refused, which nobody should learn after hours of reading clips
         for name, setting in sorted(settings_of(config).items(), key=lambda item: item[0] != TEACHER):

@@ -35,7 +35,7 @@ class TrialOnMadeUpRows:
     Args:
         rows: utterances of train and dev, by split.
         classes: of the label.
-        examples: what a tuned encoder reads.
+        examples: what a tuned encoder reads, or states that a model pools.
     """
 
     rows: Mapping[str, int]
@@ -79,11 +79,21 @@ class TrialOnMadeUpRows:
 
         def table(modality: str, encoder: EncoderConfig) -> SharedTable:
             card, task = describe_encoder(encoder), config.data.label
-            if encoder.mode != "frozen":
+            if encoder.mode != "frozen" or encoder.keeps_states:
                 example = self.examples[settings_of(config)[modality]]
                 sequences = example.gather(np.arange(count) % len(example))
                 pooled = np.empty((count, 0, card.width), dtype=np.float16)
-                return SharedTable(ids, pooled, {task: labels}, {task: names}, {}, None, None, sequences, card.layers)
+                return SharedTable(
+                    ids,
+                    pooled,
+                    {task: labels},
+                    {task: names},
+                    {},
+                    None,
+                    sequences=sequences,
+                    encoder_states=card.layers,
+                    keeps_states=encoder.keeps_states,
+                )
             features = rng.standard_normal((count, card.layers, card.width), dtype=np.float32).astype(np.float16)
             words = rng.standard_normal((self.classes, card.layers, card.width), dtype=np.float32)
             return SharedTable(ids, features, {task: labels}, {task: names}, {task: words}, None)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mer.models.classifier import InputNorm
+from mer.models.inputs import InputNorm
 from mer.training.data import FusedBatch, FusedSplit
 from mer.training.packed.rows import PackedRows
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from mer.models.classifier import InputNorm
 from mer.models.dropout import Drawn, Dropout, MemberRates
+from mer.models.inputs import InputNorm
 from mer.training.draws import Draws, thresholds
 from mer.training.packed.stacked import Stacked
 

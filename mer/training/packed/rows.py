@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mer.losses.geometry import LANES
-from mer.models.classifier import InputNorm
+from mer.models.inputs import InputNorm
 from mer.training.augmented import all_labels
 from mer.training.data import CHUNK_ROWS, SplitArrays
 

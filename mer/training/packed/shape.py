@@ -9,7 +9,9 @@ from mer.config import EACLConfig, Fusion, SPCLConfig, TrialConfig
 from mer.files import sha256_json
 
 _FUSION_RATES = ("dropout", "modality_dropout", "threshold")
-_FUSION_WEIGHTS = ("own_loss", "balance_weight", "z_weight")
+_FUSION_WEIGHTS = (
+    "own_loss", "balance_weight", "z_weight", "similarity_weight", "difference_weight", "reconstruction_weight",
+)  # fmt: skip
 _LOSS_SWITCHES = ("kind", "form", "small_pool", "orthogonalize", "anchors", "proto_init", "prototypes")
 
 
@@ -50,6 +52,8 @@ def _alone(config: TrialConfig) -> str:
     contrastive = config.loss.contrastive
     if config.tuned:
         return "it trains an encoder"
+    if config.keeps_states:
+        return "it reads states of tokens or frames (pooler none)"
     if config.reads_dialogues:
         return "it reads whole dialogues"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
