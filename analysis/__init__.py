@@ -7,6 +7,7 @@ at_the_end       picture and page of a study that has just ended
 study_page       the page about one study
 evaluation_page  the page about one evaluation
 comparison_page  the page about several of both
+bench_page       the page and the tables of a protocol
 findings         what the numbers support: chance, luck, importance, calibration, costs
 plots            plots as SVG
 stores           studies and evaluations as read from journal, folder and MLflow

@@ -8,6 +8,8 @@ Commands, each also `python -m mer.COMMAND`:
     extract           extract a study's features ahead of it
     export            write a trial as a folder that loads anywhere
     evaluate          train an export's configuration with several seeds and score test once per seed
+    bench             run a protocol: corpora x feature sets x methods, in one table
+    reproduce         a published number against what is got here
     completion        a script by which a shell completes the commands
     demo              try an export by hand on a page of this machine
     predict           label texts, clips or standard input with an export

@@ -14,6 +14,8 @@ COMMANDS = {
         "mer.evaluate",
         "seed repeats, test once per seed: python -m mer.evaluate exports/spcl-meld-text",
     ),
+    "bench": ("mer.bench", "a protocol: corpora x feature sets x methods in one table: python -m mer.bench small"),
+    "reproduce": ("mer.reproduce", "a published number against what is got here: python -m mer.reproduce meld_text_ce"),
     "study": (
         "mer.study.__main__",
         "look after a study: is all recorded, in all places (audit); write what MLflow lacks (sync)",

@@ -3,6 +3,7 @@
 `python -m mer.study sync STUDY` and `audit STUDY` look after one that exists.
 
 From the top down; each imports from those below it only, and those on one line know nothing of each other.
+    bench       a protocol: many studies, from their search to one table
     evaluate    what a result is worth: seeds, the test split, comparisons, re-ranking, verification
     slurm       a study as a job of a SLURM cluster
     runner      one study from spec to summary

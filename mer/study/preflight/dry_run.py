@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,25 @@ _DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
 
-def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequence[Machine] = ()) -> None:
+@dataclass(frozen=True)
+class Cost:
+    """What a study takes at most.
+
+    Args:
+        trials, epochs: of all trials together.
+        seconds: with the workers that there are; encoding missing features comes on top.
+    """
+
+    trials: int
+    epochs: int
+    seconds: float
+
+
+def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequence[Machine] = ()) -> Cost:
     """Print what the study would do. Writes nothing but, where encoders are tuned, hashes of files.
 
     Args: have: the machines that trials may use; none: this one.
+    Returns: what it would take.
     Raises: MerError for all that would stop the study before its first trial.
     """
     checked = check_study(spec, options, have or [this_machine()])
@@ -126,6 +142,7 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
         soft_wrap=True,
     )
     console.print("dry run: nothing was encoded, trained or recorded")
+    return Cost(spec.budget.trials, spec.budget.trials * spec.budget.epochs, packed)
 
 
 def _read_one_of_each(checked: CheckedStudy) -> None:

@@ -68,6 +68,11 @@ def load_spec(
     for key, ready in (parts or {}).items():
         if ready is not None:
             override(file, key, ready, f"--{key.split('.')[-1].replace('_', '-')} {ready}")
+    return build_spec(file)
+
+
+def build_spec(file: YamlFile) -> StudySpec:
+    """Turn a file whose data are a mapping into a StudySpec. Raises: Faults with all that is wrong with it."""
     spec = _build(file)
     file.raise_faults()
     assert spec is not None
