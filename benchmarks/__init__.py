@@ -23,5 +23,6 @@ shared_base           memory of workers that tune one backbone, with its weights
 shared_memory         memory of each further worker that maps the same features
 distillation          one merged distillation, against a sequence of runs
 missing_modality      dev scores of a fused model over the share of rows that lack a modality
+ingredients           what each change of a setting gave on dev, over seeds
 logistic_regression   logistic regression and an SVM on cached features, against a study's seeds
 """
