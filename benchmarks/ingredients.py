@@ -1,9 +1,10 @@
-"""Tell what each change of a setting gave, over seeds, in a study whose points are settings and seeds.
+"""Train every point of a search space with several seeds, and tell what each change to the first one gives on dev.
 
-    python -m benchmarks.ingredients studies/ingredients-meld-text
+    python -m benchmarks.ingredients search_spaces/meld_text_ingredients.yaml --seeds 1 2 3 [--set KEY=VALUE]
 
-Trials that differ in `seed` alone are one setting. Settings are named by what differs from the first one, and compared
-with it seed by seed on dev (paired t test, Holm's adjustment). Reads a study's journal and nothing else.
+All runs are trials of one study, named as the space with `-seeds` behind it; the same command goes on with it. Settings
+are named by what differs from the first point, and compared with it seed by seed (paired t test, Holm's adjustment).
+Test is never read.
 """
 
 from __future__ import annotations
@@ -20,9 +21,32 @@ from mer.console import page
 from mer.errors import MerError
 from mer.files import sha256_json
 from mer.statistics import Paired, Summary, describe, holm, paired_by_seed
-from mer.study.folder.read_study import find_study, read_record
+from mer.study.evaluate.seeds import SEED_PARAM, run_quietly
+from mer.study.folder.read_study import read_record
 from mer.study.folder.standings import Standing
+from mer.study.preflight.run_options import RunOptions
 from mer.study.show.words import short, short_names, show
+from mer.study.space.load import load_spec
+from mer.study.space.spec import Budget, Sampler, Scheduler, StudySpec
+
+
+def over_seeds(spec: StudySpec, seeds: Sequence[int]) -> StudySpec:
+    """Make the study that trains each point of a search space with each seed, to the last epoch.
+
+    Raises: MerError when the space has no points.
+    """
+    if not spec.points:
+        raise MerError(f"{spec.study}: points", "there are none", allowed="settings to train, the first is the bar")
+    points = tuple({**point, "seed": seed} for point in spec.points for seed in seeds)
+    changed = {
+        "study": f"{spec.study}-seeds",
+        "budget": Budget(trials=len(points), epochs=spec.budget.epochs),
+        "sampler": Sampler(kind="random"),
+        "scheduler": Scheduler(kind="none"),
+        "params": {**spec.params, "seed": SEED_PARAM},
+        "points": points,
+    }
+    return StudySpec(**{name: getattr(spec, name) for name in StudySpec.model_fields} | changed)
 
 
 @dataclass(frozen=True)
@@ -84,12 +108,19 @@ def table_of(settings: Sequence[Setting], metric: str) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", help="folder of the study, or its name")
-    parser.add_argument("--studies", type=Path, default=Path("studies"), help="folder of all studies")
+    parser.add_argument("space", type=Path, help="search space whose points are trained")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of mer.tune")
+    parser.add_argument("--studies", type=Path, default=Path("studies"))
+    parser.add_argument("--cache", type=Path, default=Path("features"))
+    parser.add_argument("--show", action="store_true", help="train nothing, show what is there")
     asked = parser.parse_args()
-    record = read_record(find_study(asked.study, asked.studies))
-    metric = record.objective[0].metric
-    page().print(table_of(settings_of(record.standings, metric), metric))
+    spec, console = over_seeds(load_spec(asked.space, asked.set), asked.seeds), page()
+    folder = asked.studies / spec.study
+    if not asked.show:
+        run_quietly(spec, RunOptions(asked.studies, asked.cache, command="python -m benchmarks.ingredients"), console)
+    metric = spec.objective[0].metric
+    console.print(table_of(settings_of(read_record(folder).standings, metric), metric))
 
 
 if __name__ == "__main__":

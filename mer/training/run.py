@@ -163,8 +163,12 @@ class TrainingRun(TrainingState):
             if not there_B.all():
                 x_BLD = x_BLD._replace(counted_B=there_B)
         h_BH, logits_BC = self.model(x_BLD)
-        if there_B is not None:
+        if there_B is not None and not there_B.all():
             h_BH, logits_BC, y_B = h_BH[there_B], logits_BC[there_B], y_B[there_B]
+            if (
+                self.config.loss.adversarial.weight
+            ):  # its gradient is that of the rows that count: scores must follow them
+                logits_BC = self.model.classify(h_BH)
         return Outputs(h_BH, logits_BC, self._anchors()), y_B
 
     def _finite(self, name: str, value: Tensor) -> float:

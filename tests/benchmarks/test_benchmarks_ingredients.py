@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
-from benchmarks.ingredients import settings_of, table_of
+from rich.console import Console
+
+from benchmarks.ingredients import over_seeds, settings_of, table_of
 from mer.errors import MerError
 from mer.study.folder.standings import Standing
-from rich.console import Console
+from mer.study.space.load import load_spec
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
 
 F1 = "dev_weighted_f1"
 
@@ -48,5 +53,15 @@ def test_the_table_names_a_change_by_its_last_words():
 
 @pytest.mark.parametrize("trials", [[], [Standing(0, "finished", {F1: 0.5}, {})]])
 def test_a_study_without_seeds_or_results_is_refused(trials: list[Standing]):
-    with pytest.raises(MerError, match="no trial has finished|no seed was drawn"):
+    with pytest.raises(MerError, match=r"no trial has finished|no seed was drawn"):
         settings_of(trials, F1)
+
+
+def test_every_point_is_trained_with_every_seed():
+    spec = load_spec(SPACES / "meld_text_ingredients.yaml")
+    study = over_seeds(spec, [7, 8])
+    assert study.budget.trials == len(study.points) == 2 * len(spec.points)
+    assert [point["seed"] for point in study.points[:4]] == [7, 8, 7, 8]
+    assert study.trial_config(study.points[1]).seed == 8 and study.study == f"{spec.study}-seeds"
+    with pytest.raises(MerError, match="there are none"):
+        over_seeds(load_spec(SPACES / "distill.yaml").model_copy(update={"points": ()}), [1])

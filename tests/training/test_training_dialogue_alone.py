@@ -59,6 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "graph": {"dialogue": {"kind": "graph", "reach": 2}},
     "graph-offline": {"dialogue": {"kind": "graph", "setting": "offline"}},
     "spcl": {"dialogue__kind": "graph", "loss__contrastive": {"kind": "spcl", "pool_size": 16, "support_size": 4}},
+    "fgm": {"dialogue__kind": "gru", "loss__adversarial": {"weight": 1.0, "epsilon": 0.5}},
     "apcl-centers": {
         "dialogue__kind": "gru", "loss__contrastive__kind": "apcl", "training__prediction": "nearest_center",
     },
@@ -77,6 +78,21 @@ def test_one_modality_learns_in_its_dialogues_and_resumes_exactly(name: str):
         resumed = build(data(), **VARIANTS[name])
         resumed.load_state(*state)
         assert outcome(finished(resumed)) == outcome(whole)
+
+
+@pytest.mark.parametrize("absent", [0.0, 0.3])
+def test_moves_of_h_follow_the_whole_loss_of_the_rows_that_have_one(absent: float):
+    """Before, they followed the contrastive loss alone, and without one the trial failed."""
+    contrastive = {"kind": "supcon", "weight": 0.1}
+    loss = {"contrastive": contrastive, "adversarial": {"weight": 1.0}}
+    run = build(data(absent), dialogue__kind="gru", loss=loss, head__dropout=0.0)
+    run.model.train()
+    outputs, y_B = run._answer(np.arange(len(run.data.train)))
+    assert outputs is not None and len(outputs.h_ND) == len(y_B) == len(run.train_rows)
+    (felt,) = torch.autograd.grad(run.objective(outputs, y_B)[0], outputs.h_ND)
+    h_BH = outputs.h_ND.detach().requires_grad_()
+    alone = run.objective(outputs._replace(h_ND=h_BH, logits_NC=run.model.classify(h_BH)), y_B)[0]
+    torch.testing.assert_close(felt, torch.autograd.grad(alone, h_BH)[0])
 
 
 @pytest.mark.parametrize("kind", ["gru", "attention", "graph"])
