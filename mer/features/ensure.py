@@ -20,7 +20,7 @@ from mer.data.folds import POOL
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
-from mer.features.from_files import GivenReading
+from mer.features.from_files import GIVEN_FEATURES, MEND, GivenReading
 from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.from_text.unpooled import TokenReading
@@ -101,7 +101,8 @@ def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: flo
     """Say which clips of a file could not be read. Raises: TooManyFailed, also for a file that was there."""
     title = f"{item.ingredients['dataset']}/{item.split} with {reading.name}"
     masked = read_card(path).get("masked") or {}
-    FailureWatch(title, len(item.ids), max_failed, root).add(masked)
+    mend = MEND if item.ingredients["modality"] == GIVEN_FEATURES else ""
+    FailureWatch(title, len(item.ids), max_failed, root, mend).add(masked)
     return Failures(title, len(item.ids), reasons_of(masked), path.with_suffix(".json"))
 
 

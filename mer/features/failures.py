@@ -77,12 +77,14 @@ class FailureWatch:
         clips: rows of the split.
         most: largest share that may fail, in [0, 1]; None: any.
         root: folder of the data, for the advice.
+        mend: the advice, where what failed is no clip.
     """
 
     title: str
     clips: int
     most: float | None = None
     root: str | Path = "ROOT"
+    mend: str = ""
     faults: dict[str, str] = field(default_factory=dict)
 
     def add(self, faults: Mapping[str, str]) -> None:
@@ -92,13 +94,13 @@ class FailureWatch:
             return
         found = Failures(self.title, self.clips, reasons_of(self.faults))
         kinds = "; ".join(f"{reason.kind} ({reason.count}: {_first(reason)})" for reason in found.reasons[:5])
+        mend = self.mend or f"mend the clips: `{command('mer.data', 'check', self.root, '--clips')}` lists them all"
         enough = min(1.0, -(-100 * found.count // self.clips) / 100)
         fault = TooManyFailed(
             self.title,
             f"stopped: {found.count} of {self.clips} clips cannot be read so far: {kinds}",
             allowed=f"at most {share_words(self.most)} of them (max_failed)",
-            then=f"mend the clips: `{command('mer.data', 'check', self.root, '--clips')}` lists them all; or "
-            f"allow more: --max-failed {share_words(enough)} lets this split pass",
+            then=f"{mend}; or allow more: --max-failed {share_words(enough)} lets this split pass",
         )
         fault.faults = dict(self.faults)
         raise fault

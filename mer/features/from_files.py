@@ -31,6 +31,7 @@ from mer.terminal.commands import command
 GIVEN_FEATURES = "given"  # the modality in the key of such files: they hold no label words, whatever the modality
 _ABSENT = "no features of this name"
 _ZEROS = "its features are all zero"
+MEND = "extract the features of these utterances too"
 _STEP = 64
 _NAMED = 5
 
@@ -126,7 +127,7 @@ class GivenReading:
                 step(row + 1, len(prepared.rows))
         self._refuse_unfit(unfit, [prepared.rows[row][1] for row in vectors], list(vectors.values()), prepared.split)
         title = f"{prepared.ingredients['dataset']}/{prepared.split} with {self.name}"
-        FailureWatch(title, len(prepared.rows), self.max_failed).add(missing)
+        FailureWatch(title, len(prepared.rows), self.max_failed, mend=MEND).add(missing)
         features_ND = np.zeros((len(prepared.rows), len(next(iter(vectors.values())))), dtype=np.float32)
         for row, vector_D in vectors.items():
             features_ND[row] = vector_D

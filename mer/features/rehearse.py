@@ -13,7 +13,7 @@ from mer.features.backbone.files import is_here, locate, require_weights
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_files import GivenReading
+from mer.features.from_files import MEND, GivenReading
 from mer.features.from_text.live import LiveTexts
 from mer.features.lacking import refuse_no_text
 
@@ -29,7 +29,7 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, m
     if is_given(encoder):
         given = GivenReading(encoder, Path())
         for split in splits:
-            _watch(corpus, split, given.name, given.absent(corpus, split), max_failed)
+            _watch(corpus, split, given.name, given.absent(corpus, split), max_failed, MEND)
     elif isinstance(encoder, TextEncoderConfig):
         for split in splits:
             refuse_no_text(corpus, split)
@@ -44,9 +44,11 @@ def rehearse(encoder: EncoderConfig, corpus: Corpus, splits: Sequence[str], *, m
                 _watch(corpus, split, reading.name, faults, max_failed)
 
 
-def _watch(corpus: Corpus, split: str, name: str, faults: dict[str, str], max_failed: float | None) -> None:
+def _watch(
+    corpus: Corpus, split: str, name: str, faults: dict[str, str], max_failed: float | None, mend: str = ""
+) -> None:
     title, count = f"{corpus.name}/{split} with {name}", len(corpus.utterances(split))
-    FailureWatch(title, count, max_failed, corpus.root).add(faults)
+    FailureWatch(title, count, max_failed, corpus.root, mend).add(faults)
 
 
 def _fault(place: FoundClip | str) -> str:

@@ -71,7 +71,7 @@ def equal(made: Any, value: Any) -> None:
         assert made == value
 
 
-@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("protocol", range(6))
 def test_plain_values_are_read_as_they_are(protocol: int, tmp_path: Path) -> None:
     value = mmsa()
     value["train"] |= {

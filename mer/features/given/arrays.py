@@ -87,11 +87,11 @@ def as_unfit(ending: str) -> Iterator[None]:
     except OSError as fault:
         raise Unfit(f"cannot be opened: {fault.strerror or fault}") from fault
     except _BROKEN as fault:
-        raise Unfit(f"is no whole {ending} file ({_brief(fault)})") from fault
+        raise Unfit(f"is no whole {ending} file") from fault
     except Exception as fault:
         if type(fault).__name__ != "SafetensorError":  # that of a library which only its files need
             raise
-        raise Unfit(f"is no whole {ending} file ({_brief(fault)})") from fault
+        raise Unfit(f"is no whole {ending} file") from fault
 
 
 class _Npy:
@@ -195,8 +195,3 @@ def _as_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], fort
 def _words(array: np.ndarray) -> Iterator[str]:
     for item in array.ravel().tolist():
         yield item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
-
-
-def _brief(fault: BaseException) -> str:
-    text = " ".join(str(fault).split())
-    return (text or type(fault).__name__)[:120]

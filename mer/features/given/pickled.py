@@ -57,8 +57,7 @@ def read_plain(path: Path) -> Any:
     except (RecursionError, MemoryError) as fault:
         raise MerError(path, "a pickle that is not read: it is too large or too deep", then=_THEN) from fault
     except Exception as fault:  # a pickle that is broken on purpose raises whatever it likes
-        said = " ".join(str(fault).split())[:120] or type(fault).__name__
-        raise MerError(path, f"no pickle of plain values ({said})", allowed=_ALLOWED, then=_THEN) from fault
+        raise MerError(path, "no pickle of plain values, or not a whole one", allowed=_ALLOWED, then=_THEN) from fault
 
 
 def _look_through(stream: IO[bytes]) -> None:

@@ -101,7 +101,11 @@ def pooler_of(encoder: EncoderConfig) -> str:
 
 def name_of(encoder: EncoderConfig) -> str:
     """Name the features without the place where they lie on this machine: `file:wavlm-UTT`."""
-    return GIVEN + (home(given_place(encoder)).resolve().name or "root")
+    place = home(given_place(encoder))
+    try:
+        return GIVEN + (place.resolve().name or "root")
+    except (OSError, RuntimeError):  # a loop of links, which `open_source` refuses
+        return GIVEN + place.name
 
 
 def _width(encoder: EncoderConfig) -> int:
