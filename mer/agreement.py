@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _ROUNDING = 1e-13  # share of a sum of squares that rounding may leave of nothing
+ECE_BINS = 15
 _SAME = 1e-12  # spread of equal numbers, relative to their size
 
 
@@ -116,6 +117,18 @@ _SIMS = (  # Yu et al. 2020, as MMSA counts
 def accuracies_of(allowed: tuple[float, float] | None) -> tuple[Accuracy, ...]:
     """Return the accuracies that papers report of numbers in this range (`data.range`); () for other ranges."""
     return {(-3.0, 3.0): _MOSI, (-1.0, 1.0): _SIMS}.get(allowed or (0.0, 0.0), ())
+
+
+def calibration_error(chance_N: np.ndarray, right_N: np.ndarray, bins: int = ECE_BINS) -> float:
+    """Compute the expected calibration error: over equal bins of [0, 1], how far chances are from the share of hits.
+
+    Args:
+        chance_N: probabilities of answers.
+        right_N: whether each came true.
+    """
+    bin_N = np.minimum((chance_N * bins).astype(int), bins - 1)
+    gap = np.bincount(bin_N, weights=chance_N - right_N, minlength=bins)
+    return float(np.abs(gap).sum() / len(chance_N))
 
 
 def weighted_f1(right_C: np.ndarray, predicted_C: np.ndarray, support_C: np.ndarray) -> np.ndarray:

@@ -45,6 +45,9 @@ def export(
     threshold: Annotated[
         str, typer.Option(metavar="METRIC", help="of two classes: keep the threshold best on dev, e.g. by dev_macro_f1")
     ] = "",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="divide class scores by a temperature fitted to dev: truer probabilities")
+    ] = False,
     as_space: Annotated[
         bool, typer.Option("--as-space", help="print (or --out F.yaml) the search space that trains this trial again")
     ] = False,
@@ -70,6 +73,9 @@ def export(
     if as_space:
         _print_space(study, studies, trial, out, force)
         return
+    if calibrate and (home(study) / EXPORT_MARK).is_file():
+        anew = command("mer.export", "STUDY", "--calibrate", "--out", study, "--force")
+        raise MerError(study, "is an export already", allowed="--calibrate with a study", then=f"export anew: {anew}")
     forms = [name for name, asked in (("onnx", onnx), ("transformers", transformers)) if asked]
     if push:
         from mer.study.export.push import require_hub
@@ -85,7 +91,7 @@ def export(
     console = page()
     record = read_record(find_study(study, studies))
     typed = command("mer.export", *words_without_secrets(sys.argv[1:]))
-    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold, fold)
+    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold, calibrate, fold)
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

@@ -1,7 +1,7 @@
 """The export folder: one trained model that loads anywhere, with what is needed to judge it. No pickle.
 
 model.safetensors      weights that prediction needs         config.json         the TrialConfig
-labels.json            class names, task, threshold          preprocessor.json   how text becomes features
+labels.json            names, thresholds, temperature        preprocessor.json   how text becomes features
 provenance.json        which trial, data, code, machine      README.md           the model card
 dev_predictions.csv  per_class.csv  confusion.svg            MANIFEST.json       SHA-256 of every file
 backbone/              only in a bundle
@@ -11,6 +11,7 @@ adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(bac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,9 @@ class Export:
         preprocessor: how text becomes the features it reads.
         threshold: of two classes, the second is the answer where its probability is at least this; None: the more
             probable class is.
+        thresholds: of several labels, each is given where its probability is above its own; None: above one half.
+        temperature: scores of classes or labels are divided by it before they become probabilities; None: they are not.
+            Thresholds are of the probabilities that come of it.
     """
 
     folder: Path
@@ -58,6 +62,7 @@ class Export:
     preprocessor: dict[str, Any]
     threshold: float | None = None
     thresholds: dict[str, float] | None = None
+    temperature: float | None = None
 
     @property
     def kind(self) -> TargetKind:
@@ -151,7 +156,8 @@ def read_export(folder: Path | str) -> Export:
     names = tuple(labels.class_names)
     threshold = _threshold(folder, labels.threshold, names)
     thresholds = _thresholds(folder, labels.thresholds, names, config.data.task)
-    export = Export(folder, config, names, provenance, preprocessor, threshold, thresholds)
+    temperature = _temperature(folder, labels.temperature, config.data.task)
+    export = Export(folder, config, names, provenance, preprocessor, threshold, thresholds, temperature)
     _refuse_mixed(export, labels)
     _refuse_circle(config, (folder.resolve(),))
     return export
@@ -216,6 +222,14 @@ def _threshold(folder: Path, found: float | None, names: Sequence[str]) -> float
     if found is not None and (len(names) != 2 or not 0.0 < found < 1.0):
         allowed = "a probability between 0 and 1, of a model with two classes"
         raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=way_out(folder))
+    return found
+
+
+def _temperature(folder: Path, found: float | None, task: TargetKind) -> float | None:
+    """Check the temperature. Raises: MerError for one that is no positive number, or of a model of numbers."""
+    if found is not None and (task == "regression" or not 0.0 < found < math.inf):
+        allowed = "a number above 0, of a model of classes or labels"
+        raise MerError(folder / "labels.json", f"temperature is {found!r}", allowed=allowed, then=way_out(folder))
     return found
 
 

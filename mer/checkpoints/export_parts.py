@@ -26,6 +26,7 @@ class Labels(_Part):
     class_names: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=10_000)]
     threshold: float | None = None
     thresholds: dict[str, float] | None = None
+    temperature: float | None = None
     range: list[float] | None = None
 
     @model_validator(mode="after")
@@ -84,12 +85,22 @@ class _Threshold(_Part):
     metric: str | None = None
 
 
+class _Temperature(_Part):
+    value: float
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+    bins: int
+
+
 class Provenance(_Part):
     """provenance.json: what of it decides anything."""
 
     format: int
     features: dict[str, str] = {}
     threshold: _Threshold | None = None
+    temperature: _Temperature | None = None
     merged: bool | None = None
 
 

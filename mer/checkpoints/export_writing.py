@@ -30,7 +30,7 @@ class Contents:
         documents: further files by name, e.g. README.md: text.
         backbone: files to copy into `backbone/`; none for an export that refers to its backbone.
         adapters: modality -> weights of adapters, under peft's names; their adapter_config.json is among the documents.
-        threshold, thresholds: as those of `Export`.
+        threshold, thresholds, temperature: as those of `Export`.
     """
 
     config: TrialConfig
@@ -43,6 +43,7 @@ class Contents:
     adapters: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     threshold: float | None = None
     thresholds: Mapping[str, float] | None = None
+    temperature: float | None = None
 
 
 def write_export(
@@ -171,6 +172,8 @@ def _labels(contents: Contents) -> dict[str, Any]:
         told["threshold"] = contents.threshold
     if contents.thresholds is not None:
         told["thresholds"] = dict(contents.thresholds)
+    if contents.temperature is not None:
+        told["temperature"] = contents.temperature
     return told
 
 

@@ -52,21 +52,25 @@ def as_predictions(
     *,
     kind: TargetKind = "class",
     thresholds: Mapping[str, float] | None = None,
+    temperature: float | None = None,
 ) -> list[Prediction]:
     """Turn outputs (N, C) into answers: labels with probabilities, or numbers.
 
     Args:
         truncated_N, faults_N, present_N: of each row; by default none is cut, all are in order and there.
-        kind, threshold, thresholds: as those of `Export`.
+        kind, threshold, thresholds, temperature: as those of `Export`.
     """
     import torch
+
+    from mer.training.calibration import cooled
 
     marks = _marks(len(logits_NC), truncated_N, faults_N, present_N)
     if kind == "regression":
         rows = [dict(zip(class_names, row, strict=True)) for row in logits_NC.astype(np.float64).tolist()]
         return [Prediction("", {}, *mark, numbers=row) for row, mark in zip(rows, marks, strict=True)]
+    scores_NC = torch.from_numpy(cooled(logits_NC, temperature)).double()
     if kind == "multilabel":
-        each_NC = torch.sigmoid(torch.from_numpy(logits_NC).double()).tolist()
+        each_NC = torch.sigmoid(scores_NC).tolist()
         above = [(thresholds or {}).get(name, 0.5) for name in class_names]
         given = [
             tuple(name for name, chance, least in zip(class_names, row, above, strict=True) if chance > least)
@@ -76,7 +80,7 @@ def as_predictions(
             Prediction("; ".join(labels), dict(zip(class_names, row, strict=True)), *mark, labels=labels)
             for labels, row, mark in zip(given, each_NC, marks, strict=True)
         ]
-    chances = torch.softmax(torch.from_numpy(logits_NC).double(), dim=1)
+    chances = torch.softmax(scores_NC, dim=1)
     best_N = logits_NC.argmax(axis=1) if threshold is None else (chances[:, 1] >= threshold).long().tolist()
     chances_NC = chances.tolist()
     return [

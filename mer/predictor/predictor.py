@@ -135,6 +135,7 @@ class Predictor(Scorer):
             threshold=export.threshold,
             kind=export.kind,
             thresholds=export.thresholds,
+            temperature=export.temperature,
         )
 
     def _reads_something_else(self, given: str) -> MerError:

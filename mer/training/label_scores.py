@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mer.agreement import ratio
+from mer.agreement import calibration_error, ratio
 from mer.training.per_class import PerClass
 from mer.training.said import Said
 
@@ -94,6 +94,12 @@ class MultilabelScores(PerClass, Said):
         z = self.logits_NC.astype(np.float64)
         loss_NC = np.logaddexp(0.0, z) - np.where(self.true_NC, z, 0.0)
         return float(loss_NC[self.said_NC].mean())
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error of each label's own probability, over all cells."""
+        chance_M = 0.5 * (1.0 + np.tanh(0.5 * self.logits_NC[self.said_NC].astype(np.float64)))
+        return calibration_error(chance_M, self.true_NC[self.said_NC])
 
     def agreement(self, other_NC: np.ndarray) -> float:
         """Say how often other scores give, or do not give, the same labels."""

@@ -13,10 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mer.agreement import ratio
+from mer.agreement import calibration_error, ratio
 from mer.training.per_class import PerClass
-
-ECE_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,7 @@ class Scores(PerClass):
         """Expected calibration error of the top class, equal-width bins."""
         confidence = np.exp(self.log_probabilities_NC[self.scored_N].max(axis=1))
         correct = (self.predicted_N == self.labels_N)[self.scored_N]
-        bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-        gap = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)
-        return float(np.abs(gap).sum() / len(self.scored_N))
+        return calibration_error(confidence, correct)
 
     def agreement(self, other_NC: np.ndarray) -> float:
         """Say how often other class scores give the same class."""

@@ -71,7 +71,7 @@ def test_the_graph_gives_the_scores_of_mer(
 
     bones = backbone(family)
     folder = tmp_path / "model"
-    export = trained(tmp_path, bones, mode, reads, head).export(folder).export
+    export = trained(tmp_path, bones, mode, reads, head).export(folder, calibrate=mode == FULL).export
     assert add_forms(folder, ["onnx"]) == [f"  onnx: {folder / 'model.onnx'}"]
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     pad = 1 if family == "roberta" else 0
@@ -109,7 +109,7 @@ print([model.config.id2label[int(best)] for best in scores.argmax(1)])
 )
 def test_transformers_alone_opens_it(backbone: Any, tmp_path: Path, family: str, head: str) -> None:
     folder = tmp_path / "model"
-    trained(tmp_path, backbone(family), FULL, "pooler: first", head).export(folder)
+    trained(tmp_path, backbone(family), FULL, "pooler: first", head).export(folder, calibrate=family != "roberta")
     add_forms(folder, ["transformers"])
     (tmp_path / "open.py").write_text(OPEN)
     ended = subprocess.run(

@@ -4,6 +4,7 @@
     compare          two configurations, paired by seed and by the dataset's independent unit
     report_on_test   table, results.json, .md and .csv of an evaluation
     at_threshold     test at the decision threshold that dev chose for each seed
+    at_temperature   probabilities on test at the temperature that dev chose for each seed
     report_on_dev    the same on dev, for data without a test split
     mlflow_scores    test scores on each seed's MLflow run
     fold_scores      the folds of every seed on their test parts, and both spreads

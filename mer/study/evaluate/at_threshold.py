@@ -29,7 +29,7 @@ def at_thresholds(results: Sequence[SeedResult], metric: str) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     for result in results:
-        dev, test = (_of_classes(path) for path in _places(result))
+        dev, test = (_of_classes(path) for path in predictions_of(result))
         chosen = choose_threshold(dev, metric)
         moved = replace(test, logits_NC=chosen.shifted(test.logits_NC))
         scores = {f"test_{name}": float(getattr(moved, name)) for name in METRICS}
@@ -45,7 +45,7 @@ def at_label_thresholds(results: Sequence[SeedResult]) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     for result in results:
-        dev, test = (read_scores(path) for path in _places(result))
+        dev, test = (read_scores(path) for path in predictions_of(result))
         assert isinstance(dev, MultilabelScores) and isinstance(test, MultilabelScores)
         chosen = choose_label_thresholds(dev)
         moved = chosen.shifted(test)
@@ -55,7 +55,7 @@ def at_label_thresholds(results: Sequence[SeedResult]) -> dict[str, Any]:
     return {"metric": "f1 of each label", "seeds": rows, "summary": summary}
 
 
-def _places(result: SeedResult) -> tuple[Path, Path]:
+def predictions_of(result: SeedResult) -> tuple[Path, Path]:
     """Return the files of a seed's predictions of dev and of test."""
     return result.folder / ARTIFACTS / DEV_PREDICTIONS, result.folder / TEST_PREDICTIONS
 

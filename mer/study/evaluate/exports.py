@@ -79,7 +79,8 @@ def evaluate_exports(
             console.print(f"note: {trouble}", highlight=False, markup=False, soft_wrap=True)
         metric = str(export.provenance.get("threshold", {}).get("metric", ""))
         names = list(data.class_names)
-        done.append(Evaluated(study.name, str(path), study.config, results, test, names, metric))
+        calibrated = export.temperature is not None
+        done.append(Evaluated(study.name, str(path), study.config, results, test, names, metric, calibrated))
     scored = [one.scored for one in done]
     _require_same_utterances(scored)
     told = [results_json(one, [], options.command) for one in done]

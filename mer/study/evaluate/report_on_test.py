@@ -18,6 +18,7 @@ from mer.data.registry import unit_of
 from mer.files import write_json, write_text
 from mer.naming import label_of, method_name
 from mer.statistics import Scored, describe, unit_bootstrap
+from mer.study.evaluate.at_temperature import at_temperatures
 from mer.study.evaluate.at_threshold import at_label_thresholds, at_thresholds, threshold_line
 from mer.study.evaluate.compare import ScoredSeeds
 from mer.study.evaluate.fold_scores import folds_json, folds_markdown, in_words, print_folds
@@ -59,6 +60,7 @@ class Evaluated:
         results: one per seed.
         test: the split that was scored.
         threshold_metric: by which the export chose a decision threshold; "" for one without.
+        calibrated: whether the export has a temperature.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Evaluated:
     test: Split
     class_names: list[str]
     threshold_metric: str = ""
+    calibrated: bool = False
 
     @property
     def scored(self) -> ScoredSeeds:
@@ -121,6 +124,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         f"test_{scored.unit.name}s": len(set(unit_ids)),
         **({"at_threshold": at_thresholds(one.results, one.threshold_metric)} if one.threshold_metric else {}),
         **({"at_threshold": at_label_thresholds(one.results)} if task == "multilabel" and not has_folds else {}),
+        **({"at_temperature": at_temperatures(one.results)} if one.calibrated else {}),
         "comparisons": comparisons,
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -160,6 +164,8 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
         console.print(each, highlight=False)
     if "at_threshold" in told:
         console.print(threshold_line(told["at_threshold"]), highlight=False)
+    if "at_temperature" in told:
+        console.print(told["at_temperature"]["words"], highlight=False)
     if "macro_f1" in told:
         console.print(f"note: {told['macro_f1']}", highlight=False)
     notes = [s["note"] for s in summary if s["note"]]

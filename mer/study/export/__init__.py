@@ -6,11 +6,13 @@
     dev_features      features on which export and trial are compared
     contents          weights, preprocessing, provenance and backbone files of an export
     merge_adapters    adapters added into the weights that they change
+    decisions         thresholds and temperature, fitted to dev
     data_check        what a check says of the data, for provenance and card
     machine_paths     places of this machine left out of what is shared
     markdown          tables of the card
     card_facts        statements of the model card about trial, dataset and backbone
     card_metadata     the card's YAML front matter, read by the Hugging Face hub
+    card_calibration  the card on probabilities and the temperature
     card_use          the card on install, loading, the adapter without mer
     card_limits       the card on intended use, limits, bias
     card_on_test      the card on test, over seeds; evaluation.json

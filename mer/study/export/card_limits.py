@@ -36,7 +36,7 @@ def limits(facts: CardFacts) -> str:
         "not be read, is silent or empty gets an average answer and is marked (`fault`).",
     ]
     if "dev_ece" in facts.row:
-        off = 100 * facts.row["dev_ece"]
+        off = 100 * facts.provenance.get("temperature", {}).get("ece_after", facts.row["dev_ece"])
         lines.append(f"Probabilities are off by {off:.1f} points on average (expected calibration error on dev).")
     return "\n".join(f"* {line}" for line in lines)
 

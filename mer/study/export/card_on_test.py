@@ -65,6 +65,7 @@ class OnTest(BaseModel):
     units: int
     command: str
     created: str
+    calibration: str = ""
 
 
 def on_test(told: Mapping[str, Any]) -> OnTest:
@@ -79,6 +80,7 @@ def on_test(told: Mapping[str, Any]) -> OnTest:
         units=told[f"test_{unit}s"],
         command=without_places(told["command"]),
         created=told["created"],
+        calibration=told.get("at_temperature", {}).get("words", ""),
     )
 
 
@@ -107,6 +109,7 @@ def on_test_section(scores: OnTest) -> list[str]:
                 for row in scores.seeds
             ],
         ),
+        *([f"Probabilities {scores.calibration}."] if scores.calibration else []),
         f"Method `{scores.method}`; `{scores.command}`, {scores.created[:10]}. The same is in `{EVALUATION}`.",
     ]
 

@@ -29,6 +29,7 @@ class ExportOptions:
         merge: add adapters into the weights that they change.
         threshold: dev metric by which the decision threshold of two classes is chosen; "": none, the more probable
             class is the answer.
+        calibrate: fit a temperature to dev.
         fold: of a trial over folds, the one whose model is exported, from 1; None: the first.
     """
 
@@ -43,6 +44,7 @@ class ExportOptions:
     student: str = ""
     merge: bool = False
     threshold: str = ""
+    calibrate: bool = False
     fold: int | None = None
 
 

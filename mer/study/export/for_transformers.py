@@ -51,7 +51,7 @@ def write_transformers(export: Export, into: Path) -> Path:
     with quiet():
         plain: Any = AutoModelForSequenceClassification.from_config(config)
         plain.base_model.load_state_dict(module.encoder.state_dict(), strict=False)
-        _set_head(plain, module.head, family)
+        _set_head(plain, module.head, family, module.temperature)
         plain.eval().save_pretrained(folder)
         _copy_tokenizer(export, found, folder)
         opened = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True).eval()
@@ -85,12 +85,12 @@ def _why_not(export: Export, module: WholeText, family: str) -> list[str]:
     return [reason for reason, holds in wanted.items() if not holds]
 
 
-def _set_head(plain: Any, head: Classifier, family: str) -> None:
-    """Put our head into the model's own: dense, an activation, linear."""
+def _set_head(plain: Any, head: Classifier, family: str, temperature: float) -> None:
+    """Put our head into the model's own: dense, an activation, linear; the last divides by the temperature."""
     dense, out = _layers_of(plain, family)
     width = dense.in_features
     mean_D, scale_D = _norm(head, width)
-    out_CH, out_C = head.classifier.weight, head.classifier.bias
+    out_CH, out_C = head.classifier.weight / temperature, head.classifier.bias / temperature
     if family in _TANH:
         _fill(dense, _STRAIGHT * torch.diag(scale_D), -_STRAIGHT * mean_D * scale_D)
         _fill(out, out_CH / _STRAIGHT, out_C)

@@ -8,6 +8,7 @@ from typing import Any
 from mer.config import TargetKind, TrialConfig, flatten
 from mer.config.metrics import USUAL
 from mer.naming import label_of, method_name
+from mer.study.export.card_calibration import calibration, scores_words
 from mer.study.export.card_facts import CardFacts, backbone_terms
 from mer.study.export.card_limits import bias, intended_use, limits
 from mer.study.export.card_metadata import card_metadata
@@ -82,11 +83,12 @@ def model_card(facts: CardFacts) -> str:
         table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts, metric)]),
         *_decision(facts.provenance.get("threshold")),
         *_label_decision(facts.provenance.get("thresholds")),
+        *calibration(facts.provenance.get("temperature")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
         f"{_units(config.data.task)} The trial {_ending(facts.state)}.",
         _each(facts),
         _picture(config.data.task),
-        "Every dev utterance with its class scores: `dev_predictions.csv`.",
+        f"Every dev utterance with its class scores{scores_words(facts.provenance)}: `dev_predictions.csv`.",
         *(on_test_section(facts.on_test) if facts.on_test else []),
         "## Configuration",
         "What the search drew is marked with *; `config.json` has the same.",

@@ -41,8 +41,9 @@ def choose_fold(trained: Trained, options: ExportOptions) -> ChosenFold | None:
         if options.fold is not None:
             raise MerError("--fold", "this trial has no folds", then="leave it out")
         return None
-    if options.threshold:
-        raise MerError("--threshold", "dev rows of one fold are test rows of another", then="leave --threshold out")
+    for option, asked in (("--threshold", options.threshold), ("--calibrate", options.calibrate)):
+        if asked:
+            raise MerError(option, "dev rows of one fold are test rows of another", then=f"leave {option} out")
     folds = folds_of(data if options.data_root is None else data.model_copy(update={"root": options.data_root}))
     assert folds is not None
     number = options.fold or 1

@@ -32,14 +32,19 @@ EXACT, ROUNDED = 1e-5, 2e-2  # largest difference of scores; states of frozen la
 class WholeText(nn.Module):
     """The encoder with its trained weights in place, the pooler and the head.
 
-    Args: encoder: the whole model of transformers, without a pooler of its own.
+    Args:
+        encoder: the whole model of transformers, without a pooler of its own.
+        temperature: class scores are divided by it.
     """
 
     encoder: Any
     head: Any
 
-    def __init__(self, encoder: nn.Module, head: Classifier, layers: Sequence[int], by_centers: bool) -> None:
+    def __init__(
+        self, encoder: nn.Module, head: Classifier, layers: Sequence[int], by_centers: bool, temperature: float = 1.0
+    ) -> None:
         super().__init__()
+        self.temperature = temperature
         self.encoder, self.head, self.layers, self.by_centers = encoder, head, list(layers), by_centers
 
     @property
@@ -60,7 +65,9 @@ class WholeText(nn.Module):
         x_NLD = torch.stack([(weights_N1T @ states[layer])[:, 0] for layer in self.layers], dim=1)
         mixed = self.head.layer_mix(self.head.input_norm(x_NLD))
         h_NH = self.head.blocks(mixed)
-        return self.head.center_scores(h_NH, CENTER_TEMPERATURE) if self.by_centers else self.head.classifier(h_NH)
+        scores = self.head.center_scores(h_NH, CENTER_TEMPERATURE) if self.by_centers else self.head.classifier(h_NH)
+        divided: Tensor = scores / self.temperature
+        return divided
 
 
 def whole_text(export: Export, where: str) -> tuple[WholeText, Predictor, BackboneFolder]:
@@ -82,7 +89,8 @@ def whole_text(export: Export, where: str) -> tuple[WholeText, Predictor, Backbo
         raise MerError(export.folder, f"the encoder has no weight {unknown[0]}")
     layers = [int(layer) for layer in export.inputs["text"]["layers"]]
     by_centers = export.config.training.prediction == "nearest_center"
-    return WholeText(encoder, predictor._model, layers, by_centers).eval(), predictor, found
+    module = WholeText(encoder, predictor._model, layers, by_centers, export.temperature or 1.0)
+    return module.eval(), predictor, found
 
 
 def why_not_whole(export: Export) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +23,7 @@ from mer.study.export.contents import (
     split_adapters,
 )
 from mer.study.export.data_check import data_check
+from mer.study.export.decisions import Decisions, decide
 from mer.study.export.dev_features import dev_features
 from mer.study.export.merge_adapters import merged
 from mer.study.export.model_card import model_card
@@ -38,10 +39,6 @@ from mer.study.tracking.exports import Registration, register
 from mer.study.tracking.recorded_store import store_of
 from mer.terminal.commands import command
 from mer.training import scores_of
-from mer.training.label_scores import MultilabelScores
-from mer.training.label_thresholds import choose_label_thresholds
-from mer.training.metrics import Scores
-from mer.training.threshold import choose_threshold
 from trainables.shared_table import layers_of
 
 
@@ -96,24 +93,14 @@ def _export(
         )
     data = trained.config.data
     scores = scores_of(data, trained.dev_logits_NC, labels_N, trained.class_names)
-    if options.threshold and not isinstance(scores, Scores):
-        each = "; each label has its own, chosen on dev" if data.task == "multilabel" else ""
-        raise MerError(
-            "--threshold", f"it is of two classes, and this model has data.task {data.task}{each}", then="leave it out"
-        )
+    decisions = decide(scores, threshold=options.threshold, calibrate=options.calibrate)
     summary = read_json_or_nothing(record.folder / SUMMARY)
     root = options.data_root or trained.config.data.root
     provenance = provenance_of(record, standing, trained, features, files, summary, root)
     provenance |= {"command": options.command, **({"student": options.student} if options.student else {})}
     provenance |= {"merged": True} if options.merge else {}
     provenance |= {"fold": fold.provenance} if fold else {}
-    decision, of_labels = None, None
-    if options.threshold and isinstance(scores, Scores):
-        decision = choose_threshold(scores, options.threshold.removeprefix("dev_"))
-        provenance |= {"threshold": asdict(decision)}
-    if isinstance(scores, MultilabelScores):
-        of_labels = choose_label_thresholds(scores)
-        provenance |= {"thresholds": asdict(of_labels)}
+    provenance |= decisions.provenance
     provenance |= {"data_check": data_check(trained.config.data.model_copy(update={"root": root}))}
     layers = layers_of(trained.config, {modality: table.hidden_states for modality, table in features.items()})
     facts = CardFacts(
@@ -152,8 +139,7 @@ def _export(
             **adapter_words(trained.config, adapters, provenance),
         },
         backbone=backbone_files(trained.config) if options.bundle else (),
-        threshold=decision.at_least if decision else None,
-        thresholds=of_labels.above if of_labels else None,
+        **decisions.of_export,
     )
     differences: list[float] = []
     export = write_export(
@@ -167,7 +153,7 @@ def _export(
     else:
         model_id, trouble = _tell_mlflow(record, standing, trained, folder)
     done = Exported(export, standing, differences[0], model_id, trouble)
-    _say(record, done, trained, console)
+    _say(record, done, trained, decisions, console)
     return done
 
 
@@ -185,7 +171,7 @@ def _tell_mlflow(record: StudyRecord, standing: Standing, trained: Trained, fold
         return "", f"not registered in MLflow ({store.shown}): {words}"
 
 
-def _say(record: StudyRecord, done: Exported, trained: Trained, console: Console) -> None:
+def _say(record: StudyRecord, done: Exported, trained: Trained, decisions: Decisions, console: Console) -> None:
     """Print where the export is, how good it is, and how to try it."""
     standing, metric = done.standing, record.objective[0].metric
     lines = [
@@ -193,6 +179,7 @@ def _say(record: StudyRecord, done: Exported, trained: Trained, console: Console
         f"  {metric} {show(metric, trained.row[metric])} on dev at epoch {trained.row['epoch']:.0f}, "
         f"scores repeated to {done.largest_difference:.1g}",
     ]
+    lines += decisions.lines()
     if standing.state != "finished":
         lines.append(f"  note: this trial was {standing.state}; its scores are those of its best epoch until then")
     lines += [f"  MLflow: model {done.model_id} on the trial's run"] if done.model_id else [f"  note: {done.trouble}"]
