@@ -34,11 +34,11 @@ def demo(
 
     require_gradio()
     refuse_taken_port(port)
-    from mer.checkpoints.export_folder import read_export
+    from mer.checkpoints.ensemble_folder import read_any
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_predictor, refuse_given
+    from mer.predictor.opening import open_any, refuse_given
 
-    opened = read_export(export_folder(export))
+    opened = read_any(export_folder(export))
     refuse_given(opened)
     if opened.kind != "class":
         raise MerError(
@@ -47,7 +47,7 @@ def demo(
             allowed="an export of classes",
             then=f"ask it on the command line: {command('mer.predict', opened.folder)}",
         )
-    predictor = open_predictor(opened, backbone=backbone)
+    predictor = open_any(opened, backbone=backbone)
     with served(predictor, port) as address:
         print(f"{predictor.export.folder} reads {', '.join(predictor.modalities)}\n\n  {address}\n\nCtrl-C ends this.")
         sys.stdout.flush()

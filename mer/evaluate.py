@@ -5,14 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mer.cli_app import Debug, launch
 from mer.console import page
 from mer.errors import MerError
+from mer.places import home
 from mer.redaction import words_without_secrets
+
+if TYPE_CHECKING:  # Ray and Optuna take seconds: --help does not wait for them
+    from mer.study.preflight.run_options import RunOptions
+    from mer.study.space.spec import Resources
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -70,8 +75,12 @@ def evaluate(
         return
     if export is None:
         raise typer.BadParameter("which export? e.g. python -m mer.evaluate exports/spcl")
+    from mer.checkpoints.ensemble_folder import is_ensemble
     from mer.checkpoints.hub_export import export_folder
 
+    if is_ensemble(export):
+        _evaluate_ensemble(export, numbers, options, resources, data_root, dev_only, bool(against), on is not None)
+        return
     if on is not None:
         if against or dev_only:
             raise MerError("--on", "has no place beside --against and --dev-only", then="evaluate one export at a time")
@@ -86,6 +95,33 @@ def evaluate(
 
     exports = [export_folder(one) for one in (export, *(against or []))]
     evaluate_exports(exports, numbers, options, console, data_root=data_root, resources=resources, dev_only=dev_only)
+
+
+def _evaluate_ensemble(
+    folder: Path,
+    seeds: list[int],
+    options: RunOptions,
+    resources: Resources,
+    data_root: str | None,
+    dev_only: bool,
+    against: bool,
+    on: bool,
+) -> None:
+    """Evaluate an ensemble over groups of seeds. Raises: MerError for options that it does not have."""
+    if against:
+        raise MerError(
+            "--against",
+            f"{folder} is an ensemble, whose seeds are groups of runs",
+            allowed="one ensemble at a time",
+            then="evaluate each by itself, then set them beside each other: python -m analysis.compare STUDY STUDY",
+        )
+    if on:
+        raise MerError("--on", f"{folder} is an ensemble", allowed="an export of one model")
+    from mer.study.evaluate.ensembles import evaluate_ensemble
+
+    evaluate_ensemble(
+        home(folder), seeds, options, page(), data_root=data_root, resources=resources, dev_only=dev_only
+    )
 
 
 def _typed() -> str:

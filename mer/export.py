@@ -26,7 +26,12 @@ EPILOG = (
 
 @app.command(epilog=EPILOG)
 def export(
-    study: Annotated[str, typer.Argument(help="study folder, e.g. studies/quickstart, or a name under --studies")],
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STUDY", help="study folder, e.g. studies/quickstart, or a name under --studies; --ensemble: exports"
+        ),
+    ],
     trial: Annotated[int | None, typer.Option(min=0, help="number of a trial [default: the best finished]")] = None,
     out: Annotated[
         Path | None,
@@ -48,6 +53,9 @@ def export(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="divide class scores by a temperature fitted to dev: truer probabilities")
     ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="put several exports together into --out: they answer with their mean")
+    ] = False,
     as_space: Annotated[
         bool, typer.Option("--as-space", help="print (or --out F.yaml) the search space that trains this trial again")
     ] = False,
@@ -65,7 +73,19 @@ def export(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Export the best trial of a study, or any of its trials."""
+    """Export the best trial of a study, or any of its trials; or put exports together."""
+    if ensemble:
+        others = {
+            "--trial": trial is not None, "--top": top is not None, "--bundle": bundle, "--merge": merge,
+            "--student": bool(student), "--as-space": as_space, "--push": bool(push), "--fold": fold is not None,
+            "--onnx": onnx, "--transformers": transformers,
+        }  # fmt: skip
+        _put_together(given, [name for name, asked in others.items() if asked], out, force, calibrate, threshold, cache, data_root)
+        return
+    if len(given) > 1:
+        found = f"{len(given)} are given: {', '.join(given)}"
+        raise MerError("STUDY", found, allowed="one", then="to put exports together, add --ensemble")
+    study = given[0]
     if trial is not None and top is not None:
         raise MerError("--trial --top", "they exclude each other", then="give one of the two")
     if push and top is not None:
@@ -99,6 +119,30 @@ def export(
     if top is not None and len(done) < top:
         console.print(f"note: {top} were asked for, but the study has {len(done)} finished")
     _finish([one.export.folder for one in done], forms, push, private)
+
+
+def _put_together(
+    given: list[str],
+    others: list[str],
+    out: Path | None,
+    force: bool,
+    calibrate: bool,
+    threshold: str,
+    cache: Path,
+    data_root: str | None,
+) -> None:
+    """Make an ensemble. Args: others: options that were given and are not of one. Raises: MerError."""
+    if others:
+        then = f"leave {'it' if len(others) == 1 else 'them'} out: a member has what its own export has"
+        raise MerError(f"--ensemble {' '.join(others)}", "they exclude each other", then=then)
+    if out is None:
+        raise MerError("--ensemble", "it is not said where", then="--out FOLDER, e.g. --out exports/together")
+    from mer.checkpoints.hub_export import export_folder
+    from mer.study.export.ensemble import EnsembleOptions, export_ensemble
+
+    typed = command("mer.export", *words_without_secrets(sys.argv[1:]))
+    options = EnsembleOptions(out, force, calibrate, threshold, cache, data_root, typed)
+    export_ensemble([export_folder(one) for one in given], options, page())
 
 
 def _finish(folders: list[Path], forms: list[str], push: str, private: bool) -> None:

@@ -15,6 +15,7 @@ from mer.files import write_text
 from mer.predictor.request import Request, clips_of, read_inputs, refuse_others
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
+    from mer.checkpoints.ensemble_folder import Ensemble
     from mer.checkpoints.export_folder import Export
     from mer.data.types import Utterance
     from mer.predictor.output import Pairs
@@ -64,12 +65,12 @@ def predict(
 
 def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
-    from mer.checkpoints.export_folder import read_export
+    from mer.checkpoints.ensemble_folder import read_any
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_predictor, refuse_given
+    from mer.predictor.opening import open_any, refuse_given
 
-    export = read_export(export_folder(request.export))
-    reads = tuple(export.config.encoders.present)
+    export = read_any(export_folder(request.export))
+    reads = export.reads
     refuse_others(request, export, reads)
     refuse_given(export)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
@@ -77,13 +78,13 @@ def run(request: Request, stdin: TextIO) -> None:
     inputs = read_inputs(request, export, stdin)
     for line in inputs.notes:
         _say(line)
-    predictor = open_predictor(export, backbone=request.backbone)
+    predictor = open_any(export, backbone=request.backbone)
     progress = None if request.file is not None or len(inputs.rows) > _FEW else False
     if reads == ("text",):
         by_dialogue = predictor.predict_dialogues(
             inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
         )
-    elif len(reads) == 1 and not export.config.reads_dialogues:
+    elif len(reads) == 1 and not export.reads_dialogues:
         by_dialogue = predictor.predict_clips(
             clips_of(inputs, reads[0], request, reads), masked=True, progress=progress
         )
@@ -95,7 +96,7 @@ def run(request: Request, stdin: TextIO) -> None:
     in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
     pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
     _refuse_nothing(pairs, request, reads)
-    for line in _notes(pairs, request, export, reads):
+    for line in _notes(pairs, request, export):
         _say(line)
     _write(pairs, request, export.class_names)
     scored = [pair for pair in zip(inputs.labels, by_dialogue, strict=True) if pair[0]] if inputs.labels else []
@@ -122,7 +123,7 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     return said if scores.present_C.all() else said + over
 
 
-def target_score_line(utterances: Sequence[Utterance], predictions: Sequence[Prediction], export: Export) -> str:
+def target_score_line(utterances: Sequence[Utterance], predictions: Sequence[Prediction], export: Export | Ensemble) -> str:
     """Scores of numbers or of several labels; "" where no utterance says any."""
     import numpy as np
 
@@ -138,7 +139,7 @@ def target_score_line(utterances: Sequence[Utterance], predictions: Sequence[Pre
         outputs = np.array([[one.numbers[name] for name in names] for one in predictions])
     else:  # as they are given, at the thresholds of the export
         outputs = np.array([[1.0 if name in one.labels else -1.0 for name in names] for one in predictions])
-    scores = scores_of(export.config.data, outputs, truth, names)
+    scores = scores_of(export.data, outputs, truth, names)
     metrics = scores.as_metrics("dev")
     wanted = [f"dev_{name}" for name in USUAL[export.kind] if name != "loss"]
     parts = [f"{name.removeprefix('dev_')} {show(name, metrics[name])}" for name in wanted if name in metrics]
@@ -156,15 +157,13 @@ def _refuse_nothing(pairs: Pairs, request: Request, reads: tuple[str, ...]) -> N
     raise MerError(where, f"not one of its {len(pairs)} utterances could be read, the first: {first.fault}")
 
 
-def _notes(pairs: Pairs, request: Request, export: Export, reads: tuple[str, ...]) -> list[str]:
+def _notes(pairs: Pairs, request: Request, export: Export | Ensemble) -> list[str]:
     """Say what the reader of the predictions should know."""
     from mer.predictor.output import notes
 
-    limit = export.inputs["text"]["input"].get("max_tokens") if reads == ("text",) else None
-    lines = notes(pairs, limit)
-    encoder = export.config.encoders.text
+    lines = notes(pairs, export.max_tokens)
     named = {utterance.speaker for utterance, _ in pairs} - {request.speaker}
-    if encoder is not None and encoder.speaker not in ("none", "local") and not named:
+    if export.reads_names and not named:
         lines.append(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
     return lines
 

@@ -11,7 +11,6 @@ adapter/               LoRA, in peft's own format: PeftModel.from_pretrained(bac
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mer.checkpoints.export_manifest import MAKE, MANIFEST, check_files, read_manifest, way_out
+from mer.checkpoints.export_decisions import read_decisions
+from mer.checkpoints.export_manifest import ENSEMBLE, MAKE, MANIFEST, check_files, read_manifest, way_out
 from mer.checkpoints.export_parts import FORMAT, Card, Labels, Provenance, reads_model
 from mer.checkpoints.tensors import load_tensors, read_card, refuse_infinite
-from mer.config import TargetKind, Task, TrialConfig
+from mer.config import DataConfig, TargetKind, Task, TrialConfig
 from mer.errors import MerError
 from mer.files import sha256_json
 from mer.places import home
@@ -65,9 +65,46 @@ class Export:
     temperature: float | None = None
 
     @property
+    def data(self) -> DataConfig:
+        return self.config.data
+
+    @property
     def kind(self) -> TargetKind:
         """What the outputs are: scores of classes, numbers, or scores of labels."""
         return self.config.data.task
+
+    @property
+    def title(self) -> str:
+        """The model's name for people."""
+        return f"{self.provenance.get('study', self.folder.name)}, trial {self.provenance.get('trial', '?')}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The modalities that the model reads, in the order text, audio, video."""
+        return tuple(self.config.encoders.present)
+
+    @property
+    def reads_dialogues(self) -> bool:
+        return self.config.reads_dialogues
+
+    @property
+    def reads_context(self) -> bool:
+        """True where a turn's answer depends on the others of its dialogue, or on who speaks."""
+        text = self.config.encoders.text
+        around = text is not None and (bool(text.context.past) or bool(text.context.future) or text.speaker != "none")
+        return around or self.reads_dialogues
+
+    @property
+    def reads_names(self) -> bool:
+        """True where the text encoder reads the speakers' names."""
+        text = self.config.encoders.text
+        return text is not None and text.speaker not in ("none", "local")
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Most tokens that are read of a text; None for a model that reads other modalities, and where another export
+        reads the text."""
+        return self.inputs["text"]["input"].get("max_tokens") if self.reads == ("text",) else None
 
     @property
     def task(self) -> Task:
@@ -133,7 +170,17 @@ def read_export(folder: Path | str) -> Export:
     Raises: MerError naming the first file that is missing, not as it was written, or not what an export holds.
     """
     folder = home(folder)
-    check_files(folder, read_manifest(folder))
+    hashes = read_manifest(folder)
+    if ENSEMBLE in hashes:
+        one = folder / "members" / "1"
+        found = "it is an ensemble: several exports that answer together"
+        raise MerError(folder, found, allowed="an export of one model", then=f"give a member of it, such as {one}")
+    check_files(folder, hashes)
+    return opened_export(folder)
+
+
+def opened_export(folder: Path) -> Export:
+    """Open an export whose files were checked. Raises: MerError for what an export does not hold."""
     config_json, labels_json, preprocessor, provenance = (
         read_object(folder / f"{name}.json", then=way_out(folder))
         for name in ("config", "labels", "preprocessor", "provenance")
@@ -154,10 +201,8 @@ def read_export(folder: Path | str) -> Export:
             then=f"use the version that wrote it, or {MAKE}",
         ) from fault
     names = tuple(labels.class_names)
-    threshold = _threshold(folder, labels.threshold, names)
-    thresholds = _thresholds(folder, labels.thresholds, names, config.data.task)
-    temperature = _temperature(folder, labels.temperature, config.data.task)
-    export = Export(folder, config, names, provenance, preprocessor, threshold, thresholds, temperature)
+    decisions = read_decisions(folder, labels, config.data.task)
+    export = Export(folder, config, names, provenance, preprocessor, *decisions)
     _refuse_mixed(export, labels)
     _refuse_circle(config, (folder.resolve(),))
     return export
@@ -215,31 +260,3 @@ def _whole(path: Path, read: Callable[[], Some]) -> Some:
     except (MerError, SafetensorError) as fault:
         found = fault.found if isinstance(fault, MerError) else f"not a whole tensors file ({fault})"
         raise MerError(path, found, then=way_out(path.parent)) from fault
-
-
-def _threshold(folder: Path, found: float | None, names: Sequence[str]) -> float | None:
-    """Check the decision threshold. Raises: MerError for one that is no probability, or of other than two classes."""
-    if found is not None and (len(names) != 2 or not 0.0 < found < 1.0):
-        allowed = "a probability between 0 and 1, of a model with two classes"
-        raise MerError(folder / "labels.json", f"threshold is {found!r}", allowed=allowed, then=way_out(folder))
-    return found
-
-
-def _temperature(folder: Path, found: float | None, task: TargetKind) -> float | None:
-    """Check the temperature. Raises: MerError for one that is no positive number, or of a model of numbers."""
-    if found is not None and (task == "regression" or not 0.0 < found < math.inf):
-        allowed = "a number above 0, of a model of classes or labels"
-        raise MerError(folder / "labels.json", f"temperature is {found!r}", allowed=allowed, then=way_out(folder))
-    return found
-
-
-def _thresholds(
-    folder: Path, found: dict[str, float] | None, names: Sequence[str], task: TargetKind
-) -> dict[str, float] | None:
-    """Check the thresholds of labels. Raises: MerError for such that are no probabilities, or of other labels."""
-    if found is None:
-        return None
-    if task != "multilabel" or set(found) != set(names) or not all(0.0 < chance < 1.0 for chance in found.values()):
-        allowed = "a probability between 0 and 1 for each label, of a model of several labels"
-        raise MerError(folder / "labels.json", f"thresholds are {found!r}", allowed=allowed, then=way_out(folder))
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,7 @@ from mer.terminal.commands import command, quoted
 from mer.terminal.escapes import neutral
 
 MANIFEST = EXPORT_MARK
+ENSEMBLE = "ensemble.json"  # names the members of an ensemble
 MAKE = "python -m mer.export STUDY"
 _NEEDED = ("config.json", "labels.json", "model.safetensors", "preprocessor.json", "provenance.json")
 _LARGE_BYTES = 2**28  # only tensors are larger; their size is compared with their header before they are hashed
@@ -43,9 +44,9 @@ def read_manifest(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+def check_files(folder: Path, hashes: Mapping[str, str], needed: Sequence[str] = _NEEDED) -> None:
     """Check every byte of an export. Raises: MerError naming the first file at fault."""
-    if absent := [name for name in _NEEDED if name not in hashes]:
+    if absent := [name for name in needed if name not in hashes]:
         raise MerError(folder / MANIFEST, f"does not name {', '.join(absent)}", allowed=_ALLOWED, then=way_out(folder))
     for name, expected in hashes.items():
         _check(folder, name, expected)

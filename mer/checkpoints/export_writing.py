@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,9 +17,12 @@ from mer.checkpoints.export_folder import ADAPTER_WEIGHTS, BACKBONE, MODEL, Expo
 from mer.checkpoints.export_manifest import MANIFEST, read_manifest
 from mer.checkpoints.export_parts import FORMAT
 from mer.checkpoints.tensors import save_tensors
-from mer.config import TrialConfig
+from mer.config import DataConfig, TrialConfig
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, write_json, write_text
+
+
+Some = TypeVar("Some")
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,40 @@ def write_export(
         check: called with the finished export before it gets its name. If it raises, no file is left.
     Raises: MerError when the place is taken.
     """
+    return write_whole(folder, lambda place: _fill(place, contents), read_export, force=force, check=check)
+
+
+def write_whole(
+    folder: Path,
+    fill: Callable[[Path], None],
+    read: Callable[[Path], Some],
+    *,
+    force: bool,
+    check: Callable[[Some], None] | None = None,
+) -> Some:
+    """Write a folder with a MANIFEST.json, whole or not at all.
+
+    Args:
+        fill: writes the files.
+        read: opens what was written. Arguments that are not named here are those of `write_export`.
+    Raises: MerError when the place is taken.
+    """
     refuse_taken(folder, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.mkdir()
-        _fill(temporary, contents)
-        export = read_export(temporary)
+        fill(temporary)
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        hashes = {path.relative_to(temporary).as_posix(): sha256_file(path) for path in files}
+        _write_manifest(temporary, hashes)
+        written = read(temporary)
         if check is not None:
-            check(export)
+            check(written)
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return read_export(folder)
+    return read(folder)
 
 
 def amend_export(folder: Path, documents: Mapping[str, str], files: Mapping[str, Path] | None = None) -> Export:
@@ -99,9 +123,7 @@ def copy_export(
     """
     hashes, given = read_manifest(folder), files or {}
     to.mkdir()
-    for name in hashes.keys() - documents.keys() - given.keys():
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        _link_or_copy(folder / name, to / name)
+    take_files(folder, to, hashes.keys() - documents.keys() - given.keys())
     for name, text in documents.items():
         write_text(to / name, text)
     for name, source in given.items():
@@ -109,6 +131,13 @@ def copy_export(
         shutil.copyfile(source, to / name)
     _write_manifest(to, {**hashes, **{name: sha256_file(to / name) for name in (*documents, *given)}})
     return read_export(to)
+
+
+def take_files(folder: Path, to: Path, names: Iterable[str]) -> None:
+    """Give files of a folder a place in another, which takes no room where that can be."""
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        _link_or_copy(folder / name, to / name)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -137,7 +166,8 @@ def refuse_taken(folder: Path, *, force: bool) -> None:
 def _fill(folder: Path, contents: Contents) -> None:
     save_tensors(folder / MODEL, dict(contents.tensors), {"format": FORMAT, "class_names": list(contents.class_names)})
     write_json(folder / "config.json", contents.config.model_dump(mode="json"))
-    write_json(folder / "labels.json", _labels(contents))
+    decisions = (contents.threshold, contents.thresholds, contents.temperature)
+    write_json(folder / "labels.json", labels_of(contents.config.data, contents.class_names, *decisions))
     write_json(folder / "preprocessor.json", {**contents.preprocessor, "bundled": bool(contents.backbone)})
     write_json(folder / "provenance.json", {**contents.provenance, "format": FORMAT})
     (folder / MODEL).chmod((folder / "config.json").stat().st_mode)  # safetensors lets only the owner read
@@ -151,29 +181,31 @@ def _fill(folder: Path, contents: Contents) -> None:
         place = folder / adapter_folder(contents.config, modality) / ADAPTER_WEIGHTS
         save_file(weights, place, metadata={"format": "pt"})
         place.chmod((folder / "config.json").stat().st_mode)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    _write_manifest(folder, hashes)
 
 
 def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
     write_json(folder / MANIFEST, {"format": FORMAT, "sha256": dict(hashes)})
 
 
-def _labels(contents: Contents) -> dict[str, Any]:
-    """Say what the model's outputs are, and when it answers what."""
-    data = contents.config.data
-    told: dict[str, Any] = {"task": data.label, "class_names": list(contents.class_names)}
+def labels_of(
+    data: DataConfig,
+    class_names: Sequence[str],
+    threshold: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    temperature: float | None = None,
+) -> dict[str, Any]:
+    """Say in labels.json what a model's outputs are, and when it answers what."""
+    told: dict[str, Any] = {"task": data.label, "class_names": list(class_names)}
     if data.task != "class":
         told["kind"] = data.task
     if data.range is not None:
         told["range"] = list(data.range)
-    if contents.threshold is not None:
-        told["threshold"] = contents.threshold
-    if contents.thresholds is not None:
-        told["thresholds"] = dict(contents.thresholds)
-    if contents.temperature is not None:
-        told["temperature"] = contents.temperature
+    if threshold is not None:
+        told["threshold"] = threshold
+    if thresholds is not None:
+        told["thresholds"] = dict(thresholds)
+    if temperature is not None:
+        told["temperature"] = temperature
     return told
 
 

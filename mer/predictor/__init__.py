@@ -8,6 +8,7 @@
 Needs torch, transformers and safetensors; no ray, optuna or mlflow. From the top down:
 
     opening       an export and its backbones become a Predictor; what was altered is refused
+    ensemble      several of them that answer together
     predictor     texts, dialogues, clips or all of them become predictions
     scorer        features become class scores and representations
     weights_fit   whether the weights are those of the configuration, before memory is taken for them

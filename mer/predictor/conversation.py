@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mer.config import TextEncoderConfig
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import normalise
 from mer.errors import MerError
+from mer.predictor.ensemble import EnsemblePredictor
 from mer.predictor.prediction import Prediction
 from mer.predictor.predictor import SOMEBODY, Predictor
 
@@ -24,17 +24,7 @@ class Turn:
     clips: dict[str, str] = field(default_factory=dict)
 
 
-def reads_context(predictor: Predictor) -> bool:
-    """Tell whether a turn's answer depends on the others of its dialogue, or on who speaks."""
-    config = predictor.export.config
-    text = config.encoders.text
-    around = isinstance(text, TextEncoderConfig) and (
-        bool(text.context.past) or bool(text.context.future) or text.speaker != "none"
-    )
-    return around or config.reads_dialogues
-
-
-def answer(predictor: Predictor, turns: Sequence[Turn]) -> list[Prediction]:
+def answer(predictor: Predictor | EnsemblePredictor, turns: Sequence[Turn]) -> list[Prediction]:
     """Predict every turn in the context that the model reads.
 
     Raises: MerError for a turn of which the model could read nothing.

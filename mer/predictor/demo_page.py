@@ -11,7 +11,8 @@ from typing import Any
 
 from mer.errors import MerError
 from mer.loopback import HOST
-from mer.predictor.conversation import Turn, answer, reads_context
+from mer.predictor.conversation import Turn, answer
+from mer.predictor.ensemble import EnsemblePredictor
 from mer.predictor.predictor import SOMEBODY, Predictor
 
 # Read when gradio is imported. Uploads and recordings lie in a private folder while the page is served.
@@ -36,7 +37,7 @@ def require_gradio() -> None:
 
 
 @contextmanager
-def served(predictor: Predictor, port: int) -> Iterator[str]:
+def served(predictor: Predictor | EnsemblePredictor, port: int) -> Iterator[str]:
     """Serve the page on this machine until the block ends. Yields its address."""
     with tempfile.TemporaryDirectory(prefix="mer-demo-") as place:
         os.environ.update({**QUIET, "GRADIO_TEMP_DIR": place})
@@ -82,14 +83,13 @@ class _Policy:
         await self.app(scope, receive, with_policy)
 
 
-def build(predictor: Predictor) -> Any:
+def build(predictor: Predictor | EnsemblePredictor) -> Any:
     """Draw the page: inputs for what the model reads, a bar for each class, the dialogue where it matters."""
     os.environ.update(QUIET)
     import gradio
 
     export, reads = predictor.export, predictor.modalities
-    keeps = reads_context(predictor)
-    name = f"{export.provenance.get('study', export.folder.name)}, trial {export.provenance.get('trial', '?')}"
+    keeps, name = export.reads_context, export.title
     with gradio.Blocks(analytics_enabled=False, title=f"mer: {name}") as page:
         gradio.Markdown(
             f"## {name}\nThe {export.task} of {'a turn in its dialogue' if keeps else 'an utterance'}, from "

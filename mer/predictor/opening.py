@@ -1,4 +1,4 @@
-"""An export and its backbones become a Predictor; what was altered, or is another one, is refused."""
+"""An export and its backbones become a Predictor, an ensemble several; what was altered, or is another one, is refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mer.checkpoints.ensemble_folder import Ensemble, read_any
 from mer.checkpoints.export_folder import MODEL, Export, is_export, read_export, trained_sha256
 from mer.checkpoints.hub_export import export_folder
 from mer.config import EncoderConfig, TextEncoderConfig, is_given
@@ -17,6 +18,8 @@ from mer.features.from_files import LiveGiven, no_live_features
 from mer.features.from_text.live import LiveTexts, LiveTextSequences, LiveTokens
 from mer.features.modalities import locate_clip_backbone, preprocessing_words
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
+from mer.files import sha256_json
+from mer.predictor.ensemble import EnsemblePredictor
 from mer.predictor.predictor import Predictor
 from mer.predictor.scorer import Live, LiveModel
 
@@ -25,8 +28,8 @@ _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
 
 def load(
     folder: Path | str, *, revision: str | None = None, backbone: Path | str | None = None, device: str = "cpu"
-) -> Predictor:
-    """Open an export and its backbone; every file is checked against the hash it was exported with.
+) -> Predictor | EnsemblePredictor:
+    """Open an export, or an ensemble of exports; every file is checked against the hash it was exported with.
 
     Args:
         folder: written by `python -m mer.export`; or ORG/NAME of the model hub, where it was pushed.
@@ -35,25 +38,50 @@ def load(
         device: where the head runs; the backbone takes a GPU if there is one.
     Raises: MerError when a file is missing or altered, or the backbone is another one.
     """
-    return open_predictor(read_export(export_folder(folder, revision)), backbone=backbone, device=device)
+    return open_any(read_any(export_folder(folder, revision)), backbone=backbone, device=device)
 
 
-def open_predictor(export: Export, *, backbone: Path | str | None = None, device: str = "cpu") -> Predictor:
-    """`load`, for an export that was read already."""
+def open_any(
+    found: Export | Ensemble, *, backbone: Path | str | None = None, device: str = "cpu"
+) -> Predictor | EnsemblePredictor:
+    """`load`, for an export or an ensemble that was read already. Members that read alike share an encoder."""
+    if isinstance(found, Export):
+        return open_predictor(found, backbone=backbone, device=device)
+    opened: dict[str, Live] = {}
+    members = [open_predictor(one, backbone=backbone, device=device, opened=opened) for one in found.members]
+    return EnsemblePredictor(found, members)
+
+
+def open_predictor(
+    export: Export,
+    *,
+    backbone: Path | str | None = None,
+    device: str = "cpu",
+    opened: dict[str, Live] | None = None,
+) -> Predictor:
+    """`load`, for an export that was read already.
+
+    Args: opened: encoders by what they read and how; those that are there are used, others are added.
+    """
     if backbone is not None and len(export.inputs) > 1:
         raise MerError("--backbone", "a fused model has several backbones", then="put them where config.json says")
-    encoders = {
-        modality: _open_encoder(export, modality, config, backbone)
-        for modality, config in export.config.encoders.present.items()
-    }
+    encoders: dict[str, Live] = {}
+    known = {} if opened is None else opened
+    for modality, config in export.config.encoders.present.items():
+        place = backbone if backbone is not None else export.backbone_folder
+        key = sha256_json([config.model_dump(mode="json"), export.inputs[modality], str(place)])
+        if key not in known:
+            known[key] = _open_encoder(export, modality, config, backbone)
+        encoders[modality] = known[key]
     return Predictor(export, encoders, device)
 
 
-def refuse_given(export: Export) -> None:
+def refuse_given(found: Export | Ensemble) -> None:
     """Refuse to read new texts and clips by a model of features that others extracted. Raises: MerError."""
-    for encoder in export.config.encoders.present.values():
-        if is_given(encoder):
-            raise no_live_features(encoder, export.folder)
+    for export in found.members if isinstance(found, Ensemble) else (found,):
+        for encoder in export.config.encoders.present.values():
+            if is_given(encoder):
+                raise no_live_features(encoder, export.folder)
 
 
 def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None) -> Live:

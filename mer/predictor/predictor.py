@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mer.checkpoints.ensemble_folder import Ensemble
+from mer.checkpoints.export_folder import Export
 from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import normalise, refuse_halves
@@ -22,6 +24,16 @@ from mer.predictor.scorer import Scorer, Turns, encode
 from mer.progress import Progress
 
 SOMEBODY = "Speaker"  # the speaker's name when none is given, for encoders that read it
+
+
+class Heard(NamedTuple):
+    """What a model makes of utterances: outputs (N, C), and of each row whether it was cut, why it tells nothing, and
+    whether anything of it was there."""
+
+    logits_NC: np.ndarray
+    truncated_N: np.ndarray
+    faults: Sequence[str]
+    there_N: np.ndarray
 
 
 class Predictor(Scorer):
@@ -48,7 +60,7 @@ class Predictor(Scorer):
     ) -> list[Prediction]:
         """Predict every utterance, dialogue after dialogue."""
         if self.modalities != ("text",):
-            raise self._reads_something_else("text")
+            raise reads_something_else(self.export, "text")
         if not any(dialogue.utterances for dialogue in dialogues):
             return []
         turns = _turns(dialogues)
@@ -69,24 +81,39 @@ class Predictor(Scorer):
             dialogues: the texts in their dialogues; an empty text is an absent one.
             clips: modality -> clip of each utterance, dialogue after dialogue; a MediaFault where there is none.
         """
-        utterances = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
-        if not utterances:
+        if not any(dialogue.utterances for dialogue in dialogues):
             return []
+        heard = self.hear(dialogues, clips, {}, batch_tokens=batch_tokens, progress=progress)
+        return self._answers(heard.logits_NC, heard.truncated_N, heard.faults, heard.there_N)
+
+    def hear(
+        self,
+        dialogues: Sequence[Dialogue],
+        clips: Mapping[str, Sequence[Path | MediaFault]],
+        seen: dict[int, LiveFeatures],
+        *,
+        batch_tokens: int = TOKENS_PER_BATCH,
+        progress: Progress = False,
+    ) -> Heard:
+        """Compute what `predict_utterances` answers from, of at least one utterance.
+
+        Args: seen: by encoder (its `id`), what was read of these utterances already; what is read is added.
+        """
+        utterances = [utterance for dialogue in dialogues for utterance in dialogue.utterances]
         turns = _turns(dialogues)
         lives: dict[str, LiveFeatures] = {}
         for modality, encoder in self.encoders.items():
-            if modality == "text":
+            if id(encoder) not in seen and modality == "text":
                 live = self._read_text(dialogues, batch_tokens, progress, turns)
                 has_text_N = np.array([bool(normalise(utterance.text)) for utterance in utterances])
-                lives[modality] = replace(live, present_N=has_text_N)
-            else:
-                lives[modality] = encode(encoder, clips[modality], turns, progress=progress)
+                seen[id(encoder)] = replace(live, present_N=has_text_N)
+            elif id(encoder) not in seen:
+                seen[id(encoder)] = encode(encoder, clips[modality], turns, progress=progress)
+            lives[modality] = seen[id(encoder)]
         read = {modality: (live.features_NLD, live.present_N) for modality, live in lives.items()}
         truncated_N = np.any([live.truncated_N for live in lives.values()], axis=0)
         there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
-        faults = _joint_faults(lives, len(utterances))
-        logits_NC = self.scores(read, turns)
-        return self._answers(logits_NC, truncated_N, faults, there_N)
+        return Heard(self.scores(read, turns), truncated_N, _joint_faults(lives, len(utterances)), there_N)
 
     def _read_text(
         self, dialogues: Sequence[Dialogue], batch_tokens: int, progress: Progress, turns: Turns
@@ -105,7 +132,7 @@ class Predictor(Scorer):
         """
         modality, encoder = next(iter(self.encoders.items()))
         if len(self.encoders) > 1 or modality == "text":
-            raise self._reads_something_else("clips")
+            raise reads_something_else(self.export, "clips")
         if isinstance(clips, str | Path):
             raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
         if not clips:
@@ -138,11 +165,13 @@ class Predictor(Scorer):
             temperature=export.temperature,
         )
 
-    def _reads_something_else(self, given: str) -> MerError:
-        calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}
-        call = calls[self.modalities[0]] if len(self.modalities) == 1 else "predict_utterances"
-        allowed, alone = f"{', '.join(self.modalities)}: {call}", " alone" if len(self.modalities) > 1 else ""
-        return MerError(self.export.folder, f"this model does not read {given}{alone}", allowed=allowed)
+
+def reads_something_else(export: Export | Ensemble, given: str) -> MerError:
+    """Word the refusal of a call that is not for this model."""
+    calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}
+    call = calls[export.reads[0]] if len(export.reads) == 1 else "predict_utterances"
+    allowed, alone = f"{', '.join(export.reads)}: {call}", " alone" if len(export.reads) > 1 else ""
+    return MerError(export.folder, f"this model does not read {given}{alone}", allowed=allowed)
 
 
 def _turns(dialogues: Sequence[Dialogue]) -> Turns:

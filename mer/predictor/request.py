@@ -16,6 +16,7 @@ from mer.data.text import normalise
 from mer.errors import MerError
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
+    from mer.checkpoints.ensemble_folder import Ensemble
     from mer.checkpoints.export_folder import Export
 
 
@@ -35,7 +36,7 @@ class Request:
     settings: tuple[str, ...] = ()
 
 
-def refuse_others(request: Request, export: Export, reads: tuple[str, ...]) -> None:
+def refuse_others(request: Request, export: Export | Ensemble, reads: tuple[str, ...]) -> None:
     """Refuse options for what the model does not read. Raises: MerError."""
     given = {"text": bool(request.texts), **{name: bool(clips) for name, clips in request.clips.items()}}
     for name, is_given in given.items():
@@ -74,9 +75,9 @@ def clips_of(inputs: Inputs, modality: str, request: Request, reads: tuple[str, 
     return clips
 
 
-def read_inputs(request: Request, export: Export, stdin: TextIO) -> Inputs:
+def read_inputs(request: Request, export: Export | Ensemble, stdin: TextIO) -> Inputs:
     """Read the utterances that were asked for. Raises: MerError for what a user can mend."""
-    reads = tuple(export.config.encoders.present)
+    reads = export.reads
     if len(reads) > 1:
         return _read_several(request, export, reads)
     modality = reads[0]
@@ -116,7 +117,7 @@ def _some_text(inputs: Inputs, where: object) -> Inputs:
     raise MerError(where, "is empty: there is nothing to classify", allowed="some text")
 
 
-def _read_several(request: Request, export: Export, reads: tuple[str, ...]) -> Inputs:
+def _read_several(request: Request, export: Export | Ensemble, reads: tuple[str, ...]) -> Inputs:
     """For a fused model: what was given of each modality belongs together, first to first; the rest is absent."""
     given = {name: values for name, values in {"text": request.texts, **request.clips}.items() if values}
     if request.file is not None:
@@ -134,16 +135,16 @@ def _read_several(request: Request, export: Export, reads: tuple[str, ...]) -> I
     return absent_texts(len(next(iter(given.values()))), speaker=request.speaker)
 
 
-def _read_file(path: Path, request: Request, export: Export) -> Inputs:
+def _read_file(path: Path, request: Request, export: Export | Ensemble) -> Inputs:
     if not path.is_file():
         raise MerError(path, "no such file" if not path.exists() else "not a file", allowed="F.csv, F.tsv or F.jsonl")
-    said, data = data_config(path, "csv", request.settings), export.config.data
+    said, data = data_config(path, "csv", request.settings), export.data
     changed = {"encoding": said.encoding or data.encoding, "merge_labels": said.merge_labels or data.merge_labels}
     return from_table(
         path,
         data.model_copy(update=changed),
         class_names=export.class_names,
-        reads=tuple(export.config.encoders.present),
+        reads=export.reads,
         speaker=request.speaker,
         named=said.columns,
     )

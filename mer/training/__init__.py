@@ -24,6 +24,7 @@
     number_scores     CCC, Pearson, MAE of numbers, and the accuracies of the papers on MOSI and CH-SIMS
     label_scores      F1 and Jaccard of several labels
     label_thresholds  decision thresholds of several labels, chosen on dev
+    ensemble          the mean of several models
     calibration       temperature of probabilities, fitted to dev
     threshold         decision threshold of two classes, chosen on dev
     seeding           random seeds derived from names

@@ -18,7 +18,7 @@ from mer import console
 from mer.checkpoints.export_folder import Export
 from mer.demo import app
 from mer.errors import MerError
-from mer.predictor.conversation import Turn, answer, reads_context
+from mer.predictor.conversation import Turn, answer
 from mer.predictor.predictor import Predictor
 
 
@@ -41,7 +41,7 @@ def test_turns_are_read_in_their_dialogue(predictor: Predictor) -> None:
     said = [("Ross", "Hi."), ("Monica", "Oh my God!"), ("Ross", "What?")]
     turns = [Turn(speaker, text) for speaker, text in said]
     assert answer(predictor, turns) == predictor.predict_dialogue(said)
-    assert reads_context(predictor)
+    assert predictor.export.reads_context
 
 
 def test_a_turn_of_nothing_is_refused(predictor: Predictor) -> None:

@@ -143,3 +143,36 @@ def test_a_trial_is_verified_and_a_changed_record_is_not(desk: Desk) -> None:
     finally:
         history.write_text(whole)
     assert "no recorded trial is there" in desk.run("mer.verify", "studies/small", "--trial", "99", code=2)
+
+
+def test_an_ensemble_of_seeds_is_evaluated_over_groups(desk: Desk) -> None:
+    """Its members are two seeds of one configuration; every group has two runs that no other group has."""
+    evaluate(desk, "0", "42")
+    study = desk.seeds_study()
+    for trial in ("0", "1"):
+        desk.run("mer.export", str(study), "--trial", trial, "--out", f"exports/seed{trial}")
+    desk.run("mer.export", "--ensemble", "exports/seed0", "exports/seed1", "--out", "exports/together")
+    said = desk.run(
+        "mer.evaluate", "exports/together", "--data-root", str(desk.corpus), "--seeds", "0", "42"
+    )
+    assert "ensemble of 2: 2 x spcl(" in said
+    (place,) = desk.home.glob("studies/eval-ensemble-*")
+    told = json.loads((place / "results.json").read_text())
+    groups = told["ensemble"]["groups"]
+    assert [row["seed"] for row in told["seeds"]] == [0, 42] and len({*groups["0"], *groups["42"]}) == 4
+    numbers = {json.loads(file.read_text())["seed"]: file.parent for file in study.glob("trials/*/test.json")}
+    for row in told["seeds"]:
+        mean = 0.0
+        for seed in groups[str(row["seed"])]:
+            table = np.genfromtxt(numbers[seed] / "test_predictions.csv", delimiter=",", dtype=str, skip_header=1)
+            z = table[:, 3:].astype(float)
+            mean = mean + np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        names = sorted(set(table[:, 1]))
+        header = (numbers[seed] / "test_predictions.csv").read_text().splitlines()[0].split(",")[3:]
+        predicted = [header[best].removeprefix("logit_") for best in np.asarray(mean).argmax(axis=1)]
+        expected = f1_score(table[:, 1], predicted, average="weighted", labels=names)
+        assert row["test"]["test_weighted_f1"] == pytest.approx(expected)
+    refusal = desk.run("mer.evaluate", "exports/together", "--against", "exports/best", "--seeds", "0", code=2)
+    assert "is an ensemble, whose seeds are groups of runs" in refusal
+    desk.run("mer.evaluate", "exports/together", "--data-root", str(desk.corpus), "--seeds", "0", "--dev-only")
+    assert json.loads((place / "dev_results.json").read_text())["method"].startswith("ensemble of 2")

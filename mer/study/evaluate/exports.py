@@ -57,9 +57,9 @@ def evaluate_exports(
     if len({study.study for study in studies}) != len(studies):
         raise MerError("--against", "two of the exports hold the same configuration", then="compare different ones")
     for export, study in zip(read, studies, strict=True):
-        _require_same_data(export, study, options)
+        require_same_data(export, study, options)
         if not dev_only:
-            _require_test_split(study)
+            require_test_split(study)
     # Test is opened after every seed of every configuration was trained and its epoch chosen on dev.
     folders = []
     for study in studies:
@@ -129,7 +129,7 @@ def _print_pages(folders: Sequence[Path], options: RunOptions, console: Console)
         console.print(line, soft_wrap=True, highlight=False)
 
 
-def _require_test_split(study: SeedStudy) -> None:
+def require_test_split(study: SeedStudy) -> None:
     """Refuse data without a test split before hours of training. Looks for the split and does not read it."""
     data = study.config.data
     if data.folds is None and "test" not in present_splits(data):
@@ -140,7 +140,7 @@ def _require_test_split(study: SeedStudy) -> None:
         )
 
 
-def _require_same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
+def require_same_data(export: Export, study: SeedStudy, options: RunOptions) -> None:
     """Refuse data or a backbone other than the search had. Feature files are named by their content, so names tell."""
     then = export.provenance.get("features", {})
     paths = ensure_config(study.config, SPLITS, options.cache)

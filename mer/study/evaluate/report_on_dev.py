@@ -43,15 +43,21 @@ def report_dev(
     command: str,
     console: Console,
     comparisons: Sequence[dict[str, Any]] = (),
+    *,
+    title: str = "",
+    method: str = "",
 ) -> None:
-    """Print the dev scores of every seed, their mean, sd, interval and n, and write `dev_results.json`."""
+    """Print the dev scores of every seed, their mean, sd, interval and n, and write `dev_results.json`.
+
+    Args: title, method: of the results; "": those of the study.
+    """
     known = {f"dev_{name}": words for name, words in HEADINGS[study.config.data.task].items()}
     columns = {name: words for name, words in known.items() if all(name in result.dev for result in results)}
     summary = {name: describe([result.dev[name] for result in results]) for name in columns}
-    table = Table(title=f"{study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{title or study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
     for heading in ("method", "seed", *columns.values(), "epoch"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-    method = method_name(study.config)
+    method = method or method_name(study.config)
     for result in results:
         cells = [show(name, result.dev[name]) for name in columns]
         table.add_row(method, str(result.seed), *cells, str(result.epoch))

@@ -27,6 +27,8 @@
     push              an export on the model hub
     as_space          the search space whose only point is a trial's configuration
     same_scores       the exported model must repeat the trial's dev scores
+    ensemble          several exports as one folder that answers with their mean
+    ensemble_card     README.md of an ensemble
     write             one export from beginning to end, and its entry in MLflow
 
 `python -m mer.export STUDY` runs it.

@@ -20,6 +20,7 @@ from mer.study.export.markdown import table
 from mer.study.export.one_fold import fold_words
 from mer.study.paths import picture_of
 from mer.study.show.words import show
+from mer.training import AnyScores
 
 _METHODS = {
     "supcon": "supervised contrastive learning (Khosla et al. 2020)",
@@ -81,13 +82,13 @@ def model_card(facts: CardFacts) -> str:
         f"on unseen data. {tested}",
         *([fold_words(facts.provenance["fold"])] if "fold" in facts.provenance else []),
         table(("metric", "value"), [(name, show(name, facts.row[name])) for name in _shown(facts, metric)]),
-        *_decision(facts.provenance.get("threshold")),
-        *_label_decision(facts.provenance.get("thresholds")),
+        *decision_words(facts.provenance.get("threshold")),
+        *label_decision_words(facts.provenance.get("thresholds")),
         *calibration(facts.provenance.get("temperature")),
         f"Epoch {facts.row['epoch']:.0f} of {config.training.epochs}; {len(facts.scores.scored_N)} utterances. "
         f"{_units(config.data.task)} The trial {_ending(facts.state)}.",
-        _each(facts),
-        _picture(config.data.task),
+        each_table(config.data.task, facts.scores),
+        picture_words(config.data.task),
         f"Every dev utterance with its class scores{scores_words(facts.provenance)}: `dev_predictions.csv`.",
         *(on_test_section(facts.on_test) if facts.on_test else []),
         "## Configuration",
@@ -121,11 +122,11 @@ def _units(task: TargetKind) -> str:
     return "Metrics in percent, dev_loss in nats."
 
 
-def _each(facts: CardFacts) -> str:
+def each_table(task: TargetKind, scores: AnyScores) -> str:
     """Write the table of every class, number or label."""
-    rows = facts.scores.per_class()
+    rows = scores.per_class()
     told: list[tuple[object, ...]]
-    if facts.config.data.task == "regression":
+    if task == "regression":
         kinds = ("ccc", "pearson", "mae", "rmse")
         told = [(row["target"], *(f"{float(row[key]):.4f}" for key in kinds), row["rows"]) for row in rows]
         return table(("number", "CCC", "Pearson", "MAE", "RMSE", "utterances"), told)
@@ -134,7 +135,8 @@ def _each(facts: CardFacts) -> str:
     return table(("class", "precision", "recall", "F1", "utterances"), told)
 
 
-def _picture(task: TargetKind) -> str:
+def picture_words(task: TargetKind) -> str:
+    """Show the picture of dev."""
     what = "Predicted against true numbers" if task == "regression" else "Confusion matrix"
     return f"![{what} of the dev split]({picture_of(task)})"
 
@@ -177,7 +179,7 @@ def _shown(facts: CardFacts, metric: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in facts.row]
 
 
-def _decision(threshold: Mapping[str, Any] | None) -> list[str]:
+def decision_words(threshold: Mapping[str, Any] | None) -> list[str]:
     """Say at which threshold the model answers, and what dev gains by it; nothing for the more probable class."""
     if threshold is None:
         return []
@@ -190,7 +192,7 @@ def _decision(threshold: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _label_decision(thresholds: Mapping[str, Any] | None) -> list[str]:
+def label_decision_words(thresholds: Mapping[str, Any] | None) -> list[str]:
     """Say at which thresholds the labels are given, and what dev gains by them."""
     if thresholds is None:
         return []
