@@ -76,7 +76,7 @@ from mer.config.losses import (
     SPCLConfig,
     SupConConfig,
 )
-from mer.config.training import OptimConfig, TrainingConfig
+from mer.config.training import SWA, ConstantSWA, CyclicalSWA, NoSWA, OptimConfig, TrainingConfig
 from mer.config.trial import TrialConfig, student_config
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "PATHS",
     "SPEAKERS",
     "STAGES",
+    "SWA",
     "TEACHER",
     "TUNING_KEYS",
     "APCLConfig",
@@ -96,10 +97,12 @@ __all__ = [
     "ClipEncoderConfig",
     "Columns",
     "ConcatFusion",
+    "ConstantSWA",
     "ContextConfig",
     "Contrastive",
     "CrossAttentionFusion",
     "CrossModalConfig",
+    "CyclicalSWA",
     "DataConfig",
     "Dialogue",
     "DistillConfig",
@@ -126,6 +129,7 @@ __all__ = [
     "MultilabelLossConfig",
     "NoContrastive",
     "NoDialogue",
+    "NoSWA",
     "OptimConfig",
     "Probability",
     "RegressionLossConfig",

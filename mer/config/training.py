@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from mer.config.base import Count, CountOrNone, Frozen
+
+
+class NoSWA(Frozen):
+    kind: Literal["none"] = "none"
+
+
+class _SWA(Frozen):
+    """Stochastic weight averaging, Izmailov et al. 2018: the last epochs walk at a high rate, their mean is kept."""
+
+    start: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.75, description="share of the epochs before the walk; until then the schedule is the usual one"
+    )
+    rate: PositiveFloat = Field(
+        0.5, description="learning rate of the walk as a share of head_lr and encoder_lr; cyclical: where a cycle begins"
+    )
+
+
+class ConstantSWA(_SWA):
+    """One rate; the weights of every epoch's end are averaged."""
+
+    kind: Literal["constant"] = "constant"
+
+
+class CyclicalSWA(_SWA):
+    """The rate falls linearly in each cycle; the weights of every cycle's end are averaged."""
+
+    kind: Literal["cyclical"] = "cyclical"
+    lowest_rate: PositiveFloat = Field(0.005, description="where a cycle ends, as a share like rate")
+    cycle_epochs: Count = Field(1, description="epochs of a cycle")
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.lowest_rate >= self.rate:
+            raise ValueError(f"lowest_rate must be below rate ({self.rate:g}), got {self.lowest_rate:g}")
+        return self
+
+
+SWA = Annotated[NoSWA | ConstantSWA | CyclicalSWA, Field(discriminator="kind")]
 
 
 class OptimConfig(Frozen):
@@ -36,12 +74,22 @@ class OptimConfig(Frozen):
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="score and keep a moving average of the weights with this decay, e.g. 0.999; null: no average"
     )
+    swa: SWA = Field(NoSWA(), description="stochastic weight averaging: score and keep the mean of the last epochs")
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out settings that are off, so that a configuration without them keeps its hash."""
-        absent = {"encoder_lr", "micro_batch", "ema_decay"}
-        return {name: value for name, value in dump(self).items() if name not in absent or value is not None}
+        absent = {"encoder_lr": None, "micro_batch": None, "ema_decay": None, "swa": {"kind": "none"}}
+        return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
+
+    @model_validator(mode="after")
+    def _averages_once(self) -> Self:
+        if self.ema_decay is not None and not isinstance(self.swa, NoSWA):
+            raise ValueError(
+                f"optim.ema_decay and optim.swa.kind '{self.swa.kind}' both average the weights: set one of them "
+                "(optim.ema_decay: null, or optim.swa.kind: none)"
+            )
+        return self
 
 
 class TrainingConfig(Frozen):

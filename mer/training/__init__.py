@@ -12,7 +12,7 @@
     folds             one trial over all folds of its data
     packed            many trials trained as one batched program
     memory            failed allocations, told from other faults
-    averaging         moving average of the weights
+    averaging         averages of the weights: moving, and SWA
     tuning            runs that also train encoders
     distillation      runs that train students of a teacher
     scoring           model building, and class scores of a trained model

@@ -33,7 +33,7 @@ from mer.losses import (
 from mer.losses.adversarial import worsened
 from mer.losses.geometry import class_means
 from mer.models.dropout import draw_masks_from
-from mer.training.averaging import WeightAverage
+from mer.training.averaging import average_of, first_walked, swa_share
 from mer.training.batches import EpochBatches
 from mer.training.data import FusedBatch, FusedSplit, Layers, Split, TrainingData
 from mer.training.draws import WORDS, Draws, stretch_of
@@ -71,19 +71,22 @@ class TrainingRun(TrainingState):
         self.objective.to(device)
         self.draws = self._connect_draws()
         self._begin_draws(steps=1)  # until the first epoch begins
+        self._position = 1.0
         self.optimizer = build_optimizer(config, self._parameter_groups())
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.average = WeightAverage(trained, config.optim.ema_decay) if config.optim.ema_decay is not None else None
         self.batches = EpochBatches(config, data.train, self.train_rows)
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
+        self.average = average_of(trained, config.optim, self.stage_one_epochs)
         self.total_steps = self.stage_one_epochs * self.batches.steps  # of the schedule: stage two's rate is constant
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
     @property
     def patience_from(self) -> int:
-        """Epoch after which `training.patience` counts, so that it never skips a stage two."""
-        return self.stage_one_epochs if self.objective.stage_two_epochs else 0
+        """Epoch after which `training.patience` counts, so that it never skips a stage two, nor the walk of SWA."""
+        if self.objective.stage_two_epochs:
+            return self.stage_one_epochs
+        return first_walked(self.config.optim.swa, self.stage_one_epochs) or 0
 
     @property
     def finished(self) -> bool:
@@ -96,6 +99,7 @@ class TrainingRun(TrainingState):
         with seeded(self.config.seed, "epoch", self.epoch, device=self.device):
             batches = self._begin_epoch()
             losses = [self._step(rows_B) for rows_B in self._numbered(batches)]
+            self.end_steps()
             with self.averaged():
                 scores = self.evaluate(self.data.dev)
                 row = {
@@ -117,6 +121,7 @@ class TrainingRun(TrainingState):
         for step, rows_B in enumerate(batches):
             for draws in self.draws.values():
                 draws.step = step
+            self._position = (step + 1) / len(batches)
             yield rows_B
 
     def _begin_draws(self, steps: int) -> None:
@@ -125,7 +130,7 @@ class TrainingRun(TrainingState):
 
     def _step(self, rows_B: np.ndarray) -> dict[str, float]:
         """Update the weights once on the given training rows; return loss parts and gradient norm."""
-        set_learning_rate(self.optimizer, rate_multiplier(self.step_count, self.total_steps, self.config.optim))
+        set_learning_rate(self.optimizer, self.rate_share(self.step_count, self._position))
         outputs, y_B = self._answer(rows_B)
         if outputs is None:  # nothing of these rows can be read
             self.count_step()
@@ -153,6 +158,15 @@ class TrainingRun(TrainingState):
         h_BH = worsened(loss, outputs.h_ND, self.config.loss.adversarial.epsilon)
         moved: Tensor = self.objective(outputs._replace(h_ND=h_BH, logits_NC=self.model.classify(h_BH)), y_B)[0]
         return moved
+
+    def rate_share(self, step: int, position: float) -> float:
+        """Return the share of the base learning rates at a step of the trial (0-based).
+
+        Args: position: of the step in the present epoch, in (0, 1].
+        """
+        optim = self.config.optim
+        share = swa_share(optim.swa, self.epoch, position, self.stage_one_epochs)
+        return rate_multiplier(step, self.total_steps, optim) if share is None else share
 
     def _answer(self, rows_B: np.ndarray) -> tuple[Outputs | None, Tensor]:
         """Run the model on the given training rows; return its outputs and labels for those that it could read."""

@@ -1,4 +1,4 @@
-"""What a run changes while it trains, copied out and put back: weights, optimiser, moving average, its member."""
+"""What a run changes while it trains, copied out and put back: weights, optimiser, averages, its member."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrainingState(HasMember):
     Attributes:
         model, objective: the modules whose weights predict.
         optimizer: of their trained weights.
-        average: moving average of these weights; None where none is kept.
+        average: of these weights, moving or SWA's; None where none is kept.
     """
 
     model: Any
@@ -35,10 +35,15 @@ class TrainingState(HasMember):
         return self.member.step_count
 
     def count_step(self) -> None:
-        """Count a step, and move the averages towards the weights that it gave."""
+        """Count a step, and tell the averages of the weights that it gave."""
         self.member.step_count += 1
         if self.average is not None:
             self.average.update()
+
+    def end_steps(self) -> None:
+        """Tell the averages that the steps of the present epoch are done."""
+        if self.average is not None:
+            self.average.end_epoch(self.epoch)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Put the averaged weights into the model inside the block, where there are any: dev is scored with them."""

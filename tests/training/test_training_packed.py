@@ -85,6 +85,9 @@ def varied(name: str, k: int) -> dict[str, Any]:
         settings["loss__adversarial__epsilon"] = [0.3, 1.0, 2.0][k % 3]
     if "optim__ema_decay" in settings:
         settings["optim__ema_decay"] = [0.9, 0.5][k % 2]
+    if "optim__swa__kind" in settings:
+        settings["optim__swa__rate"] = [0.5, 1.0, 0.2][k % 3]
+        settings["optim__swa__start"] = [0.3, 0.6][k % 2]
     return settings
 
 
@@ -112,7 +115,7 @@ def test_rows_that_are_absent_are_masked_alike(name: str) -> None:
         assert_equal(run, alone(name, k, data))
 
 
-@pytest.mark.parametrize("name", ["spcl", "apcl-polar", "averaged"])
+@pytest.mark.parametrize("name", ["spcl", "apcl-polar", "averaged", "walked"])
 def test_cut_refilled_and_resumed_members_become_the_same(name: str) -> None:
     data = double_data()
     assert_breaks_change_nothing(lambda k: double_run(name, k, data))

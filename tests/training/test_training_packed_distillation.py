@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "tiny-batches": {"optim__batch_size": 2},
     "tiny-apcl": {"optim__batch_size": 2, "loss__contrastive__kind": "apcl"},
     "averaged": {"optim__ema_decay": 0.9},
+    "walked": {"optim__swa__kind": "constant", "optim__swa__start": 0.3},
     "patience": {"training__patience": 1},
 }
 

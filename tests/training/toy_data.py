@@ -107,6 +107,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "spcl-nearest-center": loss("spcl", **SUPPORT, curriculum=True) | {"training__prediction": "nearest_center"},
     "min-linear": {"training__metric": "dev_loss", "training__mode": "min", "optim__schedule": "linear"},
     "averaged": loss("spcl", **SUPPORT) | {"optim__ema_decay": 0.9},
+    "walked": loss("spcl", **SUPPORT) | {"optim__swa__kind": "cyclical", "optim__swa__start": 0.3},
     "averaged-eacl-two-stages": loss("eacl", stage_two_epochs=2, stage_two_lr=0.01)
     | {"training__prediction": "nearest_anchor", "training__epochs": 5, "optim__ema_decay": 0.9},
     "patience": {"training__patience": 1, "optim__head_lr": 0.5, "training__epochs": 8},

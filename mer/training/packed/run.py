@@ -25,7 +25,6 @@ from mer.training.data import FusedBatch
 from mer.training.draws import Draws, stretch_of
 from mer.training.epoch_row import mean_of_steps, non_finite, non_finite_scores, scores_without
 from mer.training.member import Row
-from mer.training.optimizer import rate_multiplier
 from mer.training.packed.contrastive import pack_objectives
 from mer.training.packed.model import PackedClassifier
 from mer.training.packed.objective import Answers
@@ -87,6 +86,7 @@ class Pack:
         losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
         with contextlib.ExitStack() as stack:
             for run in self.runs:
+                run.end_steps()
                 stack.enter_context(run.averaged())
             logits_PNC = self._dev_scores()
             endings = [self._end_epoch(k, logits_PNC[k], losses, last_rates[k], started) for k in range(len(self.runs))]
@@ -115,7 +115,7 @@ class Pack:
         """Return the learning rates of an epoch's steps (steps, P), float64 on the device."""
         rates = [
             [
-                base * rate_multiplier(run.step_count + step, run.total_steps, run.config.optim)
+                base * run.rate_share(run.step_count + step, (step + 1) / steps)
                 for base, run in zip(base_P, self.runs, strict=True)
             ]
             for step in range(steps)

@@ -86,7 +86,8 @@ def member_bytes(config: TrialConfig, reads: Mapping[str, Reads]) -> int:
     """Return the memory that a member takes: what is trained, its average, pools, a batch, dev rows that are scored."""
     model = model_of(config, reads)
     trained, row = trained_bytes(model), row_bytes(config, model, reads)
-    average = 0 if config.optim.ema_decay is None else trained // 4
+    averages = config.optim.ema_decay is not None or config.optim.swa.kind != "none"
+    average = trained // 4 if averages else 0
     contrastive = config.loss.contrastive
     pools = _CLASSES * contrastive.pool_size * model.width if isinstance(contrastive, SPCLConfig) else 0
     return trained + average + _NUMBER * pools + _KEPT * config.optim.batch_size * row + CHUNK_ROWS * row // 2
