@@ -74,6 +74,10 @@ class FullTuning(Frozen):
     )
 
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+_HALF = "float16: of a tuned encoder, on a GPU without bfloat16; gradients are scaled"
+
+
 class _Encoder(Frozen):
     """Settings that encoders of all modalities share.
 
@@ -170,6 +174,8 @@ class _Encoder(Frozen):
             if getattr(self, name) != type(self).model_fields[name].default:
                 allowed = f"mode: {name}" if name in ("lora", "full") else "mode: lora or mode: full"
                 raise ValueError(f"{name} has no meaning with mode '{self.mode}': it needs {allowed}")
+        if self.mode == "frozen" and getattr(self, "dtype", "") == "float16":
+            raise ValueError("dtype 'float16' scales gradients, and mode 'frozen' has none: set float32 or bfloat16")
         if self.mode == "full" and self.full.embeddings and self.freeze_layers:
             raise ValueError(
                 f"full.embeddings needs freeze_layers: 0, got {self.freeze_layers}: what is below a frozen layer "
@@ -198,7 +204,7 @@ class TextEncoderConfig(_Encoder):
     context: ContextConfig = ContextConfig()
     speaker: Speaker = Field("none", description="how a turn names its speaker, e.g. name_says: 'Ross says: ...'")
     prompt: bool = Field(False, description="append 'Now {speaker} feels <mask>'; pooler mask needs it")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the encoder")
+    dtype: Dtype = Field("float32", description=f"arithmetic of the encoder; {_HALF}")
 
     @model_validator(mode="after")
     def _mask_needs_prompt(self) -> Self:
@@ -218,7 +224,7 @@ class _ClipEncoder(_Encoder):
     max_seconds: Annotated[float, Field(gt=0.0, le=120.0)] = Field(
         20.0, description="seconds of a clip that are read, from its start"
     )
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: autocast, for a GPU that has it")
+    dtype: Dtype = Field("float32", description=f"bfloat16: autocast, for a GPU that has it; {_HALF}")
 
 
 class AudioEncoderConfig(_ClipEncoder):

@@ -74,12 +74,16 @@ class OptimConfig(Frozen):
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
         None, description="score and keep a moving average of the weights with this decay, e.g. 0.999; null: no average"
     )
+    moment_bits: Literal[32, 8] = Field(
+        32, description="bits of AdamW's moments; 8: bitsandbytes, of tuned encoders, a quarter of the memory"
+    )
     swa: SWA = Field(NoSWA(), description="stochastic weight averaging: score and keep the mean of the last epochs")
 
     @model_serializer(mode="wrap")
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out settings that are off, so that a configuration without them keeps its hash."""
-        absent = {"encoder_lr": None, "micro_batch": None, "ema_decay": None, "swa": {"kind": "none"}}
+        absent: dict[str, Any] = {"encoder_lr": None, "micro_batch": None, "ema_decay": None, "moment_bits": 32}
+        absent |= {"swa": {"kind": "none"}}
         return {name: value for name, value in dump(self).items() if name not in absent or value != absent[name]}
 
     @model_validator(mode="after")
@@ -104,3 +108,11 @@ class TrainingConfig(Frozen):
         "dev_macro_f1",
     )
     mode: Literal["max", "min"] = Field("max", description="whether a larger or a smaller metric is better")
+    compile: bool = Field(
+        False, description="compile tuned encoders by torch.compile: minutes at the start, faster steps, other rounding"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is off, so that a configuration without it keeps its hash."""
+        return {name: value for name, value in dump(self).items() if name != "compile" or value}

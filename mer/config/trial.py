@@ -206,6 +206,9 @@ class TrialConfig(Frozen):
         for name in ("encoder_lr", "micro_batch") if not self.tuned else ():
             if getattr(optim, name) is not None:
                 raise ValueError(f"optim.{name} is of a tuned encoder, and encoders.*.mode is 'frozen': remove it")
+        of_tuned = {"optim.moment_bits 8": optim.moment_bits == 8, "training.compile": self.training.compile}
+        for name in (name for name, is_set in of_tuned.items() if is_set and not self.tuned):
+            raise ValueError(f"{name} is of tuned encoders, and encoders.*.mode is 'frozen': remove it")
         return self
 
     @property
@@ -343,6 +346,8 @@ def student_config(config: TrialConfig, modality: str) -> TrialConfig:
     assert config.distill is not None
     encoder = config.encoders.present[modality]
     encoders = EncodersConfig.model_validate({modality: encoder})
-    of_tuned = {"encoder_lr": None, "micro_batch": None} if encoder.mode == "frozen" else {}
+    of_tuned = {"encoder_lr": None, "micro_batch": None, "moment_bits": 32} if encoder.mode == "frozen" else {}
     optim = config.optim.model_copy(update=of_tuned)
-    return config.model_copy(update={"encoders": encoders, "fusion": None, "optim": optim})
+    training = config.training.model_copy(update={"compile": False} if encoder.mode == "frozen" else {})
+    parts = {"encoders": encoders, "fusion": None, "optim": optim, "training": training}
+    return config.model_copy(update=parts)

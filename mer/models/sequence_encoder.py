@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mer.config import EncoderConfig
+from mer.features.backbone.arithmetic import half_precision
 from mer.features.backbone.files import BackboneFolder
 from mer.features.cache.shards import plan_batches
 from mer.features.partial import BaseWeights, PartialBackbone
@@ -44,7 +45,7 @@ class SequenceEncoder(PartialBackbone):
         micro_batch: int | None = None,
     ) -> None:
         super().__init__(config, found, base, start=start, reads=reads)
-        self.micro_batch, self.autocasts = micro_batch, config.dtype == "bfloat16"
+        self.micro_batch, self.arithmetic = micro_batch, config.dtype
 
     def pooled(self, batch: SequenceBatch) -> Tensor:
         """Encode a batch: (B, L, D) float32; zeros for absent rows.
@@ -109,7 +110,7 @@ class SequenceEncoder(PartialBackbone):
         return given.long() if are_ids else given.float(), real_BT.long(), spans_B2
 
     def _read(self, given: Tensor, real_BT: Tensor, spans_B2: Tensor, parts: int = 0) -> Tensor:
-        with torch.autocast(given.device.type, torch.bfloat16, enabled=self.autocasts):
+        with half_precision(self.arithmetic, given.device.type):
             states = self(given, real_BT)
         place_T = torch.arange(states[0].shape[1], device=given.device)
         weights_BT = _share((place_T >= spans_B2[:, :1]) & (place_T < spans_B2[:, 1:]))

@@ -14,6 +14,9 @@
     memory            failed allocations, told from other faults
     averaging         averages of the weights: moving, and SWA
     tuning            runs that also train encoders
+    scaling           scaled gradients of float16, and GPUs without bfloat16
+    compiling         torch.compile: whether there is a compiler
+    eight_bits        AdamW with moments of 8 bits
     distillation      runs that train students of a teacher
     scoring           model building, and class scores of a trained model
     labels            labels of any task: which rows have one, what losses must know of them

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mer.checkpoints.tensors import clone, prefixed, under
 from mer.config import OptimConfig, TrialConfig
+from mer.training.eight_bits import eight_bit_adamw
 
+BETAS, EPS = (0.9, 0.999), 1e-8
 CONSTANT_GROUPS = frozenset({"anchors"})  # trained in the last epochs only, where a decayed rate would be near zero
 
 
@@ -42,12 +45,14 @@ def parameter_groups(
 
 def build_optimizer(
     config: TrialConfig, named: Mapping[str, tuple[float, Iterable[nn.Parameter]]]
-) -> torch.optim.AdamW:
-    """AdamW over groups of parameters, each at its learning rate."""
+) -> torch.optim.Optimizer:
+    """AdamW over groups of parameters, each at its learning rate. Raises: MerError where 8-bit moments are not here."""
     parameters = {name: members for name, (_, members) in named.items()}
     rates = {name: rate for name, (rate, _) in named.items()}
     groups = parameter_groups(parameters, rates, config.optim.weight_decay)
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    if config.optim.moment_bits == 8:
+        return eight_bit_adamw(groups, BETAS, EPS)
+    return torch.optim.AdamW(groups, betas=BETAS, eps=EPS, fused=True)
 
 
 def rate_multiplier(step: int, total_steps: int, config: OptimConfig) -> float:
@@ -69,11 +74,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, multiplier: float) -> No
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Step counts and moments, named `<index of the parameter>.<what>`. Rates follow from the configuration."""
     state = optimizer.state_dict()["state"]
-    return {name: tensor for index, entries in state.items() for name, tensor in prefixed(str(index), entries).items()}
+    told: dict[str, Tensor] = {}
+    for index, entries in state.items():
+        tensors = {name: torch.as_tensor(value) for name, value in entries.items()}  # bitsandbytes counts with an int
+        told |= prefixed(str(index), tensors)
+    return told
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Copy what `optimizer_tensors` gave into an optimiser over the same groups."""
     indices = {name.split(".", 1)[0] for name in tensors}
-    state = {int(index): clone(under(index, tensors)) for index in indices}
+    state: dict[int, dict[str, Any]] = {int(index): clone(under(index, tensors)) for index in indices}
+    if not isinstance(optimizer, torch.optim.AdamW):
+        for entries in state.values():
+            entries["step"] = int(entries["step"])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

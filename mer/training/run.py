@@ -143,15 +143,23 @@ class TrainingRun(TrainingState):
         loss = sum(further.values(), loss)
         values = {"loss": self._finite("loss", loss)}
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        for name, parameters in self._clipped_together().items():
-            grad_norm = nn.utils.clip_grad_norm_(parameters, self.config.optim.clip_norm)
-            values[name] = self._finite(name.replace("grad_norm", "gradient norm"), grad_norm)
-        self.optimizer.step()
+        self._backward(loss)
+        clip = self.config.optim.clip_norm
+        norms = {name: nn.utils.clip_grad_norm_(own, clip) for name, own in self._clipped_together().items()}
+        values |= self._update(norms)
         self.objective.after_step(outputs, y_B)
         self.count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in shown.items()}
+
+    def _backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def _update(self, norms: Mapping[str, Tensor]) -> dict[str, float]:
+        """Step the optimiser; return the gradient norms as numbers. Raises: TrialFailed for one that is not finite."""
+        told = {name: self._finite(name.replace("grad_norm", "gradient norm"), norm) for name, norm in norms.items()}
+        self.optimizer.step()
+        return told
 
     def _loss_when_moved(self, outputs: Outputs, y_B: Tensor, loss: Tensor) -> Tensor:
         """Take the objective's loss once more, at h moved against the model."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 
 from mer.config import TrialConfig
 from mer.errors import TrialFailed
+from mer.training.compiling import require_compiler
 from mer.training.data import Layers, SequenceSplit, TrainingData, part_of
 from mer.training.distillation import DistillationRun
 from mer.training.member import Row
 from mer.training.memory import free_words, is_out_of_memory
-from mer.training.run import TrainingRun
+from mer.training.run import TrainingRun, non_finite
+from mer.training.scaling import refuse_no_bfloat16, scaler_of
 
 
 class TuningRun(TrainingRun):
@@ -26,12 +29,40 @@ class TuningRun(TrainingRun):
 
     def __init__(self, config: TrialConfig, data: TrainingData, layers: Layers, device: str = "cpu") -> None:
         self.retried_from: int | None = None  # rows per forward pass that did not fit into memory
+        refuse_no_bfloat16(config, device)
+        if config.training.compile:
+            require_compiler(device)
+        self.scaler = scaler_of(config, device)
         super().__init__(config, data, layers, device)
         self.model.eval()
         for modality, encoder in self.model.tuned.items():
             part = part_of(data.train, modality)
             if len(part.present_rows):
                 encoder.refuse_idle(part, part.present_rows)
+            if config.training.compile:
+                encoder.compile(dynamic=True)  # in place: its weights keep their names
+
+    # -- half precision ----------------------------------------------------------------------------------------
+
+    def _backward(self, loss: Tensor) -> None:
+        if self.scaler is None:
+            super()._backward(loss)
+        else:
+            self.scaler.backward(loss, self.optimizer)
+
+    def _update(self, norms: Mapping[str, Tensor]) -> dict[str, float]:
+        """Leave the step out where gradients overflow in float16; {} then.
+
+        Raises: TrialFailed when they are not finite at any scale.
+        """
+        if self.scaler is None:
+            return super()._update(norms)
+        told = {name: norm.item() for name, norm in norms.items()}
+        wrong = [name for name, value in told.items() if not math.isfinite(value)]
+        if not self.scaler.step(self.optimizer, overflowed=bool(wrong)):
+            name = wrong[0].replace("grad_norm", "gradient norm")
+            raise non_finite(name, told[wrong[0]], step=self.step_count + 1, epoch=self.epoch + 1)
+        return {} if wrong else told
 
     # -- memory ------------------------------------------------------------------------------------------------
 
@@ -80,8 +111,9 @@ class TuningRun(TrainingRun):
         return f"{found}{free_words()}: {way_out}"
 
     def _further_scores(self, scores: Any) -> Row:
-        """Add the rows per forward pass if memory made them fewer than configured."""
+        """Add the rows per forward pass if memory made them fewer than configured, and the steps that overflowed."""
         row = super()._further_scores(scores)
+        row |= {} if self.scaler is None else {"skipped_steps": float(self.scaler.skipped)}
         return row if self.retried_from is None else row | {"micro_batch": float(self._micro_batch or 0)}
 
     # -- parts -------------------------------------------------------------------------------------------------
@@ -105,10 +137,13 @@ class TuningRun(TrainingRun):
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, card = super().state()
+        card |= {} if self.scaler is None else {"scaler": self.scaler.state()}
         return tensors, card | {"retried_from": self.retried_from, "micro_batch": self._micro_batch}
 
     def load_state(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         super().load_state(tensors, card)
+        if self.scaler is not None:
+            self.scaler.load(card["scaler"])
         self.retried_from = card["retried_from"]
         self._read_at_once(card["micro_batch"])
 

@@ -191,7 +191,7 @@ def test_the_shipped_recipe_fits_together(made: Made, backbone, tmp_path: Path):
         space = space.replace(theirs, ours)
     study = begin_study(space, tmp_path)
     run = study.train_next()
-    assert list(run.model.tuned) == ["text", "audio"] and run.model.tuned["audio"].autocasts
+    assert list(run.model.tuned) == ["text", "audio"] and run.model.tuned["audio"].arithmetic == "bfloat16"
     done = study.export(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").glob("adapter_*")} == {"adapter_text", "adapter_audio"}
     assert done.largest_difference <= 2e-2

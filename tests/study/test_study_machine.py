@@ -64,7 +64,7 @@ def test_what_fits_and_what_to_type_where_nothing_does() -> None:
     assert most_trials(Resources(), have) == 3 and most_trials(Resources(gpu=0.5), have) == 2
     assert most_trials(Resources(workers=2), have) == 2 and most_trials(Resources(workers=9), have) == 3
     with pytest.raises(MerError) as caught:
-        most_trials(Resources(cpu=4, gpu=2), have)
+        most_trials(Resources(cpu=4, gpu=1), have)
     assert "at most cpu 3 (SLURM_CPUS_PER_TASK) and gpu 1 here" in caught.value.allowed
     words = shlex.split(caught.value.then.split(", or ")[0])
     typed = {

@@ -225,6 +225,8 @@ CHANGE_NOTHING: dict[str, str] = {
     "distill.teacher": _FILES,
     "distill.other_context": "allows a teacher, and changes nothing of what it says",
     "optim.micro_batch": _SAME,
+    "optim.moment_bits": "needs bitsandbytes; tests/tuning/test_tuning_precision.py",
+    "training.compile": _SAME,
     "encoders.video.crops": _FILES,
     "encoders.video.face_detector": _FILES,
     **{f"encoders.{m}.backbone": _FILES for m in _TARGET},

@@ -63,7 +63,7 @@ class SpeechWiring(ClipWiring):
             model: Any = AutoModel.from_config(self.config, dtype=torch.float32)
         if self.backbone.family.reads_mels:
             model = model.get_encoder()
-        if self.encoder.dtype == "bfloat16":
+        if self.encoder.dtype != "float32":
             keep_grouped_convolutions_exact(model)
         return model
 

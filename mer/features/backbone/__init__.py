@@ -4,6 +4,7 @@ Nothing in here knows a modality: `text`, `audio` and `video` stand on it.
 
     wiring        how a backbone is built without weights, entered at a hidden state, and run from there
     loading       pretrained weights through transformers: quietly, and whole or not at all
+    arithmetic    float32, or half precision by autocast
     layers        the hidden states that a head reads
     clip_encoder  the interface between a backbone of media files and their extraction
     files         a backbone's folder, its configuration, and the hashes of its files

@@ -20,7 +20,7 @@ from mer.files import sha256_json
 
 FORMAT_VERSION = 1  # of the file; raise it when its layout changes
 SEQUENCE_FORMAT = 1  # of the tensors `tokens.*` in it; raise it when their layout changes
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 STORAGE = "float16, or float32 where a value exceeds float16"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mer.config import ClipEncoderConfig
+from mer.features.backbone.arithmetic import half_precision
 from mer.features.backbone.clip_encoder import ClipReader, LoadedClip
 from mer.features.backbone.files import BackboneFolder
 from mer.features.modalities import clip_wiring, open_clip_reader
@@ -115,8 +116,7 @@ class ClipStates:
         for place, values in enumerate(raw):
             given[place, : len(values)] = torch.from_numpy(np.ascontiguousarray(values))
             real_BT[place, : len(values)] = 1
-        bfloat16 = self.config.dtype == "bfloat16"
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), half_precision(self.config.dtype, self.device):
             (states,) = self._lower.unreduced(given.to(self.device), real_BT.to(self.device))
         cut = [state[: self.wiring.units(len(values), self.start)] for state, values in zip(states, raw, strict=True)]
         return [state.float().cpu().numpy() for state in cut]

@@ -15,6 +15,7 @@ import numpy as np
 
 from mer.config import DataConfig, TextEncoderConfig
 from mer.data import Corpus
+from mer.features.backbone.arithmetic import half_precision
 from mer.features.backbone.files import BackboneFolder
 from mer.features.backbone.layers import check_depth
 from mer.features.cache.feature_file import place_of
@@ -158,8 +159,7 @@ class TextStates:
         for row, item in enumerate(batch):
             ids_BT[row, : len(item.ids)] = torch.tensor(item.ids)
             real_BT[row, : len(item.ids)] = 1
-        bfloat16 = self.config.dtype == "bfloat16"
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), half_precision(self.config.dtype, self.device):
             (states_BTD,) = lower(ids_BT.to(self.device), real_BT.to(self.device))
         flat_TD = states_BTD[real_BT.bool().to(self.device)].float().cpu().numpy()
         return as_stored(flat_TD[:, None], f"hidden state {self.start}")[:, 0]

@@ -109,7 +109,8 @@ def adapter_alone(facts: CardFacts) -> list[str]:
         backbone=shown_place(place),
         revision=None if facts.bundled else known["revision"],
     )
-    rounded = " `mer` computes them in bfloat16, this code in float32." if encoder.dtype == "bfloat16" else ""
+    half = encoder.dtype != "float32"
+    rounded = f" `mer` computes them in {encoder.dtype}, this code in float32." if half else ""
     here = f" `{folder}` is this folder." if facts.hub else ""
     return [
         "## The text adapter without mer",

@@ -16,7 +16,7 @@ from mer.predictor.opening import open_predictor
 # Largest difference allowed, in class scores; where the largest score is above 1, a share of it.
 LOGIT_TOLERANCE = 1e-5  # another machine may add in another order
 MERGED_TOLERANCE = 1e-4  # x (W + BA) is computed where the trial computed x W + x A B
-BFLOAT16_TOLERANCE = 2e-2  # an encoder in bfloat16: two orders of adding differ by 3e-3 in its states
+HALF_TOLERANCE = 2e-2  # an encoder in half precision: two orders of adding differ by 3e-3 in its states
 
 
 def require_same_scores(export: Export, tables: Mapping[str, FeatureTable], stored_NC: np.ndarray) -> float:
@@ -34,8 +34,8 @@ def require_same_scores(export: Export, tables: Mapping[str, FeatureTable], stor
         raise MerError(export.folder, f"dev scores of shape {logits_NC.shape}", allowed=f"{stored_NC.shape}")
     largest = float(np.abs(logits_NC - stored_NC).max())
     tolerance = LOGIT_TOLERANCE if export.provenance.get("merged") is None else MERGED_TOLERANCE
-    if any(encoder.dtype == "bfloat16" for encoder in export.config.tuned.values()):
-        tolerance = BFLOAT16_TOLERANCE
+    if any(encoder.dtype != "float32" for encoder in export.config.tuned.values()):
+        tolerance = HALF_TOLERANCE
     if not largest <= tolerance * max(1.0, float(np.abs(stored_NC).max())):
         raise MerError(
             "round trip",

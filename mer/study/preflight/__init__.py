@@ -4,6 +4,7 @@ check_study        whatever is refused before the first trial, as one list for t
 check_plan         one check of a search space, whose result is passed on
 objective_classes  objectives of a class that dev cannot score
 dialogues          models that read dialogues, where the data have none
+tools              packages and compilers that only some settings need
 teacher            whether a teacher may teach these students
 machine            what a study may use of this machine, and whether its trials fit
 object_store       whether the features fit into shared memory

@@ -21,6 +21,7 @@ from mer.study.preflight.feature_plan import SPLITS
 from mer.study.preflight.machine import Machine, most_trials
 from mer.study.preflight.objective_classes import refuse_unscored_classes
 from mer.study.preflight.run_options import RunOptions
+from mer.study.preflight.tools import refuse_lacking_tools
 from mer.study.search.identity import check_journal
 from mer.study.space.on_sample import words_to_try
 from mer.study.space.spec import StudySpec
@@ -71,6 +72,8 @@ def check_study(spec: StudySpec, options: RunOptions, have: Sequence[Machine]) -
     Raises: MerError with the first thing that is refused.
     """
     workers = most_trials(spec.resources, have)
+    if options.address is None:  # what the machines of a cluster have, their workers say
+        refuse_lacking_tools(spec)
     plan = check_plan(spec)
     _refuse_place(spec, options)
     refuse_unusable(store_of(options.studies / spec.study))

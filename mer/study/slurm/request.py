@@ -75,16 +75,9 @@ class SlurmRequest:
     def _refuse_small_nodes(self, resources: Resources) -> None:
         """Refuse in a second what the job would refuse after hours in the queue."""
         named = dict(self.options)
-        gpus, cpus = self.gpus_per_node, named.get("cpus-per-task", "")
-        if resources.gpu and not gpus and not named.keys() & {"gres", "gpus", "gpus-per-task"}:
+        cpus = named.get("cpus-per-task", "")
+        if resources.gpu and not self.gpus_per_node and not named.keys() & {"gres", "gpus", "gpus-per-task"}:
             raise MerError("resources.gpu", "a trial asks for a GPU, the job for none", then="--gpus-per-node 1")
-        if gpus and resources.gpu > gpus:
-            raise MerError(
-                "resources.gpu",
-                f"a trial asks for {resources.gpu:g} GPUs, the job for {gpus} a node",
-                allowed="trials that fit on one node",
-                then=f"--gpus-per-node {math.ceil(resources.gpu)}",
-            )
         if cpus.isdecimal() and resources.cpu > int(cpus):
             raise MerError(
                 "resources.cpu",

@@ -114,6 +114,16 @@ class Resources(Frozen):
             raise ValueError(f"got {brief(value)}: write auto, or a whole number from 1 to {MOST_IN_A_PACK}")
         return value
 
+    @field_validator("gpu")
+    @classmethod
+    def _one_gpu_at_most(cls, value: float) -> float:
+        if value > 1:
+            raise ValueError(
+                f"got {value:g}: a trial trains on one GPU, and would leave the others idle. Set gpu: 1 and let the GPUs "
+                "train several trials at once; memory for a larger encoder: optim.micro_batch, encoders.*.recompute"
+            )
+        return value
+
     @property
     def threads(self) -> int:
         """Threads of torch in one worker. They decide the last digits of a trial's numbers."""

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from mer.models.member_linear import Grad, take_grads
-
-BETAS, EPS = (0.9, 0.999), 1e-8
+from mer.training.optimizer import BETAS, EPS
 
 
 class Learning(NamedTuple):
@@ -50,7 +49,7 @@ class PackedAdamW:
     def __init__(
         self,
         weights: Sequence[Tensor],
-        optimizers: Sequence[torch.optim.AdamW],
+        optimizers: Sequence[torch.optim.Optimizer],
         clip_norms: Sequence[float],
         owner: str = "",
     ) -> None:
@@ -185,7 +184,7 @@ def _wide(values_P: Tensor, like: Tensor) -> Tensor:
     return values_P.to(like).view(-1, *[1] * (like.ndim - 1))
 
 
-def _state_of(optimizer: torch.optim.AdamW, parameter: Tensor) -> dict[str, Tensor]:
+def _state_of(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
     """Return the optimiser's entries for a parameter; make them where it has not stepped yet."""
     state: dict[str, Tensor] = optimizer.state[parameter]
     if not state:
