@@ -29,7 +29,7 @@ def export(
     given: Annotated[
         list[str],
         typer.Argument(
-            metavar="STUDY", help="study folder, e.g. studies/quickstart, or a name under --studies; --ensemble: exports"
+            metavar="STUDY", help="study folder, e.g. studies/quickstart, or a name under --studies"
         ),
     ],
     trial: Annotated[int | None, typer.Option(min=0, help="number of a trial [default: the best finished]")] = None,
@@ -51,10 +51,10 @@ def export(
         str, typer.Option(metavar="METRIC", help="of two classes: keep the threshold best on dev, e.g. by dev_macro_f1")
     ] = "",
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="divide class scores by a temperature fitted to dev: truer probabilities")
+        bool, typer.Option("--calibrate", help="fit a temperature to dev, so that probabilities are truer")
     ] = False,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="put several exports together into --out: they answer with their mean")
+        bool, typer.Option("--ensemble", help="put the exports that are given together: they answer with their mean")
     ] = False,
     as_space: Annotated[
         bool, typer.Option("--as-space", help="print (or --out F.yaml) the search space that trains this trial again")
@@ -80,7 +80,8 @@ def export(
             "--student": bool(student), "--as-space": as_space, "--push": bool(push), "--fold": fold is not None,
             "--onnx": onnx, "--transformers": transformers,
         }  # fmt: skip
-        _put_together(given, [name for name, asked in others.items() if asked], out, force, calibrate, threshold, cache, data_root)
+        beside = [name for name, asked in others.items() if asked]
+        _put_together(given, beside, out, force, calibrate, threshold, cache, data_root)
         return
     if len(given) > 1:
         found = f"{len(given)} are given: {', '.join(given)}"
@@ -111,7 +112,9 @@ def export(
     console = page()
     record = read_record(find_study(study, studies))
     typed = command("mer.export", *words_without_secrets(sys.argv[1:]))
-    options = ExportOptions(out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold, calibrate, fold)
+    options = ExportOptions(
+        out, trial, top, bundle, force, cache, data_root, typed, student, merge, threshold, calibrate, fold
+    )
     done = export_study(record, options, console)
     unfinished = sum(standing.state == "interrupted" for standing in record.standings)
     if unfinished and trial is None:

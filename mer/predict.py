@@ -123,7 +123,9 @@ def score_line(labels: Sequence[str], predictions: Sequence[Prediction], class_n
     return said if scores.present_C.all() else said + over
 
 
-def target_score_line(utterances: Sequence[Utterance], predictions: Sequence[Prediction], export: Export | Ensemble) -> str:
+def target_score_line(
+    utterances: Sequence[Utterance], predictions: Sequence[Prediction], export: Export | Ensemble
+) -> str:
     """Scores of numbers or of several labels; "" where no utterance says any."""
     import numpy as np
 

@@ -98,7 +98,7 @@ def is_ensemble(place: Path | str) -> bool:
 
 def read_any(folder: Path | str) -> Export | Ensemble:
     """Open an export, or an ensemble of exports, and check every byte of it. Raises: MerError."""
-    return read_ensemble(folder) if is_ensemble(folder) else read_export(folder)
+    return read_ensemble(folder) if ENSEMBLE in read_manifest(home(folder)) else read_export(folder)
 
 
 def read_ensemble(folder: Path | str) -> Ensemble:

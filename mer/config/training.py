@@ -20,7 +20,7 @@ class _SWA(Frozen):
         0.75, description="share of the epochs before the walk; until then the schedule is the usual one"
     )
     rate: PositiveFloat = Field(
-        0.5, description="learning rate of the walk as a share of head_lr and encoder_lr; cyclical: where a cycle begins"
+        0.5, description="learning rate of the walk, a share of head_lr and encoder_lr; cyclical: where a cycle begins"
     )
 
 

@@ -1,4 +1,4 @@
-"""An export and its backbones become a Predictor, an ensemble several; what was altered, or is another one, is refused."""
+"""An export and its backbones become a Predictor, an ensemble several; what was altered is refused."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Moving: exponential, over all steps (`optim.ema_decay`). Walked: SWA, Izmailov e
 of the weights at the ends of the last epochs, or of cycles of them, which are trained at a high rate (`optim.swa`).
 
 torch.optim.swa_utils gives the arithmetic. Its AveragedModel is not used: it copies the whole model, frozen backbone
-included, keeps one decay from the first step on, and has no way to put the averages in the model's place and back. Batch
-statistics are not taken anew, as the paper does: no trained part has any.
+included, keeps one decay from the first step on, and has no way to put the averages in the model's place and back.
+Batch statistics are not taken anew, as the paper does: no trained part has any.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from mer.files import sha256_file
 from mer.predict import run as predict
 from mer.predictor.request import Request
 from mer.study.evaluate.at_temperature import at_temperatures
+from mer.study.evaluate.at_threshold import predictions_of
 from mer.study.evaluate.seeds import SeedResult
 from mer.study.export.decisions import decide
 from mer.study.folder.recorded import read_scores
@@ -77,7 +78,7 @@ def test_an_evaluation_fits_each_seed_to_its_own_dev(tmp_path):
         results.append(SeedResult(seed, seed, 1, {}, {}, None, folder))
     told = at_temperatures(results)
     for row, result in zip(told["seeds"], results, strict=True):
-        dev, test = (read_scores(result.folder / name) for name in (f"{ARTIFACTS}/{DEV_PREDICTIONS}", "test_predictions.csv"))
+        dev, test = (read_scores(path) for path in predictions_of(result))
         assert row["temperature"] == fit_temperature(dev).value != fit_temperature(test).value
         assert row["test"]["test_ece"] == at_temperature(test, row["temperature"]).ece < row["before"]["test_ece"]
     assert told["words"].startswith("at the temperature that dev chose for each seed (") and "NLL" in told["words"]
@@ -104,7 +105,7 @@ def test_a_model_of_numbers_is_refused_in_one_message():
     numbers = RegressionScores(np.zeros((3, 1)), np.ones((3, 1)), ("valence",), None)
     with pytest.raises(MerError) as refused:
         decide(numbers, threshold="", calibrate=True)
-    assert refused.value.message.startswith("--calibrate: it fits probabilities, and this model has data.task regression")
+    assert refused.value.message.startswith("--calibrate: it fits probabilities, and this model has data.task regr")
 
 
 def test_an_export_is_not_calibrated_in_place(calibrated):

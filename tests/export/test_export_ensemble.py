@@ -171,7 +171,9 @@ def test_one_model_is_asked_for_where_an_ensemble_cannot_stand(together):
     assert read_any(together.folder) == together and read_any(together.folder / "members/1") != together
 
 
-@pytest.mark.parametrize("name", ["members/2/config.json", "ensemble.json", "members/1/model.safetensors", "labels.json"])
+@pytest.mark.parametrize(
+    "name", ["members/2/config.json", "ensemble.json", "members/1/model.safetensors", "labels.json"]
+)
 def test_an_edited_file_of_any_member_is_refused(together, tmp_path, name):
     shutil.copytree(together.folder, tmp_path / "copy")
     with (tmp_path / "copy" / name).open("ab") as stream:
@@ -179,7 +181,7 @@ def test_an_edited_file_of_any_member_is_refused(together, tmp_path, name):
     with pytest.raises(MerError, match="truncated or edited"):
         read_ensemble(tmp_path / "copy")
     (tmp_path / "copy" / name).unlink()
-    with pytest.raises(MerError, match=r"missing|does not name|not an export|no such"):
+    with pytest.raises(MerError, match="this file of the export is missing"):
         read_any(tmp_path / "copy")
 
 

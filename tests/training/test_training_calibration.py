@@ -15,7 +15,7 @@ NAMES = ("neutral", "joy", "anger")
 
 
 def of_classes(sharpness: float, rows: int = 400) -> Scores:
-    """Labels drawn from softmax(z), scores `sharpness` times z: the true temperature is `sharpness`. Some rows unlabelled."""
+    """Labels drawn from softmax(z), scores `sharpness` times z: that is the true temperature. Some rows unlabelled."""
     rng = np.random.default_rng(3)
     z_NC = rng.normal(size=(rows, 3)) * 2
     chances = np.exp(z_NC) / np.exp(z_NC).sum(axis=1, keepdims=True)
@@ -93,7 +93,8 @@ def test_ece_is_the_gap_of_fifteen_bins_counted_by_hand():
                 pairs.append((chances[row, column], dev.labels_N[row, column] == 1))
         error = 0.0
         for number in range(15):
-            inside = [pair for pair in pairs if number / 15 <= pair[0] < (number + 1) / 15 or (number == 14 and pair[0] == 1)]
+            low, high = number / 15, 2.0 if number == 14 else (number + 1) / 15
+            inside = [pair for pair in pairs if low <= pair[0] < high]
             if inside:
                 sure, right = (np.mean([pair[k] for pair in inside]) for k in (0, 1))
                 error += len(inside) / len(pairs) * abs(sure - right)
@@ -111,4 +112,5 @@ def test_a_dev_split_without_an_error_ends_at_the_bound():
     assert fit_temperature(right).value == COLDEST and fit_temperature(right).at_its_bound
     wrong = Scores(-np.eye(3, dtype=np.float32)[labels_N] * 9, labels_N, NAMES)
     assert fit_temperature(wrong).value == HOTTEST
-    assert fit_temperature(Scores(np.zeros((30, 3), dtype=np.float32), labels_N, NAMES)).nll_after == pytest.approx(np.log(3))
+    unsure = Scores(np.zeros((30, 3), dtype=np.float32), labels_N, NAMES)
+    assert fit_temperature(unsure).nll_after == pytest.approx(np.log(3))

@@ -116,6 +116,7 @@ def test_a_resumed_run_in_float16_goes_on_exactly(lab):
 
 def test_endless_overflow_is_one_reason(lab):
     run = lab.run(**HALF)
+    run.scaler.load(run.scaler.state() | {"scale": 2.0})
     run.scaler.backward = lambda loss, optimizer, usual=run.scaler.backward: usual(loss * math.inf, optimizer)
     with pytest.raises(TrialFailed, match="gradient norm became"):
         while not run.finished:
@@ -153,7 +154,7 @@ def test_eight_bits_without_the_package_are_one_message(monkeypatch):
 
 @pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_eight_bit_moments_learn_and_resume(lab):
-    settings = {"mode": "full", "optim": {"moment_bits": 8}}
+    settings = {"mode": "full", "full": {"embeddings": True}, "optim": {"moment_bits": 8}}
     whole, cut = lab.run(**settings), lab.run(**settings)
     cut.train_epoch()
     resumed = lab.run(**settings)
@@ -163,7 +164,7 @@ def test_eight_bit_moments_learn_and_resume(lab):
             run.train_epoch()
     assert told(whole) == told(resumed)
     assert {str(t.dtype) for name, t in whole.state()[0].items() if name.startswith("optimizer.")} >= {"torch.uint8"}
-    plain = lab.run(mode="full")
+    plain = lab.run(mode="full", full={"embeddings": True})
     while not plain.finished:
         plain.train_epoch()
     assert whole.history[-1]["train_loss"] < whole.history[0]["train_loss"]
@@ -192,7 +193,7 @@ def test_a_compiled_encoder_has_the_numbers_of_a_plain_one(lab):
     except MerError as fault:
         pytest.skip(fault.message)
     still = {"tuned_dropout": 0.0, "lora": {"dropout": 0.0}, "head": {"dropout": 0.0}}
-    compiled, plain = lab.run(**still, training={"epochs": 1, "compile": True}), lab.run(**still, training={"epochs": 1})
+    compiled, plain = (lab.run(**still, training={"epochs": 1, "compile": how}) for how in (True, False))
     for run in (compiled, plain):
         run.train_epoch()
     assert compiled.weights().keys() == plain.weights().keys()

@@ -131,17 +131,19 @@ def evaluate_ensemble(
         str(ensemble.provenance.get("threshold", {}).get("metric", "")),
         ensemble.temperature is not None,
     )
-    told = results_json(done, [], options.command) | {"method": method, "label": method, "ensemble": _told(parts, seeds)}
+    told = results_json(done, [], options.command)
+    told |= {"method": method, "label": method, "ensemble": _told(parts, seeds)}
     write_results(ours, told)
     print_results(console, done, told)
-    console.print(f"written: {ours / 'results.json'} (and .md, .csv); the card of an ensemble shows dev alone", soft_wrap=True)
+    written = f"written: {ours / 'results.json'} (and .md, .csv); the card of an ensemble shows dev alone"
+    console.print(written, soft_wrap=True)
     for line in options.pages(ours):
         console.print(line, soft_wrap=True, highlight=False)
     return done
 
 
 def _parts(ensemble: Ensemble, data_root: str | None) -> list[_Part]:
-    """Give every member its study; members whose configurations differ by the seed alone share one. Raises: MerError."""
+    """Give every member its study; configurations that differ by the seed alone share one. Raises: MerError."""
     parts: list[_Part] = []
     for member in ensemble.members:
         if member.config.data.folds is not None:
@@ -174,7 +176,7 @@ def _group(
     place, data = trial_folder(ours, number), ensemble.data
     temperatures = [_temperature(part, result) for part, result in zip(parts, found, strict=True)]
 
-    def together(file: str, splits: Sequence[Split], to: Path) -> AnyScores:
+    def together(file: str | Path, splits: Sequence[Split], to: Path) -> AnyScores:
         read = [read_predictions(result.folder / file) for result in found]
         ids, labels_N, _ = read[0]
         if any(other != ids for other, _, _ in read):
@@ -185,9 +187,8 @@ def _group(
         write_text(to, predictions_csv(scores, ids))
         return scores
 
-    dev = together(
-        f"{ARTIFACTS}/{DEV_PREDICTIONS}", [one.dev for one in of], place / ARTIFACTS / DEV_PREDICTIONS
-    )
+    of_dev = Path(ARTIFACTS) / DEV_PREDICTIONS
+    dev = together(of_dev, [one.dev for one in of], place / of_dev)
     tests = [one.test for one in of if one.test is not None]
     test = together(TEST_PREDICTIONS, tests, place / TEST_PREDICTIONS) if tests else None
     return SeedResult(

@@ -43,8 +43,9 @@ class Decisions:
         if (found := self.temperature) is None:
             return []
         told = (
-            f"  calibrated on dev: temperature {found.value:.4g}; ECE {100 * found.ece_before:.2f} -> "
-            f"{100 * found.ece_after:.2f} % ({found.bins} bins), NLL {found.nll_before:.4f} -> {found.nll_after:.4f} nats"
+            f"  calibrated on dev: temperature {found.value:.4g}; "
+            f"ECE {100 * found.ece_before:.2f} -> {100 * found.ece_after:.2f} % ({found.bins} bins), "
+            f"NLL {found.nll_before:.4f} -> {found.nll_after:.4f} nats"
         )
         end = "  note: this is the end of what is tried: dev is too small, or hardly wrong, to tell a temperature"
         return [told, end] if found.at_its_bound else [told]

@@ -43,9 +43,9 @@ def ensemble_card(
     options = " ".join(_OPTIONS[modality] for modality in reads)
     parts = [
         f"# {folder.name}: {count} models that answer together",
-        f"Predicts the {first.task} of an utterance from its {' and '.join(reads)}: {', '.join(first.class_names)}. Each "
-        f"member answers by itself, and their {mean} are averaged. A member that can read nothing of an utterance is "
-        "left out of that mean.",
+        f"Predicts the {first.task} of an utterance from its {' and '.join(reads)}: {', '.join(first.class_names)}. "
+        f"Each member answers by itself, and their {mean} are averaged. A member that can read nothing of an utterance "
+        "is left out of that mean.",
         "## Use",
         f"```python\nimport mer\nmodel = mer.load({json.dumps(place, ensure_ascii=False)})\n```\n\n"
         f"or `{said} {options}`. It is asked as a single "
@@ -53,8 +53,8 @@ def ensemble_card(
         "## Members",
         _members_table(provenance["members"], MAIN[kind]),
         "## Scores on dev",
-        "These are scores on the **dev** split, which also chose every member and its epoch: expect less on unseen data. "
-        "`python -m mer.evaluate` trains groups of new seeds, and reads test once for each group.",
+        "These are scores on the **dev** split, which also chose every member and its epoch: expect less on unseen "
+        "data. `python -m mer.evaluate` trains groups of new seeds, and reads test once for each group.",
         _dev_table(kind, members, provenance["dev_metrics"]),
         *decision_words(provenance.get("threshold")),
         *label_decision_words(provenance.get("thresholds")),
@@ -67,8 +67,8 @@ def ensemble_card(
         "## Bias",
         bias(facts[0]),
         "## Provenance",
-        f"Made by `{without_places(str(provenance['command']))}`, {provenance['created']}. `members/` holds every member "
-        "whole, with its own card, configuration and provenance; `provenance.json` has seeds and hashes.",
+        f"Made by `{without_places(str(provenance['command']))}`, {provenance['created']}. `members/` holds every "
+        "member whole, with its own card, configuration and provenance; `provenance.json` has seeds and hashes.",
         "## Licences",
         "\n".join(f"* {line}" for line in _terms(facts)),
     ]

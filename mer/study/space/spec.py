@@ -119,8 +119,8 @@ class Resources(Frozen):
     def _one_gpu_at_most(cls, value: float) -> float:
         if value > 1:
             raise ValueError(
-                f"got {value:g}: a trial trains on one GPU, and would leave the others idle. Set gpu: 1 and let the GPUs "
-                "train several trials at once; memory for a larger encoder: optim.micro_batch, encoders.*.recompute"
+                f"got {value:g}: a trial trains on one GPU, and would leave the others idle. Set gpu: 1 and let the "
+                "GPUs train several trials at once; for a larger encoder: optim.micro_batch, encoders.*.recompute"
             )
         return value
 
