@@ -17,9 +17,10 @@ def calibration(found: Mapping[str, Any] | None) -> list[str]:
     return [
         f"Probabilities are those at temperature {found['value']:.4f} (Guo et al. 2017): class scores are divided by "
         f"it. Dev chose it by its negative log-likelihood: {found['nll_after']:.4f} nats there, "
-        f"{found['nll_before']:.4f} before; expected calibration error over {found['bins']} equal bins {after} % there, {before} % before. No "
-        "answer changes by it. All other scores on this card are those before it. The gain was fitted to dev: "
-        "`python -m mer.evaluate` fits a temperature to dev for each seed and says what test gains."
+        f"{found['nll_before']:.4f} before; expected calibration error over {found['bins']} equal bins "
+        f"{after} % there, {before} % before. No answer changes by it. All other scores on this card are those "
+        "before it. The gain was fitted to dev: `python -m mer.evaluate` fits a temperature to dev for each seed and "
+        "says what test gains."
     ]
 
 
