@@ -119,9 +119,7 @@ def _evaluate_ensemble(
         raise MerError("--on", f"{folder} is an ensemble", allowed="an export of one model")
     from mer.study.evaluate.ensembles import evaluate_ensemble
 
-    evaluate_ensemble(
-        home(folder), seeds, options, page(), data_root=data_root, resources=resources, dev_only=dev_only
-    )
+    evaluate_ensemble(home(folder), seeds, options, page(), data_root=data_root, resources=resources, dev_only=dev_only)
 
 
 def _typed() -> str:

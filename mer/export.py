@@ -28,9 +28,7 @@ EPILOG = (
 def export(
     given: Annotated[
         list[str],
-        typer.Argument(
-            metavar="STUDY", help="study folder, e.g. studies/quickstart, or a name under --studies"
-        ),
+        typer.Argument(metavar="STUDY", help="study folder, e.g. studies/quickstart, or a name under --studies"),
     ],
     trial: Annotated[int | None, typer.Option(min=0, help="number of a trial [default: the best finished]")] = None,
     out: Annotated[

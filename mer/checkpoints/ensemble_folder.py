@@ -32,7 +32,7 @@ class Members(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
     format: int = FORMAT
-    members: Annotated[list[Annotated[str, Field(pattern=r"\Amembers/[0-9]+\Z")]], Field(min_length=2, max_length=1000)]
+    members: Annotated[list[Annotated[str, Field(pattern=r"^members/[0-9]+$")]], Field(min_length=2, max_length=1000)]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from mer.config import DataConfig, TrialConfig
 from mer.errors import MerError
 from mer.files import fsync_folder, sha256_file, write_json, write_text
 
-
 Some = TypeVar("Some")
 
 

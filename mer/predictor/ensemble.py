@@ -72,8 +72,7 @@ class EnsemblePredictor:
             return []
         seen: dict[int, LiveFeatures] = {}  # members that read by one encoder read once
         heard = [
-            member.hear(dialogues, clips, seen, batch_tokens=batch_tokens, progress=progress)
-            for member in self.members
+            member.hear(dialogues, clips, seen, batch_tokens=batch_tokens, progress=progress) for member in self.members
         ]
         export = self.export
         outputs_NC = mean_outputs(

@@ -6,9 +6,22 @@ import os
 import shutil
 from importlib.util import find_spec
 
+import torch
+
 from mer.errors import MerError
+from mer.models.tuned import TunedEncoder
 
 _COMPILERS = ("g++", "clang++")
+
+
+def compile_layers(encoder: TunedEncoder) -> None:
+    """Compile the forward pass of each layer when it first runs, for rows of any length; names of weights stay.
+
+    Layers are alike, so that one of them is compiled for all. What is between them (hooks that keep hidden states,
+    pooling) is left to Python.
+    """
+    for _, layer in encoder.numbered_layers():
+        layer.forward = torch.compile(layer.forward, dynamic=True)  # type: ignore[method-assign]
 
 
 def require_compiler(device: str) -> None:

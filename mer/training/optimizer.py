@@ -73,7 +73,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, multiplier: float) -> No
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Step counts and moments, named `<index of the parameter>.<what>`. Rates follow from the configuration."""
-    state = optimizer.state_dict()["state"]
+    state = torch.optim.Optimizer.state_dict(optimizer)["state"]  # that of bitsandbytes wraps some of it up
     told: dict[str, Tensor] = {}
     for index, entries in state.items():
         tensors = {name: torch.as_tensor(value) for name, value in entries.items()}  # bitsandbytes counts with an int

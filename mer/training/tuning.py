@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mer.config import TrialConfig
 from mer.errors import TrialFailed
-from mer.training.compiling import require_compiler
+from mer.training.compiling import compile_layers, require_compiler
 from mer.training.data import Layers, SequenceSplit, TrainingData, part_of
 from mer.training.distillation import DistillationRun
 from mer.training.member import Row
@@ -40,7 +40,7 @@ class TuningRun(TrainingRun):
             if len(part.present_rows):
                 encoder.refuse_idle(part, part.present_rows)
             if config.training.compile:
-                encoder.compile(dynamic=True)  # in place: its weights keep their names
+                compile_layers(encoder)
 
     # -- half precision ----------------------------------------------------------------------------------------
 

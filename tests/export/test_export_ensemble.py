@@ -215,9 +215,7 @@ def test_a_modality_that_is_missing_leaves_its_member_out(tmp_path):
     folders = []
     for kind, backbone in (("text", "minilm"), ("audio", "melstats")):
         (tmp_path / kind).mkdir()
-        study = begin_study(
-            SPACE, tmp_path / kind, tmp_path / "features", KIND=kind, CORPUS=corpus, BACKBONE=backbone
-        )
+        study = begin_study(SPACE, tmp_path / kind, tmp_path / "features", KIND=kind, CORPUS=corpus, BACKBONE=backbone)
         study.train_next()
         folders.append(study.export(tmp_path / f"export-{kind}").export.folder)
     made = export_ensemble(folders, EnsembleOptions(tmp_path / "out", cache=tmp_path / "features"), quiet())

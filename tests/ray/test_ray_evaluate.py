@@ -152,9 +152,7 @@ def test_an_ensemble_of_seeds_is_evaluated_over_groups(desk: Desk) -> None:
     for trial in ("0", "1"):
         desk.run("mer.export", str(study), "--trial", trial, "--out", f"exports/seed{trial}")
     desk.run("mer.export", "--ensemble", "exports/seed0", "exports/seed1", "--out", "exports/together")
-    said = desk.run(
-        "mer.evaluate", "exports/together", "--data-root", str(desk.corpus), "--seeds", "0", "42"
-    )
+    said = desk.run("mer.evaluate", "exports/together", "--data-root", str(desk.corpus), "--seeds", "0", "42")
     assert "ensemble of 2: 2 x spcl(" in said
     (place,) = desk.home.glob("studies/eval-ensemble-*")
     told = json.loads((place / "results.json").read_text())

@@ -39,7 +39,9 @@ def test_the_temperature_is_that_of_lbfgs_on_the_likelihood(make, sharpness):
     found = fit_temperature(dev)
     inverse = torch.ones((), dtype=torch.float64, requires_grad=True)
     z = torch.from_numpy(dev.logits_NC.astype(np.float64))
-    solver = torch.optim.LBFGS([inverse], max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+    solver = torch.optim.LBFGS(
+        [inverse], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-15, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         solver.zero_grad()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from toy_data import loss, outcome, told, toy_config, toy_data, toy_run
 from torch.optim.swa_utils import AveragedModel
+from toy_data import loss, outcome, told, toy_config, toy_data, toy_run
 
 from mer.training.optimizer import rate_multiplier
 

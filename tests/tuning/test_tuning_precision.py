@@ -19,6 +19,14 @@ from mer.training.scaling import LossScaler, refuse_no_bfloat16
 HALF = {"dtype": "float16"}
 
 
+SMALL_SCALE = 256.0  # gradients of these tiny models overflow at the usual one
+
+
+def small_scale(run):
+    run.scaler.load(run.scaler.state() | {"scale": SMALL_SCALE})
+    return run
+
+
 def told(run) -> list[dict[str, float]]:
     return [{n: v for n, v in row.items() if n not in ("seconds", "timestamp_ms")} for row in run.history]
 
@@ -70,7 +78,7 @@ def test_a_scaler_goes_on_where_it_was():
 
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_float16_trains_skips_and_counts(lab, mode):
-    run = lab.run(mode=mode, **HALF)
+    run = small_scale(lab.run(mode=mode, **HALF))
     run.train_epoch()
     assert run.history[0]["skipped_steps"] == 0.0
     usual, calls = run.scaler.backward, []
@@ -84,14 +92,14 @@ def test_float16_trains_skips_and_counts(lab, mode):
     run.train_epoch()
     assert run.history[1]["skipped_steps"] == 1.0 and run.step_count > steps
     assert math.isfinite(run.history[1]["train_grad_norm"]) and math.isfinite(run.history[1]["train_loss"])
-    assert run.scaler.scale == 2.0**15
+    assert run.scaler.scale == SMALL_SCALE / 2
     for weight in run.model.parameters():
         assert torch.isfinite(weight).all()
 
 
 def test_float16_is_near_float32(lab):
     still = {"tuned_dropout": 0.0, "lora": {"dropout": 0.0}, "head": {"dropout": 0.0}}
-    half, whole = lab.run(**still, **HALF), lab.run(**still)
+    half, whole = small_scale(lab.run(**still, **HALF)), lab.run(**still)
     for run in (half, whole):
         run.train_epoch()
     np.testing.assert_allclose(half.history[0]["train_loss"], whole.history[0]["train_loss"], rtol=0.05)
@@ -101,10 +109,10 @@ def test_float16_is_near_float32(lab):
 def test_a_resumed_run_in_float16_goes_on_exactly(lab):
     whole, cut = lab.run(**HALF), lab.run(**HALF)
     for run in (whole, cut):
-        run.scaler._scaler.set_growth_interval(3)  # the scale grows within these few steps
+        small_scale(run).scaler._scaler.set_growth_interval(3)  # the scale grows within these few steps
     cut.train_epoch()
     tensors, card = cut.state()
-    assert card["scaler"]["scale"] > 2.0**16
+    assert card["scaler"]["scale"] > SMALL_SCALE
     resumed = lab.run(**HALF)
     resumed.load_state(tensors, card)
     for run in (whole, resumed):
@@ -172,7 +180,8 @@ def test_eight_bit_moments_learn_and_resume(lab):
 
 
 def test_settings_of_tuned_encoders_are_refused_beside_frozen_ones(lab):
-    for part in ({"optim": {"moment_bits": 8}}, {"training": {"compile": True}}):
+    none = {"encoder_lr": None}
+    for part in ({"optim": none | {"moment_bits": 8}}, {"optim": none, "training": {"compile": True}}):
         with pytest.raises(ValidationError, match=r"is of tuned encoders, and encoders.\*.mode is 'frozen': remove it"):
             lab.config(mode="frozen", **part)
     dumped = lab.config().model_dump()
@@ -187,6 +196,7 @@ def test_without_a_compiler_one_message(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of torch.compile, about its own work
 def test_a_compiled_encoder_has_the_numbers_of_a_plain_one(lab):
     try:
         require_compiler("cpu")

@@ -119,14 +119,14 @@ def evaluate_ensemble(
         if trouble := log_test_scores(options.studies / name, name, list(found.values())):
             console.print(f"note: {trouble}", highlight=False, markup=False, soft_wrap=True)
     results = [_group(ensemble, parts, number, seed, ours, runs) for number, seed in enumerate(seeds)]
-    test = runs[parts[0].study.study].test
-    assert test is not None
+    scored = runs[parts[0].study.study].test
+    assert scored is not None
     done = Evaluated(
         folder.name,
         str(folder),
         parts[0].study.config,
         results,
-        test,
+        scored,
         list(ensemble.class_names),
         str(ensemble.provenance.get("threshold", {}).get("metric", "")),
         ensemble.temperature is not None,
@@ -213,7 +213,11 @@ def _temperature(part: _Part, result: SeedResult) -> float | None:
 
 def _there(split: Split, ids: Sequence[str]) -> np.ndarray | None:
     """Say of which of these rows of a split anything was there; None for all."""
-    there_N = split.present(np.arange(len(split))).any(axis=1) if isinstance(split, FusedSplit) else split.present_N
+    there_N: np.ndarray | None
+    if isinstance(split, FusedSplit):
+        there_N = split.present(np.arange(len(split))).any(axis=1)
+    else:
+        there_N = split.present_N
     if there_N is None:
         return None
     known = dict(zip(split.ids, there_N, strict=True))
@@ -242,4 +246,3 @@ def _told(parts: Sequence[_Part], seeds: Sequence[int]) -> dict[str, Any]:
         "members": [{"model": part.export.title, "study": part.study.study} for part in parts],
         "groups": {str(seed): [part.seed(seed) for part in parts] for seed in seeds},
     }
-

@@ -7,7 +7,7 @@ from typing import Any
 
 from mer.errors import MerError
 from mer.training import AnyScores
-from mer.training.calibration import Temperature, at_temperature, fit_temperature
+from mer.training.calibration import COLDEST, HOTTEST, Temperature, at_temperature, fit_temperature
 from mer.training.label_scores import MultilabelScores
 from mer.training.label_thresholds import LabelThresholds, choose_label_thresholds
 from mer.training.metrics import Scores
@@ -47,7 +47,7 @@ class Decisions:
             f"ECE {100 * found.ece_before:.2f} -> {100 * found.ece_after:.2f} % ({found.bins} bins), "
             f"NLL {found.nll_before:.4f} -> {found.nll_after:.4f} nats"
         )
-        end = "  note: this is the end of what is tried: dev is too small, or hardly wrong, to tell a temperature"
+        end = f"  note: no temperature from {COLDEST:g} to {HOTTEST:g} is the best: dev is too small, or all right or wrong"
         return [told, end] if found.at_its_bound else [told]
 
 

@@ -190,4 +190,3 @@ def _lines(ensemble: Ensemble, decisions: Decisions) -> list[str]:
         *decisions.lines(),
         f"  try it: {command('mer.predict', ensemble.folder)} {try_with}",
     ]
-

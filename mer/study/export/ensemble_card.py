@@ -30,9 +30,7 @@ _WRITTEN: dict[TargetKind, str] = {
 }
 
 
-def ensemble_card(
-    folder: Path, members: Sequence[Export], scores: AnyScores, provenance: Mapping[str, Any]
-) -> str:
+def ensemble_card(folder: Path, members: Sequence[Export], scores: AnyScores, provenance: Mapping[str, Any]) -> str:
     """Write the card. Args: scores: of the mean on dev."""
     first, facts = members[0], [facts_of(member) for member in members]
     kind, count = first.kind, len(members)
