@@ -21,7 +21,7 @@ def compile_layers(encoder: TunedEncoder) -> None:
     pooling) is left to Python.
     """
     for _, layer in encoder.numbered_layers():
-        layer.forward = torch.compile(layer.forward, dynamic=True)  # type: ignore[method-assign]
+        layer.forward = torch.compile(layer.forward, dynamic=True)
 
 
 def require_compiler(device: str) -> None:

@@ -26,7 +26,7 @@ class TrainingState(HasMember):
 
     model: Any
     objective: Objective
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     average: WeightAverage | None
 
     @property

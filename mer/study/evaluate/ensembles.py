@@ -215,7 +215,7 @@ def _there(split: Split, ids: Sequence[str]) -> np.ndarray | None:
     """Say of which of these rows of a split anything was there; None for all."""
     there_N: np.ndarray | None
     if isinstance(split, FusedSplit):
-        there_N = split.present(np.arange(len(split))).any(axis=1)
+        there_N = np.asarray(split.present(np.arange(len(split))).any(axis=1))
     else:
         there_N = split.present_N
     if there_N is None:

@@ -47,7 +47,7 @@ class Decisions:
             f"ECE {100 * found.ece_before:.2f} -> {100 * found.ece_after:.2f} % ({found.bins} bins), "
             f"NLL {found.nll_before:.4f} -> {found.nll_after:.4f} nats"
         )
-        end = f"  note: no temperature from {COLDEST:g} to {HOTTEST:g} is the best: dev is too small, or all right or wrong"
+        end = f"  note: no temperature in {COLDEST:g} to {HOTTEST:g} is best: dev is too small, or all right, or wrong"
         return [told, end] if found.at_its_bound else [told]
 
 
