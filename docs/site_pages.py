@@ -130,7 +130,7 @@ def _row(*cells: str) -> str:
 
 def _words(text: str) -> str:
     """Word a cell: one line, and nothing that Markdown or HTML would read as its own."""
-    return re.sub(r"([\\*_<\[\]`])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\*_\[\]`])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
 
 
 def _prose(text: str) -> str:

@@ -44,6 +44,10 @@ def test_the_reference_has_every_command_and_its_options(pages: Any):
         assert option in text, option
 
 
+def test_bounds_in_the_reference_are_read_as_typed(pages: Any):
+    assert "\\<" not in pages.keys_page() and "&lt;= " in pages.keys_page()
+
+
 def test_every_page_is_in_the_navigation():
     named = set(re.findall(r"[\w/-]+\.md", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")))
     lie = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
