@@ -36,7 +36,7 @@ def of(values: list[float], *differences: str, **claim):
 
 def test_verdicts_in_words():
     near = of([0.598, 0.601, 0.604])
-    assert near.finding == "reproduced" and near.says == "reproduced within its interval"
+    assert near.finding == "reproduced" and near.says == "reproduced within its interval (± 0.75)"
     low = of([0.55, 0.551, 0.552])
     assert low.finding == "lower" and low.says == "lower by 4.90, outside"
     high = of([0.65, 0.651, 0.652])
@@ -61,7 +61,7 @@ def test_what_is_printed():
         "got:        60.00 ± 1.00, 3 seeds, 95 % over seeds 57.52 to 62.48",
         "by seed:    0: 59.00, 1: 60.00, 2: 61.00",
         lines[3],
-        "verdict:    reproduced within its interval",
+        "verdict:    reproduced within its interval (± 2.14)",
     ]
     assert lines[3].startswith("difference: +0.00, 95 % -") and "taken as exact" not in lines[3]
     assert of([0.41, 0.43], metric="ccc", value=0.42).lines[1].startswith("got:        0.4200 ± 0.0141, 2 seeds")

@@ -27,6 +27,7 @@ fixed:
   data: {dataset: csv, root: own}
   encoders: {text: {backbone: minilm, mode: frozen}}
   head.hidden: 16
+protocol: {chosen_on: test}
 epochs: 3
 seeds: [0, 1]
 """
@@ -126,12 +127,12 @@ def test_a_changed_protocol_is_told_and_not_mixed(place: Place, whole: str) -> N
 
 def test_a_claim_is_judged(place: Place) -> None:
     card = place.folder / "card.yaml"
-    card.write_text(CARD.replace("VALUE", "1.0"))
+    card.write_text(CARD.replace("VALUE", "50.0"))
     said = place.run("mer.reproduce", "card.yaml", code=1)
-    assert "verdict:    higher by" in said or "verdict:    reproduced" in said
+    assert "verdict:    not comparable: other protocol (chosen on test there, dev here)" in said
     told = json.loads((place.folder / "reproductions/tiny/verdict.json").read_text())
     assert list(told["values"]) == ["0", "1"]
-    card.write_text(CARD.replace("VALUE", f"{100 * told['got']['mean']}"))
+    card.write_text(CARD.replace("VALUE", f"{100 * told['got']['mean']}").replace("chosen_on: test", "chosen_on: dev"))
     again = place.run("mer.reproduce", "card.yaml")
     assert "verdict:    reproduced within its interval" in again
     now = json.loads((place.folder / "reproductions/tiny/verdict.json").read_text())

@@ -160,7 +160,8 @@ def verdict_of(card: Card, values: dict[int, float], differences: Sequence[str])
     elif found.interval is None:
         finding, says = "unknown", f"cannot be judged: {found.note}"
     elif found.interval.low <= 0 <= found.interval.high:
-        finding, says = "reproduced", "reproduced within its interval"
+        half = claim.shown((found.interval.high - found.interval.low) / 2)  # a wide one says little, so it is said
+        finding, says = "reproduced", f"reproduced within its interval (± {half})"
     else:
         finding = "lower" if (found.difference or 0.0) < 0 else "higher"
         says = f"{finding} by {size}, outside"
