@@ -47,7 +47,7 @@ def main() -> None:
         _mlflow(place)
         for page in ("studies/one/report.html", "reports/compare.html"):
             if (file := Path(place) / page).exists():
-                print(f"{page:30s} {file.stat().st_size / 2**20:8.1f} MiB")
+                print(f"{page:30s} {file.stat().st_size / 1024:8.0f} KiB")
 
 
 def _make(studies: Path, name: str, trials: int) -> None:

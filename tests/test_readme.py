@@ -75,7 +75,9 @@ def printed() -> list[tuple[str, list[str]]]:
 def parse(command: list[str]) -> dict[str, Any]:
     """The values of a command's arguments and options. Ends the test for a command that is refused."""
     module, *arguments = command
-    found = importlib.import_module(f"{module}.__main__" if module in ("mer.data", "mer.features") else module)
+    found = importlib.import_module(
+        f"{module}.__main__" if module in ("mer.data", "mer.features", "mer.study") else module
+    )
     if not hasattr(found, "app"):
         assert module == "mer.study.schema", f"{module} is no command"
         return {}

@@ -157,7 +157,8 @@ def smaller(module: str, arguments: Sequence[str], *, rehearsed: bool = False) -
     """Return what is typed behind a command so that it takes seconds."""
     if module == "mer.tune" and not set(arguments) & {*_OPTIONS_ALONE, "--resume"}:  # printed with all that it needs
         rehearsal = ["--dry-run"] if rehearsed and "--dry-run" not in arguments else []
-        return [*SMALL_STUDY, *rehearsal]
+        elsewhere = ["--studies", ".rehearsed"] if rehearsed else []  # a study of that name may be here
+        return [*SMALL_STUDY, *rehearsal, *elsewhere]
     if module == "mer.data" and arguments[:1] == ["sample"]:
         return SMALL_CORPUS
     if module in SERVERS:
