@@ -53,9 +53,8 @@ def chain(document: Path, made: set[str]) -> list[str]:
             case "mer.tune" if given["space"]:
                 made |= studies_of(given)
             case "mer.export":
-                reads = str(given["study"])
-                lacking += [f"{reads}: {words}"] if reads not in made else []
-                made.add(str(given["out"]))
+                lacking += [f"{reads}: {words}" for reads in given["given"] if reads not in made]
+                made |= {f"{given['out']}-{place + 1}" for place in range(given["top"] or 0)} or {str(given["out"])}
             case _:
                 reads_them = re.findall(r"(?<![\w/.])(?:exports|studies)/[\w.-]+(?![\w.*-])", words)
                 lacking += [f"{one}: {words}" for one in reads_them if one not in made]

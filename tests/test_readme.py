@@ -165,7 +165,8 @@ class Reader:
         self.needs(given["study"])
 
     def mer_export(self, given: dict[str, Any], arguments: list[str], marked: bool) -> None:
-        self.needs(given["study"])
+        for source in given["given"]:
+            self.needs(source)
         assert given["out"], "a folder with the trial's number in its name cannot be foretold"
         self.made.add(str(given["out"]))
 
