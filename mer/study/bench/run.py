@@ -67,6 +67,7 @@ class Bench:
         with self._alone():
             standings = [self._standing(cell) for cell in self.cells]
             self._write(standings)
+            self.write_pages(self.place.folder)
             for number, standing in enumerate(standings, 1):
                 head = f"{number}/{len(standings)} {standing.cell.name}:"
                 if (done := self.place.done(standing.cell)) is not None:
@@ -74,8 +75,8 @@ class Bench:
                     continue
                 console.print(f"{head} runs; what it prints is in {self.place.log(standing.cell)}", soft_wrap=True)
                 told = self._run(standing, standings)
+                self.write_pages(self.place.folder)  # after each cell: there is a table whatever happens next
                 console.print(f"{head} {told} ({standing.seconds:.0f} s)", soft_wrap=True)
-            self.write_pages(self.place.folder)
         return standings
 
     def _standing(self, cell: Cell) -> Standing:
