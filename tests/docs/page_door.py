@@ -40,7 +40,7 @@ SMALL_STUDY = [
 ]  # fmt: skip
 _OPTIONS_ALONE = ("--keys", "--explain", "--help", "--slurm")
 _FORM = re.compile(r"(?<!datasets/)(?:^|(?<=[=/ ]))(?:[A-Z][A-Z_]{2,}|N)\b(?![=:])|\.\.\.|^[\[<]", re.MULTILINE)
-_SECONDS = 300
+_SECONDS = 600  # most of one command
 
 
 @dataclass(frozen=True)
