@@ -27,17 +27,15 @@ demo: $(VENV)/base
 	$(BIN)/python -m mer.data sample datasets/sample --modalities text
 	$(BIN)/python -m mer.tune search_spaces/quickstart.yaml --fresh
 
-# Two processes for what minds its own business; one for what starts clusters or kills processes. docs/testing.md
+# Two processes, each with whole files; the files that take minutes come first (tests/conftest.py). docs/testing.md
 PYTEST := $(BIN)/python -m pytest
-SPREAD := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
-ALONE := ray or faults or hostile or browser
+SPREAD := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/dev
 	$(SPREAD)
 
 test: quick
-	$(SPREAD) -m "(slow or real) and not ($(ALONE) or gpu)"
-	$(PYTEST) -m "($(ALONE)) and not gpu"
+	$(SPREAD) -m "(slow or real or ray or faults or hostile or browser) and not gpu"
 
 # Every command of README and docs, typed; README and the quick start are in `make test` too.
 pages: $(VENV)/dev

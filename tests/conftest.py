@@ -15,6 +15,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a model hub
 os.environ.pop("COLUMNS", None)  # processes of pytest-xdist may have it; pages in a pipe go by it
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files of studies with Ray come first: they take longest, and two processes should end together."""
+    items.sort(key=lambda item: item.path.parent.name != "ray")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Callable[[str], Path]:
     """real_data("meld") is that folder of the real data; a test that asks carries the marker `real`.

@@ -25,6 +25,7 @@ from benchmarks.kills.outcomes import append, read, table
 from benchmarks.kills.plan import plan_of
 from benchmarks.kills.play import Outcome, clear, play, scene_of
 from benchmarks.kills.stage import Stage, staged
+from benchmarks.kills.worker_fork import ForkedWorkers
 from benchmarks.kills.workshop import Workshop, make_workshop
 from mer.console import run
 
@@ -123,6 +124,7 @@ def _staged(kept: Path | None) -> Iterator[Stage]:
         home = (kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mer-kills-")))).absolute()
         forks = ForkServer(os.environ)
         stack.callback(forks.close)
+        workers = stack.enter_context(ForkedWorkers())
         shop = replace(_workshop(home, forks), settings={"OMP_NUM_THREADS": "1"})
         mark = home / "version"
         if not mark.exists() or mark.read_text() != _version():
@@ -130,7 +132,7 @@ def _staged(kept: Path | None) -> Iterator[Stage]:
             shutil.rmtree(home / "twin", ignore_errors=True)
             shop.run(home / "twin")
             mark.write_text(_version())
-        yield stack.enter_context(staged(shop, home / "twin", home, are_workers_forked=True))
+        yield stack.enter_context(staged(shop, home / "twin", home, workers))
 
 
 def _workshop(home: Path, forks: ForkServer) -> Workshop:

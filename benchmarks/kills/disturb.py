@@ -33,19 +33,19 @@ class Scene:
         shop: runs its command.
         studies: the folder of studies; a move or a copy changes it.
         chance: for what a disturbance leaves open.
+        workers_forked: workers, which are no children of driver or node.
         nodes: the Ray cluster that it joins; None: each driver starts a Ray of its own.
         server: the MLflow server that it writes to; None: the database in the studies folder.
         process: the driver, once it runs.
-        workers_forked: workers that are no children of driver or node; None: there are none.
     """
 
     shop: Workshop
     studies: Path
     chance: random.Random
+    workers_forked: ForkedWorkers
     nodes: RayNodes | None = None
     server: MlflowServer | None = None
     process: Running | None = None
-    workers_forked: ForkedWorkers | None = None
 
     @property
     def study(self) -> Path:
@@ -68,7 +68,7 @@ class Scene:
 
     def members(self) -> list[psutil.Process]:
         """Return the driver and every process of its Ray."""
-        own = family(self.driver.pid) + (self.workers_forked.members() if self.workers_forked else [])
+        own = family(self.driver.pid) + self.workers_forked.members()
         return own + [
             member for node in (self.nodes.nodes if self.nodes else []) for member in family(node.process.pid)
         ]

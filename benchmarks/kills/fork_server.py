@@ -33,10 +33,13 @@ WORKERS_PYTHON = "KILLS_PYTHON"  # variable of the environment: with this progra
 class ForkServer:
     """Starts commands by forking. It is a `Starter`.
 
-    Args: environment: of the server, for what libraries read when they are imported.
+    Args:
+        environment: of the server, for what libraries read when they are imported.
+        workers_python: with this program the Ray that a command starts starts its workers; None: with the usual one.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], workers_python: Path | None = None) -> None:
+        self._workers = {WORKERS_PYTHON: str(workers_python)} if workers_python else {}
         words = [sys.executable, "-m", "benchmarks.kills.fork_server"]
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(environment)
@@ -53,7 +56,7 @@ class ForkServer:
     ) -> Running:
         output = output_file()
         pid = self._ask(
-            module=module, arguments=list(arguments), cwd=str(cwd), environment=dict(environment),
+            module=module, arguments=list(arguments), cwd=str(cwd), environment=self._workers | dict(environment),
             output=str(output), own_group=own_group,
         )["pid"]  # fmt: skip
         return Running(pid, lambda: self._ask(poll=pid)["code"], output)

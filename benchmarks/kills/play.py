@@ -88,7 +88,7 @@ def scene_of(plan: Plan, stage: Stage, server: MlflowServer | None = None) -> Sc
     studies = stage.place / f"studies-{plan.seed}"
     shop = stage.shop
     nodes = stage.nodes if plan.flavour != "own Ray" else None
-    own = {"RAY_TMPDIR": str(stage.sockets)} | ({WORKERS_PYTHON: str(stage.workers.python)} if stage.workers else {})
+    own = {"RAY_TMPDIR": str(stage.sockets), WORKERS_PYTHON: str(stage.workers.python)}
     settings = {**shop.settings, **(nodes.settings if nodes else own)}
     if server is not None:
         settings["MLFLOW_TRACKING_URI"] = server.uri
@@ -97,7 +97,7 @@ def scene_of(plan: Plan, stage: Stage, server: MlflowServer | None = None) -> Sc
     if chance.random() < _BEGUN:
         studies.mkdir(parents=True)
         shutil.copy(stage.database, studies / "mlflow.db")
-    return Scene(shop, studies, chance, nodes, server, workers_forked=stage.workers)
+    return Scene(shop, studies, chance, stage.workers, nodes, server)
 
 
 def _take(step: Step, scene: Scene, stage: Stage, outcome: Outcome, verdict: Verdict) -> None:

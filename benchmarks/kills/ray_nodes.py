@@ -60,7 +60,7 @@ class RayNodes:
 
         Args: inside: words before its command, such as `unshare --mount`.
         """
-        ip = f"127.0.0.{len(self.nodes) + 2}"
+        ip = f"{_network()}.{len(self.nodes) + 2}"
         folder = self.folder / str(len(self.nodes))
         words = ["start", "--block", f"--node-ip-address={ip}", f"--num-cpus={cpus}", "--num-gpus=0"]
         words += [f"--temp-dir={folder}"]
@@ -157,6 +157,12 @@ def named(processes: list[psutil.Process], name: str) -> list[psutil.Process]:
             if process.cmdline() and Path(process.cmdline()[0]).name == name:
                 found.append(process)
     return found
+
+
+def _network() -> str:
+    """Return the first three bytes of loopback addresses that no other process here gives to its nodes."""
+    high, low = divmod(os.getpid(), 250)
+    return f"127.{high % 250 + 1}.{low + 1}"
 
 
 def free_port(ip: str = "127.0.0.1") -> int:

@@ -31,7 +31,7 @@ class Stage:
         lines: of its journal.
         nodes: the cluster that studies share.
         sockets: temporary folder of Rays that drivers start; its path is short.
-        workers: forks the workers of every Ray; None: Ray starts them itself.
+        workers: forks the workers of every Ray.
         database: an empty database of MLflow's, which takes two seconds to make; most studies begin with a copy.
     """
 
@@ -43,23 +43,21 @@ class Stage:
     nodes: RayNodes
     sockets: Path
     database: Path
-    workers: ForkedWorkers | None = None
+    workers: ForkedWorkers
 
 
 @contextmanager
-def staged(shop: Workshop, twin: Path, home: Path, *, are_workers_forked: bool = False) -> Iterator[Stage]:
+def staged(shop: Workshop, twin: Path, home: Path, workers: ForkedWorkers) -> Iterator[Stage]:
     """Start the cluster and make the place of studies.
 
     Args:
         twin: folder of studies in which nobody disturbed the small study.
         home: an empty folder.
-        are_workers_forked: spare each worker its imports.
+        workers: forks the workers of every Ray.
     """
     with ExitStack() as stack:
         sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-", dir="/tmp")))
-        forking = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mf-", dir="/tmp")))
-        workers = stack.enter_context(ForkedWorkers(forking)) if are_workers_forked else None
-        nodes = stack.enter_context(RayNodes(workers.python if workers else None))
+        nodes = stack.enter_context(RayNodes(workers.python))
         place = home / "place"
         has_disk = stack.enter_context(_mounted(place))
         nodes.start(cpus=2)

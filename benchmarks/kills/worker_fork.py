@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,20 +50,20 @@ with socket.socket(socket.AF_UNIX) as door:
 
 
 class ForkedWorkers:
-    """The server and the stand-in: `with ForkedWorkers(folder) as workers:`.
+    """The server and the stand-in: `with ForkedWorkers() as workers:`.
 
-    Args: folder: an empty one whose path is short.
     Attributes: python: the program that stands in for Python.
     """
 
-    def __init__(self, folder: Path) -> None:
-        door = folder / "door"
-        self.python = folder / "python"
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mf-", dir="/tmp")  # short: a socket lies in it
+        door, self.python = (Path(self._folder.name) / name for name in ("door", "python"))
         self.python.write_text(_STAND_IN.format(python=sys.executable, door=str(door)), encoding="utf-8")
         self.python.chmod(0o700)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.kills.worker_fork", str(door)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # as Ray gives a worker of one CPU; torch reads it once
         )  # fmt: skip
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
@@ -78,6 +79,7 @@ class ForkedWorkers:
                 member.kill()
         self._process.stdin.close()
         self._process.wait(30)
+        self._folder.cleanup()
 
     def members(self) -> list[psutil.Process]:
         """Return the workers that live."""

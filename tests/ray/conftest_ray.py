@@ -1,7 +1,7 @@
 """A small real study, run as a user runs it: in its own process, through the command.
 
-A process of its own that has imported everything forks the commands (`benchmarks.kills.fork_server`); the study that
-others are compared with is typed.
+Processes that have imported everything fork the commands (`benchmarks.kills.fork_server`) and the workers of their Ray
+(`benchmarks.kills.worker_fork`). The study that others are compared with is typed: its Ray starts its workers itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from benchmarks.kills.commands import Running, Starter, typed
 from benchmarks.kills.fork_server import ForkServer
 from benchmarks.kills.snapshot import histories, journal_lines, optuna_trials
+from benchmarks.kills.worker_fork import ForkedWorkers
 from benchmarks.kills.workshop import Workshop, make_workshop
 
 __all__ = ["Commands", "Workshop", "histories", "journal_lines", "optuna_trials", "records", "wait_until"]
@@ -41,8 +42,14 @@ class Commands:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[ForkServer]:
-    server = ForkServer(os.environ)
+def forked_workers() -> Iterator[ForkedWorkers]:
+    with ForkedWorkers() as workers:
+        yield workers
+
+
+@pytest.fixture(scope="session")
+def forks(forked_workers: ForkedWorkers) -> Iterator[ForkServer]:
+    server = ForkServer(os.environ, forked_workers.python)
     yield server
     server.close()
 

@@ -16,6 +16,7 @@ from benchmarks.kills.mlflow_http import MlflowServer
 from benchmarks.kills.plan import Plan, Step
 from benchmarks.kills.play import clear, play, scene_of
 from benchmarks.kills.stage import Stage, staged
+from benchmarks.kills.worker_fork import ForkedWorkers
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -53,8 +54,10 @@ OWN_RAY = {
 
 
 @pytest.fixture(scope="module")
-def stage(workshop: Workshop, uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with staged(workshop, uninterrupted, tmp_path_factory.mktemp("kills")) as found:
+def stage(
+    workshop: Workshop, uninterrupted: Path, forked_workers: ForkedWorkers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    with staged(workshop, uninterrupted, tmp_path_factory.mktemp("kills"), forked_workers) as found:
         yield found
 
 

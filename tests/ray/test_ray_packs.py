@@ -16,6 +16,9 @@ import psutil
 import pytest
 from conftest_ray import Workshop, histories, journal_lines, metric_steps, optuna_trials, records, wait_until
 
+from benchmarks.kills.ray_nodes import trainers
+from benchmarks.kills.worker_fork import ForkedWorkers
+
 pytestmark = pytest.mark.ray
 
 
@@ -99,12 +102,13 @@ def test_a_killed_study_goes_on_in_packs_of_another_size(packed: Workshop, one_b
 
 
 @pytest.mark.faults
-def test_a_killed_worker_costs_none_of_its_members(packed: Workshop, one_by_one: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_none_of_its_members(
+    packed: Workshop, one_by_one: Path, forked_workers: ForkedWorkers, tmp_path: Path
+) -> None:
     study = tmp_path / "small"
     process = packed.start(tmp_path, "--set", "resources.pack=4", "--set", "resources.workers=2")
     wait_until(lambda: len(list(study.glob("trials/*/last.safetensors"))) > 3 or process.poll() is not None)
-    family = psutil.Process(process.pid).children(recursive=True)
-    workers = [member for member in family if "Trainable" in " ".join(member.cmdline())]
+    workers = list(trainers(forked_workers.members()))
     assert workers, "no worker process of ours was found"
     workers[0].send_signal(signal.SIGKILL)
     output, _ = process.communicate(timeout=240)

@@ -6,18 +6,21 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest_ray import Workshop
 from sockets import watched
 
+from benchmarks.kills.commands import typed
+
 pytestmark = pytest.mark.ray
 CLOUD = ("169.254.169.254", 80)  # Ray asks in which cloud it is; it has no switch for that
 
 
 def test_a_study_listens_on_this_machine_only_and_reaches_for_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    study = workshop.start(tmp_path / "studies")
+    study = replace(workshop, starter=typed).start(tmp_path / "studies")  # its workers are its descendants
     with watched(study.pid) as seen:
         output, _ = study.communicate(timeout=240)
     assert study.returncode == 0, output
