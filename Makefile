@@ -35,7 +35,7 @@ quick: $(VENV)/dev
 	$(SPREAD)
 
 test: quick
-	$(SPREAD) -m "(slow or real or ray or faults or hostile or browser) and not gpu"
+	$(SPREAD) -m "(slow or real or ray or faults or hostile or browser) and not (gpu or docs)"
 
 # Every command of README and docs, typed; README and the quick start are in `make test` too.
 pages: $(VENV)/dev

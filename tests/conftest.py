@@ -16,8 +16,8 @@ os.environ.pop("COLUMNS", None)  # processes of pytest-xdist may have it; pages 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the files of studies with Ray come first: they take longest, and two processes should end together."""
-    items.sort(key=lambda item: item.path.parent.name != "ray")
+    """Let tests with Ray come first: their files take longest, and two processes should end together."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 @pytest.fixture(scope="session")
