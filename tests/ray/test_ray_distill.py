@@ -25,7 +25,7 @@ params: {{optim.head_lr: {{float: [1e-3, 2e-3]}}}}
 """
 STUDENTS = f"""study: students
 trainable: distill
-budget: {{trials: 1, epochs: 200}}
+budget: {{trials: 1, epochs: 100}}
 scheduler: {{kind: none}}
 resources: {{cpu: 1, workers: 1}}
 depends_on: {{exports/teacher: teacher.yaml}}
