@@ -79,5 +79,6 @@ def test_features_of_other_data_are_refused_and_a_moved_folder_is_not(tmp_path):
     ledger = open_ledger(tmp_path / "s", make_spec(tmp_path))
     ledger.check_features(tmp_path, {setting("b"): {"train": "x.safetensors"}})
     for other in ({setting("a"): {"train": "y.safetensors"}}, {setting("a", "roberta"): {"train": "x.safetensors"}}):
-        with pytest.raises(MerError, match="the data or the backbone are not those this study began with"):
+        with pytest.raises(MerError, match="the data or the backbone are not those this study began with") as refused:
             ledger.check_features(tmp_path, other)
+        assert "--studies FOLDER" in str(refused.value), "mer.evaluate has no --fresh"

@@ -276,7 +276,8 @@ class Ledger:
             raise MerError(
                 folder,
                 "the data or the backbone are not those this study began with (its feature files have other hashes)",
-                then="bring the former data back, or start over with --fresh",
+                then="bring the former data back; or keep the new ones apart, by --studies FOLDER or by a data.name of "
+                "their own in the search space; mer.tune starts over with --fresh",
             )
 
     def part_from_original(self) -> None:
