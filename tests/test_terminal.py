@@ -189,7 +189,7 @@ def test_a_tilde_is_the_home_folder_and_an_unknown_one_no_folder(tmp_path: Path)
 @pytest.mark.parametrize("path", SOURCES, ids=str)
 def test_nothing_goes_past_the_owners(path: Path):
     """Consoles come from `page`, text goes to sys.stdout and sys.stderr, printed commands are built by `command`."""
-    if path.is_relative_to("mer/terminal"):
+    if path.is_relative_to("mer/terminal") or path.name == "quiet_server.py":  # that one quiets what MLflow prints
         return
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"(?<!\w)Console\(|typer\.echo|click\.echo|sys\.__std|stdout\.buffer", text)

@@ -114,7 +114,7 @@ def test_losses_that_read_label_words(tmp_path: Path, kind: str, named: str) -> 
         ),
         (
             "{pooler: target}",
-            "FILE:8: encoders.audio.pooler: got 'target'\n  allowed: one of 'auto', 'mean' or 'first'",
+            "FILE:8: encoders.audio.pooler: got 'target'\n  allowed: one of 'auto', 'mean', 'first' or 'none'",
         ),
         ("{max_seconds: 0}", "FILE:8: encoders.audio.max_seconds: got 0\n  allowed: more than 0"),
         (

@@ -30,7 +30,8 @@ def test_fixed_keys_nested_dotted_and_mixed(tmp_path):
         (
             "backbone: minilm",
             "backbone: minilm, pooler: men",
-            "FILE:8: encoders.text.pooler: got 'men'\n  allowed: one of 'mean', 'target', 'mask' or 'first'",
+            "FILE:8: encoders.text.pooler: got 'men'\n"
+            "  allowed: one of 'mean', 'target', 'mask', 'first', 'last' or 'none'",
         ),
         (
             "backbone: minilm",

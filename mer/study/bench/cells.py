@@ -139,7 +139,7 @@ def _without_test(file: YamlFile, cells: Sequence[Cell]) -> list[MerError]:
 
 def _cell(protocol: Protocol, lines: Lines, combination: tuple[str, str, str], workers: int | None) -> Cell:
     space, name = search_space(protocol, lines, combination, workers), cell_name(combination)
-    text = f"# A cell of the protocol {protocol.protocol}, made by python -m mer.bench.\n{as_yaml(space.data)}"
+    text = f"# A cell of the protocol {protocol.protocol}, made by mer.bench.\n{as_yaml(space.data)}"
     return Cell(name, *combination, build_spec(space), text, protocol.rerank, protocol.evaluate.seeds)
 
 

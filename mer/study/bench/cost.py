@@ -13,6 +13,7 @@ from mer.errors import MerError
 from mer.study.bench.cells import Cell
 from mer.study.bench.one_cell import CellOptions, refuse_other_plan
 from mer.study.preflight.dry_run import dry_run
+from mer.terminal.page import Page
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def print_costs(cells: Sequence[Cell], options: CellOptions, console: Console) -
 
 def _cost(cell: Cell, options: CellOptions) -> CellCost:
     refuse_other_plan(cell, options)
-    found = dry_run(cell.spec, options.of_search(cell, dry_run=True), Console(file=io.StringIO()))
+    found = dry_run(cell.spec, options.of_search(cell, dry_run=True), Page.on(io.StringIO()))
     repeats = len(cell.seeds) + (cell.rerank.top * len(cell.rerank.seeds) if cell.rerank else 0)
     share = (found.trials + repeats) / found.trials
     return CellCost(found.trials + repeats, round(found.epochs * share), found.seconds * share)

@@ -107,7 +107,7 @@ def _study(card: Card) -> str:
 
 
 def _cell(card: Card, spec: StudySpec, text: str) -> Cell:
-    text = f"# The search of the card {card.card}, made by python -m mer.reproduce.\n{text}"
+    text = f"# The search of the card {card.card}, made by mer.reproduce.\n{text}"
     return Cell(card.card, "", "", "", spec, text, None, card.own_seeds)
 
 
