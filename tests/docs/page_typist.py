@@ -33,7 +33,7 @@ class Page:
 def door() -> Iterator[Door]:
     place = Path(tempfile.mkdtemp(prefix="mer-docs-"))
     forks = ForkServer(os.environ)
-    with ForkedWorkers(place) as workers, Door(place / "commands", forks, workers.python) as opened:
+    with ForkedWorkers() as workers, Door(place / "commands", forks, workers.python) as opened:
         yield opened
     forks.close()
     shutil.rmtree(place, ignore_errors=True)
