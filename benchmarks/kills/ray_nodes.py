@@ -93,6 +93,7 @@ class RayNode:
 
     def __init__(self, ip: str, folder: Path, process: Running) -> None:
         self.ip, self.folder, self.process = ip, folder, process
+        self._received = 0
 
     def wait_until_up(self) -> None:
         deadline = time.monotonic() + _UP_S
@@ -123,10 +124,14 @@ class RayNode:
         return list(trainers(self._family()))
 
     def received(self) -> int:
-        """Count the pieces of objects, of 5 MiB at most, that came from other nodes."""
+        """Count the pieces of objects, of 5 MiB at most, that came from other nodes.
+
+        Ray writes its file anew every half second: one that is read meanwhile says less than the one before.
+        """
         texts = [told.read_text() for told in self.folder.glob("session_2*/logs/debug_state.txt")]
         counts = re.findall(r"num chunks received total: (\d+)", "".join(texts))
-        return int(counts[0]) if counts else 0  # it has written nothing down yet
+        self._received = max(self._received, *map(int, counts[:1]), 0)
+        return self._received
 
     def _family(self) -> list[psutil.Process]:
         return family(self.process.pid)
