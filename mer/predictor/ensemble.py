@@ -15,12 +15,12 @@ from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.reading import LiveFeatures
 from mer.places import home
 from mer.predictor.prediction import Prediction, as_predictions
-from mer.predictor.predictor import SOMEBODY, Predictor, as_dialogue, reads_something_else
+from mer.predictor.predictor import SOMEBODY, AnswersTexts, Predictor, reads_something_else
 from mer.progress import Progress
 from mer.training.ensemble import mean_outputs
 
 
-class EnsemblePredictor:
+class EnsemblePredictor(AnswersTexts):
     """A loaded ensemble: it is asked as a Predictor is. Build it with `load`.
 
     A member that can read nothing of an utterance is left out of its mean; where none can, the answer is one from
@@ -38,18 +38,6 @@ class EnsemblePredictor:
     def modalities(self) -> tuple[str, ...]:
         """The modalities that any member reads, in the order text, audio, video."""
         return self.export.reads
-
-    def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
-        """Predict single utterances, each without context. Arguments and faults are those of `Predictor.predict`."""
-        if isinstance(texts, str):
-            raise TypeError("predict takes a list of texts, e.g. predict(['Oh my God!'])")
-        return self.predict_dialogues(
-            [as_dialogue([(speaker, text)], name=f"text {i}") for i, text in enumerate(texts)]
-        )
-
-    def predict_dialogue(self, turns: Sequence[tuple[str, str]]) -> list[Prediction]:
-        """Predict all (speaker, text) turns of one dialogue, oldest first."""
-        return self.predict_dialogues([as_dialogue(turns, name="dialogue")]) if turns else []
 
     def predict_dialogues(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False

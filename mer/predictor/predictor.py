@@ -36,8 +36,8 @@ class Heard(NamedTuple):
     there_N: np.ndarray
 
 
-class Predictor(Scorer):
-    """A loaded export. Build it with `load`."""
+class AnswersTexts:
+    """Answers single texts and single dialogues, where `predict_dialogues` answers several."""
 
     def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
         """Predict single utterances, each without context.
@@ -54,6 +54,16 @@ class Predictor(Scorer):
     def predict_dialogue(self, turns: Sequence[tuple[str, str]]) -> list[Prediction]:
         """Predict all (speaker, text) turns of one dialogue, oldest first, each in the context that the model reads."""
         return self.predict_dialogues([as_dialogue(turns, name="dialogue")]) if turns else []
+
+    def predict_dialogues(
+        self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
+    ) -> list[Prediction]:
+        """Predict every utterance, dialogue after dialogue."""
+        raise NotImplementedError
+
+
+class Predictor(AnswersTexts, Scorer):
+    """A loaded export. Build it with `load`."""
 
     def predict_dialogues(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from mer.config import ClipEncoderConfig, DataConfig
@@ -47,8 +48,7 @@ class ClipSequenceReading(ClipReading):
             width=self.card.width,
             raw_dtype="float16" if self.start is None else None,
         )
-        path = place_of(ingredients, cache=cache, slug=self.slug)
-        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return replace(usual, ingredients=ingredients, path=place_of(ingredients, cache=cache, slug=self.slug))
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
         """Compute the size of the file from the headers of the clips; decodes nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,7 @@ class ClipStepReading(ClipReading):
             width=self.card.width,
             most=self.config.max_states,
         )
-        path = place_of(ingredients, cache=cache, slug=self.slug)
-        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return replace(usual, ingredients=ingredients, path=place_of(ingredients, cache=cache, slug=self.slug))
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
         """Compute the size of the file, at most, from the headers of the clips; decodes nothing."""

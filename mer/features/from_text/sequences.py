@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,7 @@ class TextSequenceReading(TextReading):
             width=card.width,
             raw_dtype="int32" if self.start is None else None,
         )
-        path = place_of(ingredients, cache=cache, slug=self.slug)
-        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return replace(usual, ingredients=ingredients, path=place_of(ingredients, cache=cache, slug=self.slug))
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
         """Compute the size of the file: tokenises everything, encodes nothing."""

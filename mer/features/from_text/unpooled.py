@@ -6,6 +6,7 @@ Kept are the tokens of the utterance itself, of one hidden state; tokens of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,7 @@ class TokenReading(TextReading):
             width=self.card.width,
             most=self.config.max_states,
         )
-        path = place_of(ingredients, cache=cache, slug=self.slug)
-        return PreparedSplit(split, usual.ids, usual.labels, usual.label_names, usual.rows, ingredients, path)
+        return replace(usual, ingredients=ingredients, path=place_of(ingredients, cache=cache, slug=self.slug))
 
     def bytes_for(self, prepared: PreparedSplit) -> int:
         """Compute the size of the file: tokenises everything, encodes nothing."""

@@ -31,6 +31,12 @@ class Experts(Fusion):
         self.keeps_small = config.z_weight > 0
         self.balance_weight: Number = config.balance_weight
         self.z_weight: Number = config.z_weight
+        self.tokens = Tokens(
+            {m: widths[m] for m in self.modalities},
+            self.width,
+            config.dropout,
+            placeholders=self.modalities if len(self.modalities) > 1 else (),
+        )
 
     def add_experts(self, config: MoEFusion | TGMoEFusion, gate_width: int) -> None:
         """Create router and experts. Args: gate_width: of what the router reads."""
@@ -71,13 +77,6 @@ class RoutedExperts(Experts):
 
     def __init__(self, config: MoEFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
-        several = len(self.modalities) > 1
-        self.tokens = Tokens(
-            {m: widths[m] for m in self.modalities},
-            self.width,
-            config.dropout,
-            placeholders=self.modalities if several else (),
-        )
         self.add_experts(config, gate_width=len(self.modalities) * self.width)
 
     def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
@@ -98,17 +97,10 @@ class GuidedExperts(Experts):
 
     def __init__(self, config: TGMoEFusion, widths: Mapping[str, int]) -> None:
         super().__init__(config, widths)
-        several = len(self.modalities) > 1
-        self.tokens = Tokens(
-            {m: widths[m] for m in self.modalities},
-            self.width,
-            config.dropout,
-            placeholders=self.modalities if several else (),
-        )
         self.streams = nn.ModuleDict(
             {m: Attention(self.width, config.heads, may_take_nothing=True) for m in self.modalities[1:]}
         )
-        self.no_guide_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(self.width)) if several else None
+        self.no_guide_D = nn.Parameter(PLACEHOLDER_SD * torch.randn(self.width)) if self.modalities[1:] else None
         self.add_experts(config, gate_width=self.width)
 
     def fuse(self, parts: Mapping[str, Tensor], present_BM: Tensor, counted_B: Tensor | None) -> Fused:
