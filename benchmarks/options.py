@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mer.training import TrainingData
 
+CONTESTANTS = ("bare", "optuna", "ray", "ours-1", "ours")  # of suite study
 _CLASSES = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
 _SHARES = (0.4715, 0.1745, 0.0684, 0.1110, 0.0268, 0.0271, 0.1207)  # of MELD's training split
 _MELD_ROWS, _WIDTH = (9989, 1109), 384  # utterances of train and dev; width of MiniLM
@@ -29,7 +30,7 @@ class Options:
         device: cpu or cuda, for the suites of the core.
         synthetic: random features of MELD's size instead of feature files.
         features: train and dev feature files, for the suites of the core; None: those that the cache has or makes.
-        losses, widths, members, trials: what a suite goes through; () for its own choice.
+        losses, widths, members, trials, contestants: what a suite goes through; () for its own choice.
         work: an empty folder for whatever a suite writes; removed at the end.
         say: told what goes on.
     """
@@ -45,6 +46,7 @@ class Options:
     widths: tuple[int, ...]
     members: tuple[int, ...]
     trials: tuple[int, ...]
+    contestants: tuple[str, ...]
     work: Path
     say: Callable[[str], None]
 

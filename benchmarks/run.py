@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.machine import describe, load
 from benchmarks.measure import Table
-from benchmarks.options import Options
+from benchmarks.options import CONTESTANTS, Options
 from benchmarks.show import show
 from benchmarks.suites import SUITES
 from mer.console import run
@@ -43,6 +43,9 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--widths", nargs="+", type=_count, default=[], help="suite packs: of the head, e.g. 128 256")
     parser.add_argument("--members", nargs="+", type=_count, default=[], help="suite packs: sizes K, e.g. 1 8 64")
     parser.add_argument("--trials", nargs="+", type=_count, default=[], help="suites study and thousand: e.g. 24 200")
+    parser.add_argument(
+        "--contestants", nargs="+", choices=CONTESTANTS, default=[], help="suite study: some of them [default: all]"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(words)
 
@@ -89,6 +92,7 @@ def _options(asked: argparse.Namespace, work: Path) -> Options:
         widths=tuple(asked.widths),
         members=tuple(asked.members),
         trials=tuple(asked.trials),
+        contestants=tuple(asked.contestants),
         work=work,
         say=lambda text: print(f"  {text}", file=sys.stderr, flush=True),
     )

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from benchmarks.measure import Ratio, Table, Values, alternate
-from benchmarks.options import FIXED, Options, command, meld_features
+from benchmarks.options import CONTESTANTS, FIXED, Options, command, meld_features
 from mer.errors import MerError
 
 BARE, OPTUNA, RAY = "bare loop, 2 processes", "plain Optuna, MLflow by hand", "stock Ray Tune"
@@ -87,12 +87,16 @@ def _table(options: Options, train: Path, dev: Path, trials: int) -> Table:
         UNPACKED: lambda folder: ours(folder, options, configs, epochs, pack=1),
         PACKED: lambda folder: ours(folder, options, configs, epochs, pack="auto"),
     }
+    if options.contestants:
+        asked = dict(zip(CONTESTANTS, runs, strict=True))
+        runs = {asked[word]: runs[asked[word]] for word in options.contestants}
     rounds = alternate(
         {name: timed(name, run) for name, run in runs.items()}, options.pairs, options.say, options.most_rounds
     )
     aims = _AIMS.get(trials, (None, None, None))
     ratios = [Ratio(PACKED, peer_, aim) for peer_, aim in zip((BARE, OPTUNA, RAY), aims, strict=True)]
     ratios += [Ratio(UNPACKED, BARE, 1.0 if trials in _AIMS else None), Ratio(PACKED, UNPACKED)]
+    ratios = [ratio for ratio in ratios if {ratio.of, ratio.to} <= runs.keys()]
     notes = ["best dev weighted-F1 of the last round: " + ", ".join(f"{n} {v:.4f}" for n, v in best.items())]
     return Table(f"study of {trials} trials x {epochs} epochs, 2 workers", "s", rounds, ratios, options.pairs, notes)
 
