@@ -42,7 +42,7 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--losses", nargs="+", default=[], help="suite packs: of none supcon spcl apcl eacl")
     parser.add_argument("--widths", nargs="+", type=_count, default=[], help="suite packs: of the head, e.g. 128 256")
     parser.add_argument("--members", nargs="+", type=_count, default=[], help="suite packs: sizes K, e.g. 1 8 64")
-    parser.add_argument("--trials", nargs="+", type=_count, default=[], help="suites study and thousand: e.g. 24 200")
+    parser.add_argument("--trials", nargs="+", type=_count, default=[], help="suites study, thousand and ray: e.g. 24 200")
     parser.add_argument(
         "--contestants", nargs="+", choices=CONTESTANTS, default=[], help="suite study: some of them [default: all]"
     )

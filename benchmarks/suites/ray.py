@@ -54,7 +54,8 @@ _TINY = (
 
 
 def measure(options: Options) -> list[Table]:
-    return [_table(options, test) for test in (_TINY if options.tiny else TESTS)]
+    tests = _TINY if options.tiny else TESTS
+    return [_table(options, test) for test in tests if not options.trials or test.trials in options.trials]
 
 
 def _table(options: Options, test: Release) -> Table:
