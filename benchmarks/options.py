@@ -30,7 +30,7 @@ class Options:
         device: cpu or cuda, for the suites of the core.
         synthetic: random features of MELD's size instead of feature files.
         features: train and dev feature files, for the suites of the core; None: those that the cache has or makes.
-        losses, widths, members, trials, contestants: what a suite goes through; () for its own choice.
+        losses, fusions, widths, members, trials, contestants: what a suite goes through; () for its own choice.
         work: an empty folder for whatever a suite writes; removed at the end.
         say: told what goes on.
     """
@@ -43,6 +43,7 @@ class Options:
     synthetic: bool
     features: tuple[Path, Path] | None
     losses: tuple[str, ...]
+    fusions: tuple[str, ...]
     widths: tuple[int, ...]
     members: tuple[int, ...]
     trials: tuple[int, ...]
@@ -62,7 +63,7 @@ def training_data(options: Options) -> TrainingData:
     Needs nothing but mer's core: neither ray nor optuna nor mlflow.
     """
     if options.synthetic:
-        return _synthetic(tiny=options.tiny)
+        return synthetic(options.tiny)
     import numpy as np
 
     from mer.features import load_features
@@ -76,20 +77,23 @@ def training_data(options: Options) -> TrainingData:
     return TrainingData(splits[0], splits[1], tuple(tables[0].label_names["emotion"]), words)
 
 
-def _synthetic(tiny: bool) -> TrainingData:
-    """Random features of the size and class shares of MELD, classes a little apart, half precision."""
+def synthetic(tiny: bool, width: int = _WIDTH) -> TrainingData:
+    """Random features of the size and class shares of MELD, classes a little apart, half precision.
+
+    Labels do not depend on the width, so that data of several widths can be the modalities of one corpus.
+    """
     import numpy as np
 
     from mer.training import SplitArrays, TrainingData
 
-    rng = np.random.default_rng(0)
-    centers = rng.standard_normal((len(_CLASSES), 1, _WIDTH))
+    rng, drawn = np.random.default_rng(0), np.random.default_rng([0, width])
+    centers = drawn.standard_normal((len(_CLASSES), 1, width))
     splits = []
     for name, rows in zip(("train", "dev"), (512, 128) if tiny else _MELD_ROWS, strict=True):
         shares = np.array(_SHARES) / sum(_SHARES)
         labels = rng.choice(len(_CLASSES), rows, p=shares)
         labels[: len(_CLASSES)] = np.arange(len(_CLASSES))
-        features = (0.2 * centers[labels] + rng.standard_normal((rows, 1, _WIDTH))).astype(np.float16)
+        features = (0.2 * centers[labels] + drawn.standard_normal((rows, 1, width))).astype(np.float16)
         splits.append(SplitArrays(tuple(f"{name}{i}" for i in range(rows)), features, labels))
     return TrainingData(splits[0], splits[1], _CLASSES, centers.astype(np.float16))
 

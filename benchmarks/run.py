@@ -34,15 +34,20 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="the smallest form: shows that a suite works, nothing else")
     parser.add_argument("--root", type=Path, default=Path("datasets/MELD"), help="MELD [default: datasets/MELD]")
     parser.add_argument("--cache", type=Path, default=Path("features"), help="feature files [default: features]")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of suites packs and seeds")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of suites packs, fusions and seeds")
     parser.add_argument("--synthetic", action="store_true", help="suites packs and seeds: random features, MELD's size")
     parser.add_argument(
         "--features", type=Path, nargs=2, metavar=("TRAIN", "DEV"), help="feature files to read instead"
     )
     parser.add_argument("--losses", nargs="+", default=[], help="suite packs: of none supcon spcl apcl eacl")
+    parser.add_argument("--fusions", nargs="+", default=[], help="suite fusions: kinds, e.g. concat misa")
     parser.add_argument("--widths", nargs="+", type=_count, default=[], help="suite packs: of the head, e.g. 128 256")
-    parser.add_argument("--members", nargs="+", type=_count, default=[], help="suite packs: sizes K, e.g. 1 8 64")
-    parser.add_argument("--trials", nargs="+", type=_count, default=[], help="suites study, thousand and ray: e.g. 24 200")
+    parser.add_argument(
+        "--members", nargs="+", type=_count, default=[], help="suites packs and fusions: sizes K, e.g. 1 8 64"
+    )
+    parser.add_argument(
+        "--trials", nargs="+", type=_count, default=[], help="suites study, thousand and ray: e.g. 24 200"
+    )
     parser.add_argument(
         "--contestants", nargs="+", choices=CONTESTANTS, default=[], help="suite study: some of them [default: all]"
     )
@@ -89,6 +94,7 @@ def _options(asked: argparse.Namespace, work: Path) -> Options:
         synthetic=asked.synthetic,
         features=tuple(asked.features) if asked.features else None,
         losses=tuple(asked.losses),
+        fusions=tuple(asked.fusions),
         widths=tuple(asked.widths),
         members=tuple(asked.members),
         trials=tuple(asked.trials),
