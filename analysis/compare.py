@@ -22,7 +22,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def compare(
     named: Annotated[
         list[str],
-        typer.Argument(metavar="STUDY...", help="studies and evaluations, by folder or name", show_default=False),
+        typer.Argument(
+            metavar="STUDY...", help="studies, evaluations and evaluated exports, by folder or name", show_default=False
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="the page; without it reports/compare.html")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
@@ -48,13 +50,14 @@ def write_comparison(studies: list[Study], evaluations: list[Evaluation], target
 
 
 def _read(named: list[str], studies: Path) -> tuple[list[Study], list[Evaluation]]:
-    from analysis.stores.evaluation import evaluation_in, load_evaluation
+    from analysis.stores.evaluation import load_evaluation
     from analysis.stores.journal import find_study, load_study
+    from analysis.stores.links import results_of
 
     found: list[Study] = []
     results: list[Evaluation] = []
     for name in named:
-        path = evaluation_in(Path(name)) or evaluation_in(studies / name)
+        path = results_of(name, studies)
         if path is not None:
             results.append(load_evaluation(path))
         else:
@@ -63,7 +66,7 @@ def _read(named: list[str], studies: Path) -> tuple[list[Study], list[Evaluation
 
 
 def main() -> None:
-    launch(app, "analysis.compare")
+    launch(app, "analysis.compare", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

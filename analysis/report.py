@@ -30,7 +30,7 @@ EPILOG = (
 @app.command(epilog=EPILOG)
 def report(
     study: Annotated[
-        str, typer.Argument(help="a study's folder or name, or results.json of an evaluation", show_default=False)
+        str, typer.Argument(help="a study, an evaluation or an evaluated export, by folder or name", show_default=False)
     ],
     out: Annotated[Path | None, typer.Option(help="the page; without it report.html in the folder")] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
@@ -41,13 +41,14 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write one HTML page about a study or an evaluation (works offline), and its tables beside it."""
-    from analysis.stores.evaluation import evaluation_in, load_evaluation
+    from analysis.stores.evaluation import load_evaluation
     from analysis.stores.journal import find_study, load_study
+    from analysis.stores.links import results_of
     from analysis.stores.texts import dev_texts
     from mer.study.paths import REPORT
 
     target = page_path(out)
-    results = evaluation_in(Path(study)) or evaluation_in(studies / study)
+    results = results_of(study, studies)
     if results is not None:
         evaluation = load_evaluation(results)
         target = target or results.parent / REPORT
@@ -118,7 +119,7 @@ def main() -> None:
         module = OTHERS[sys.argv.pop(1)]
         importlib.import_module(module).main()
         return
-    launch(app, "analysis.report")
+    launch(app, "analysis.report", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

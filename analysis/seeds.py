@@ -53,6 +53,7 @@ def seed_report(results: Sequence[Evaluation]) -> str:
         tables = [seed_table(inside), summary_table(inside), class_table(inside)]
         parts += [table.markdown() for table in tables if table.rows]
         said = [clean(text) for found in inside for text in found.comparisons]
+        said += [clean(f"{found.method}: {told}") for found in inside if (told := found.temperature_words)]
         parts += ["\n".join(f"- {text}" for text in said) + "\n"] if said else []
         commands = [clean(f"    {found.told['command']}") for found in inside if found.told.get("command")]
         parts += ["Made by\n", "\n".join(commands) + "\n"] if commands else []
@@ -111,7 +112,7 @@ def _interval(metric: str, ends: tuple[float, float] | None) -> str:
 
 
 def main() -> None:
-    launch(app, "analysis.seeds")
+    launch(app, "analysis.seeds", "nothing is half-written: type the same command again")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from mer.config import (
     is_given,
 )
 from mer.errors import MerError
+from mer.places import shown_place
 
 MODALITIES = {"text": "T", "audio": "A", "video": "V"}
 TASKS = {"emotion": "E", "sentiment": "S"}
@@ -166,8 +167,8 @@ class Label:
 
 
 def _backbone_name(encoder: EncoderConfig) -> str:
-    """Name a backbone as it was typed; features that others extracted without the place where they lie."""
-    return f"{GIVEN}{Path(given_place(encoder)).name}" if is_given(encoder) else encoder.backbone
+    """Name a backbone as it was typed, without a place of this machine, where features of others lie too."""
+    return f"{GIVEN}{Path(given_place(encoder)).name}" if is_given(encoder) else shown_place(encoder.backbone)
 
 
 def label_of(config: TrialConfig) -> Label:

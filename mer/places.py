@@ -1,4 +1,4 @@
-"""Paths as users write them: `~` is a home, `${SCRATCH}` a variable of the environment."""
+"""Paths as users write them: `~` is a home, `${SCRATCH}` a variable of the environment; and as others may see them."""
 
 from __future__ import annotations
 
@@ -58,3 +58,16 @@ def home(path: str | Path, where: object = "") -> Path:
         name = Path(path).parts[0]
         found = f"{brief(name, quoted=False)} is nobody's home on this machine"
         raise MerError(where or path, found, allowed="~ for your own, or a path without ~") from None
+
+
+def shown_place(place: Path | str) -> str:
+    """Return a path as others may see it: a relative one as it is, of any other its last name.
+
+    `/home/me/exports/spcl` becomes `spcl`.
+    """
+    text = str(place)
+    return last_name(text) if text.startswith(("/", "~", "..")) else text
+
+
+def last_name(place: str) -> str:
+    return Path(place).name or "root"

@@ -90,7 +90,7 @@ def _store(studies: Path, also: list[Path] | None) -> Store:
 
 
 def main() -> None:
-    launch(app, "mer.store")
+    launch(app, "mer.store", "nothing is half-removed: type the same command again")
 
 
 if __name__ == "__main__":

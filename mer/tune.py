@@ -160,7 +160,7 @@ def _on_sample(space: Path, overrides: list[str], parts: dict[str, Any], console
 
 
 def main() -> None:
-    launch(app, "mer.tune")
+    launch(app, "mer.tune", "nothing is lost: type the same command again")
 
 
 if __name__ == "__main__":

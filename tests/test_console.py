@@ -180,3 +180,16 @@ def test_a_file_that_ends_too_early_is_no_interruption(monkeypatch, capsys):
         launch(app, "mer.read")
     assert end.value.code == console.EXIT_UNEXPECTED
     assert "error: unexpected EOFError: Ran out of input" in capsys.readouterr().err
+
+
+ENDED_BY_CTRL_C = ("ui", "demo")  # servers: Ctrl-C is how they end
+
+
+@pytest.mark.parametrize("name", sorted({*cli.COMMANDS} - {*ENDED_BY_CTRL_C, "completion"}))
+def test_every_command_says_how_to_go_on_after_an_interruption(name, monkeypatch):
+    """Also in the seconds before a study has begun, while the space is read and libraries are imported."""
+    module, told = importlib.import_module(cli.COMMANDS[name][0]), []
+    monkeypatch.setattr(module, "launch", lambda app, module, then="": told.append(then))
+    monkeypatch.setattr("sys.argv", [f"mer {name}"])
+    module.main()
+    assert len(told) == 1 and told[0]

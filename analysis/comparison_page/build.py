@@ -18,6 +18,7 @@ from analysis.page.words import clock, counted, is_fraction, show, words
 from analysis.plots.interval import Estimate, intervals_svg
 from analysis.plots.picture import both
 from analysis.stores.evaluation import Evaluation
+from analysis.stores.files import inner, number
 from analysis.stores.study import Study
 from analysis.study_page.result import endings
 
@@ -146,6 +147,9 @@ def _cost(studies: Sequence[Study], names: list[str]) -> Section:
 
 def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
     html, rows = "", []
+    metrics = [*dict.fromkeys(metric for one in evaluations for metric in one.shown)]
+    metrics += ["ece"] if any(one.values("ece") for one in evaluations) else []
+    cooled = [_cooled(one) for one in evaluations]
     for group in dict.fromkeys(one.group for one in evaluations):
         inside = [(one, name) for one, name in zip(evaluations, names, strict=True) if one.group == group]
         main = inside[0][0].main
@@ -155,13 +159,23 @@ def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
         html += both(lambda width, r=lines, t=title, p=share: intervals_svg(r, t, width, percent=p))  # type: ignore[misc]
         html += note(key_words(inside[0][0]))
         for one, name in inside:
-            cells = [
-                mean_and_sd(one, metric) for metric in ("weighted_f1", "accuracy", "macro_f1", "unweighted_accuracy")
-            ]
-            rows.append([name, " ".join(group), one.method, len(one.seeds), *cells])
-    header = ["evaluation", "data", "method", "seeds", "weighted-F1", "accuracy", "macro-F1", "UA"]
-    table = Table("evaluations", header, rows)
+            cells = [mean_and_sd(one, metric) for metric in metrics]
+            last = [_cooled(one)] if any(cooled) else []
+            rows.append([name, " ".join(group), one.method, len(one.seeds), *cells, *last])
+    header = ["evaluation", "data", "method", "seeds", *map(_heading, metrics)]
+    header += ["ECE at the temperature of dev"] if any(cooled) else []
+    table = Table("evaluations", header, rows, right=header[4:])
     return Section("test", "Over seeds", html + table.html(css="tight"), [table])
+
+
+def _heading(metric: str) -> str:
+    return "UA" if metric == "unweighted_accuracy" else words(metric)
+
+
+def _cooled(one: Evaluation) -> str | None:
+    """Word the mean ECE at the temperatures that dev chose; None for an export without one."""
+    mean = number(inner(one.told, "at_temperature", "summary", "test", f"{one.split}_ece").get("mean"))
+    return None if mean is None else show("ece", mean)
 
 
 def _links(studies: Sequence[Study], evaluations: Sequence[Evaluation], target: Path) -> Section:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.evaluation_page.calibration import calibration
 from analysis.evaluation_page.classes import alike, confusion, per_class
 from analysis.evaluation_page.folds import folds_section
 from analysis.evaluation_page.scores import first_screen, seeds_section
 from analysis.evaluation_page.targets import of_targets
+from analysis.evaluation_page.thresholds import thresholds
 from analysis.findings.chance import chance_on_split
 from analysis.page.document import Section, page
 from analysis.page.html import folded, say
@@ -27,6 +29,7 @@ def evaluation_sections(one: Evaluation, target: Path) -> list[Section]:
     parts = [first_screen(one, chance), seeds_section(one)]
     parts += [section] if (section := folds_section(one)) else []
     parts += [confusion(one), per_class(one)] if one.kind == "class" else [of_targets(one)]
+    parts += [section for section in (calibration(one), thresholds(one)) if section is not None]
     parts += [section] if (section := related(related_to_evaluation(one), target)) else []
     sections = [*parts, _facts(one)]
     if one.unreadable:

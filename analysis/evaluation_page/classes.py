@@ -1,4 +1,4 @@
-"""Show how the seeds tell the classes apart: confusion over seeds, F1 per class, calibration."""
+"""Show how the seeds tell the classes apart: confusion over seeds, F1 per class."""
 
 from __future__ import annotations
 

@@ -67,16 +67,12 @@ def swatches(items: Sequence[tuple[str, str]], after: str = "") -> str:
     return f'<p class="legend">{keys}{f"<span class={chr(34)}key{chr(34)}>{esc(after)}</span>" if after else ""}</p>'
 
 
-def endings_key(drawn: Sequence[str], pictures: str) -> str:
-    """Build the legend of the marks in plots of trials.
-
-    Args:
-        drawn: CSS classes of the marks that are there.
-        pictures: the plots; a triangle is explained where they have one.
-    """
+def endings_key(pictures: str) -> str:
+    """Build the legend of the marks in plots of trials: of those that these plots have, triangles too."""
     words = {"best": "best finished", "done": "finished", "cut": "stopped early", "open": "interrupted"}
     circle = '<svg width="12" height="12" aria-hidden="true"><circle class="{}" cx="6" cy="6" r="4.5"/></svg>'
     cross = '<svg width="12" height="12" aria-hidden="true"><path class="failed" d="M2 2l8 8m0 -8l-8 8"/></svg>'
+    drawn = [css for css in (*words, "failed") if f'class="{css}"' in pictures]
     keys = [f"{circle.format(css)}{words[css]}" if css in words else f"{cross}failed" for css in drawn]
     if any(f'<path class="{css}"' in pictures for css in words):
         keys.append("triangle: outside the frame")

@@ -104,6 +104,11 @@ class Evaluation:
         items = said if isinstance(said, list) else []
         return [str(item.get("verdict", "")) if isinstance(item, dict) else str(item) for item in items if item]
 
+    @property
+    def temperature_words(self) -> str:
+        """What the temperatures that dev chose make of the probabilities; "" for an export without one."""
+        return str(inner(self.told, "at_temperature").get("words") or "")
+
     @cached_property
     def targets(self) -> dict[int, TargetPredictions]:
         """Seed -> its predictions of numbers or of several labels."""

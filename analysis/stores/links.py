@@ -1,4 +1,4 @@
-"""Find what belongs together: the study of an export, the exports and evaluations of a study."""
+"""Find what belongs together: the study of an export, the exports and evaluations of a study, what a word means."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.stores.evaluation import DEV_RESULTS, RESULTS, Evaluation
+from analysis.stores.evaluation import DEV_RESULTS, RESULTS, Evaluation, evaluation_in
 from analysis.stores.files import BROKEN, read_json
 from analysis.stores.study import Study
+from mer.folder_kinds import EXPORT_MARK
 
 PROVENANCE, EXPORTS = "provenance.json", "exports"
 _MOST = 500  # folders that are looked into
@@ -56,6 +57,24 @@ def related_to_evaluation(evaluation: Evaluation) -> list[Related]:
     if "/" not in study.name and study.is_dir():
         found.append(Related("study", study, "the search that found it"))
     return found
+
+
+def results_of(named: str, studies: Path) -> Path | None:
+    """Find the results that a word means: a file, an evaluation by folder or name, or an export that was evaluated."""
+    found = evaluation_in(Path(named)) or evaluation_in(studies / named)
+    is_export = found is None and (Path(named) / EXPORT_MARK).is_file()
+    return _newest_of(Path(named), studies) if is_export else found
+
+
+def _newest_of(export: Path, studies: Path) -> Path | None:
+    """Return the results of an export, the newest on test, else on dev; None before it was evaluated."""
+    found: list[tuple[bool, str, Path]] = []
+    for path in _results_near(studies):
+        told = read_json(path)
+        where = _where(told, path.parent)
+        if where is not None and where.resolve() == export.resolve():
+            found.append((path.name == RESULTS, str(told.get("created", "")), path))
+    return max(found)[2] if found else None
 
 
 def _where(told: dict[str, Any], near: Path) -> Path | None:

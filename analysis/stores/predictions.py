@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -57,6 +57,10 @@ class Predictions:
     def probabilities_NC(self) -> np.ndarray:
         shifted = np.exp(self.scores_NC - self.scores_NC.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
+
+    def cooled(self, temperature: float) -> Predictions:
+        """Return them with the probabilities that they have at a temperature."""
+        return replace(self, scores_NC=self.scores_NC / temperature)
 
     def confusion(self) -> np.ndarray:
         """Count predictions by class, (C true, C predicted)."""

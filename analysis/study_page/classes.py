@@ -72,18 +72,24 @@ def calibrated(study: Study) -> Section | None:
     )
 
 
-def reliability(predictions: Predictions) -> str:
-    """Draw accuracy over confidence, a mark per bin, as large as it holds utterances."""
+def reliability(predictions: Predictions, cooled: Predictions | None = None) -> str:
+    """Draw accuracy over confidence, a mark per bin, as large as it holds utterances.
+
+    Args: cooled: the same at a temperature, drawn beside it.
+    """
     axis = {"low": 0.0, "high": 1.0, "percent": True}
     plot = Plot(Axis(label="how sure, %", **axis), Axis(label="right, %", **axis), "calibration", USUAL, 330)  # type: ignore[arg-type]
     plot.line([(0.0, 0.0), (1.0, 1.0)], "s8 dash")
-    bins, _ = calibration(predictions)
-    plot.line([(one.confidence, one.accuracy) for one in bins], "s1")
-    most = max(one.count for one in bins)
-    for one in bins:
-        hint = f"sure to {100 * one.confidence:.1f} %\nright in {100 * one.accuracy:.1f} %"
-        hint += f"\n{counted(one.count, 'utterance')}"
-        plot.point(one.confidence, one.accuracy, "done", hint, radius=3 + 6 * (one.count / most) ** 0.5)
+    for shown, css in ((predictions, "s1"), (cooled, "s3")):
+        if shown is None:
+            continue
+        bins, _ = calibration(shown)
+        plot.line([(one.confidence, one.accuracy) for one in bins], css)
+        most = max(one.count for one in bins)
+        for one in bins:
+            hint = f"sure to {100 * one.confidence:.1f} %\nright in {100 * one.accuracy:.1f} %"
+            hint += f"\n{counted(one.count, 'utterance')}"
+            plot.point(one.confidence, one.accuracy, f"dot {css}", hint, radius=3 + 6 * (one.count / most) ** 0.5)
     return plot.svg()
 
 

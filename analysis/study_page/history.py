@@ -9,7 +9,7 @@ from analysis.plots.axis import Axis
 from analysis.plots.picture import WIDE, both, endings_key, stand_alone
 from analysis.plots.plot import Plot
 from analysis.stores.study import Study
-from analysis.study_page.marks import endings_drawn, put, scored, value_axis
+from analysis.study_page.marks import put, scored, value_axis
 
 
 def history_html(study: Study, noise: Noise | None) -> str:
@@ -18,7 +18,7 @@ def history_html(study: Study, noise: Noise | None) -> str:
     if not trials:
         return paragraph("No trial has reported a value.")
     html = both(lambda width: history_svg(study, noise, width))
-    html += endings_key(endings_drawn(study), html)
+    html += endings_key(html)
     if len(trials) == 1:
         html += note("Only one trial has a value: there is no course to see yet.")
     if study.finished:

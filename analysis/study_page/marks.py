@@ -37,12 +37,6 @@ def put(plot: Plot, study: Study, trial: Trial, x: float, value: float, keys: Se
     plot.point(x, value, kind(study, trial), hint(study, trial, keys), radius=radius, trial=trial.number)
 
 
-def endings_drawn(study: Study) -> list[str]:
-    """List the kinds of marks that a study's plots hold, for their legend."""
-    kinds = {kind(study, trial) for trial in study.trials}
-    return [css for css in ("best", "done", "cut", "open", "failed") if css in kinds]
-
-
 def scored(study: Study) -> list[tuple[Trial, float]]:
     """List the trials that have a value; the best one last, so that its mark lies on top."""
     found = [(trial, value) for trial in study.trials if (value := study.value(trial)) is not None]

@@ -16,7 +16,6 @@ from analysis.stores.study import Study, Trial
 from analysis.study_page.marks import (
     MOST_MARKS,
     aside,
-    endings_drawn,
     hint,
     kind,
     parameter_axis,
@@ -65,7 +64,7 @@ def slices(study: Study) -> Section:
             pictures.append(figure(_slice(study, key, names[key], having)))
     if not pictures:
         return Section("parameters", title, paragraph("No parameter took two values in trials that have a score."))
-    html = endings_key(endings_drawn(study), "".join(pictures)) + plots(*pictures)
+    html = endings_key("".join(pictures)) + plots(*pictures)
     if left := [names[key] for key in study.ranges if key not in keys]:
         html += note(f"No plot for what took a single value: {', '.join(left)}.")
     if len(trials) > MOST_MARKS:
@@ -121,7 +120,7 @@ def two_most(study: Study, found: Importance | str) -> Section | None:
         for trial, _, x, y in spots:
             _spot(picture, study, trial, x, y, [first, second])
     html = figure(plot.svg(), "on-wide") + figure(small.svg(), "on-narrow")
-    html += endings_key(endings_drawn(study), html)
+    html += endings_key(html)
     html += note("Deeper colour: trials near there rank higher (a kernel mean of ranks). No colour: no trial is near.")
     return Section("contour", title, html)
 

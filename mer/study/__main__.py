@@ -56,7 +56,7 @@ def audit(
 
 
 def main() -> None:
-    launch(app, "mer.study")
+    launch(app, "mer.study", "what is written stays: type the same command again")
 
 
 if __name__ == "__main__":

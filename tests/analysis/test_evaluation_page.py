@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 
 import numpy as np
@@ -14,10 +15,12 @@ from small_study import Ending, make_study
 from analysis.at_the_end import evaluation_pages
 from analysis.compare import write_comparison
 from analysis.comparison_page.pairs import evaluation_verdicts, study_verdicts
+from analysis.report import main as report_main
 from analysis.report import write_evaluation_report
+from analysis.seeds import seed_report
 from analysis.stores.evaluation import load_evaluation
 from analysis.stores.journal import load_study
-from analysis.stores.links import related_to_evaluation, related_to_study
+from analysis.stores.links import related_to_evaluation, related_to_study, results_of
 from mer.errors import MerError
 from mer.statistics import paired_by_seed, paired_by_unit
 
@@ -229,3 +232,123 @@ def test_folds_of_garbage_break_no_page(tmp_path, garbage):
     path.write_text(json.dumps(told), encoding="utf-8")
     write_evaluation_report(load_evaluation(path), tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def cooled(path, temperatures=(0.5, 2.0, 1.25)):
+    """Add to results what `mer.evaluate` writes of an export with a temperature."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for row, value in zip(told["seeds"], temperatures, strict=True):
+        scores = {"test_ece": row["test"]["test_ece"], "test_loss": row["test"]["test_loss"]}
+        after = {name: number * value for name, number in scores.items()}
+        rows.append({"seed": row["seed"], "temperature": value, "before": scores, "test": after})
+    mean = sum(row["test"]["test_ece"] for row in rows) / len(rows)
+    words = "at the temperature that dev chose for each seed (0.50 to 2.00): mean ECE 9.00 -> 3.00 %"
+    told["at_temperature"] = {"seeds": rows, "summary": {"test": {"test_ece": {"mean": mean}}}, "words": words}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    return path
+
+
+def test_how_sure_the_seeds_are_is_drawn(tmp_path):
+    one = load_evaluation(make_evaluation(tmp_path / "eval"))
+    write_evaluation_report(one, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    part = page[page.index('<section id="calibration">') :].split("</section>")[0]
+    errors = list(one.values("ece").values())
+    assert f"Mean expected calibration error: {100 * sum(errors) / 3:.2f}" in part.replace("\u00a0", " ")
+    assert "utterances of 3 seeds on test" in part and "temperature" not in part
+    marks = [int(found) for found in re.findall(r"(\d+) utterances?</title>", part)]
+    assert sum(marks) == 3 * 90, "each utterance of each seed is in one mark"
+
+
+def test_temperatures_that_dev_chose_are_shown_seed_by_seed(tmp_path):
+    path = cooled(make_evaluation(tmp_path / "eval"))
+    one = load_evaluation(path)
+    tables = write_evaluation_report(one, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    part = page[page.index('<section id="calibration">') :].split("</section>")[0]
+    assert "At the temperature that dev chose for each seed (0.50 to 2.00)" in part
+    assert "at the temperature of each seed" in part, "the plot has a second line, and its legend says so"
+    rows = rows_of(tables / "temperatures.csv")
+    assert [row["seed"] for row in rows] == ["0", "42", "43", "mean"]
+    assert [float(row["temperature"]) for row in rows[:3]] == [0.5, 2.0, 1.25]
+    before, after = (list(one.told["at_temperature"]["seeds"][0][key].values()) for key in ("before", "test"))
+    assert [float(value) for value in list(rows[0].values())[2:]] == [before[0], after[0], before[1], after[1]]
+    marks = [int(found) for found in re.findall(r"(\d+) utterances?</title>", part)]
+    assert sum(marks) == 2 * 3 * 90
+    assert "- spcl: at the temperature that dev chose" in seed_report([one])
+
+
+def test_a_temperature_changes_how_sure_and_no_answer(tmp_path):
+    (found, *_) = load_evaluation(make_evaluation(tmp_path / "eval")).predictions.values()
+    colder = found.cooled(0.5)
+    assert (colder.predicted_N == found.predicted_N).all()
+    assert (colder.probabilities_NC.argmax(axis=1) == found.probabilities_NC.argmax(axis=1)).all()
+    squared = found.probabilities_NC**2
+    assert np.allclose(colder.probabilities_NC, squared / squared.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [7, {}, {"seeds": 3}, {"seeds": [4, {"seed": [], "temperature": "x", "test": 1}], "words": 5},
+     {"seeds": [{"seed": 0, "temperature": 1e-300, "test": {"test_ece": 1e300}}], "summary": [2]}],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["at_temperature", "at_threshold"])
+def test_decisions_of_garbage_break_no_page(tmp_path, garbage, key):
+    path = make_evaluation(tmp_path / "eval")
+    told = json.loads(path.read_text(encoding="utf-8")) | {key: garbage}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    one = load_evaluation(path)
+    write_evaluation_report(one, tmp_path / "page.html")
+    write_comparison([], [one, load_evaluation(make_evaluation(tmp_path / "b"))], tmp_path / "compare.html")
+    assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_thresholds_that_dev_chose_are_shown_beside_the_usual_ones(tmp_path):
+    path = make_evaluation(tmp_path / "eval")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        {"seed": row["seed"], "at_least": 0.3 + place / 10, "test": {"test_macro_f1": 0.5 + place / 10}}
+        for place, row in enumerate(told["seeds"])
+    ]
+    told["at_threshold"] = {"metric": "macro_f1", "seeds": rows, "summary": {}}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    one = load_evaluation(path)
+    tables = write_evaluation_report(one, tmp_path / "page.html")
+    assert "Dev chose a threshold for each seed by macro-F1" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    table = rows_of(tables / "thresholds.csv")
+    assert [row["threshold"] for row in table] == ["0.300", "0.400", "0.500", "", ""]
+    usual = sum(one.values("macro_f1").values()) / 3
+    assert [float(row["macro-F1"]) for row in table[3:]] == pytest.approx([0.6, usual])
+
+
+def test_a_comparison_has_the_ece_of_each_and_that_at_its_temperature(tmp_path):
+    one = load_evaluation(cooled(make_evaluation(tmp_path / "a")))
+    other = load_evaluation(make_evaluation(tmp_path / "b"))
+    tables = write_comparison([], [one, other], tmp_path / "compare.html")
+    first, second = rows_of(tables / "evaluations.csv")
+    mean = one.told["at_temperature"]["summary"]["test"]["test_ece"]["mean"]
+    assert first["ECE at the temperature of dev"] == f"{100 * mean:.2f}" and not second["ECE at the temperature of dev"]
+    assert second["ECE"].startswith(f"{100 * sum(other.values('ece').values()) / 3:.2f} ± ")
+
+
+def test_an_evaluated_export_stands_for_its_newest_evaluation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    export = tmp_path / "exports" / "spcl"
+    export.mkdir(parents=True)
+    for name in ("provenance.json", "MANIFEST.json"):
+        (export / name).write_text("{}", encoding="utf-8")
+    studies = tmp_path / "studies"
+    assert results_of("exports/spcl", studies) is None
+    for name, created in (("eval-old", "2026-11-27"), ("eval-new", "2026-11-28")):
+        path = make_evaluation(studies / name)
+        told = json.loads(path.read_text(encoding="utf-8")) | {"created": created}
+        path.write_text(json.dumps(told), encoding="utf-8")
+    make_evaluation(studies / "eval-other", export="exports/of_another")
+    assert results_of("exports/spcl", studies) == results_of(str(export), studies) == studies / "eval-new/results.json"
+    monkeypatch.setattr("sys.argv", ["mer report", "compare", "exports/spcl", "eval-other"])
+    with pytest.raises(SystemExit) as ended:
+        report_main()
+    assert not ended.value.code
+    page = (tmp_path / "reports" / "compare.html").read_text(encoding="utf-8")
+    assert "eval-new" in page and "2 evaluations" in page and capsys.readouterr().out.startswith("reports/compare.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from analysis.plots.plot import Plot
 from analysis.plots.surface import shaded
 from analysis.stores.journal import load_study
 from analysis.stores.predictions import Predictions
+from analysis.study_page.history import history_html
 
 
 def predictions(true, predicted, scores=None, ids=None):
@@ -152,4 +154,15 @@ def test_a_triangle_is_explained_where_a_plot_has_one(y, is_told):
     plot = Plot(Axis(0, 1, label="trial"), Axis(0, 1, label="score"), "history")
     plot.point(0.5, y, "cut", "trial 1")
     plot.point(0.5, 0.5, "failed", "trial 2")
-    assert ("triangle" in endings_key(["cut", "failed"], plot.svg())) is is_told
+    assert ("triangle" in endings_key(plot.svg())) is is_told
+
+
+def test_a_legend_names_what_is_drawn_and_nothing_else(tmp_path):
+    """A trial that waits has no mark, so no plot explains one; a failed one without a value has one in the history."""
+    endings = [Ending("finished"), Ending("finished", seed=1), Ending("error", epochs=0), Ending(None, epochs=0)]
+    found = load_study(make_study(tmp_path, endings), with_mlflow=False)
+    assert [trial.state for trial in found.trials][-1] == "interrupted"
+    html = history_html(found, None)
+    said = re.sub(r"<[^>]+>", "|", html[html.index('<p class="legend">') :])
+    assert "best finished" in said and "|finished" in said and "failed" in said
+    assert "interrupted" not in said and "stopped early" not in said

@@ -124,7 +124,10 @@ def refusal(folders, out: Path, **options) -> str:
 def test_what_does_not_go_together_is_refused(members, together, tmp_path):
     first, second = (one.folder for one in members[:2])
     assert refusal([first], tmp_path / "out").startswith("--ensemble: 1 export was given")
-    assert "it has the weights of" in refusal([first, second, first], tmp_path / "out")
+    twice = refusal([first, second, first], tmp_path / "out")
+    assert f"{first}: it is named twice: a model beside itself adds nothing" in twice and "the weights of" not in twice
+    shutil.copytree(first, tmp_path / "copy")
+    assert f"it has the weights of {first}" in refusal([first, second, tmp_path / "copy"], tmp_path / "out")
     assert "it is an ensemble: several exports" in refusal([first, together.folder], tmp_path / "out")
     assert "an export is here already" in refusal([first, second], first)
     assert not (tmp_path / "out").exists()

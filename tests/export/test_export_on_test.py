@@ -13,8 +13,9 @@ from huggingface_hub import ModelCard, metadata_load
 import mer
 from mer.checkpoints.export_folder import Export, read_export, trained_sha256
 from mer.checkpoints.export_writing import amend_export
+from mer.places import shown_place
 from mer.study.export.amend_card import show_on_card
-from mer.study.export.machine_paths import shown_place, without_places
+from mer.study.export.machine_paths import without_places
 
 METRICS = ("weighted_f1", "macro_f1", "accuracy", "unweighted_accuracy")
 

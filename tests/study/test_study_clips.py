@@ -100,12 +100,12 @@ def test_losses_that_read_label_words(tmp_path: Path, kind: str, named: str) -> 
         (
             "{backbone: minilm}",
             "encoders.audio.backbone: 'minilm' does not read audio\n"
-            "  allowed: 'melstats', a local folder, or a Hugging Face id",
+            "  allowed: 'melstats', 'egemaps', 'compare2016', a local folder, file:PATH, or a Hugging Face id",
         ),
         (
             "{backbone: framestats}",
             "encoders.audio.backbone: 'framestats' does not read audio\n"
-            "  allowed: 'melstats', a local folder, or a Hugging Face id",
+            "  allowed: 'melstats', 'egemaps', 'compare2016', a local folder, file:PATH, or a Hugging Face id",
         ),
         (
             "{layers: [1]}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mer.config import EncoderConfig, Modality
+from mer.config.encoders import SIGNALS
 from mer.errors import MerError
 from mer.features.backbone import hub
 from mer.features.backbone.content import index_names, model_config, refuse_large, refuse_traps
@@ -27,7 +29,7 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
-_OFFLINE = {"text": "minilm", "audio": "melstats", "video": "framestats"}  # encoders that need no hub
+WITHOUT_HUB: dict[Modality, tuple[str, ...]] = {**SIGNALS, "text": ("minilm",)}  # encoders that need no hub
 PROCESSOR_FILES = ("preprocessor_config.json",)
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
 DEPTH_KEYS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
@@ -92,12 +94,12 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
     Raises: MerError with what was tried and what is allowed.
     """
     name, modality = encoder.backbone, encoder.modality
-    offline = _OFFLINE[modality]
-    if name in _OFFLINE.values() and name != offline:
+    offline = WITHOUT_HUB[modality]
+    if _needs_no_hub(name) and name not in offline:
         raise MerError(
             f"encoders.{modality}.backbone",
             f"{name!r} does not read {modality}",
-            allowed=f"{offline!r}, a local folder, or a Hugging Face id",
+            allowed=hub.kinds_of_backbone(offline, "a local folder"),
         )
     reads, completes = (tokenizer_files, has_vocabulary) if modality == "text" else (processor_files, processor_files)
     folder = home(name)
@@ -133,7 +135,7 @@ def locate(encoder: EncoderConfig, *, weights: bool) -> BackboneFolder:
 def is_here(encoder: EncoderConfig) -> bool:
     """True when a backbone needs no download: it is a folder, a package, or whole in the hub's cache."""
     name = encoder.backbone
-    if name in _OFFLINE.values() or home(name).is_dir() or _is_a_path(name):
+    if _needs_no_hub(name) or home(name).is_dir() or _is_a_path(name):
         return True
     completes = has_vocabulary if encoder.modality == "text" else processor_files
     return hub.is_cached(name, encoder.revision, complete=lambda at: bool(completes(at)))
@@ -148,7 +150,7 @@ def require_weights(encoder: EncoderConfig) -> None:
         locate(encoder, weights=True)
         return
     name, modality = encoder.backbone, encoder.modality
-    hub.require_safetensors(name, encoder.revision, offline=_OFFLINE[modality], convert=conversion(name, modality))
+    hub.require_safetensors(name, encoder.revision, offline=WITHOUT_HUB[modality], convert=conversion(name, modality))
 
 
 def read_config(found: BackboneFolder, *, encoder_only: bool = True) -> dict[str, Any]:
@@ -224,12 +226,16 @@ def _minilm() -> BackboneFolder:
     return BackboneFolder("minilm", Path(spec.submodule_search_locations[0]) / "model", pinned_sha256=MINILM_SHA256)
 
 
+def _needs_no_hub(name: str) -> bool:
+    return any(name in names for names in WITHOUT_HUB.values())
+
+
 def _is_a_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
-def _local(folder: Path, offline: str) -> BackboneFolder:
+def _local(folder: Path, offline: Sequence[str]) -> BackboneFolder:
     if not (folder / "config.json").is_file():
         found = "no config.json in this folder" if folder.is_dir() else "no such folder"
-        raise MerError(folder, found, allowed=f"a folder written by save_pretrained, {offline!r}, or a Hugging Face id")
+        raise MerError(folder, found, allowed=hub.kinds_of_backbone(offline, "a folder written by save_pretrained"))
     return BackboneFolder(folder.resolve().name, folder)

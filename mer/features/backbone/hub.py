@@ -7,7 +7,7 @@ file an encoder reads.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mer.errors import MerError, did_you_mean
@@ -21,7 +21,13 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def find_or_download(
-    name: str, revision: str | None, *, weights: bool, complete: Callable[[Path], bool], offline: str, convert: str
+    name: str,
+    revision: str | None,
+    *,
+    weights: bool,
+    complete: Callable[[Path], bool],
+    offline: Sequence[str],
+    convert: str,
 ) -> Path:
     """Find the snapshot folder of a hub id, whose name is the commit, or download it.
 
@@ -29,7 +35,7 @@ def find_or_download(
 
     Args:
         complete: says whether a folder has the files besides weights that its modality reads (tokenizer, preprocessor).
-        offline: the backbone of this modality that needs no hub, for messages.
+        offline: the backbones of this modality that need no hub, for messages; the first is the usual one.
         convert: how to make safetensors of pickled weights, for messages.
     Raises: MerError that lists the places that were tried and the alternatives.
     """
@@ -62,7 +68,7 @@ def is_cached(name: str, revision: str | None, *, complete: Callable[[Path], boo
         return False
 
 
-def require_safetensors(name: str, revision: str | None, *, offline: str, convert: str) -> None:
+def require_safetensors(name: str, revision: str | None, *, offline: Sequence[str], convert: str) -> None:
     """Refuse a repository without safetensors before anything is downloaded; arguments are those of `find_or_download`.
 
     Raises: MerError.
@@ -91,7 +97,12 @@ def no_safetensors(where: object, *, pickled: bool, convert: str) -> MerError:
     )
 
 
-def _require_hub(name: str, revision: str | None, offline: str) -> list[str]:
+def kinds_of_backbone(offline: Sequence[str], folder: str) -> str:
+    """Say what a backbone may be, for messages. Args: offline: those that need no hub. folder: words for a local one."""
+    return f"{', '.join(map(repr, offline))}, {folder}, file:PATH, or a Hugging Face id"
+
+
+def _require_hub(name: str, revision: str | None, offline: Sequence[str]) -> list[str]:
     """Return the places that were tried in vain before the hub. Raises: MerError when the hub cannot be asked."""
     from huggingface_hub import constants
 
@@ -123,19 +134,19 @@ def _has_weights(folder: Path) -> bool:
 
 
 def _unavailable(
-    name: str, revision: str | None, offline: str, tried: list[str], *, answered: bool = False
+    name: str, revision: str | None, offline: Sequence[str], tried: list[str], *, answered: bool = False
 ) -> MerError:
     at = f" at revision {revision!r}" if revision else ""
     if answered:
-        then = f"check the id and the revision, name a local folder, or set backbone: {offline}"
+        then = f"check the id and the revision, name a local folder, or set backbone: {offline[0]}"
     else:
         then = (
-            f"copy the backbone's folder here and name it, or set backbone: {offline}; "
+            f"copy the backbone's folder here and name it, or set backbone: {offline[0]}; "
             "HF_HUB_OFFLINE=1 keeps the hub out of it and HF_HOME says where its cache is"
         )
     return MerError(
         f"backbone {name!r}{at}",
-        "cannot be had: " + "; ".join(tried) + "." + did_you_mean(name, [offline]),
-        allowed=f"{offline!r}, a local folder with config.json and model.safetensors, or a Hugging Face id",
+        "cannot be had: " + "; ".join(tried) + "." + did_you_mean(name, offline),
+        allowed=kinds_of_backbone(offline, "a local folder with config.json and model.safetensors"),
         then=then,
     )

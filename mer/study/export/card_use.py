@@ -8,8 +8,8 @@ from pathlib import Path
 from mer.checkpoints.export_folder import BACKBONE, adapter_folder
 from mer.config import TextEncoderConfig, TrialConfig, is_given
 from mer.features.backbone.files import MINILM_INSTALL
+from mer.places import shown_place
 from mer.study.export.card_facts import CardFacts
-from mer.study.export.machine_paths import shown_place
 from mer.study.export.peft_snippet import peft_snippet
 from mer.terminal.commands import command
 

@@ -111,10 +111,15 @@ def _refuse_unlike(members: Sequence[Export]) -> None:
         if weights in known:
             raise MerError(
                 member.folder,
-                f"it has the weights of {known[weights]}: a model beside itself adds nothing",
+                f"{_twice(member.folder, known[weights])}: a model beside itself adds nothing",
                 allowed="exports of different trials, e.g. of several seeds",
             )
         known[weights] = member.folder
+
+
+def _twice(folder: Path, other: Path) -> str:
+    """Say that two members are one model: the same folder, or another one with its weights."""
+    return "it is named twice" if folder.resolve() == other.resolve() else f"it has the weights of {other}"
 
 
 def _dev_of(members: Sequence[Export]) -> tuple[tuple[str, ...], np.ndarray, list[np.ndarray]]:

@@ -10,11 +10,12 @@ from typing import Any
 from mer.checkpoints.export_folder import Export
 from mer.config import TargetKind
 from mer.config.metrics import MAIN, USUAL
+from mer.places import shown_place
 from mer.study.export.card_calibration import calibration, scores_words
 from mer.study.export.card_facts import CardFacts, backbone_terms
 from mer.study.export.card_limits import bias, intended_use
 from mer.study.export.facts_again import facts_of
-from mer.study.export.machine_paths import shown_place, without_places
+from mer.study.export.machine_paths import without_places
 from mer.study.export.markdown import table
 from mer.study.export.model_card import decision_words, each_table, label_decision_words, picture_words
 from mer.study.show.words import show

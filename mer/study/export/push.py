@@ -16,9 +16,9 @@ from mer.checkpoints.export_writing import copy_export
 from mer.config import is_given
 from mer.errors import MerError
 from mer.model_hub import answer_of, is_hub_id, refusals, why_not_asked
-from mer.places import home
+from mer.places import home, shown_place
 from mer.study.export.facts_again import facts_of
-from mer.study.export.machine_paths import json_without_places, shown_place
+from mer.study.export.machine_paths import json_without_places
 from mer.study.export.model_card import model_card
 
 
