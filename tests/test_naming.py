@@ -69,7 +69,7 @@ def test_fused_models_are_named_with_how_they_read_the_dialogue(
 def test_the_label_of_a_configuration() -> None:
     assert str(label_of(config())) == "T--EF(minilm)"
     assert str(label_of(config(data__label="sentiment"))) == "T--SF(minilm)"
-    for typed in ("/home/me/backbones/e5-small", "~/e5-small", "../x/e5-small"):  # labels are on cards, which others read
+    for typed in ("/home/me/backbones/e5-small", "~/e5-small", "../x/e5-small"):  # cards are read by others
         assert str(label_of(config(encoders__text__backbone=typed))) == "T--EF(e5-small)"
     assert str(label_of(config(encoders__text__backbone="backbones/e5-small"))) == "T--EF(backbones__e5-small)"
 

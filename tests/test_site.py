@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from built_site import REPOSITORY, build_site
 
 from mer.cli import COMMANDS
 from mer.study.space.keys import known_keys
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
 
 
@@ -78,31 +75,23 @@ def test_the_how_to_pages_name_files_that_there_are():
     assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []
 
 
-def _build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of a checkout. Not with --quiet: mkdocs then drops the warnings that --strict counts."""
-    pytest.importorskip("material", reason='the extra docs is not installed: pip install "mer[docs]"')
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=250)
-
-
 @pytest.mark.slow
 def test_the_site_builds_without_a_broken_link(tmp_path: Path):
-    ended = _build(REPOSITORY, tmp_path / "site")
+    ended = build_site(REPOSITORY, tmp_path / "site")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     first = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert re.findall(r'<(?:script|link)[^>]+(?:src|href)="https?:', first) == []  # nothing from other machines
 
 
 @pytest.mark.slow
-def test_a_broken_link_ends_the_build(tmp_path: Path):
+def test_a_broken_link_ends_thebuild_site(tmp_path: Path):
     copy = tmp_path / "copy"
     shutil.copytree(DOCS, copy / "docs")
     for name in ("mkdocs.yml", "README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md"):
         shutil.copy(REPOSITORY / name, copy / name)
     page = copy / "docs" / "faq.md"
     page.write_text(f"{page.read_text(encoding='utf-8')}\n[x](concepts.md#nowhere) [y](nothing.md)\n", encoding="utf-8")
-    ended = _build(copy, tmp_path / "site")
+    ended = build_site(copy, tmp_path / "site")
     assert ended.returncode == 1
     assert "nothing.md" in ended.stderr and "#nowhere" in ended.stderr
 

@@ -33,8 +33,8 @@ def calibration(one: Evaluation) -> Section | None:
         errors = list(one.values("ece").values())
         mean = f" Mean expected calibration error: {show('ece', float(np.mean(errors)))} %." if errors else ""
         html += paragraph(
-            f"The utterances of {counted(len(found), 'seed')} on {one.split}, taken together. On the dashed line they would "
-            f"be answered right as often as surely.{mean}"
+            f"The utterances of {counted(len(found), 'seed')} on {one.split}, taken together. On the dashed line they "
+            f"would be answered right as often as surely.{mean}"
         )
         html += _picture(one, found)
     if table is not None:
@@ -42,8 +42,8 @@ def calibration(one: Evaluation) -> Section | None:
         html += paragraph(f"{said[:1].upper()}{said[1:]}.") if said else ""
         html += table.html(css="tight")
         html += note(
-            "A temperature is fitted to each seed's own dev predictions and divides its class scores on test: no answer "
-            "changes, only how sure they are."
+            "A temperature is fitted to each seed's own dev predictions and divides its class scores on test: no "
+            "answer changes, only how sure it is."
         )
     return Section("calibration", "Calibration", html, tables)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from seen import faint_texts
 from small_evaluation import make_evaluation
 from small_study import Ending, make_study
 
 from analysis.compare import write_comparison
-from analysis.page.palette import contrast
 from analysis.report import write_evaluation_report, write_report
 from analysis.stores.evaluation import load_evaluation
 from analysis.stores.journal import load_study
@@ -148,32 +148,12 @@ def test_plots_can_be_read(visit, page_file, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_seen_on_its_ground(visit, page_file, scheme):
+@pytest.mark.parametrize("which", ["study", "evaluation", "comparison"])
+def test_text_is_seen_on_its_ground(visit, pages, which, scheme):
     """The palette is measured by itself; here every text with the ground that the browser gives it."""
-    page = visit(page_file, scheme=scheme)
+    page = visit(pages[which], scheme=scheme)
     page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
-    pairs = page.evaluate(
-        """() => {
-          const two = (n) => (+n).toString(16).padStart(2, '0');
-          const hex = (css) => '#' + css.match(/\\d+/g).slice(0, 3).map(two).join('');
-          const ground = (node) => {
-            for (; node; node = node.parentElement) {
-              const css = getComputedStyle(node).backgroundColor;
-              if (!/rgba\\(0, 0, 0, 0\\)/.test(css)) return css;
-            }
-          };
-          const found = {};
-          document.querySelectorAll('body *').forEach((node) => {
-            if (node.closest('svg, script, style') || !node.getClientRects().length) return;
-            if (![...node.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) return;
-            found[hex(getComputedStyle(node).color) + ' ' + hex(ground(node))] = node.outerHTML.slice(0, 80);
-          });
-          return found;
-        }"""
-    )
-    assert len(pairs) > 5
-    faint = {html: pair for pair, html in pairs.items() if contrast(*pair.split()) < 4.5}
-    assert faint == {}
+    assert faint_texts(page) == {}
 
 
 def test_every_plot_has_a_text_and_every_control_a_name(visit, page_file):

@@ -98,7 +98,7 @@ def no_safetensors(where: object, *, pickled: bool, convert: str) -> MerError:
 
 
 def kinds_of_backbone(offline: Sequence[str], folder: str) -> str:
-    """Say what a backbone may be, for messages. Args: offline: those that need no hub. folder: words for a local one."""
+    """Say what a backbone may be, for messages. Args: offline: those without a hub. folder: words for a local one."""
     return f"{', '.join(map(repr, offline))}, {folder}, file:PATH, or a Hugging Face id"
 
 
