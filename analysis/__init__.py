@@ -3,7 +3,7 @@
 report           `python -m analysis.report STUDY`: one page about a study or an evaluation, and its tables as files
 compare          `python -m analysis.compare STUDY STUDY ...`: several of them on one page
 seeds            `python -m analysis.seeds RESULTS.json ...`: tables from the results of `mer.evaluate`, as Markdown
-at_the_end       picture and page of a study that has just ended
+at_the_end       picture and page of what has just ended, and links to it on pages that are there
 study_page       the page about one study
 evaluation_page  the page about one evaluation
 comparison_page  the page about several of both

@@ -120,6 +120,9 @@ def export(
     if top is not None and len(done) < top:
         console.print(f"note: {top} were asked for, but the study has {len(done)} finished")
     _finish([one.export.folder for one in done], forms, push, private)
+    from analysis.at_the_end import name_on_page
+
+    name_on_page(record.folder, record.generation)
 
 
 def _put_together(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.evaluation_page.calibration import calibration
 from analysis.evaluation_page.classes import alike, confusion, per_class
+from analysis.evaluation_page.corpora import other_corpora
 from analysis.evaluation_page.folds import folds_section
 from analysis.evaluation_page.scores import first_screen, seeds_section
 from analysis.evaluation_page.targets import of_targets
@@ -30,6 +31,7 @@ def evaluation_sections(one: Evaluation, target: Path) -> list[Section]:
     parts += [section] if (section := folds_section(one)) else []
     parts += [confusion(one), per_class(one)] if one.kind == "class" else [of_targets(one)]
     parts += [section for section in (calibration(one), thresholds(one)) if section is not None]
+    parts += [section] if (section := other_corpora(one.path.parent)) else []
     parts += [section] if (section := related(related_to_evaluation(one), target)) else []
     sections = [*parts, _facts(one)]
     if one.unreadable:

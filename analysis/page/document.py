@@ -14,6 +14,7 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
+_CLOSING = "</section>"
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,16 @@ class Section:
     tables: Sequence[Table] = field(default_factory=tuple)
 
 
-def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
+def page(title: str, lead: str, sections: Sequence[Section], foot: str, about: str = "") -> str:
     """Assemble the whole document. The first section is the first screen and stands without a heading.
 
-    Args: title, lead, foot: plain text.
+    Args:
+        title, lead, foot: plain text.
+        about: tells what the page is about from what had the same name before, for `is_about`.
     """
-    links = "".join(f'<a href="#{section.anchor}">{esc(section.title)}</a>' for section in sections[1:])
+    links = "".join(map(_link, sections[1:]))
     body = "".join(
-        f'<section id="{section.anchor}">'
-        + (f"<h2>{esc(section.title)}</h2>" if index else "")
-        + f"{section.html}</section>"
-        + (f'<nav aria-label="sections">{links}</nav>' if not index else "")
+        _section(section, headed=bool(index)) + (f'<nav aria-label="sections">{links}</nav>' if not index else "")
         for index, section in enumerate(sections)
     )
     return (
@@ -49,10 +49,49 @@ def page(title: str, lead: str, sections: Sequence[Section], foot: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
+        f"{_about(about) if about else ''}"
         f'<link rel="icon" href="data:,"><title>{esc(title)}</title><style>{style_sheet()}</style></head>\n<body>'
         f'<h1>{esc(title)}</h1><p class="lead">{esc(lead)}</p><main>\n{body}\n</main>'
         f'<p class="note" style="margin-top:40px">{esc(foot)}</p><script>{script()}</script></body></html>\n'
     )
+
+
+def is_about(html: str, about: str) -> bool:
+    """Tell whether a page says that it is about this."""
+    return _about(about) in html[: html.find("<body>")]
+
+
+def with_section(html: str, section: Section, before: str) -> str:
+    """Return a page in which a section stands in the place of the former one, else before another.
+
+    Args: before: anchor of that other section.
+    Returns: the page as it was where it has neither.
+    """
+    start = html.find(_opening(section.anchor))
+    if start >= 0:
+        end = html.index(_CLOSING, start) + len(_CLOSING)
+        return html[:start] + _section(section, headed=True) + html[end:]
+    link, place = html.find(f'<a href="#{before}">'), html.find(_opening(before))
+    if not 0 <= link < place:
+        return html
+    return html[:link] + _link(section) + html[link:place] + _section(section, headed=True) + html[place:]
+
+
+def _section(section: Section, *, headed: bool) -> str:
+    head = f"<h2>{esc(section.title)}</h2>" if headed else ""
+    return f"{_opening(section.anchor)}{head}{section.html}{_CLOSING}"
+
+
+def _opening(anchor: str) -> str:
+    return f'<section id="{anchor}">'
+
+
+def _link(section: Section) -> str:
+    return f'<a href="#{section.anchor}">{esc(section.title)}</a>'
+
+
+def _about(about: str) -> str:
+    return f'<meta name="mer-about" content="{esc(about)}">'
 
 
 def tables_of(sections: Sequence[Section]) -> list[Table]:

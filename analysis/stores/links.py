@@ -9,7 +9,6 @@ from typing import Any
 
 from analysis.stores.evaluation import DEV_RESULTS, RESULTS, Evaluation, evaluation_in
 from analysis.stores.files import BROKEN, read_json
-from analysis.stores.study import Study
 from mer.folder_kinds import EXPORT_MARK
 
 PROVENANCE, EXPORTS = "provenance.json", "exports"
@@ -25,18 +24,23 @@ class Related:
     words: str
 
 
-def related_to_study(study: Study) -> list[Related]:
-    """List the exports made from a study, and the evaluations of those exports."""
+def related_to_study(study: Path, generation: str) -> list[Related]:
+    """List the exports made from a study, and the evaluations of those exports.
+
+    Args:
+        study: its folder.
+        generation: tells it from former studies of its name.
+    """
     found: list[Related] = []
     mine: set[Path] = set()
-    for folder in _exports_near(study.folder):
+    for folder in _exports_near(study):
         told = read_json(folder / PROVENANCE)
-        if study.generation and told.get("generation") == study.generation:
+        if generation and told.get("generation") == generation:
             mine.add(folder.resolve())
             found.append(Related("export", folder, f"trial {told.get('trial', '?')}"))
-    for path in _results_near(study.folder.parent):
+    for path in _results_near(study.parent):
         told = read_json(path)
-        export = _where(told, study.folder)
+        export = _where(told, study)
         if export is not None and export.resolve() in mine:
             seeds = told.get("seeds")
             count = len(seeds) if isinstance(seeds, list) else 0
@@ -75,6 +79,15 @@ def _newest_of(export: Path, studies: Path) -> Path | None:
         if where is not None and where.resolve() == export.resolve():
             found.append((path.name == RESULTS, str(told.get("created", "")), path))
     return max(found)[2] if found else None
+
+
+def source_of(evaluation: Evaluation) -> tuple[Path, str] | None:
+    """Return the study that an evaluated export came from, and its generation; None where it is not beside it."""
+    folder = evaluation.path.parent
+    export = _where(evaluation.told, folder)
+    told = read_json(export / PROVENANCE) if export is not None else {}
+    study = folder.parent / Path(str(told.get("study") or "?")).name
+    return (study, str(told.get("generation", ""))) if study.is_dir() else None
 
 
 def _where(told: dict[str, Any], near: Path) -> Path | None:

@@ -5,6 +5,7 @@ result       the result in one sentence, against trial 0, guessing, and the luck
 history      the value of each trial over its number
 top          the first screen: result, picture, best setting, next command
 trials       the leaderboard, and the best against trial 0 and guessing
+reranked     the best trials over seeds, where they were ranked again
 curves       learning curves
 parameters   importance, slices, the two most important, ranges that were too narrow
 parallel     every trial across all parameters

@@ -16,6 +16,7 @@ from analysis.stores.study import Study
 from analysis.stores.texts import Turn
 from analysis.study_page import classes, curves, facts, parameters, running, trials, utterances
 from analysis.study_page.parallel import parallel
+from analysis.study_page.reranked import reranked
 from analysis.study_page.result import Measured, endings
 from analysis.study_page.targets import targets
 from analysis.study_page.top import top
@@ -34,6 +35,7 @@ def study_sections(study: Study, target: Path, texts: Mapping[str, Turn]) -> lis
     parts: list[Callable[[], Section | None]] = [
         lambda: top(study, measured),
         lambda: trials.leaderboard(study),
+        lambda: reranked(study.folder),
         lambda: trials.comparison(study),
         lambda: parameters.importances(study, matters),
         lambda: parameters.two_most(study, matters),
@@ -49,7 +51,7 @@ def study_sections(study: Study, target: Path, texts: Mapping[str, Turn]) -> lis
         lambda: running.timeline(study),
         lambda: running.cost(study),
         lambda: running.failures(study),
-        lambda: facts.related(related_to_study(study), target),
+        lambda: facts.related(related_to_study(study.folder, study.generation), target),
         lambda: facts.facts(study),
     ]
     sections = [section for part in parts if (section := part()) is not None]
@@ -62,7 +64,7 @@ def study_html(study: Study, sections: list[Section], tables: Path) -> str:
     aims = ", ".join(metric for metric, _ in study.objectives)
     trials_said = f"{counted(len(study.trials), 'trial')}: {endings(study)}"
     lead = f"{study.space.get('description') or 'A study'} · {trials_said} · objective {aims}"
-    return page(study.name, lead, sections, foot)
+    return page(study.name, lead, sections, foot, about=study.generation)
 
 
 def _with_unreadable(first: Section, study: Study) -> Section:

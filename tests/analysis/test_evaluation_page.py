@@ -12,7 +12,7 @@ import pytest
 from small_evaluation import make_evaluation
 from small_study import Ending, make_study
 
-from analysis.at_the_end import evaluation_pages
+from analysis.at_the_end import evaluation_pages, name_on_page, study_pages
 from analysis.compare import write_comparison
 from analysis.comparison_page.pairs import evaluation_verdicts, study_verdicts
 from analysis.report import main as report_main
@@ -83,7 +83,7 @@ def test_study_export_and_evaluation_name_each_other(tmp_path, monkeypatch):
     (export / "provenance.json").write_text(json.dumps(provenance), encoding="utf-8")
     one = load_evaluation(make_evaluation(tmp_path / "studies" / "eval-a"))
     make_evaluation(tmp_path / "studies" / "eval-b", export="exports/of_another")
-    found = related_to_study(study)
+    found = related_to_study(study.folder, study.generation)
     assert [(one.kind, one.folder.name) for one in found] == [("export", "spcl"), ("evaluation", "eval-a")]
     assert [(one.kind, one.folder.name) for one in related_to_evaluation(one)] == [
         ("export", "spcl"),
@@ -170,8 +170,6 @@ def test_odd_values_elsewhere_make_no_difference(tmp_path, value):
 @pytest.mark.slow
 def test_a_page_is_made_in_two_seconds(tmp_path):
     folder = make_study(tmp_path, [Ending("finished" if index % 2 else "cut", seed=index) for index in range(40)])
-    from analysis.at_the_end import study_pages
-
     study_pages(folder)  # imports; the command that ends a study has them
     begun = time.process_time()
     study_pages(folder)

@@ -18,7 +18,8 @@ _PAIRS = """() => {
     pen.fillStyle = '#fff';
     pen.fillRect(0, 0, 1, 1);
     layers.forEach(([css, share]) => { pen.globalAlpha = share; pen.fillStyle = css; pen.fillRect(0, 0, 1, 1); });
-    return '#' + [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3).map((n) => n.toString(16).padStart(2, '0')).join('');
+    const seen = [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    return '#' + seen.map((n) => n.toString(16).padStart(2, '0')).join('');
   };
   const found = {};
   document.querySelectorAll('body *').forEach((node) => {

@@ -127,6 +127,8 @@ def test_reranking_chooses_by_mean_dev_and_leaves_test_alone(desk: Desk) -> None
     assert all(entry["n"] == 2 for entry in ranked)
     assert [entry["mean"] for entry in ranked] == sorted((entry["mean"] for entry in ranked), reverse=True)
     assert f"--trial {ranked[0]['trial']}" in output and "python -m mer.export" in output
+    assert "report:          studies/small/report.html" in output
+    assert "Best trials over seeds" in (desk.home / "studies/small/report.html").read_text()
 
 
 def test_a_trial_is_verified_and_a_changed_record_is_not(desk: Desk) -> None:

@@ -110,6 +110,7 @@ def evaluate_ensemble(
     if dev_only:
         results = [_group(ensemble, parts, number, seed, ours, runs) for number, seed in enumerate(seeds)]
         report_dev(parts[0].study, folder, results, ours, options.command, console, title=folder.name, method=method)
+        options.make_pages([ours], console)
         return None
     for name, (study, of_study) in wanted.items():
         before = list(runs[name].results.values())
@@ -137,8 +138,7 @@ def evaluate_ensemble(
     print_results(console, done, told)
     written = f"written: {ours / 'results.json'} (and .md, .csv); the card of an ensemble shows dev alone"
     console.print(written, soft_wrap=True)
-    for line in options.pages(ours):
-        console.print(line, soft_wrap=True, highlight=False)
+    options.make_pages([ours], console)
     return done
 
 

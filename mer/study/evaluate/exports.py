@@ -94,7 +94,7 @@ def evaluate_exports(
     console.print(f"written: {places} (and .md, .csv)", soft_wrap=True)
     for export, words in zip(read, told, strict=True):
         console.print(show_on_card(export, words), soft_wrap=True, highlight=False, markup=False)
-    _print_pages(folders, options, console)
+    options.make_pages(folders, console)
     return done
 
 
@@ -120,13 +120,7 @@ def _report_dev(
         report_dev(study, path, results[index], folders[index], options.command, console, told)
     for comparison in comparisons:
         console.print(f"on dev: {comparison['verdict']}", soft_wrap=True)
-    _print_pages(folders, options, console)
-
-
-def _print_pages(folders: Sequence[Path], options: RunOptions, console: Console) -> None:
-    """Make picture and report of every evaluation, and say where they are."""
-    for line in [line for folder in folders for line in options.pages(folder)]:
-        console.print(line, soft_wrap=True, highlight=False)
+    options.make_pages(folders, console)
 
 
 def require_test_split(study: SeedStudy) -> None:

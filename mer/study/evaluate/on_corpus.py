@@ -114,6 +114,7 @@ def evaluate_on(
     where = folder / f"on-{re.sub(r'[^A-Za-z0-9_-]+', '-', _called(data))}-{split}.json"
     write_json(where, told)
     console.print(f"written: {where}", soft_wrap=True)
+    options.make_pages([folder], console)
     return told
 
 

@@ -88,6 +88,7 @@ def rerank(
             for c in ranked
         ],
     )
+    options.make_pages([folder], console)
     return ranked[0]
 
 

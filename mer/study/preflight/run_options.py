@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mer.terminal.commands import changed
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMMAND = "MER_COMMAND"  # variable of the environment, set by a job script: what the user typed to get the job
 
@@ -69,6 +73,11 @@ class RunOptions:
     def once_more(self) -> str:
         """The command as it was typed, all of it; an evaluation has only its own."""
         return self.command if self.quiet else f"{self.as_typed} {self.beginning}".rstrip()
+
+    def make_pages(self, folders: Sequence[Path], console: Console) -> None:
+        """Make picture and report of each of these folders, and print where they are."""
+        for line in [line for folder in folders for line in self.pages(folder)]:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def go_on(self, trials: int) -> str:
         """Return the command that goes on with the study; that of an evaluation needs no --resume."""
