@@ -77,6 +77,8 @@ def test_scored_with_mapped_labels(run) -> None:
     )
     assert told["texts_of_train"]["rows"] == 9  # 5, 6 and 5 again, of each mood
     assert told["summary"]["accuracy"]["mean"] > 0.8 > told["majority"]["accuracy"] and told["split"] == "test"
+    assert f"report:          {place.parent.relative_to(run.folder) / 'report.html'}" in said
+    assert "there (test)" in (place.parent / "report.html").read_text()
     again = run("mer.evaluate", "exports/here", *on)
     assert json.loads(place.read_text())["by_seed"] == told["by_seed"] and "finished" not in again
 
