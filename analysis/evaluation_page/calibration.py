@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,13 +81,14 @@ def _temperatures(one: Evaluation) -> Table | None:
     metrics = [name for name in ("ece", "loss") if any(_value(row, _AFTER, one, name) is not None for row in told)]
     if not metrics:
         return None
-    header, formats = ["seed", "temperature"], {"temperature": lambda value: f"{value:.3f}"}
+    header = ["seed", "temperature"]
+    formats: dict[str, Callable[..., str]] = {"temperature": lambda value: f"{value:.3f}"}
     for name in metrics:
         known = {"loss": "NLL, nats"}.get(name, f"{words(name)}, %")
         for heading in (f"{known}, as it is", f"{known}, at it"):
             header.append(heading)
-            formats[heading] = lambda value, name=name: show(f"{one.split}_{name}", value)  # type: ignore[misc]
-    rows = [
+            formats[heading] = lambda value, name=name: show(f"{one.split}_{name}", value)
+    rows: list[list[Any]] = [
         [str(row.get("seed", "?")), number(row.get("temperature")),
          *(_value(row, when, one, name) for name in metrics for when in (_BEFORE, _AFTER))]
         for row in told
