@@ -75,6 +75,8 @@ def _first(
 def _leader(
     studies: Sequence[Study], of_studies: list[str], evaluations: Sequence[Evaluation], of_results: list[str]
 ) -> str:
+    if len({(one.group, one.kind) for one in evaluations}) > 1:
+        return "These evaluations are not of the same data and task: those that are, are compared below."
     if evaluations:
         means = [(sum(v.values()) / len(v), name, one.split) for one, name in zip(evaluations, of_results, strict=True)
                  if (v := one.values(evaluations[0].main))]  # fmt: skip

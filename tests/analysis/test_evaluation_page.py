@@ -350,3 +350,13 @@ def test_an_evaluated_export_stands_for_its_newest_evaluation(tmp_path, monkeypa
     assert not ended.value.code
     page = (tmp_path / "reports" / "compare.html").read_text(encoding="utf-8")
     assert "eval-new" in page and "2 evaluations" in page and capsys.readouterr().out.startswith("reports/compare.html")
+
+
+def test_nobody_is_ahead_on_other_data(tmp_path):
+    good = load_evaluation(make_evaluation(tmp_path / "a", strength=2.0))
+    path = make_evaluation(tmp_path / "b", strength=0.3)
+    told = json.loads(path.read_text(encoding="utf-8")) | {"dataset": "emorynlp"}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    write_comparison([], [good, load_evaluation(path)], tmp_path / "compare.html")
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "not of the same data and task" in page and "has the highest mean" not in page
