@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,18 @@ def evaluation_pages(folder: Path) -> list[str]:
             for section, before in ((reranked(folder), "best"), (other_corpora(folder), "facts")):
                 _put_on_page(folder, section, before)
     return lines
+
+
+def with_pages_opened(pages: Callable[[Path], list[str]]) -> Callable[[Path], list[str]]:
+    """Return what makes the pages of a folder and shows the page in the browser."""
+
+    def make(folder: Path) -> list[str]:
+        from analysis.report import opened
+
+        lines, page = pages(folder), folder / REPORT
+        return [*lines, *(opened(page) if page.is_file() else ())]
+
+    return make
 
 
 def name_on_page(study: Path, generation: str) -> None:

@@ -70,8 +70,15 @@ def page_path(out: Path | None) -> Path | None:
 def told(target: Path, tables: Path, *, open_it: bool) -> None:
     """Print where a page is, and open it where that was asked for."""
     print(f"{target}  ({target.stat().st_size / 1024:.0f} KB)\n{tables}/  tables as CSV and Markdown")
-    if open_it and not webbrowser.open(target.resolve().as_uri()):
-        print(f"no browser could be opened: open {target} yourself")
+    for line in opened(target) if open_it else ():
+        print(line)
+
+
+def opened(page: Path) -> list[str]:
+    """Show a page in the browser. Returns: a line that says so where none could be opened."""
+    if webbrowser.open(page.resolve().as_uri()):
+        return []
+    return [f"no browser could be opened: open {page} yourself"]
 
 
 def write_report(study: Study, target: Path, *, texts: Mapping[str, Turn] | None = None) -> Path:

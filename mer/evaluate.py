@@ -38,6 +38,7 @@ def evaluate(
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
     dev_only: Annotated[bool, typer.Option("--dev-only", help="stop before test: for data without one")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="show the report in the browser when it is made")] = False,
     on: Annotated[
         Path | None,
         typer.Option(metavar="CORPUS", help="score on another corpus: folder, file or YAML description"),
@@ -56,14 +57,15 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Train an exported configuration once per seed, choose each epoch on dev, read test once per seed."""
-    from analysis.at_the_end import evaluation_pages
+    from analysis.at_the_end import evaluation_pages, with_pages_opened
     from mer.study.preflight.run_options import RunOptions
     from mer.study.space.spec import Resources
 
     numbers = parse_seeds(seeds)
     console = page()
+    pages = with_pages_opened(evaluation_pages) if open_it else evaluation_pages
     options, resources = (
-        RunOptions(studies, cache, address=address, command=_typed(), pages=evaluation_pages),
+        RunOptions(studies, cache, address=address, command=_typed(), pages=pages),
         Resources(workers=workers, gpu=gpu),
     )
     if top_k_from is not None and (export is not None or against):

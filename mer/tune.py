@@ -70,6 +70,7 @@ def tune(
     ] = None,
     studies: Annotated[Path, typer.Option(help="folder of all studies")] = Path("studies"),
     cache: Annotated[Path, typer.Option(help="folder of all feature files")] = Path("features"),
+    open_it: Annotated[bool, typer.Option("--open", help="show the report in the browser when the study ends")] = False,
     keys: Annotated[bool, typer.Option("--keys", help="list every configuration key with its meaning")] = False,
     key_explained: Annotated[
         str, typer.Option("--explain", metavar="KEY", help="say what a key means, allows, and who searches it")
@@ -141,9 +142,15 @@ def tune(
     from mer.study.preflight.interruption import going_on_told
 
     with going_on_told(options, spec, console):  # importing takes seconds
+        from mer.study.paths import REPORT
         from mer.study.runner import run_study
 
         run_study(spec, options, console)
+    if open_it:
+        from analysis.report import opened
+
+        for line in opened(studies / spec.study / REPORT):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _on_sample(space: Path, overrides: list[str], parts: dict[str, Any], console: Console) -> StudySpec:

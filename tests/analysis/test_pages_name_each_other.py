@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from small_evaluation import make_evaluation
-from small_study import Ending, make_study
+from small_study import ONE, Ending, make_study, write_spec
 
-from analysis.at_the_end import evaluation_pages, name_on_page, study_pages
+from analysis.at_the_end import evaluation_pages, name_on_page, study_pages, with_pages_opened
 from analysis.page.document import Section, page, with_section
 from analysis.stores.journal import load_study
+from mer.tune import tune
 
 
 @pytest.fixture
@@ -131,3 +132,23 @@ def test_garbage_beside_a_study_breaks_no_page(study: Path, garbage: str):
     assert len(evaluation_pages(study)) == 2
     told = page_of(study)
     assert '<section id="reranked">' not in told and '<section id="corpora">' not in told
+
+
+def test_a_page_is_opened_where_that_is_asked_for(study: Path, monkeypatch: pytest.MonkeyPatch):
+    make_evaluation(study.parent / "eval-a")
+    for place, done, last in ((True, True, "report.html"), (False, False, "yourself")):
+        asked: list[str] = []
+        monkeypatch.setattr("webbrowser.open", lambda address, asked=asked, place=place: asked.append(address) or place)
+        lines = with_pages_opened(evaluation_pages)(study.parent / "eval-a")
+        assert asked == [(study.parent / "eval-a/report.html").as_uri()]
+        assert lines[-1].endswith(last) and (len(lines) == 2) is done
+
+
+def test_a_study_is_opened_once_it_has_ended(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    asked: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) is not None)
+    monkeypatch.setattr("mer.study.runner.run_study", lambda *_: asked.append("it ran"))
+    space = write_spec(tmp_path / "studies", study.name, ONE)
+    tune(tmp_path / "studies" / f"{space.study}.yaml", studies=study.parent, cache=tmp_path / "features", open_it=True)
+    assert asked == ["it ran", (study / "report.html").as_uri()]
+    assert f"no browser could be opened: open {study / 'report.html'} yourself" in capsys.readouterr().out
