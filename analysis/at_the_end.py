@@ -40,7 +40,7 @@ def study_pages(folder: Path) -> list[str]:
 def evaluation_pages(folder: Path) -> list[str]:
     """Draw an evaluation's scores and write its page into its folder; name it on the page of its study.
 
-    A study that was ranked again, or whose seeds were scored on another corpus alone, has its own page, with that on it.
+    A study that was ranked again, or whose seeds were scored on another corpus alone, has that on its own page.
 
     Returns: the lines that say where picture and page are.
     """

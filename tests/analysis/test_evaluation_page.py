@@ -12,7 +12,7 @@ import pytest
 from small_evaluation import make_evaluation
 from small_study import Ending, make_study
 
-from analysis.at_the_end import evaluation_pages, name_on_page, study_pages
+from analysis.at_the_end import evaluation_pages, study_pages
 from analysis.compare import write_comparison
 from analysis.comparison_page.pairs import evaluation_verdicts, study_verdicts
 from analysis.report import main as report_main
