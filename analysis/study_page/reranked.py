@@ -39,8 +39,8 @@ def reranked(folder: Path) -> Section | None:
     mean, before = (show(metric, best[key]) for key in ("mean", "searched"))
     trials, seeds = counted(len(rows), "trial"), counted(best["n"], "seed")
     html = paragraph(
-        f"The best {trials} of the search, each trained again over {seeds}. By the mean trial {best['trial']} is the best: "
-        f"{mean}, in the search {before}. A score in the search is the best of many, so most means lie below it."
+        f"The best {trials} of the search, each trained again over {seeds}. By the mean trial {best['trial']} is the "
+        f"best: {mean}, in the search {before}. A score in the search is the best of many, so most means lie below it."
     )
     html += both(lambda width: intervals_svg(lines, title, width, percent=is_fraction(metric)))
     html += note("Diamond: the mean over seeds. Band: one standard deviation each way. Dot: the score in the search.")
