@@ -66,5 +66,5 @@ def _estimate(one: dict[str, Any]) -> Estimate:
         for seed, row in zip(seeds, by_seed, strict=True):
             if (value := number(inner(row).get("weighted_f1"))) is not None:
                 dots.append((value, f"seed {seed}: {show('weighted_f1', value)}"))
-    ends = (interval(told.get(f"{kind}_interval")) for kind in ("t", "bootstrap"))
-    return Estimate(_name(one), number(told.get("mean")), dots, *ends)
+    seeds_ends, units_ends = (interval(told.get(f"{kind}_interval")) for kind in ("t", "bootstrap"))
+    return Estimate(_name(one), number(told.get("mean")), dots, seeds_ends, units_ends)
