@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
+from mer.study.cluster.connect import start_ray
 from mer.study.search.stop_request import SIGNALS, StopSignal, children_spared
 
 
@@ -71,3 +74,19 @@ def test_children_started_in_the_block_outlive_a_signal_to_the_whole_job(stop, n
         finally:
             spared.kill()
             spared.wait()
+
+
+def test_a_signal_while_ray_starts_is_heard_too(stop, monkeypatch):
+    ray = pytest.importorskip("ray")
+    assert "utils.set_sigterm_handler(" in inspect.getsource(ray.init.__wrapped__), "what connect.py holds back"
+
+    def init(**how: object) -> None:
+        ray._private.utils.set_sigterm_handler(lambda number, frame: sys.exit(number))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", init)
+    before = ray._private.utils.set_sigterm_handler
+    with stop.listening():
+        start_ray(None)
+        assert stop.interrupted
+    assert ray._private.utils.set_sigterm_handler is before

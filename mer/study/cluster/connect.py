@@ -19,6 +19,7 @@ from mer.study.preflight.machine import Machine, this_machine
 from mer.study.preflight.object_store import refuse_small_nodes, store_bytes
 
 _REACH_S = 5.0
+_SETTER = "set_sigterm_handler"  # in ray._private.utils
 
 
 def start_ray(address: str | None, feature_bytes: int = 0) -> None:
@@ -32,11 +33,20 @@ def start_ray(address: str | None, feature_bytes: int = 0) -> None:
 
 @contextlib.contextmanager
 def _own_handlers() -> Iterator[None]:
-    """Put this process's SIGTERM handler back: ray.init replaces it by one that ends the process on the spot."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Keep this process's SIGTERM handler: ray.init replaces it by one that ends the process on the spot, unsaid.
+
+    Ray has no public setting for it. Where its private name has gone, the handler is put back after the start.
+    """
+    import ray._private.utils as utils
+
+    before, setter = signal.getsignal(signal.SIGTERM), getattr(utils, _SETTER, None)
+    if setter is not None:  # starting takes seconds, in which a job may well be cancelled
+        setattr(utils, _SETTER, lambda handler: None)
     try:
         yield
     finally:
+        if setter is not None:
+            setattr(utils, _SETTER, setter)
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, before)
 
