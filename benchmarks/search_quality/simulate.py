@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ class _Training:
     scores: Floats
     epoch: int = 0
     told: int = 0
+    seconds: list[float] = field(default_factory=list)  # of each epoch, its share of the pack's
 
     @property
     def is_over(self) -> bool:
@@ -79,7 +80,12 @@ class _Training:
 
     def report(self, metric: str) -> Report:
         rows = [
-            {"epoch": float(epoch + 1), "timestamp_ms": 0.0, metric: float(self.scores[epoch])}
+            {
+                "epoch": float(epoch + 1),
+                "timestamp_ms": 0.0,
+                "seconds": self.seconds[epoch],
+                metric: float(self.scores[epoch]),
+            }
             for epoch in range(self.told, self.epoch)
         ]
         self.told = self.epoch
@@ -136,15 +142,25 @@ def simulate(spec: StudySpec, landscape: Scores, costs: Costs, folder: Path) -> 
     order, names = itertools.count(), itertools.count()
     ends: list[tuple[float, int, _Worker]] = []  # of each busy worker's step
 
+    known: dict[int, _Training] = {}  # a member that another worker takes over goes on where it was
+
     def host(worker: _Worker, tasks: tuple[MemberTask, ...]) -> None:
-        worker.members += [_Training(task, heard.curves[task.number][0]) for task in tasks]
+        for task in tasks:
+            before = known.get(task.number)
+            scores = heard.curves[task.number][0]
+            known[task.number] = (
+                _Training(task, scores) if before is None else replace(before, task=task, epoch=before.told)
+            )
+            worker.members.append(known[task.number])
 
     def train(worker: _Worker, building: float) -> None:
-        took = 0.0
+        took = 0.0 if worker.members else REPORT_INTERVAL_S  # an idle worker waits for members of another
         while took < REPORT_INTERVAL_S and not (took and any(member.is_due for member in worker.members)):
-            took += costs.epoch_s(len(worker.members), worker.members[0].task.config["head"]["hidden"])
+            epoch_s = costs.epoch_s(len(worker.members), worker.members[0].task.config["head"]["hidden"])
+            took += epoch_s
             for member in worker.members:
                 member.epoch += 1
+                member.seconds[member.epoch - 1 :] = [epoch_s / len(worker.members)]
         heapq.heappush(ends, (heard.now + building + took, next(order), worker))
 
     def fill_the_idle() -> None:

@@ -47,6 +47,15 @@ def test_early_stopping_cuts_simulated_trials(tmp_path: Path) -> None:
     assert 0 < len(ends) < 12 and seconds < 12 / 2 * 9 * 157 * 0.002
 
 
+@pytest.mark.parametrize(("trials", "seed", "most"), [(5, 0, 24), (6, 1, 29)])  # epochs one after another: 27, 36
+def test_an_idle_worker_waits_and_takes_over_members_where_they_were(tmp_path, trials, seed, most) -> None:
+    slow = Costs({128: {1: 20.0}, 256: {1: 20.0}}, begin_s=0.0, member_s=0.0)
+    words = ("scheduler.kind=none", "sampler.kind=random", f"sampler.seed={seed}", f"budget.trials={trials}")
+    spec = load_spec(SPACE, ("resources.workers=2", "resources.pack=4", *words), {})
+    ends, seconds = simulate(spec, ByRate(), slow, tmp_path)
+    assert len(ends) == trials and seconds < most * 157 * 0.020
+
+
 def test_costs_between_sizes_are_interpolated() -> None:
     assert COSTS.epoch_s(2, 128) == pytest.approx(157 * 2 * 1.5 / 1000)
     assert COSTS.epoch_s(8, 128) == pytest.approx(157 * 8 * 1.0 / 1000), "beyond the last size: its cost"
