@@ -12,7 +12,7 @@ from analysis.evaluation_page.scores import estimate, key_words, mean_and_sd
 from analysis.findings.chance import chance_on_dev, dev_noise
 from analysis.findings.costs import costs
 from analysis.page.document import Section, page
-from analysis.page.html import esc, link, note, paragraph, say
+from analysis.page.html import headline, link, note, paragraph, say
 from analysis.page.tables import Table
 from analysis.page.words import clock, counted, is_fraction, show, words
 from analysis.plots.interval import Estimate, intervals_svg
@@ -60,10 +60,15 @@ def _first(
     """Say who is ahead, on test where there is test, and what of it is supported."""
     verdicts = evaluation_verdicts(evaluations, of_results)
     dev = study_verdicts(studies, of_studies)
-    html = f'<p class="result">{esc(_leader(studies, of_studies, evaluations, of_results))}</p>'
+    html = headline(_leader(studies, of_studies, evaluations, of_results))
     table, of_dev = _table(verdicts, "verdicts_test"), _table(dev, "verdicts_dev")
-    html += "".join(say(one.says, "good" if " is above " in one.says else "") for one in [*verdicts, *dev][:12])
-    if len(verdicts) + len(dev) > 12:
+    clear = [one for one in dev if " is above " in one.says or "cannot" in one.says]
+    html += "".join(say(one.says, "good" if " is above " in one.says else "") for one in [*verdicts, *clear][:12])
+    if alike := [f"{one.first} and {one.second}" for one in dev if one not in clear]:
+        html += say(
+            f"On dev, no difference at this sample size: {'; '.join(alike[:12])}{'; ...' if alike[12:] else ''}."
+        )
+    if len(verdicts) + len(clear) > 12 or len(alike) > 12:
         html += note("All pairs are in the tables below.") + table.html(45) + of_dev.html(45)
     if not verdicts and not dev:
         html += paragraph("No two of them were scored on the same utterances by the same metric: nothing is paired.")
@@ -105,33 +110,43 @@ def _table(verdicts: Sequence[Verdict], name: str) -> Table:
 
 def _on_dev(studies: Sequence[Study], names: list[str]) -> Section:
     rows: list[list[Any]] = []
-    lines: dict[str, list[Estimate]] = {}
+    lines: dict[tuple[str, str], list[Estimate]] = {}
     for study, name in zip(studies, names, strict=True):
         value, chance, noise = study.value(study.best) if study.best else None, chance_on_dev(study), dev_noise(study)
-        first, metric = study.trial(0), study.metric
+        first, metric, best, data = study.trial(0), study.metric, study.best, _data(study)
         begun = first.best.get(metric) if first else None
         cells = [show(metric, value), show(metric, begun), show(metric, chance.value if chance else None)]
-        rows.append(
-            [name, words(metric), *cells, study.best.number if study.best else None, len(study.trials), endings(study)]
-        )
+        number = best.number if best else None
+        rows.append([name, data, words(metric), *cells, number, len(study.trials), endings(study)])
         if value is not None:
             around = (value - 1.96 * noise.error, value + 1.96 * noise.error) if noise else None
-            hint = f"{name}: trial {study.best.number if study.best else '?'}, {show(metric, value)}"
-            dots = (
-                [(begun, f"trial 0: {show(metric, begun)}")]
-                if begun is not None and study.trial(0) is not study.best
-                else []
-            )
-            lines.setdefault(metric, []).append(Estimate(name, value, dots, None, around, hint=hint))
+            hint = f"{name}: trial {number}, {show(metric, value)}"
+            told = f"trial 0: {show(metric, begun)}"
+            dots = [(begun, told)] if begun is not None and first is not best else []
+            lines.setdefault((metric, data), []).append(Estimate(name, value, dots, None, around, hint=hint))
     table = Table(
-        "searches", ["search", "objective", "best", "trial 0", "guessing", "best trial", "trials", "endings"], rows
+        "searches",
+        ["search", "data", "objective", "best", "trial 0", "guessing", "best trial", "trials", "endings"],
+        rows,
     )
     html = "".join(
-        both(lambda width, m=metric, r=found: intervals_svg(r, f"{words(m)} on dev", width, percent=is_fraction(m)))  # type: ignore[misc]
-        for metric, found in lines.items()
+        both(lambda width, m=metric, d=data, r=found: _plot_on_dev(m, d, r, width))  # type: ignore[misc]
+        for (metric, data), found in lines.items()
     )
     html += note("Diamond: the best trial. Line with ends: 95 % by chance on dev (binomial). Dot: trial 0.")
     return Section("dev", "On dev", html + table.html(css="tight"), [table])
+
+
+def _plot_on_dev(metric: str, data: str, found: list[Estimate], width: int) -> str:
+    unit = ", in percent" if is_fraction(metric) else ""
+    title = f"{words(metric)} on dev{f' of {data}' if data else ''}{unit}"
+    return intervals_svg(found, title, width, percent=is_fraction(metric))
+
+
+def _data(study: Study) -> str:
+    """Name what a study was searched on: dataset and label."""
+    data = inner(study.config(), "data")
+    return " ".join(str(data[key]) for key in ("dataset", "label") if data.get(key))
 
 
 def _cost(studies: Sequence[Study], names: list[str]) -> Section:
@@ -149,8 +164,8 @@ def _cost(studies: Sequence[Study], names: list[str]) -> Section:
 
 def _on_test(evaluations: Sequence[Evaluation], names: list[str]) -> Section:
     html, rows = "", []
-    metrics = [*dict.fromkeys(metric for one in evaluations for metric in one.shown)]
-    metrics += ["ece"] if any(one.values("ece") for one in evaluations) else []
+    every = dict.fromkeys([*(metric for one in evaluations for metric in one.shown), "ece"])
+    metrics = [metric for metric in every if any(one.values(metric) for one in evaluations)]
     cooled = [_cooled(one) for one in evaluations]
     for group in dict.fromkeys(one.group for one in evaluations):
         inside = [(one, name) for one, name in zip(evaluations, names, strict=True) if one.group == group]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from analysis.page.document import Section
-from analysis.page.html import commands, esc, note, say, tiles
+from analysis.page.html import commands, headline, note, say, tiles
 from analysis.page.tables import Table
 from analysis.page.words import counted, show, words
 from analysis.plots.interval import Estimate, intervals_svg
@@ -18,7 +18,7 @@ _ALSO = ("ece", "mae", "rmse")
 
 def first_screen(one: Evaluation, chance: float | None) -> Section:
     """Say the result in one sentence, then draw it."""
-    html = f'<p class="result">{esc(sentence(one, chance))}</p>'
+    html = headline(sentence(one, chance))
     if one.split == "dev":
         html += say(str(one.told.get("note", "dev scores")), "warn")
     main = one.summary(one.main)

@@ -38,6 +38,11 @@ def paragraph(text: str) -> str:
     return f"<p>{_prose(text)}</p>"
 
 
+def headline(text: str) -> str:
+    """Mark up the sentence that says the result."""
+    return f'<p class="result">{_prose(text)}</p>'
+
+
 def note(text: str) -> str:
     return f'<p class="note">{_prose(text)}</p>'
 

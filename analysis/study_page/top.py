@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from analysis.page.document import Section
-from analysis.page.html import commands, esc, folded, paragraph, say, tiles
+from analysis.page.html import commands, folded, headline, paragraph, say, tiles
 from analysis.page.tables import Table
 from analysis.page.words import show, words
 from analysis.stores.study import Study
@@ -17,7 +17,7 @@ from mer.terminal.commands import command
 
 
 def top(study: Study, measured: Measured) -> Section:
-    html = f'<p class="result">{esc(result(study, measured))}</p>'
+    html = headline(result(study, measured))
     if told := state(study):
         html += say(*told)
     html += tiles(_tiles(study, measured)) + history_html(study, measured.noise)

@@ -36,7 +36,7 @@ def test_numbers_are_those_of_the_results(tmp_path):
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     values = one.values("weighted_f1")
     mean = sum(values.values()) / 3
-    assert f"spcl reaches {100 * mean:.2f} % weighted-F1 on test, the mean of 3 seeds" in page
+    assert f"spcl reaches {100 * mean:.2f} % weighted-F1 on test, the mean of 3 seeds" in page.replace("\u00a0", " ")
     seeds = {int(row["seed"]): float(row["weighted-F1"]) for row in rows_of(tables / "seeds.csv")}
     assert seeds == values
     counts = [[float(row[name]) for name in ("neutral", "joy", "anger")] for row in rows_of(tables / "confusion.csv")]
@@ -360,3 +360,19 @@ def test_nobody_is_ahead_on_other_data(tmp_path):
     write_comparison([], [good, load_evaluation(path)], tmp_path / "compare.html")
     page = (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "not of the same data and task" in page and "has the highest mean" not in page
+
+
+def test_searches_on_other_data_share_no_plot_and_likeness_is_one_sentence(tmp_path):
+    studies = [
+        load_study(make_study(tmp_path, [Ending("finished", seed=seed)], name=name), with_mlflow=False)
+        for seed, name in enumerate(("one", "two", "three", "four"))
+    ]
+    config = json.loads((tmp_path / "four/trials/00000/artifacts/config.json").read_text(encoding="utf-8"))
+    config["data"]["dataset"] = "emorynlp"
+    (tmp_path / "four/trials/00000/artifacts/config.json").write_text(json.dumps(config), encoding="utf-8")
+    tables = write_comparison(studies, [], tmp_path / "compare.html")
+    page = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert [row["data"] for row in rows_of(tables / "searches.csv")] == [*["meld emotion"] * 3, "emorynlp emotion"]
+    for data in ("meld emotion", "emorynlp emotion"):
+        assert f"weighted-F1 on dev of {data}, in percent" in page
+    assert page.count("no difference at this sample size: ") <= 1

@@ -28,7 +28,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("name", [one for one in PAGES if one not in TYPED_ELSEWHERE], ids=lambda name: Path(name).stem)
-def test_a_page_works_as_printed(name: str, quick_start: Page, typed: Callable[..., Page]):
+def test_a_page_works_as_printed(name: str, typed: Callable[..., Page], request: pytest.FixtureRequest):
     """A page that prepares the sample corpus from raw clips begins with nothing."""
     makes_its_own = "--out datasets/sample" in (REPOSITORY / name).read_text(encoding="utf-8")
-    assert typed(name, after=None if makes_its_own else quick_start).ran
+    assert typed(name, after=None if makes_its_own else request.getfixturevalue("quick_start")).ran
