@@ -32,7 +32,7 @@ MODES = {"full": "T", "lora": "L", "frozen": "F"}
 _FUSION_NAMES = {
     "concat": "Concat", "lmf": "LMF", "self_attention": "SelfAttention", "cross_attention": "CrossAttention",
     "shifting": "ASF", "tgmoe": "TGMoE", "late": "Late", "mean": "Mean", "tfn": "TFN", "misa": "MISA", "moe": "MoE",
-    "mult": "MulT",
+    "mult": "MulT", "self_mm": "SelfMM",
 }  # fmt: skip
 _DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention", "graph": "DAG"}
 _LABEL = re.compile(

@@ -164,6 +164,22 @@ class MISAFusion(_Fusion):
         return max(self.similarity_weight, self.difference_weight, self.reconstruction_weight) > 0
 
 
+class SelfMMFusion(_Fusion):
+    """Self-MM, Yu et al. 2021: modalities side by side; each has a classifier of its own, for which labels are made."""
+
+    kind: Literal["self_mm"] = "self_mm"
+    own_width: Width = Field(
+        32, description="width of each modality's own vector; where it lies among those of the training rows makes labels"
+    )
+    unimodal_weight: Annotated[float, Field(ge=0.0)] = Field(
+        1.0, description="weight of what each modality by itself says of the labels made for it; 0: none are made"
+    )
+
+    
+    def adds_losses(self) -> bool:
+        return self.unimodal_weight > 0
+
+
 class MulTFusion(_Fusion):
     """MulT, Tsai et al. 2019: cross-modal attention over sequences that need not be aligned (pooler none)."""
 
@@ -202,6 +218,7 @@ Fusion = Annotated[
     | CrossAttentionFusion
     | ShiftingFusion
     | MISAFusion
+    | SelfMMFusion
     | TGMoEFusion
     | MoEFusion
     | LateFusion

@@ -90,6 +90,11 @@ class TrialConfig(Frozen):
             raise ValueError(f"fusion joins several encoders; there is one ({', '.join(there)})")
         if self.fusion is not None and self.fusion.kind == "late" and self.loss.contrastive.kind != "none":
             raise ValueError("fusion.kind 'late' averages class scores and has no h for a contrastive loss")
+        if self.fusion is not None and self.fusion.kind == "self_mm" and self.distill is not None:
+            raise ValueError(
+                "fusion.kind 'self_mm' makes labels for each modality, and with distill a teacher teaches the students: "
+                "choose another kind"
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from mer.data.sample.corpus import default_processes, write_sample
 from mer.data.settings import data_config
 from mer.data.transcribe.corpus import transcribe_corpus
 from mer.data.transcribe.recogniser import Recogniser
+from mer.data.transcribe.speech_models import spoken_by
 from mer.data.types import Corpus
 from mer.files import write_json
 from mer.progress import reporting
@@ -152,7 +153,9 @@ def transcribe_command(
     dataset: Annotated[str, typer.Option(help="reader: meld")] = "meld",
     splits: Annotated[str, typer.Option(help="comma-separated; test only if it is named here")] = "train,dev",
     model: Annotated[str, typer.Option(help="name or hub id of a model, or a local folder")] = "distil-large-v3",
-    language: Annotated[str, typer.Option(help="code of the language spoken")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="code of the language spoken [default: that of the model's name, else en]")
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the model runs")] = "auto",
     compute_type: Annotated[str, typer.Option(help="auto: float16 on a GPU, int8 on a CPU")] = "auto",
     vad: Annotated[bool, typer.Option("--vad/--no-vad", help="leave out what is not speech")] = True,
@@ -164,8 +167,9 @@ def transcribe_command(
     """Write a data folder whose text is what faster-whisper hears in the clips (needs the optional extra asr)."""
     asked = tuple(split.strip() for split in splits.split(",") if split.strip()) or ("train", "dev")
     recogniser = Recogniser(
-        model=model, language=language, device=device, compute_type=compute_type, vad=vad, max_seconds=max_seconds
-    )
+        model=model, language=language or spoken_by(model) or "en", device=device, compute_type=compute_type, vad=vad,
+        max_seconds=max_seconds,
+    )  # fmt: skip
     with reporting(None, "transcribe", "clips", brief=True) as progress:
         tallies = transcribe_corpus(
             root, out, dataset=dataset, splits=asked, recogniser=recogniser, cache=cache, only_missing=only_missing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mer.errors import MerError
 
 NORMALISATION_VERSION = 1
+HAN_AND_KANA = "\u3040-\u30ff\u3400-\u9fff"  # in a pattern: characters between whose words nobody writes spaces
 
 
 def _cp1252_of_c1() -> dict[int, str]:

@@ -10,6 +10,7 @@
     distillation    terms that compare a student with a teacher: KL, DIST, similarities
     adversarial     h moved so that the loss becomes worse
     review          knowledge review: stages of a student against those of its teacher
+    unimodal        labels of single modalities, made while training (Self-MM)
     curriculum      SPCL's easy-to-hard choice of samples
     geometry        unit vectors, cosines, class means and masked sums that the losses share
 

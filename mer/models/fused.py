@@ -115,6 +115,11 @@ class Joined(Classifier):
         logits_BC = self._last.logits_BC
         return h_NH, self.classify(h_NH) if logits_BC is None else self.in_unit(logits_BC)
 
+    @property
+    def last(self) -> tuple[Fused, Tensor | None] | None:
+        """What the fusion gave for the last batch, and its rows that count (None: all); None after `auxiliary`."""
+        return None if self._last is None else (self._last, self._counted_B)
+
     def auxiliary(self, labels_N: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         last, self._last = self._last, None  # lets go of the batch's graph, so that its memory can be freed
         if last is None:

@@ -13,6 +13,7 @@
     packed            many trials trained as one batched program
     memory            failed allocations, told from other faults
     averaging         averages of the weights: moving, and SWA
+    unimodal          labels of single modalities, made while training (Self-MM)
     tuning            runs that also train encoders
     scaling           scaled gradients of float16, and GPUs without bfloat16
     compiling         torch.compile: whether there is a compiler

@@ -45,6 +45,7 @@ from mer.training.scores import AnyScores, scores_of
 from mer.training.scoring import build_model, class_scores
 from mer.training.seeding import seeded
 from mer.training.state import TrainingState
+from mer.training.unimodal import unimodal_teacher
 
 
 class TrainingRun(TrainingState):
@@ -75,6 +76,7 @@ class TrainingRun(TrainingState):
         self.optimizer = build_optimizer(config, self._parameter_groups())
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.batches = EpochBatches(config, data.train, self.train_rows)
+        self.unimodal = unimodal_teacher(config, data.train, len(data.class_names), device)
         self.stage_one_epochs = config.training.epochs - self.objective.stage_two_epochs
         self.average = average_of(trained, config.optim, self.stage_one_epochs)
         self.total_steps = self.stage_one_epochs * self.batches.steps  # of the schedule: stage two's rate is constant
@@ -136,7 +138,7 @@ class TrainingRun(TrainingState):
             self.count_step()
             return {}
         loss, parts = self.objective(outputs, y_B)
-        further, shown = self.model.auxiliary(y_B)
+        further, shown = self._further_losses(rows_B, y_B)
         if (adversarial := self.config.loss.adversarial).weight:
             parts["adversarial"] = self._loss_when_moved(outputs, y_B, loss)
             loss = loss + adversarial.weight * parts["adversarial"]
@@ -148,9 +150,20 @@ class TrainingRun(TrainingState):
         norms = {name: nn.utils.clip_grad_norm_(own, clip) for name, own in self._clipped_together().items()}
         values |= self._update(norms)
         self.objective.after_step(outputs, y_B)
+        if self.unimodal is not None:
+            self.unimodal.after_step(self.epoch + 1)
         self.count_step()
         values |= {f"loss_{name}": part.item() for name, part in parts.items()}
         return values | {name: value.item() for name, value in shown.items()}
+
+    def _further_losses(self, rows_B: np.ndarray, y_B: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Compute the weighted losses that stand beside the objective's, and numbers to log."""
+        taught: dict[str, Tensor] = {}
+        told: dict[str, Tensor] = {}
+        if self.unimodal is not None:
+            taught, told = self.unimodal.losses(rows_B, *self.model.last)
+        further, shown = self.model.auxiliary(y_B)
+        return further | taught, shown | told
 
     def _backward(self, loss: Tensor) -> None:
         loss.backward()

@@ -13,6 +13,7 @@ from mer.losses import Objective
 from mer.training.averaging import WeightAverage
 from mer.training.member import HasMember
 from mer.training.optimizer import load_optimizer_tensors, optimizer_tensors
+from mer.training.unimodal import UnimodalTeacher
 
 
 class TrainingState(HasMember):
@@ -22,12 +23,14 @@ class TrainingState(HasMember):
         model, objective: the modules whose weights predict.
         optimizer: of their trained weights.
         average: of these weights, moving or SWA's; None where none is kept.
+        unimodal: labels that training makes for single modalities; None where it makes none.
     """
 
     model: Any
     objective: Objective
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None
+    unimodal: UnimodalTeacher | None
 
     @property
     def step_count(self) -> int:
@@ -62,6 +65,7 @@ class TrainingState(HasMember):
         """Copy everything needed to go on exactly: tensors (the best epoch's too), and a JSON-able card."""
         tensors = clone(self.weights() | prefixed("optimizer", optimizer_tensors(self.optimizer)))
         tensors |= clone(prefixed("average", self.average.tensors())) if self.average is not None else {}
+        tensors |= clone(prefixed("unimodal", self.unimodal.labels.tensors())) if self.unimodal is not None else {}
         bests, card = self.member.state()
         return tensors | bests, card
 
@@ -72,3 +76,5 @@ class TrainingState(HasMember):
         load_optimizer_tensors(self.optimizer, under("optimizer", tensors))
         if self.average is not None:
             self.average.load(under("average", tensors))
+        if self.unimodal is not None:
+            self.unimodal.labels.load(under("unimodal", tensors))

@@ -60,3 +60,9 @@ def test_word_error_rate_pools_the_words_of_a_split(run, root):
     tally = run()["train"]
     assert (tally.errors, tally.gold_words, tally.word_error_rate) == (3, 6, 0.5)
     assert "word error rate 50.00% of 6 words" in str(tally)
+
+
+def test_chinese_characters_are_counted_one_by_one():
+    assert words("你好，世界！ OK 3号") == ["你", "好", "世", "界", "ok", "3", "号"]
+    assert word_errors(words("今天天气很好"), words("今天天汽很好")) == 1
+    assert words("ありがとう") == list("ありがとう") and words("안녕 세상") == ["안녕", "세상"]

@@ -33,6 +33,7 @@ KINDS = {  # of search_spaces/sequences.yaml
     "tfn": "fusion: {kind: tfn, width: 16, factor_width: 4}",
     "moe": "fusion: {kind: moe, width: 16}",
     "mean": "fusion: {kind: mean, width: 16}",
+    "self_mm": "fusion: {kind: self_mm, width: 16, own_width: 8}",
 }
 STATES = ("attentive", "mult")
 SPACE = """study: KIND

@@ -29,6 +29,7 @@ KINDS: dict[str, dict] = {
     "tfn": {"kind": "tfn", "factor_width": 3},
     "misa": {"kind": "misa", "subspace_width": 6},
     "moe": {"kind": "moe", "experts": 3},
+    "self_mm": {"kind": "self_mm", "own_width": 6},
     "mult": {"kind": "mult", "stream_width": 6, "heads": 2, "read": "mean"},  # of sequences of one state
 }
 SUBSETS = [("text",), ("audio",), ("text", "video"), ("audio", "video"), MODALITIES]
@@ -64,7 +65,7 @@ def take(parts: dict[str, Tensor], rows: slice | list[int]) -> dict[str, Tensor]
 def outputs(fused: Fused) -> list[Tensor]:
     """Everything that is per row."""
     own = [logits_BC for logits_BC, _ in fused.own_logits.values()]
-    return [fused.h_BD, *([] if fused.logits_BC is None else [fused.logits_BC, *own])]
+    return [fused.h_BD, *([] if fused.logits_BC is None else [fused.logits_BC]), *own, *fused.own_vectors.values()]
 
 
 def same(left: Fused, right: Fused) -> bool:

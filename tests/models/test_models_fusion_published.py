@@ -1,4 +1,4 @@
-"""Mean, TFN, MISA, routed experts and MulT equal slow literal versions: row by row, head by head, no masks."""
+"""Mean, TFN, MISA, routed experts, MulT and Self-MM equal slow literal versions: row by row, head by head, no masks."""
 
 from __future__ import annotations
 
@@ -302,3 +302,34 @@ def test_mult_reads_the_order_of_a_sequence_and_every_state():
     turned[:, [0, 1]] = x[:, [1, 0]]
     changed_B = (fusion(parts | {"audio": States(turned, there)}, present_BM).h_BD != before).any(dim=1)
     assert torch.equal(changed_B, present_BM[:, 1])
+
+
+# -- Self-MM -------------------------------------------------------------------------------------------------------
+
+
+@every_subset
+@torch.no_grad()
+def test_self_mm_joins_modalities_and_lets_each_speak_for_itself(modalities):
+    fusion, (parts, present_BM) = build("self_mm", modalities), batch(modalities)
+    expected: list[Tensor] = []
+    vectors: dict[str, list[Tensor]] = {m: [] for m in modalities}
+    says: dict[str, list[Tensor]] = {m: [] for m in modalities}
+    for x, there in rows(parts, present_BM, modalities):
+        read = [layer_norm(fusion.inputs[m].path, x[m]) if there[m] else fusion.inputs[m].placeholder_D for m in x]
+        expected.append(gelu(linear(fusion.join[1], torch.cat(read))))
+        for m in modalities:
+            own = gelu(token(fusion.own.inputs, m, x[m], True)) if there[m] else torch.zeros(6)
+            vectors[m].append(own)
+            first, _, last = fusion.heads[m]
+            says[m].append(linear(last, gelu(linear(first, own))))
+    fused = fusion(parts, present_BM)
+    close(fused.h_BD, expected)
+    for i, m in enumerate(modalities):
+        close(fused.own_vectors[m], vectors[m])
+        close(fused.own_logits[m][0], says[m])
+        assert torch.equal(fused.own_logits[m][1], present_BM[:, i])
+
+
+def test_self_mm_without_its_loss_has_no_classifiers_of_modalities():
+    fused = build("self_mm", unimodal_weight=0.0)
+    assert not list(fused.heads.parameters()) and fused(*batch()).own_logits == {}

@@ -100,6 +100,8 @@ _CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "fusion.difference_weight": (5.0, {}),
     "fusion.reconstruction_weight": (0.0, {}),
     "fusion.stream_width": (16, {}),
+    "fusion.own_width": (16, {}),
+    "fusion.unimodal_weight": (5.0, {"training.epochs": 4}),  # labels move in the second epoch, and teach in the third
     "fusion.memory_layers": (2, {}),
     "fusion.read (mult)": ("mean", {}),
     "head.pool": ("mean", _STATES),

@@ -14,6 +14,7 @@ from mer.training import FusedSplit, SplitArrays, TrainingData, TrainingRun
 
 KINDS = [
     "concat", "lmf", "self_attention", "cross_attention", "shifting", "tgmoe", "late", "mean", "tfn", "misa", "moe",
+    "self_mm",
 ]  # fmt: skip
 LAYERS = {"text": [0, 2], "audio": [1]}
 

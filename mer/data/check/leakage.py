@@ -13,13 +13,13 @@ from typing import Literal
 
 from mer.data.media.faults import MediaFault
 from mer.data.media.paths import ClipFinder, Modality
-from mer.data.text import normalise
+from mer.data.text import HAN_AND_KANA, normalise
 from mer.data.types import Corpus, Dialogue, Utterance
 from mer.files import sha256_file
 
 SHORT = 5  # words; shorter texts ("Yeah.", "Oh my God!") are said by everybody
 EXAMPLES = 3
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:'[^\W_]+)*")  # a CJK character is a word
+_WORD = re.compile(rf"[{HAN_AND_KANA}\uac00-\ud7af]|[^\W_]+(?:'[^\W_]+)*")  # a CJK character is a word
 
 Kind = Literal["speakers", "dialogues", "texts", "common texts", "clips"]
 

@@ -5,6 +5,7 @@
     listener           one utterance to text, through the cache
     transcript_cache   transcripts by the hash of their clip
     recogniser         faster-whisper: its options, its model, one transcript
+    speech_models      models by name: their language, checkpoints that must be converted first
     tally              what became of the utterances of a split
     word_errors        words of a text, and how many differ
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from mer.data.transcribe.speech_models import known_name, refuse_unconverted, spoken_by
 from mer.errors import MerError
 from mer.files import sha256_file, sha256_json
 from mer.places import home
@@ -34,7 +35,7 @@ class Recogniser:
     """All settings that decide a transcript.
 
     Attributes:
-        model: a name that faster-whisper knows, a hub id, or a local folder of a CTranslate2 model.
+        model: a name that faster-whisper knows, an id of the hub, or a local folder of a CTranslate2 model.
         language: code of the language spoken; clips are too short to guess it from.
         compute_type: a CTranslate2 type; "auto" is float16 on a GPU and int8 on a CPU.
         vad: leave out stretches that the voice activity detector takes for silence.
@@ -49,7 +50,18 @@ class Recogniser:
     max_seconds: float = 20.0
 
     def resolved(self) -> Recogniser:
-        """Replace "auto" by what it means on this machine, so that transcripts of two machines are kept apart."""
+        """Replace "auto" by what it means on this machine, so that transcripts of two machines are kept apart.
+
+        Raises: MerError for a model that knows another language only, and a checkpoint that must be converted first.
+        """
+        model = known_name(self.model)
+        refuse_unconverted(model, _local_folder(model))
+        if (only := spoken_by(model)) is not None and only != self.language:
+            raise MerError(
+                f"--language {self.language}",
+                f"{self.model} understands {only} alone, by its name",
+                then=f"--language {only}, or another model",
+            )
         device, compute_type = self.device, self.compute_type
         if device == "auto":
             import torch
@@ -57,7 +69,7 @@ class Recogniser:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if compute_type == "auto":
             compute_type = "float16" if device == "cuda" else "int8"
-        return replace(self, device=device, compute_type=compute_type)
+        return replace(self, model=model, device=device, compute_type=compute_type)
 
     def decoding(self) -> dict[str, Any]:
         """Return the keyword arguments of `SpeechModel.transcribe`.

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 
 import jiwer
 
-from mer.data.text import normalise
+from mer.data.text import HAN_AND_KANA, normalise
+
+_WORD = re.compile(rf"[{HAN_AND_KANA}]|[^\W_{HAN_AND_KANA}]+")
 
 
 def words(text: str) -> list[str]:
-    """Split a text as word errors count it: lower case, no punctuation; "Don't" is one word, "well-known" two."""
-    return re.findall(r"[^\W_]+", normalise(text).lower().replace("'", ""))
+    """Split a text as word errors count it: lower case, no punctuation; "Don't" is one word, "well-known" two.
+
+    Chinese and Japanese characters count as a word each, since nobody writes spaces between their words.
+    """
+    return _WORD.findall(normalise(text).lower().replace("'", ""))
 
 
 def word_errors(gold: Sequence[str], heard: Sequence[str]) -> int:

@@ -10,6 +10,7 @@
     shifting         TelME's attention-based modality shifting
     subspaces        MISA: shared and private subspaces (Hazarika et al. 2020)
     subspace_losses  the losses between them
+    self_supervised  Self-MM: a classifier per modality, whose labels are made in training (Yu et al. 2021)
     experts          mixtures of experts: guided by text, or with a router per modality
     router           the router of the experts, and its balancing losses
     late             one classifier per modality, averaged
@@ -30,6 +31,7 @@ from mer.models.fusion.experts import GuidedExperts, RoutedExperts
 from mer.models.fusion.late import Late
 from mer.models.fusion.low_rank import LowRank
 from mer.models.fusion.mean import Mean
+from mer.models.fusion.self_supervised import SelfSupervised
 from mer.models.fusion.shifting import Shifting
 from mer.models.fusion.subspaces import Subspaces
 from mer.models.fusion.tensor import TensorFusion
@@ -48,7 +50,7 @@ def build_fusion(
 
     Args:
         widths: modality -> width of its features.
-        classes: C; read by late fusion, which classifies by itself.
+        classes: C; read by late fusion and Self-MM, whose modalities have classifiers of their own.
         task: what these C are; read by late fusion.
     Raises: ValueError if there is no modality, or an unknown one.
     """
@@ -61,6 +63,8 @@ def build_fusion(
             return TensorFusion(config, widths)
         case configs.MISAFusion():
             return Subspaces(config, widths)
+        case configs.SelfMMFusion():
+            return SelfSupervised(config, widths, classes)
         case configs.MoEFusion():
             return RoutedExperts(config, widths)
         case configs.MulTFusion():

@@ -34,7 +34,8 @@ class Fused:
         monitors: detached scalars to log.
         logits_BC: class scores of late fusion, which classifies by itself; else None.
         own_logits: modality -> its own class scores (B, C), and bool (B,), the rows that it was read in: modality
-            dropout may have left out some that are present. Late fusion only.
+            dropout may have left out some that are present. Late fusion and Self-MM only.
+        own_vectors: modality -> its own vector (B, D), from which its scores are made. Self-MM only.
     """
 
     h_BD: Tensor
@@ -42,6 +43,7 @@ class Fused:
     monitors: dict[str, Tensor] = field(default_factory=dict)
     logits_BC: Tensor | None = None
     own_logits: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    own_vectors: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Fusion(nn.Module):

@@ -10,6 +10,7 @@
     fold_scores      the folds of every seed on their test parts, and both spreads
     on_corpus        the same configuration, scored on another corpus
     label_map        which class of a model stands for which label of that corpus
+    same_utterances  the same utterances in both corpora: their scores, paired
     ensembles        an ensemble over groups of seeds, one run for each member
     exports          the whole evaluation of one export against others
     candidate_study  several configurations of one shape over seeds, in one study

@@ -27,6 +27,7 @@ from mer.files import write_json
 from mer.naming import method_name
 from mer.statistics import METRICS, describe, unit_bootstrap
 from mer.study.evaluate.label_map import LabelMap, label_map
+from mer.study.evaluate.same_utterances import against_own
 from mer.study.evaluate.seeds import SeedStudy, seed_results, train_seeds, with_root
 from mer.study.preflight.feature_plan import SPLITS, ensure_config
 from mer.study.preflight.run_options import RunOptions
@@ -98,20 +99,23 @@ def evaluate_on(
     known = {normalise(u.text).casefold() for u in open_corpus(config.data, ("train",)).utterances("train")}
     seen_N = np.array([normalise(u.text).casefold() in known for u in corpus.utterances(split)])
     told = _told(logits, target, mapped, seen_N if "text" in config.encoders.present else None, data, split)
+    names = _names(config.data, data)
+    paired = against_own(results, logits, target, mapped, data, split, names)
     told = {
         "format": 1,
         "method": method_name(config),
-        "trained_on": _called(config.data),
-        "on": _called(data),
+        "trained_on": names[0],
+        "on": names[1],
         "split": split,
         "export": str(export),
         "seeds": list(seeds),
         "dev": describe([result.dev["dev_weighted_f1"] for result in results]).mean,
         **told,
+        **({"same_utterances": paired} if paired else {}),
         "command": options.command,
     }
     _print(console, told)
-    where = folder / f"on-{re.sub(r'[^A-Za-z0-9_-]+', '-', _called(data))}-{split}.json"
+    where = folder / f"on-{re.sub(r'[^A-Za-z0-9_-]+', '-', names[1])}-{split}.json"
     write_json(where, told)
     console.print(f"written: {where}", soft_wrap=True)
     options.make_pages([folder], console)
@@ -129,6 +133,12 @@ def _refused(config: TrialConfig, data: DataConfig) -> DataConfig:
     if (data.dataset, Path(data.root).resolve()) == (config.data.dataset, Path(config.data.root).resolve()):
         raise MerError("--on", f"{data.root} is the corpus that it was trained on", then="leave --on out")
     return data
+
+
+def _names(own: DataConfig, other: DataConfig) -> tuple[str, str]:
+    """Name two corpora, by their folders where they have one name: transcripts of a corpus are read as it is."""
+    called = _called(own), _called(other)
+    return called if called[0] != called[1] else (Path(own.root).stem, Path(other.root).stem)
 
 
 def _called(data: DataConfig) -> str:
@@ -226,3 +236,5 @@ def _print(console: Console, told: dict[str, Any]) -> None:
         seen = told["texts_of_train"]["rows"]
         console.print(f"texts that training has too, word for word: {seen} of {rows['scored']}", highlight=False)
     console.print(f"dev weighted-F1 on {told['trained_on']}: {100 * told['dev']:.2f}", highlight=False)
+    if "same_utterances" in told:
+        console.print(f"the same utterances as its own: {told['same_utterances']['verdict']}", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mer.config import EACLConfig, Fusion, SPCLConfig, TrialConfig
+from mer.config import EACLConfig, Fusion, SelfMMFusion, SPCLConfig, TrialConfig
 from mer.files import sha256_json
 
 _FUSION_RATES = ("dropout", "modality_dropout", "threshold")
@@ -56,6 +56,8 @@ def _alone(config: TrialConfig) -> str:
         return "it reads states of tokens or frames (pooler none)"
     if config.reads_dialogues:
         return "it reads whole dialogues"
+    if isinstance(config.fusion, SelfMMFusion) and config.fusion.unimodal_weight:
+        return "it makes labels for each modality of its rows (fusion.kind self_mm)"
     if isinstance(contrastive, SPCLConfig) and contrastive.curriculum:
         return "its curriculum chooses the rows of each epoch"
     if isinstance(contrastive, EACLConfig) and contrastive.stage_two_epochs:
