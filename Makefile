@@ -20,7 +20,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/dev: $(VENV)/base
-	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,eight-bit,demo,dashboard,browser,docs,h5,opensmile,dev]'
+	$(PIP) -c constraints.txt -e '.[samplers,multilingual,onnx,eight-bit,demo,dashboard,browser,docs,h5,opensmile,asr,dev]'
 	@touch $@
 
 demo: $(VENV)/base

@@ -37,7 +37,8 @@ class UnimodalTeacher:
         rows = torch.from_numpy(rows_B).to(fused.h_BD.device)
         every_B = torch.ones_like(rows, dtype=torch.bool) if counted_B is None else counted_B
         saw = {FUSED: Seen(fused.h_BD.detach(), every_B)}
-        losses, shown = {}, {}
+        losses: dict[str, Tensor] = {}
+        shown: dict[str, Tensor] = {}
         for modality, (said_BT, present_B) in fused.own_logits.items():
             there_B = present_B & every_B
             saw[modality] = Seen(fused.own_vectors[modality].detach(), there_B)

@@ -189,10 +189,13 @@ def _told(
     }
     if seen_N is not None and seen_N[kept].any():
         fresh_N = np.where(seen_N, -1, labels_N)
-        again = [Scores(one[:, columns], fresh_N, mapped.shared).as_metrics("on") for one in logits]
+        left = logits if (fresh_N >= 0).any() else []
+        again = [Scores(one[:, columns], fresh_N, mapped.shared).as_metrics("on") for one in left]
         told["texts_of_train"] = {
             "rows": int(seen_N[kept].sum()),
-            "without": {name: describe([one[f"on_{name}"] for one in again]).mean for name in _COLUMNS},
+            "without": {
+                name: describe([one[f"on_{name}"] for one in again]).mean if again else None for name in _COLUMNS
+            },
         }
     return told
 
