@@ -315,10 +315,11 @@ def test_self_mm_joins_modalities_and_lets_each_speak_for_itself(modalities):
     vectors: dict[str, list[Tensor]] = {m: [] for m in modalities}
     says: dict[str, list[Tensor]] = {m: [] for m in modalities}
     for x, there in rows(parts, present_BM, modalities):
-        read = [layer_norm(fusion.inputs[m].path, x[m]) if there[m] else fusion.inputs[m].placeholder_D for m in x]
-        expected.append(gelu(linear(fusion.join[1], torch.cat(read))))
+        read = {m: token(fusion.tokens.inputs, m, x[m], there[m]) for m in modalities}
+        read = {m: gelu(t) if there[m] else t for m, t in read.items()}
+        expected.append(gelu(linear(fusion.join[1], torch.cat(list(read.values())))))
         for m in modalities:
-            own = gelu(token(fusion.own.inputs, m, x[m], True)) if there[m] else torch.zeros(6)
+            own = gelu(linear(fusion.own[m][1], read[m]))
             vectors[m].append(own)
             first, _, last = fusion.heads[m]
             says[m].append(linear(last, gelu(linear(first, own))))
@@ -333,3 +334,13 @@ def test_self_mm_joins_modalities_and_lets_each_speak_for_itself(modalities):
 def test_self_mm_without_its_loss_has_no_classifiers_of_modalities():
     fused = build("self_mm", unimodal_weight=0.0)
     assert not list(fused.heads.parameters()) and fused(*batch()).own_logits == {}
+
+
+def test_what_modalities_say_by_themselves_shapes_what_the_fused_vector_is_made_of():
+    fusion, (parts, present_BM) = build("self_mm").train(), batch()
+    said = fusion(parts, present_BM).own_logits
+    sum(logits_BC[there_B].square().sum() for logits_BC, there_B in said.values()).backward()
+    grads = {name: weight.grad for name, weight in fusion.named_parameters()}
+    for m in MODALITIES:
+        assert grads[f"tokens.inputs.{m}.path.2.weight"].any(), "the token that h reads learns of its modality's labels"
+    assert all(grad is None for name, grad in grads.items() if name.startswith("join."))
