@@ -115,3 +115,12 @@ def test_such_trials_train_alone_and_without_its_loss_they_do_not() -> None:
 def test_students_have_a_teacher() -> None:
     with pytest.raises(ValueError, match="fusion.kind 'self_mm' makes labels for each modality, and with distill"):
         toy_config(**OWN | {"distill__teacher": "exports/t", "distill__warmup_steps": 2, "head__hidden": 16})
+
+
+def test_its_weight_matters_to_the_fused_vector_once_labels_have_moved() -> None:
+    def token(weight: float, epochs: int) -> torch.Tensor:
+        run = train(run_of(fusion__unimodal_weight=weight), epochs)
+        return run.weights()["model.fusion.tokens.inputs.text.path.2.weight"].clone()
+
+    assert torch.equal(token(1.0, 2), token(3.0, 2))
+    assert not torch.equal(token(1.0, 4), token(3.0, 4))
