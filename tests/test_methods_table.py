@@ -1,4 +1,4 @@
-"""The table of docs/methods.md: every method that a key can name has a row, and every row a test that its command runs."""
+"""The table of docs/methods.md: every method that a key can name has a row, and every row a test that is run."""
 
 from __future__ import annotations
 

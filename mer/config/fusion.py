@@ -169,13 +169,13 @@ class SelfMMFusion(_Fusion):
 
     kind: Literal["self_mm"] = "self_mm"
     own_width: Width = Field(
-        32, description="width of each modality's own vector; where it lies among those of the training rows makes labels"
+        32,
+        description="width of each modality's own vector; where it lies among those of the training rows makes labels",
     )
     unimodal_weight: Annotated[float, Field(ge=0.0)] = Field(
         1.0, description="weight of what each modality by itself says of the labels made for it; 0: none are made"
     )
 
-    
     def adds_losses(self) -> bool:
         return self.unimodal_weight > 0
 

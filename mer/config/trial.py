@@ -92,7 +92,7 @@ class TrialConfig(Frozen):
             raise ValueError("fusion.kind 'late' averages class scores and has no h for a contrastive loss")
         if self.fusion is not None and self.fusion.kind == "self_mm" and self.distill is not None:
             raise ValueError(
-                "fusion.kind 'self_mm' makes labels for each modality, and with distill a teacher teaches the students: "
+                "fusion.kind 'self_mm' makes labels for each modality, and with distill a teacher teaches them: "
                 "choose another kind"
             )
         return self

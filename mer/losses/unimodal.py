@@ -6,10 +6,10 @@ centre than to the negative one, beside the same of the fused vector:
 
     r_s = (d(f_s, n_s) - d(f_s, p_s)) / d(f_s, p_s);   centres p_s, n_s: means of the rows whose label is >= 0, < 0
     y' = y/2 * r_s / r_fused + (y + r_s - r_fused) / 2, at most H from 0
-    y_s <- (e - 1) / (e + 1) * y_s + 2 / (e + 1) * y' in epoch e;   loss of s: the mean of tanh|y_s - y| * |z_s - y_s|
+    y_s <- (e - 1) / (e + 1) * y_s + 2 / (e + 1) * y' in epoch e;  loss of s: mean of tanh|y_s - y| * |z_s - y_s|
 
-The paper predicts one number. Ours: several numbers, each with centres of its own; a class or a label counts as a number
-that is 1 or -1, and binary cross-entropy against (1 + y_s) / 2 stands for the absolute error.
+The paper predicts one number. Ours: several numbers, each with centres of its own; a class or a label counts as a
+number that is 1 or -1, and binary cross-entropy against (1 + y_s) / 2 stands for the absolute error.
 
 Shape suffixes: N training rows, B rows of a batch, T numbers, D width of a vector.
 """
@@ -48,7 +48,7 @@ class Signed(NamedTuple):
 def signed(labels: Tensor, task: TargetKind, names: int) -> Signed:
     """Turn labels into numbers on both sides of 0: 1 and -1 for classes and labels, deviations for numbers.
 
-    Numbers are in standard deviations, from 0 where they lie on both sides of it, as sentiments do, else from their mean.
+    Numbers are in standard deviations, from 0 where they lie on both sides of it (sentiments), else from their mean.
 
     Args:
         labels: class numbers (N,), -1 for none; or (N, T) with NaN for what a row does not say.
@@ -136,7 +136,7 @@ class UnimodalLabels:
             self.seen[name][rows_B[there_B]] = True
 
     def _nearness(self, name: str, vector_BD: Tensor, labels_NT: Tensor) -> Tensor:
-        """Compute how much nearer each vector is to the positive centre of each number, (B, T); NaN without a centre."""
+        """Compute how much nearer each vector is to a number's positive centre, (B, T); NaN without a centre."""
         vectors_ND, kept_NT = self.vectors[name], self.said_NT & self.seen[name].unsqueeze(-1)
         positive_BT, negative_BT = (
             _distances(vector_BD.to(vectors_ND), _means(vectors_ND, kept_NT & of_NT))

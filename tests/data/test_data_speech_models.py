@@ -92,4 +92,7 @@ def test_the_command_takes_the_language_from_the_name(root, tmp_path: Path, monk
         with pytest.raises(SystemExit) as end:
             commands.main()
         assert not end.value.code, capsys.readouterr().err
-        assert json.loads(Path(f"out-{language}/transcripts.json").read_text())["options"]["language"] == language
+        assert (
+            json.loads(Path(f"out-{language}/transcripts.json").read_text(encoding="utf-8"))["options"]["language"]
+            == language
+        )

@@ -1,4 +1,4 @@
-"""Transcripts by faster-whisper itself, with a tiny Whisper that is made here and converted by CTranslate2's command."""
+"""Transcripts by faster-whisper itself, with a tiny Whisper that is made here and converted by CTranslate2."""
 
 from __future__ import annotations
 
@@ -69,4 +69,6 @@ def test_random_weights_are_repeatable_and_their_segments_are_the_librarys(run, 
 
 def test_a_checkpoint_that_was_not_converted_is_refused_before_the_library_sees_it(run, models: Path) -> None:
     said = refusal(lambda: run(model=None, recogniser=replace(CPU, model=str(models / "plain"))))
-    assert "is a checkpoint of transformers" in said and f"ct2-transformers-converter --model {models / 'plain'}" in said
+    assert (
+        "is a checkpoint of transformers" in said and f"ct2-transformers-converter --model {models / 'plain'}" in said
+    )

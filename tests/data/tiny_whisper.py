@@ -1,7 +1,7 @@
 """A Whisper of 0.2 million random weights, as transformers writes it, and CTranslate2's conversion of it.
 
-Its tokens are the 256 bytes, so it can say anything. `says` steers it: the decoder's vector of each place then points at
-the token to be said there, whatever is heard. Its vocabulary is small, which CTranslate2 takes for an English-only model.
+Its tokens are the 256 bytes, so it can say anything. `says` steers it: the decoder's vector of each place then points
+at the token to be said there, whatever is heard. CTranslate2 takes its small vocabulary for an English-only model.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ def states(rubbish: float = 9.0) -> States:
 
 
 @pytest.mark.parametrize("hops", [1, 3])
+@torch.no_grad()
 def test_attentive_pool_is_the_literal_weighted_mean(hops: int) -> None:
     torch.manual_seed(0)
     pool, (x_BTD, there_BT) = AttentivePool(WIDTH, hops), states()

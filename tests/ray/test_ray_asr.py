@@ -38,7 +38,11 @@ def test_gold_text_against_what_is_heard(forks: ForkServer, tmp_path: Path, monk
     (tmp_path / "search_spaces").symlink_to(REPOSITORY / "search_spaces")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        convert(save_whisper(tmp_path / "tiny", said_in_train(tmp_path / "datasets/sample")), tmp_path / "tiny-ct2", monkeypatch)
+        convert(
+            save_whisper(tmp_path / "tiny", said_in_train(tmp_path / "datasets/sample")),
+            tmp_path / "tiny-ct2",
+            monkeypatch,
+        )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
 
     def typed(module: str, *words: str, code: int = 0) -> str:
@@ -65,7 +69,9 @@ def test_gold_text_against_what_is_heard(forks: ForkServer, tmp_path: Path, monk
     (place,) = (tmp_path / "studies").glob("eval-meld-*/on-sample-asr-test.json")
     told = json.loads(place.read_text())
     assert told["rows"]["scored"] == told["rows"]["of"] and not told["classes"]["unused"]
-    assert told["texts_of_train"]["rows"] == told["rows"]["of"] and told["texts_of_train"]["without"]["accuracy"] is None
+    assert (
+        told["texts_of_train"]["rows"] == told["rows"]["of"] and told["texts_of_train"]["without"]["accuracy"] is None
+    )
     results = json.loads((place.parent / "results.json").read_text())
     gap = results["summary"]["test_weighted_f1"]["mean"] - told["summary"]["weighted_f1"]["mean"]
     assert told["same_utterances"]["seeds"]["difference"] == pytest.approx(gap)

@@ -1,4 +1,4 @@
-"""Trials that read stored states (pooler none), in real workers: a kill costs nothing, and an export is scored on test."""
+"""Trials that read stored states (pooler none), in real workers: killed, resumed, exported, scored on test."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Desk(Commands):
 
     def __init__(self, home: Path, starter: Starter) -> None:
         self.home, self.starter = home, starter
-        write_sample(home / "corpus", dialogues_per_split={"train": 8, "dev": 3, "test": 3}, modalities=("text", "audio"))
+        write_sample(
+            home / "corpus", dialogues_per_split={"train": 8, "dev": 3, "test": 3}, modalities=("text", "audio")
+        )
         (home / "states.yaml").write_text(SPACE)
 
 

@@ -113,7 +113,7 @@ def test_such_trials_train_alone_and_without_its_loss_they_do_not() -> None:
 
 
 def test_students_have_a_teacher() -> None:
-    with pytest.raises(ValueError, match="fusion.kind 'self_mm' makes labels for each modality, and with distill"):
+    with pytest.raises(ValueError, match=r"fusion\.kind 'self_mm' makes labels for each modality, and with distill"):
         toy_config(**OWN | {"distill__teacher": "exports/t", "distill__warmup_steps": 2, "head__hidden": 16})
 
 
