@@ -176,6 +176,7 @@ class SelfMMFusion(_Fusion):
         1.0, description="weight of what each modality by itself says of the labels made for it; 0: none are made"
     )
 
+    @property
     def adds_losses(self) -> bool:
         return self.unimodal_weight > 0
 
