@@ -48,6 +48,9 @@ def comparison(study: Study) -> Section:
         ours, theirs = study.best.best[metric], first.best.get(metric) if first else None
         often = by_frequency(predictions, metric.removeprefix("dev_")) if predictions else None
         rows.append([metric, ours, theirs, baseline.get(metric), often, ours - theirs if theirs is not None else None])
+    if all(row[4] is None for row in rows):  # of numbers and labels nobody answers by frequency
+        columns.pop(3)
+        rows = [[*row[:4], row[5]] for row in rows]
     table = Table("best", ["metric", *columns], rows)
     shown = [
         [
