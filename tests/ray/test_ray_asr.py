@@ -33,7 +33,7 @@ def said_in_train(root: Path) -> str:
 
 
 def test_gold_text_against_what_is_heard(forks: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"train": 8, "dev": 4, "test": 4}
+    sizes = {"train": 6, "dev": 3, "test": 3}
     write_sample(tmp_path / "datasets/sample", dialogues_per_split=sizes, modalities=("text", "audio"))
     (tmp_path / "search_spaces").symlink_to(REPOSITORY / "search_spaces")
     with warnings.catch_warnings():
@@ -77,5 +77,3 @@ def test_gold_text_against_what_is_heard(forks: ForkServer, tmp_path: Path, monk
     assert told["same_utterances"]["seeds"]["difference"] == pytest.approx(gap)
     back = typed("mer.evaluate", "exports/asr", *SEEDS, "--on", "datasets/sample")
     assert "trained on sample-asr, scored on meld (test)" in back and "the same utterances as its own" in back
-    dev = typed("mer.evaluate", "exports/gold", *SEEDS, "--on", "datasets/sample-asr", "--on-split", "dev")
-    assert "scored on sample-asr (dev)" in dev and "the same utterances as its own" in dev
