@@ -10,8 +10,6 @@ from typing import Annotated
 import typer
 
 from mer.cli_app import Debug, launch
-from mer.errors import MerError
-from mer.terminal.commands import command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -40,13 +38,6 @@ def demo(
 
     opened = read_any(export_folder(export))
     refuse_given(opened)
-    if opened.kind != "class":
-        raise MerError(
-            opened.folder,
-            f"data.task is {opened.kind}, and the page shows classes",
-            allowed="an export of classes",
-            then=f"ask it on the command line: {command('mer.predict', opened.folder)}",
-        )
     predictor = open_any(opened, backbone=backbone)
     with served(predictor, port) as address:
         print(f"{predictor.export.folder} reads {', '.join(predictor.modalities)}\n\n  {address}\n\nCtrl-C ends this.")

@@ -1,5 +1,6 @@
 """Derive the names of methods and checkpoints, as the reference project writes them (methods 6.4).
 
+predicted:    emotion, or valence, arousal
 method_name:  spcl(temp=0.08, pool_size=512, support_set_size=64)
 label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-plus+...), T+A--EF--LMF+GRU-online(...)
 """
@@ -7,12 +8,14 @@ label:        T--EF(minilm), T+A+V--EF--LMF(roberta-large+microsoft__wavlm-base-
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mer.config import (
     GIVEN,
     APCLConfig,
+    DataConfig,
     DistillConfig,
     EACLConfig,
     EncoderConfig,
@@ -35,9 +38,17 @@ _FUSION_NAMES = {
     "mult": "MulT", "self_mm": "SelfMM",
 }  # fmt: skip
 _DIALOGUE_NAMES = {"gru": "GRU", "attention": "Attention", "graph": "DAG"}
+_FEW = 6  # numbers or labels that are named one by one
 _LABEL = re.compile(
     r"^(?P<modality>[TAV](?:\+[TAV])*)--(?P<task>[ES])(?P<mode>[TLF])(?:--(?P<fusion>[^()]+))?\((?P<backbone>[^()]+)\)$"
 )
+
+
+def predicted(data: DataConfig, names: Sequence[str]) -> str:
+    """Say what a model predicts: its label, or by name the numbers or labels. Args: names: of its outputs."""
+    if data.task == "class":
+        return data.label
+    return ", ".join(names[:_FEW]) + (" ..." if len(names) > _FEW else "")
 
 
 def method_name(config: TrialConfig) -> str:

@@ -55,6 +55,13 @@ def detect_dataset(root: str | Path) -> str:
     return next(known, OWN.name if OWN.knows(folder) else MELD.name)
 
 
+def known_range(dataset: str) -> tuple[float, float] | None:
+    """Return the range of a published corpus's scores; None where none is known."""
+    reader = DATASETS.get(dataset)
+    described = reader.description if isinstance(reader, OwnReader) else None
+    return described.range if described else None
+
+
 def looks_otherwise(dataset: str, root: str | Path) -> bool:
     """Tell whether a folder does not look like a dataset, but like another one."""
     folder = home(root)

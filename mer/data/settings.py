@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mer.config import PATHS, DataConfig, nest
 from mer.data.corpus_file import is_corpus_file, read_corpus_file, worded
-from mer.data.registry import detect_dataset, looks_otherwise
+from mer.data.registry import detect_dataset, known_range, looks_otherwise
 from mer.errors import MerError, brief
 from mer.places import expanded
 from mer.read_yaml import plain_value
@@ -50,10 +50,16 @@ def with_dataset(said: Mapping[str, Any], *, typed: Container[str] = ()) -> dict
     is named, it is what the folder looks like, if that is not MELD, the default. A dataset that a file names beside
     another folder than the one typed counts only if the folder looks like it, or like nothing known.
 
+    Numbers of a published corpus get the range that its scores have (`data.range`), where nobody names another.
+
     Args: typed: the keys that stand on the command line; they count more than a description, and it more than a file
         in which it is not named.
     Raises: MerError for a description that cannot be read.
     """
+    return _with_known_range(_settled(said, typed))
+
+
+def _settled(said: Mapping[str, Any], typed: Container[str]) -> dict[str, Any]:
     named = next((key for key in (_DATASET, _ROOT) if is_corpus_file(said.get(key))), None)
     if named is not None:
         described = read_corpus_file(Path(expanded(said[named], named)))
@@ -67,3 +73,10 @@ def with_dataset(said: Mapping[str, Any], *, typed: Container[str] = ()) -> dict
         return dict(said)
     found = detect_dataset(root)
     return {**said, _DATASET: found} if _DATASET in said or found != DataConfig().dataset else dict(said)
+
+
+def _with_known_range(said: dict[str, Any]) -> dict[str, Any]:
+    if said.get("data.task") != "regression" or "data.range" in said:
+        return said
+    known = known_range(str(said.get(_DATASET, DataConfig().dataset)))
+    return said if known is None else {**said, "data.range": list(known)}

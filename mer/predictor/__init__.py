@@ -14,6 +14,7 @@ Needs torch, transformers and safetensors; no ray, optuna or mlflow. From the to
     weights_fit   whether the weights are those of the configuration, before memory is taken for them
     conversation  a dialogue made turn by turn, and what the model says of each turn
     demo_page     the page of `python -m mer.demo`, drawn by gradio
+    demo_answers  what that page shows of an answer
     request       what `python -m mer.predict` was asked for: options, utterances, clips
     output        predictions as lines, JSON lines or CSV
     prediction    one utterance's label, its probabilities, and why it may be an answer from nothing

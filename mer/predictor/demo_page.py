@@ -12,6 +12,7 @@ from typing import Any
 from mer.errors import MerError
 from mer.loopback import HOST
 from mer.predictor.conversation import Turn, answer
+from mer.predictor.demo_answers import nothing, shown, turn_cells, turn_columns, what, widget, words_on
 from mer.predictor.ensemble import EnsemblePredictor
 from mer.predictor.predictor import SOMEBODY, Predictor
 
@@ -84,7 +85,7 @@ class _Policy:
 
 
 def build(predictor: Predictor | EnsemblePredictor) -> Any:
-    """Draw the page: inputs for what the model reads, a bar for each class, the dialogue where it matters."""
+    """Draw the page: inputs for what the model reads, its answer, the dialogue where it matters."""
     os.environ.update(QUIET)
     import gradio
 
@@ -92,7 +93,7 @@ def build(predictor: Predictor | EnsemblePredictor) -> Any:
     keeps, name = export.reads_context, export.title
     with gradio.Blocks(analytics_enabled=False, title=f"mer: {name}") as page:
         gradio.Markdown(
-            f"## {name}\nThe {export.task} of {'a turn in its dialogue' if keeps else 'an utterance'}, from "
+            f"## {name}\nThe {what(export)} of {'a turn in its dialogue' if keeps else 'an utterance'}, from "
             f"{', '.join(reads)}. The model runs on this machine; nothing is sent away, nothing is kept."
         )
         turns = gradio.State([])
@@ -104,11 +105,12 @@ def build(predictor: Predictor | EnsemblePredictor) -> Any:
                     ask = gradio.Button("Say it" if keeps else "What is it?", variant="primary")
                     anew = gradio.Button("New dialogue", visible=keeps)
             with gradio.Column():
-                bars = gradio.Label(label=export.task, num_top_classes=len(export.class_names))
+                place = widget(gradio, export)
                 note = gradio.Markdown()
+        columns, types = turn_columns(export)
         said = gradio.Dataframe(
-            headers=["speaker", "turn", export.task, "%"],
-            datatype=["str", "str", "str", "number"],
+            headers=["speaker", "turn", *columns],
+            datatype=["str", "str", *types],
             interactive=False,
             visible=keeps,
             label="dialogue, oldest first",
@@ -122,22 +124,20 @@ def build(predictor: Predictor | EnsemblePredictor) -> Any:
                 all_turns = [*before, now] if keeps else [now]
                 answers = answer(predictor, all_turns)
             except MerError as fault:
-                return before, {}, f"**{fault.found}**", gradio.skip(), *(gradio.skip() for _ in given)
+                return before, nothing(export), f"**{fault.found}**", gradio.skip(), *(gradio.skip() for _ in given)
             last = answers[-1]
             rows = [
-                [turn.speaker, turn.text or "(a clip)", one.label, round(100 * one.probabilities[one.label], 1)]
+                [turn.speaker, turn.text or "(a clip)", *turn_cells(export, one)]
                 for turn, one in zip(all_turns, answers, strict=True)
             ]
-            words = f"An answer from nothing: {last.fault}." if last.fault else ""
-            words += " It was longer than the model reads." if last.truncated else ""
             cleared = [None if keeps else gradio.skip() for _ in given]
-            return all_turns if keeps else [], last.probabilities, words, rows, *cleared
+            return all_turns if keeps else [], shown(export, last), words_on(last), rows, *cleared
 
-        outputs = [turns, bars, note, said, *given.values()]
+        outputs = [turns, place, note, said, *given.values()]
         ask.click(respond, inputs, outputs, concurrency_limit=1, api_name="answer")
         if "text" in given:
             given["text"].submit(respond, inputs, outputs, concurrency_limit=1, api_name=False)
-        anew.click(lambda: ([], {}, "", []), None, [turns, bars, note, said], api_name=False)
+        anew.click(lambda: ([], nothing(export), "", []), None, [turns, place, note, said], api_name=False)
     return page
 
 

@@ -91,3 +91,13 @@ def test_a_description_may_be_typed_as_the_root_too(tmp_path):
     assert said["data.labels"] == ["x", "y"] and said["data.label"] == "emotion"
     typed = {**space, "data.labels": ["y", "x"]}
     assert with_dataset(typed, typed={"data.root", "data.labels"})["data.labels"] == ["y", "x"]
+
+
+def test_numbers_of_a_published_corpus_have_the_range_of_its_scores(tmp_path):
+    numbers = {"data.dataset": "mosi", "data.root": str(tmp_path), "data.task": "regression"}
+    assert with_dataset(numbers)["data.range"] == [-3, 3]
+    assert with_dataset({**numbers, "data.dataset": "simsv2"})["data.range"] == [-1, 1]
+    assert with_dataset({**numbers, "data.range": [0, 9]})["data.range"] == [0, 9]
+    assert "data.range" not in with_dataset({**numbers, "data.task": "class"})
+    assert "data.range" not in with_dataset({**numbers, "data.dataset": "iemocap"})
+    assert data_config(tmp_path, "mosei", ["data.task=regression"]).range == (-3.0, 3.0)

@@ -139,3 +139,54 @@ def test_what_does_not_fit_is_refused_and_the_export_stays(backbone: Any, tmp_pa
     )
     with pytest.raises(MerError, match=r"it reads other turns too; pooler is mean; head\.hidden is 16"):
         add_forms(tmp_path / "b/model", ["transformers"])
+
+
+TARGETS = """study: targets
+trainable: text
+budget: {trials: 1, epochs: 2}
+scheduler: {kind: none}
+fixed:
+  data: {dataset: csv, root: CORPUS, task: TASK, targets: NAMES}
+  encoders: {text: {backbone: "BACKBONE", mode: full, pooler: first}}
+  head: {hidden: 0}
+  optim: {batch_size: 16}
+params:
+  optim.head_lr: {float: [1e-3, 2e-3]}
+"""
+KINDS = {"regression": "[warmth, length]", "multilabel": "[is_warm, is_long]"}
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_numbers_and_labels_have_both_forms(backbone: Any, tmp_path: Path, task: str) -> None:
+    """Numbers come in their own unit; of labels the log-odds, at the temperature of the export."""
+    import onnxruntime
+
+    for split, count in (("train", 24), ("dev", 12)):
+        rows = [
+            f"{('cold', 'warm')[n % 2]} {'very ' * (n % 5)}day,{50 + 30 * (n % 2) + n},{n % 5},{n % 2},{int(n % 5 > 2)}"
+            for n in range(count)
+        ]
+        text = "\n".join(["text,warmth,length,is_warm,is_long", *rows])
+        (tmp_path / f"{split}.csv").write_text(text + "\n", encoding="utf-8")
+    bones, folder = backbone("roberta"), tmp_path / "model"
+    study = begin_study(TARGETS, tmp_path, CORPUS=tmp_path, BACKBONE=bones, TASK=task, NAMES=KINDS[task])
+    study.train_next()
+    export = study.export(folder, calibrate=task == "multilabel").export
+    add_forms(folder, ["onnx", "transformers"])
+    asked = mer.load(folder).predict(list(TEXTS))
+    wanted = np.array([list((one.numbers or one.probabilities).values()) for one in asked])
+    tokens = batch(samples(export, BackboneFolder("b", Path(bones))), 1)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    (outputs,) = session.run(None, {name: value.numpy() for name, value in tokens.items()})
+    (tmp_path / "open.py").write_text(OPEN)
+    ended = subprocess.run(
+        [sys.executable, "open.py", str(folder / "transformers"), *TEXTS],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    for found in (outputs, np.load(tmp_path / "scores.npy")):
+        answers = found if task == "regression" else 1 / (1 + np.exp(-found))
+        np.testing.assert_allclose(answers, wanted, rtol=2e-5, atol=1e-5)
+    assert wanted.max() > 20 or task == "multilabel"  # in the unit of warmth, from 50 to 100
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert ("the numbers, in their own unit" if task == "regression" else "the log-odds of its probability") in card

@@ -96,12 +96,15 @@ def test_an_export_repeats_the_scores_and_answers(study, corpus, tmp_path, capsy
     if task(study) == "regression":
         assert set(answer.numbers) == {"loud", "high"} and not answer.label and answer.probabilities == {}
         assert "| number | CCC |" in card and "loud, high, as numbers" in card
+        assert "Predicts numbers of an utterance" in card and "the prediction of loud, high" in card
+        assert "which numbers annotators would probably give" in card and "its numbers: `dev_predictions.csv`" in card
     else:
         dev = read_scores(trial_folder(study.folder, 0) / ARTIFACTS / DEV_PREDICTIONS)
         assert labels["thresholds"] == export.thresholds == choose_label_thresholds(dev).above
         above = {name for name, chance in answer.probabilities.items() if chance > export.thresholds[name]}
         assert set(answer.labels) == above and answer.label == "; ".join(answer.labels)
         assert "A label is given where its probability is above its own threshold" in card
+        assert "Predicts labels of an utterance" in card and "micro-F1 on dev" in card
     nothing = {"audio": (), "video": ()}
     predict(Request(export.folder, file=corpus / "dev.csv", out=tmp_path / "out.csv", clips=nothing), io.StringIO())
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))

@@ -93,3 +93,48 @@ def test_refused(run) -> None:
     assert "has no place beside --against" in refused("--on", "there", "--dev-only")
     assert "there is no such file or folder" in refused("--on", "nowhere.csv")
     assert "unknown split 'tset'" in refused("--on", "there", "--on-split", "tset")
+
+
+TARGETS = SPACE.replace("dev_weighted_f1", "METRIC").replace("root: here", "root: told, task: TASK, targets: NAMES")
+TARGETS = TARGETS.replace("epochs: 12", "epochs: 30")
+TASKS = {
+    "regression": ("dev_ccc", "[mood, age]", "--on-set", "data.targets={mood: feel, age: years}"),
+    "multilabel": ("dev_macro_f1", "[calm, cross]", "--map", "{serene: calm}"),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_numbers_and_labels_are_scored_by_name_or_by_a_map(run, task: str) -> None:
+    metric, names, *say = TASKS[task]
+    (run.folder / "told").mkdir(exist_ok=True)
+    (run.folder / "else").mkdir(exist_ok=True)
+    for split, shift in (("train", 0), ("dev", 7)):
+        _write_told(run.folder / "told" / f"{split}.csv", "text,mood,age,calm,cross", shift)
+        _write_told(run.folder / "else" / f"{split}.csv", "text,feel,years,serene,cross", shift + 40)
+    _write_told(run.folder / "else" / "test.csv", "text,feel,years,serene,cross", 60)
+    space = TARGETS.replace("study: here", f"study: told-{task}").replace("METRIC", metric)
+    space = space.replace("TASK", task).replace("NAMES", names)
+    (run.folder / f"{task}.yaml").write_text(space, encoding="utf-8")
+    run("mer.tune", f"{task}.yaml")
+    run("mer.export", f"studies/told-{task}", "--out", f"exports/{task}")
+    refused = run("mer.evaluate", f"exports/{task}", "--on", "else", "--on-set", "data.task=class", code=2)
+    assert f"is read for data.task class, and the model has {task}" in refused
+    other = ["--on-set", "data.targets=[serene, cross]"] if task == "multilabel" else []
+    said = run("mer.evaluate", f"exports/{task}", "--seeds", "0 1", "--workers", "1", "--on", "else", *say, *other)
+    assert "trained on told, scored on else (test): 24 of 24 rows" in said
+    (place,) = (run.folder / "studies").glob("eval-*/on-else-test.json")
+    told = json.loads(place.read_text())
+    place.unlink()
+    if task == "regression":
+        assert "numbers: mood, age" in said and "always the mean" in said
+        assert told["summary"]["ccc"]["mean"] > 0.4 > told["mean"]["ccc"] and set(told["each"]) == {"mood", "age"}
+    else:
+        assert "serene as calm" in said and "at dev's thresholds" in said
+        assert told["summary"]["macro_f1"]["mean"] > 0.8 and told["rows"]["left_out"] == {}
+
+
+def _write_told(path: Path, header: str, shift: int) -> None:
+    """Texts of three moods with two numbers and two labels."""
+    rows = [f"{MOODS[mood]} {n + shift},{at * 10 + n % 2},{20 + at},{int(mood == 'calm')},{int(mood == 'cross')}"
+            for n in range(8) for at, mood in enumerate(MOODS)]  # fmt: skip
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")

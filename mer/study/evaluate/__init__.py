@@ -10,6 +10,9 @@
     fold_scores      the folds of every seed on their test parts, and both spreads
     on_corpus        the same configuration, scored on another corpus
     label_map        which class of a model stands for which label of that corpus
+    target_map       which number, or which of several labels
+    corpus_scores    scores of what both have
+    report_on_corpus the table of these scores
     same_utterances  the same utterances in both corpora: their scores, paired
     ensembles        an ensemble over groups of seeds, one run for each member
     exports          the whole evaluation of one export against others

@@ -14,7 +14,7 @@ from mer.study.evaluate.seeds import TEST_PREDICTIONS, SeedResult
 from mer.study.folder.recorded import read_scores
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
 from mer.training.label_scores import MultilabelScores
-from mer.training.label_thresholds import choose_label_thresholds
+from mer.training.label_thresholds import LabelThresholds, choose_label_thresholds
 from mer.training.metrics import Scores
 from mer.training.threshold import METRICS, choose_threshold
 
@@ -45,14 +45,20 @@ def at_label_thresholds(results: Sequence[SeedResult]) -> dict[str, Any]:
     """
     rows: list[dict[str, Any]] = []
     for result in results:
-        dev, test = (read_scores(path) for path in predictions_of(result))
-        assert isinstance(dev, MultilabelScores) and isinstance(test, MultilabelScores)
-        chosen = choose_label_thresholds(dev)
+        chosen, test = dev_thresholds(result), read_scores(predictions_of(result)[1])
+        assert isinstance(test, MultilabelScores)
         moved = chosen.shifted(test)
         scores = {f"test_{name}": float(getattr(moved, name)) for name in LABEL_METRICS}
         rows.append({"seed": result.seed, "above": chosen.above, "test": scores})
     summary = {name: asdict(describe([row["test"][name] for row in rows])) for name in rows[0]["test"]}
     return {"metric": "f1 of each label", "seeds": rows, "summary": summary}
+
+
+def dev_thresholds(result: SeedResult) -> LabelThresholds:
+    """Choose the thresholds of several labels by a seed's own dev predictions."""
+    dev = read_scores(predictions_of(result)[0])
+    assert isinstance(dev, MultilabelScores)
+    return choose_label_thresholds(dev)
 
 
 def predictions_of(result: SeedResult) -> tuple[Path, Path]:

@@ -155,8 +155,8 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     named = list(zip(columns, summary, strict=True))
     table.add_row("mean", f"n={len(one.results)}", *[show(name, s["mean"]) for name, s in named])
     table.add_row("sample sd", "", *[show(name, s["sd"]) for name, s in named])
-    table.add_row("95 % over seeds (t)", "", *[_interval(name, s["t_interval"]) for name, s in named])
-    table.add_row(f"95 % over {units}", "", *[_interval(name, s["bootstrap_interval"]) for name, s in named])
+    table.add_row("95 % over seeds (t)", "", *[interval(name, s["t_interval"]) for name, s in named])
+    table.add_row(f"95 % over {units}", "", *[interval(name, s["bootstrap_interval"]) for name, s in named])
     console.print(table)
     if "folds" in told:
         print_folds(console, told["folds"])
@@ -189,7 +189,8 @@ def _each(one: Evaluated, told: dict[str, Any]) -> str:
     return f"mean {what}: {', '.join(told_of)}" if told_of else ""
 
 
-def _interval(metric: str, bounds: Sequence[float] | None) -> str:
+def interval(metric: str, bounds: Sequence[float] | None) -> str:
+    """Write both ends of an interval; "-" for none."""
     return "-" if bounds is None else f"[{show(metric, bounds[0])}, {show(metric, bounds[1])}]"
 
 

@@ -45,7 +45,7 @@ def against_own(
     places = [result.folder / _RECORDED[split] for result in results] if split in _RECORDED else []
     if not places or not all(place.exists() for place in places) or mapped.unmapped or mapped.unused:
         return None
-    labels_N = mapped.numbers(target.labels_N, mapped.class_names)
+    labels_N = mapped.numbers(target.labels_N, mapped.outputs)
     own = [read_predictions(place) for place in places]
     if any(ids != tuple(target.ids) or not np.array_equal(known_N, labels_N) for ids, known_N, _ in own):
         return None
@@ -53,7 +53,7 @@ def against_own(
 
     def scored(name: str, found: Sequence[np.ndarray]) -> ScoredSeeds:
         by_seed = {
-            result.seed: Scores(logits_NC, labels_N, mapped.class_names).as_metrics("on")[f"on_{metric}"]
+            result.seed: Scores(logits_NC, labels_N, mapped.outputs).as_metrics("on")[f"on_{metric}"]
             for result, logits_NC in zip(results, found, strict=True)
         }
         return ScoredSeeds(f"the model on {name}", name, by_seed, list(found), tuple(target.ids), labels_N, unit)

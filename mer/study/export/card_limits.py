@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from mer.config import TargetKind
+from mer.naming import predicted
 from mer.study.export.card_facts import CardFacts
 
 _WEAKEST = 3
+_JUDGED: dict[TargetKind, str] = {"class": "label", "regression": "numbers", "multilabel": "labels"}
 
 
 def intended_use(facts: CardFacts) -> str:
     """Say what the model is for, and what it must not be used for."""
-    task, talk = facts.config.data.label, "" if facts.config.data.dataset == "ravdess" else " in conversation"
+    data, talk = facts.config.data, "" if facts.config.data.dataset == "ravdess" else " in conversation"
+    names = predicted(data, facts.scores.class_names)
+    what = f"{names} recognition" if data.task == "class" else f"the prediction of {names}"
+    judged = f"which {_JUDGED[data.task]} annotators would probably give"
     return (
-        f"For research on {task} recognition{talk}: to compare methods, to label recordings of the kind that it was "
-        f"trained on ({facts.dataset.name}), to teach or feed other models. It answers which label annotators would "
-        "probably give, not what somebody feels. It is not made for decisions about people (hiring, teaching, "
+        f"For research on {what}{talk}: to compare methods, to label recordings of the kind that it was "
+        f"trained on ({facts.dataset.name}), to teach or feed other models. It answers {judged}, "
+        "not what somebody feels. It is not made for decisions about people (hiring, teaching, "
         "policing, credit, health), nor for watching people who have not agreed to it."
     )
 

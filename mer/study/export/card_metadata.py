@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from mer.config import TargetKind
+from mer.naming import predicted
 from mer.study.export.card_facts import CardFacts, base_model_id
 
 _TASKS = {"text": "text-classification", "audio": "audio-classification", "video": "video-classification"}
 _SEVERAL = "other"  # the hub has no task that classifies several modalities at once
-_METRICS: dict[str, tuple[str, dict[str, str] | None, str]] = {  # metric: the hub's name and argument, our words
+_Named = tuple[str, dict[str, str] | None, str]  # the hub's name of a metric, its argument, our words
+_OF_CLASSES: dict[str, _Named] = {
     "weighted_f1": ("f1", {"average": "weighted"}, "weighted-F1"),
     "macro_f1": ("f1", {"average": "macro"}, "macro-F1"),
     "accuracy": ("accuracy", None, "accuracy"),
     "unweighted_accuracy": ("recall", {"average": "macro"}, "unweighted accuracy (mean recall)"),
 }
-_OF_NUMBERS: dict[str, tuple[str, dict[str, str] | None, str]] = {
+_OF_NUMBERS: dict[str, _Named] = {
     "mae": ("mae", None, "mean absolute error"),
     "pearson": ("pearsonr", None, "Pearson's correlation"),
+}
+_OF_LABELS: dict[str, _Named] = {
+    "macro_f1": ("f1", {"average": "macro"}, "macro-F1"),
+    "micro_f1": ("f1", {"average": "micro"}, "micro-F1"),
+    "samples_f1": ("f1", {"average": "samples"}, "samples-F1"),
+    "accuracy": ("accuracy", None, "all labels right"),
+}
+_METRICS: dict[TargetKind, dict[str, _Named]] = {
+    "class": _OF_CLASSES,
+    "regression": _OF_NUMBERS,
+    "multilabel": _OF_LABELS,
 }
 
 
@@ -29,7 +43,9 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
     config, modalities = facts.config, list(facts.config.encoders.present)
     classifies = config.data.task != "regression"
     task = _TASKS[modalities[0]] if len(modalities) == 1 and classifies else _SEVERAL
-    known = _METRICS if classifies else _OF_NUMBERS
+    known = _METRICS[config.data.task]
+    names = predicted(config.data, facts.scores.class_names)
+    what = f"{names} recognition" if config.data.task == "class" else f"prediction of {names}"
     dev = {name: facts.row[f"dev_{name}"] for name in known if f"dev_{name}" in facts.row}
     splits = [("dev", dev, "on dev")]
     if facts.on_test is not None:
@@ -39,7 +55,7 @@ def card_metadata(facts: CardFacts) -> ModelCardData:
     results = [
         EvalResult(
             task_type=task,
-            task_name=f"{config.data.label} recognition from {' and '.join(modalities)}",
+            task_name=f"{what} from {' and '.join(modalities)}",
             dataset_type=facts.dataset_id,
             dataset_name=facts.dataset.name,
             dataset_split=split,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mer.checkpoints.export_folder import BACKBONE, adapter_folder
-from mer.config import TextEncoderConfig, TrialConfig, is_given
+from mer.config import TargetKind, TextEncoderConfig, TrialConfig, is_given
 from mer.features.backbone.files import MINILM_INSTALL
 from mer.places import shown_place
 from mer.study.export.card_facts import CardFacts
@@ -67,9 +67,14 @@ def _use_given(facts: CardFacts, modalities: list[str]) -> str:
 
 _FORMS = {
     "onnx": "`model.onnx` is the same model as an ONNX graph: `input_ids` and `attention_mask` of the encoder's own "
-    "tokenizer and `pooled`, 1 for the tokens that are averaged ({pooled}), give `scores`, one for each class.",
+    "tokenizer and `pooled`, 1 for the tokens that are averaged ({pooled}), give `scores`: {scores}.",
     "transformers": "`transformers/` opens without mer: "
     "`AutoModelForSequenceClassification.from_pretrained({place})`, and its tokenizer with `AutoTokenizer`.",
+}
+_SCORES: dict[TargetKind, str] = {
+    "class": "one for each class",
+    "regression": "the numbers, in their own unit",
+    "multilabel": "one for each label, the log-odds of its probability",
 }
 _POOLED = {
     "mean": "all",
@@ -88,7 +93,8 @@ def other_forms(facts: CardFacts) -> list[str]:
     place = (
         f'"{facts.hub}", subfolder="transformers"' if facts.hub else f'"{shown_place(facts.folder_name)}/transformers"'
     )
-    said = [_FORMS[form].format(pooled=_POOLED[encoder.pooler], place=place) for form in facts.forms]
+    scores = _SCORES[facts.config.data.task]
+    said = [_FORMS[form].format(pooled=_POOLED[encoder.pooler], place=place, scores=scores) for form in facts.forms]
     texts = (
         "Texts must be normalised as in training (typographic quotes and dashes become plain ones, blanks are joined)."
     )

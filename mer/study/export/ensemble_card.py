@@ -17,7 +17,7 @@ from mer.study.export.card_limits import bias, intended_use
 from mer.study.export.facts_again import facts_of
 from mer.study.export.machine_paths import without_places
 from mer.study.export.markdown import table
-from mer.study.export.model_card import decision_words, each_table, label_decision_words, picture_words
+from mer.study.export.model_card import decision_words, each_table, label_decision_words, picture_words, what_words
 from mer.study.show.words import show
 from mer.terminal.commands import command
 from mer.training import AnyScores
@@ -42,7 +42,8 @@ def ensemble_card(folder: Path, members: Sequence[Export], scores: AnyScores, pr
     options = " ".join(_OPTIONS[modality] for modality in reads)
     parts = [
         f"# {folder.name}: {count} models that answer together",
-        f"Predicts the {first.task} of an utterance from its {' and '.join(reads)}: {', '.join(first.class_names)}. "
+        f"Predicts {what_words(first.data)} of an utterance from its {' and '.join(reads)}: "
+        f"{', '.join(first.class_names)}. "
         f"Each member answers by itself, and their {mean} are averaged. A member that can read nothing of an utterance "
         "is left out of that mean.",
         "## Use",

@@ -15,16 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from mer.checkpoints.export_folder import Export
-from mer.config import TextEncoderConfig
+from mer.config import TargetKind, TextEncoderConfig
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, tokenizer_files
 from mer.features.backbone.loading import quiet
 from mer.models import Classifier
-from mer.study.export.whole_text import TEXTS, WholeText, require_equal, tolerance_of, whole_text
+from mer.study.export.whole_text import (
+    TEXTS,
+    WholeText,
+    answers_of,
+    answers_to,
+    require_equal,
+    tolerance_of,
+    whole_text,
+)
 
 FOLDER = "transformers"
 _STRAIGHT = 2.0**-20  # tanh of numbers that small is the number, to the last bit of float32
 _TANH, _GELU = ("bert", "roberta", "xlm-roberta"), ("electra", "deberta", "deberta-v2")
+_PROBLEMS: dict[TargetKind, str] = {
+    "class": "single_label_classification", "regression": "regression", "multilabel": "multi_label_classification",
+}  # fmt: skip
 _ALLOWED = (
     "a text model that reads one utterance without context, prompt or speaker, at the first token of the last hidden "
     "state (pooler: first, layers: last), answers by its head, and has head.hidden: 0 (BERT, RoBERTa, XLM-R) or one "
@@ -48,6 +59,7 @@ def write_transformers(export: Export, into: Path) -> Path:
     names = dict(enumerate(export.class_names))
     config = module.encoder.config
     config.id2label, config.label2id = names, {name: number for number, name in names.items()}
+    config.problem_type = _PROBLEMS[export.kind]
     with quiet():
         plain: Any = AutoModelForSequenceClassification.from_config(config)
         plain.base_model.load_state_dict(module.encoder.state_dict(), strict=False)
@@ -59,8 +71,7 @@ def write_transformers(export: Export, into: Path) -> Path:
     given = tokenizer(list(TEXTS), padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         scores = opened(**given).logits
-    chances = torch.tensor([list(one.probabilities.values()) for one in predictor.predict(list(TEXTS))])
-    require_equal("--transformers", chances, scores.softmax(dim=1), tolerance_of(export))
+    require_equal("--transformers", answers_to(predictor, TEXTS), answers_of(export, scores), tolerance_of(export))
     return folder
 
 
@@ -86,11 +97,14 @@ def _why_not(export: Export, module: WholeText, family: str) -> list[str]:
 
 
 def _set_head(plain: Any, head: Classifier, family: str, temperature: float) -> None:
-    """Put our head into the model's own: dense, an activation, linear; the last divides by the temperature."""
+    """Put our head into the model's own: dense, an activation, linear. The last divides by the temperature, and gives
+    numbers in their own unit."""
     dense, out = _layers_of(plain, family)
     width = dense.in_features
     mean_D, scale_D = _norm(head, width)
     out_CH, out_C = head.classifier.weight / temperature, head.classifier.bias / temperature
+    if head.task == "regression":
+        out_CH, out_C = head.target_scale_C[:, None] * out_CH, head.in_unit(out_C)
     if family in _TANH:
         _fill(dense, _STRAIGHT * torch.diag(scale_D), -_STRAIGHT * mean_D * scale_D)
         _fill(out, out_CH / _STRAIGHT, out_C)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mer.config import TargetKind, TrialConfig, flatten
+from mer.config import DataConfig, TargetKind, TrialConfig, flatten
 from mer.config.metrics import USUAL
 from mer.naming import label_of, method_name
 from mer.study.export.card_calibration import calibration, scores_words
@@ -34,8 +34,9 @@ _REGRESSION = {
     "huber": "Huber's loss",
     "ccc": "one minus the concordance correlation",
 }
+_ANSWERS: dict[TargetKind, str] = {"class": "class scores", "regression": "numbers", "multilabel": "label scores"}
 _PREDICTION = {
-    "head": "a linear classifier on the learned representation",
+    "head": "a linear layer on the learned representation",
     "nearest_center": "the nearest class centre of the training split",
     "nearest_anchor": "the nearest emotion anchor",
 }
@@ -46,7 +47,7 @@ def model_card(facts: CardFacts) -> str:
 
     It names no place of this machine: paths from the root or the home keep their last name.
     """
-    config, task = facts.config, facts.config.data.label
+    config = facts.config
     modality = " and ".join(config.encoders.present)
     backbones = facts.provenance["backbones"]
     names = {name: f"`{backbone['name']}`" for name, backbone in backbones.items()}
@@ -60,7 +61,8 @@ def model_card(facts: CardFacts) -> str:
     )
     parts = [
         f"# {facts.study}, trial {facts.number}",
-        f"Predicts the {task} of an utterance{'' if config.data.dataset == 'ravdess' else ' in a conversation'} "
+        f"Predicts {what_words(config.data)} of an utterance"
+        f"{'' if config.data.dataset == 'ravdess' else ' in a conversation'} "
         f"from its {modality}: {_outputs(facts)}. Trained on {facts.dataset.name} by `mer`; "
         f"{_method(config)} on {_encoders(config, names)}, "
         f"read by {_PREDICTION[config.training.prediction]}.",
@@ -89,7 +91,8 @@ def model_card(facts: CardFacts) -> str:
         f"{_units(config.data.task)} The trial {_ending(facts.state)}.",
         each_table(config.data.task, facts.scores),
         picture_words(config.data.task),
-        f"Every dev utterance with its class scores{scores_words(facts.provenance)}: `dev_predictions.csv`.",
+        f"Every dev utterance with its {_ANSWERS[config.data.task]}{scores_words(facts.provenance)}: "
+        "`dev_predictions.csv`.",
         *(on_test_section(facts.on_test) if facts.on_test else []),
         "## Configuration",
         "What the search drew is marked with *; `config.json` has the same.",
@@ -103,6 +106,11 @@ def model_card(facts: CardFacts) -> str:
         f"* {facts.dataset.terms}\n* {licences}\n* Whoever passes this model on must respect both.",
     ]
     return f"---\n{card_metadata(facts).to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def what_words(data: DataConfig) -> str:
+    """Say what is predicted: "the emotion", "numbers", "labels"."""
+    return {"regression": "numbers", "multilabel": "labels"}.get(data.task, f"the {data.label}")
 
 
 def _outputs(facts: CardFacts) -> str:

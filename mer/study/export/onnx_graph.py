@@ -1,7 +1,8 @@
-"""A text export as an ONNX graph, `model.onnx`: token ids to class scores, in any runtime.
+"""A text export as an ONNX graph, `model.onnx`: token ids to outputs, in any runtime.
 
 Inputs: input_ids and attention_mask (N, T) int64; pooled (N, T) float32, 1 for the tokens that are averaged. Output:
-scores (N, C) float32. The text must be normalised and tokenised as `mer` does it.
+scores (N, C) float32, of classes or of labels; or the numbers that are predicted. The text must be normalised and
+tokenised as `mer` does it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import torch
 from mer.checkpoints.export_folder import Export
 from mer.errors import MerError
 from mer.features.backbone.loading import quiet
-from mer.study.export.whole_text import EXACT, TEXTS, batch, require_equal, samples, tolerance_of, whole_text
+from mer.study.export.whole_text import (
+    EXACT,
+    TEXTS,
+    answers_of,
+    answers_to,
+    batch,
+    require_equal,
+    samples,
+    tolerance_of,
+    whole_text,
+)
 
 ONNX = "model.onnx"
 _NEEDS = ("onnx", "onnxscript", "onnxruntime")
@@ -56,6 +67,6 @@ def write_onnx(export: Export, into: Path) -> Path:
         (scores,) = session.run(None, {name: value.numpy() for name, value in read.items()})
         with torch.inference_mode():
             require_equal("--onnx", module(**read), scores, EXACT)
-        chances = [list(one.probabilities.values()) for one in predictor.predict(list(texts))]
-        require_equal("--onnx", torch.tensor(chances), torch.from_numpy(scores).softmax(dim=1), tolerance_of(export))
+        answers = answers_of(export, torch.from_numpy(scores))
+        require_equal("--onnx", answers_to(predictor, texts), answers, tolerance_of(export))
     return path

@@ -1,4 +1,5 @@
-"""A text export as one module: token ids in, class scores out. ONNX and plain transformers are made from it.
+"""A text export as one module: token ids in, scores of classes or labels out, or numbers. ONNX and plain transformers
+are made from it.
 
 Shape suffixes: N utterances, T tokens, L hidden states that the head reads, D width, C classes.
 """
@@ -53,7 +54,7 @@ class WholeText(nn.Module):
         return int(getattr(self.encoder.config, "pad_token_id", None) or 0)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, pooled: Tensor) -> Tensor:
-        """Compute class scores (N, C) float32.
+        """Compute outputs (N, C) float32: scores of classes or labels, or numbers in their own unit.
 
         Args:
             input_ids, attention_mask: (N, T) int64, as a tokenizer gives them.
@@ -65,9 +66,11 @@ class WholeText(nn.Module):
         x_NLD = torch.stack([(weights_N1T @ states[layer])[:, 0] for layer in self.layers], dim=1)
         mixed = self.head.layer_mix(self.head.input_norm(x_NLD))
         h_NH = self.head.blocks(mixed)
-        scores = self.head.center_scores(h_NH, CENTER_TEMPERATURE) if self.by_centers else self.head.classifier(h_NH)
-        divided: Tensor = scores / self.temperature
-        return divided
+        if self.by_centers:
+            scores: Tensor = self.head.center_scores(h_NH, CENTER_TEMPERATURE)
+        else:
+            scores = self.head.in_unit(self.head.classifier(h_NH))
+        return scores / self.temperature
 
 
 def whole_text(export: Export, where: str) -> tuple[WholeText, Predictor, BackboneFolder]:
@@ -76,8 +79,6 @@ def whole_text(export: Export, where: str) -> tuple[WholeText, Predictor, Backbo
     Args: where: the option that asks for it, for messages.
     Raises: MerError for a model that is not one text encoder with a head on it.
     """
-    if export.kind != "class":
-        raise MerError(where, f"{export.folder} has data.task {export.kind}", allowed="a model of classes")
     if reasons := why_not_whole(export):
         allowed = "a model that reads texts one by one and answers by its head or class centres"
         raise MerError(where, f"{export.folder}: {'; '.join(reasons)}", allowed=allowed)
@@ -140,19 +141,31 @@ def batch(inputs: Sequence[TokenInput], pad: int) -> dict[str, Tensor]:
     return {"input_ids": ids_NT, "attention_mask": real_NT, "pooled": pooled_NT}
 
 
+def answers_of(export: Export, outputs_NC: Tensor) -> Tensor:
+    """Turn outputs into what a prediction holds: probabilities of classes or labels, or numbers."""
+    if export.kind == "regression":
+        return outputs_NC
+    return outputs_NC.softmax(dim=1) if export.kind == "class" else outputs_NC.sigmoid()
+
+
+def answers_to(predictor: Predictor, texts: Sequence[str]) -> Tensor:
+    """Ask the export itself: probabilities, or numbers, (N, C)."""
+    return torch.tensor([list((one.numbers or one.probabilities).values()) for one in predictor.predict(list(texts))])
+
+
 def tolerance_of(export: Export) -> float:
-    """Return how far the scores of one module in float32 may be from those of `mer.load`."""
+    """Return how far the answers of one module in float32 may be from those of `mer.load`."""
     encoder = export.config.encoders.only[1]
     whole = encoder.mode != "frozen" and encoder.first_tuned is None and encoder.dtype == "float32"
     return EXACT if whole else ROUNDED
 
 
 def require_equal(where: str, ours: Any, theirs: Any, tolerance: float) -> float:
-    """Compare class scores. Returns: the largest difference. Raises: MerError when it is above the tolerance."""
+    """Compare outputs or answers. Returns: the largest difference. Raises: MerError when it is above the tolerance."""
     ours, theirs = torch.as_tensor(ours), torch.as_tensor(theirs)
     largest = float((ours - theirs).abs().max())
     if not largest <= tolerance * max(1.0, float(ours.abs().max())):
         raise MerError(
-            where, f"class scores differ by up to {largest:.3g}; nothing was written", allowed=f"at most {tolerance:g}"
+            where, f"outputs differ by up to {largest:.3g}; nothing was written", allowed=f"at most {tolerance:g}"
         )
     return largest
