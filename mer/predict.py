@@ -12,7 +12,7 @@ import typer
 from mer.cli_app import Debug, launch
 from mer.errors import MerError
 from mer.files import write_text
-from mer.predictor.request import Request, clips_of, read_inputs, refuse_others
+from mer.predictor.request import Request, clips_of, read_inputs, refuse_names_alone, refuse_others
 
 if TYPE_CHECKING:  # torch takes a second: --help does not wait for it
     from mer.checkpoints.ensemble_folder import Ensemble
@@ -51,14 +51,22 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="most tokens the backbone reads at once")] = 2048,
     audio: Annotated[list[Path] | None, typer.Option(help="a sound, for models that hear; may be repeated")] = None,
     video: Annotated[list[Path] | None, typer.Option(help="a video, for models that see; may be repeated")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE", help="folder or table of new features, for models of features that others extracted; "
+            "of one modality: audio=PLACE; with --file its rows, else all that lies there"
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Classify utterances with an exported model."""
     clips = {"audio": tuple(audio or ()), "video": tuple(video or ())}
     run(
         Request(
-            export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, clips, tuple(settings or ())
-        ),
+            export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, clips, tuple(settings or ()),
+            tuple(features or ()),
+        ),  # fmt: skip
         sys.stdin,
     )
 
@@ -67,24 +75,31 @@ def run(request: Request, stdin: TextIO) -> None:
     """Predict what was asked for. Raises: MerError for everything a user can mend."""
     from mer.checkpoints.ensemble_folder import read_any
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_any, refuse_given
+    from mer.data.inputs import from_names
+    from mer.predictor.given_places import read_live, refuse_given, typed_places
+    from mer.predictor.opening import open_any
 
     export = read_any(export_folder(request.export))
-    reads = export.reads
+    places = typed_places(request.features, export)
+    refuse_given(export, places)
+    reads = read_live(export)
     refuse_others(request, export, reads)
-    refuse_given(export)
     if request.out is not None and request.out.suffix not in (".csv", ".jsonl"):
         raise MerError(request.out, f"unknown format {request.out.suffix!r}", allowed="--out F.csv or F.jsonl")
-    inputs = read_inputs(request, export, stdin)
-    for line in inputs.notes:
+    is_listed = bool(places) and request.file is None
+    if is_listed:
+        refuse_names_alone(export, reads)
+    read = None if is_listed else read_inputs(request, export, stdin)
+    for line in read.notes if read else ():
         _say(line)
-    predictor = open_any(export, backbone=request.backbone)
+    predictor = open_any(export, backbone=request.backbone, features=places)
+    inputs = read or from_names(predictor.listed, speaker=request.speaker)
     progress = None if request.file is not None or len(inputs.rows) > _FEW else False
-    if reads == ("text",):
+    if reads == ("text",) and not places:
         by_dialogue = predictor.predict_dialogues(
             inputs.dialogues, batch_tokens=request.batch_tokens, progress=progress
         )
-    elif len(reads) == 1 and not export.reads_dialogues:
+    elif len(reads) == 1 and not export.reads_dialogues and not places:
         by_dialogue = predictor.predict_clips(
             clips_of(inputs, reads[0], request, reads), masked=True, progress=progress
         )
@@ -96,7 +111,7 @@ def run(request: Request, stdin: TextIO) -> None:
     in_file_order = sorted(zip(inputs.rows, inputs.utterances, by_dialogue, strict=True), key=lambda item: item[0])
     pairs = [(utterance, prediction) for _, utterance, prediction in in_file_order]
     _refuse_nothing(pairs, request, reads)
-    for line in _notes(pairs, request, export):
+    for line in [*_notes(pairs, request, export), *(f"note: {line}" for line in predictor.notes)]:
         _say(line)
     _write(pairs, request, export.class_names)
     scored = [pair for pair in zip(inputs.labels, by_dialogue, strict=True) if pair[0]] if inputs.labels else []
@@ -165,6 +180,8 @@ def _notes(pairs: Pairs, request: Request, export: Export | Ensemble) -> list[st
 
     lines = notes(pairs, export.max_tokens)
     named = {utterance.speaker for utterance, _ in pairs} - {request.speaker}
+    if request.features and request.file is None and export.reads_context:
+        lines.append("note: this model reads dialogues, and each utterance was one: --file F.csv says which belong")
     if export.reads_names and not named:
         lines.append(f"note: this model reads who speaks; it was told {request.speaker!r} (--speaker NAME)")
     return lines

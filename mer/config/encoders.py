@@ -158,7 +158,7 @@ class _Encoder(Frozen):
                 "another pooler"
             )
         backbone = str(getattr(self, "backbone", ""))
-        if backbone.startswith(GIVEN) or backbone in SIGNALS[self.modality][1:]:
+        if backbone in SIGNALS[self.modality][1:]:
             raise ValueError(
                 f"pooler 'none' keeps a state of every token or step of time, and {backbone} says one vector of an "
                 "utterance: leave pooler out"

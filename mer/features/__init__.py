@@ -5,11 +5,11 @@
     disk_space  refuse sequences that fit neither the disk nor shared memory
     from_text   texts to the rows of a feature file, or to live input
     from_clips  clips to the rows of a feature file, or to live input
-    from_files  features of others to the rows of a feature file
+    from_files  features of others to the rows of a feature file, or to live input
     speakers    who speaks, as numbers, for models of dialogues
     failures    clips that could not be read: reasons by kind, the share that may fail
     lacking     refuse an encoder of what the data do not have
-    reading     the interface between `ensure` and the nine ways of reading a split
+    reading     the interface between `ensure` and the ten ways of reading a split
     partial     a part of an encoder, between two of its hidden states
     modalities  one door to the encoders of all modalities
     text        text encoders

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mer.config import DataConfig, EncoderConfig, TextEncoderConfig
+from mer.config import DataConfig, EncoderConfig, TextEncoderConfig, is_given
 from mer.data import open_corpus
 from mer.data.folds import POOL
 from mer.errors import MerError
 from mer.features.backbone.files import backbone_key, locate, weight_files
+from mer.features.from_files.unpooled import GivenStepReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.from_text.unpooled import TokenReading
 from mer.tensor_header import read_header
@@ -69,7 +70,9 @@ def refuse_no_room(wanted: Sequence[tuple[DataConfig, EncoderConfig]], splits: S
 
 def _reading(
     encoder: EncoderConfig, cache: Path
-) -> TextSequenceReading | TokenReading | ClipSequenceReading | ClipStepReading:
+) -> TextSequenceReading | TokenReading | ClipSequenceReading | ClipStepReading | GivenStepReading:
+    if is_given(encoder):
+        return GivenStepReading(encoder, cache)
     if isinstance(encoder, TextEncoderConfig):
         return TokenReading(encoder, cache) if encoder.keeps_states else TextSequenceReading(encoder, cache)
     from mer.features.from_clips.sequences import ClipSequenceReading

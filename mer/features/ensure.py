@@ -20,7 +20,9 @@ from mer.data.folds import POOL
 from mer.features.cache.feature_file import check_header, file_name, touch, write_features
 from mer.features.cache.key import key_of
 from mer.features.failures import Failures, FailureWatch, TooManyFailed, failed_record, read_card, reasons_of
-from mer.features.from_files import GIVEN_FEATURES, MEND, GivenReading
+from mer.features.from_files.placing import MEND
+from mer.features.from_files.pooled import GivenReading
+from mer.features.from_files.unpooled import GivenStepReading
 from mer.features.from_text.pooled import TextReading
 from mer.features.from_text.sequences import TextSequenceReading
 from mer.features.from_text.unpooled import TokenReading
@@ -101,7 +103,7 @@ def _failures(item: PreparedSplit, path: Path, reading: Reading, max_failed: flo
     """Say which clips of a file could not be read. Raises: TooManyFailed, also for a file that was there."""
     title = f"{item.ingredients['dataset']}/{item.split} with {reading.name}"
     masked = read_card(path).get("masked") or {}
-    mend = MEND if item.ingredients["modality"] == GIVEN_FEATURES else ""
+    mend = MEND if isinstance(reading, GivenReading) else ""
     FailureWatch(title, len(item.ids), max_failed, root, mend).add(masked)
     return Failures(title, len(item.ids), reasons_of(masked), path.with_suffix(".json"))
 
@@ -110,7 +112,8 @@ def _reading(
     encoder: EncoderConfig, cache: Path, progress: Progress, spread: Spread | None, max_failed: float | None
 ) -> Reading:
     if is_given(encoder):
-        return GivenReading(encoder, cache, max_failed=max_failed)
+        of_files = GivenStepReading if encoder.keeps_states else GivenReading
+        return of_files(encoder, cache, max_failed=max_failed)
     if isinstance(encoder, TextEncoderConfig):
         if encoder.keeps_states:
             return TokenReading(encoder, cache)

@@ -1,4 +1,4 @@
-"""The interface between `ensure` and the nine ways of reading a split: what they are asked, and what they give.
+"""The interface between `ensure` and the ten ways of reading a split: what they are asked, and what they give.
 
 A reading is one backbone used in one way, or what needs none:
 
@@ -8,7 +8,8 @@ A reading is one backbone used in one way, or what needs none:
     ClipReading           pooled hidden states, or statistics     from_clips.pooled
     ClipSequenceReading   clips for a tuned encoder               from_clips.sequences
     ClipStepReading       hidden states of each step of time      from_clips.unpooled
-    GivenReading          features that others extracted          from_files
+    GivenReading          features that others extracted          from_files.pooled
+    GivenStepReading      their frames                            from_files.unpooled
     SpeakerReading        who speaks                              speakers
     ModelReading          outputs of a whole exported model       mer.model_outputs
 """

@@ -13,7 +13,8 @@ from mer.features.backbone.files import is_here, locate, require_weights
 from mer.features.failures import FailureWatch
 from mer.features.from_clips.live import LiveClips
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_files import MEND, GivenReading
+from mer.features.from_files.placing import MEND
+from mer.features.from_files.pooled import GivenReading
 from mer.features.from_text.live import LiveTexts
 from mer.features.lacking import refuse_no_text
 

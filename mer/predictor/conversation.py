@@ -10,9 +10,10 @@ from mer.data import Dialogue, Utterance
 from mer.data.media import MediaFault
 from mer.data.text import normalise
 from mer.errors import MerError
+from mer.predictor.answers import SOMEBODY
 from mer.predictor.ensemble import EnsemblePredictor
 from mer.predictor.prediction import Prediction
-from mer.predictor.predictor import SOMEBODY, Predictor
+from mer.predictor.predictor import Predictor
 
 
 @dataclass(frozen=True)

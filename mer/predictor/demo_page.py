@@ -11,10 +11,11 @@ from typing import Any
 
 from mer.errors import MerError
 from mer.loopback import HOST
+from mer.predictor.answers import SOMEBODY
 from mer.predictor.conversation import Turn, answer
 from mer.predictor.demo_answers import nothing, shown, turn_cells, turn_columns, what, widget, words_on
 from mer.predictor.ensemble import EnsemblePredictor
-from mer.predictor.predictor import SOMEBODY, Predictor
+from mer.predictor.predictor import Predictor
 
 # Read when gradio is imported. Uploads and recordings lie in a private folder while the page is served.
 QUIET = {

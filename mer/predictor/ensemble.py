@@ -14,13 +14,14 @@ from mer.errors import MerError
 from mer.features.cache.shards import TOKENS_PER_BATCH
 from mer.features.reading import LiveFeatures
 from mer.places import home
+from mer.predictor.answers import SOMEBODY, Answers
 from mer.predictor.prediction import Prediction, as_predictions
-from mer.predictor.predictor import SOMEBODY, AnswersTexts, Predictor, reads_something_else
+from mer.predictor.predictor import Predictor, listed_by, reads_something_else
 from mer.progress import Progress
 from mer.training.ensemble import mean_outputs
 
 
-class EnsemblePredictor(AnswersTexts):
+class EnsemblePredictor(Answers):
     """A loaded ensemble: it is asked as a Predictor is. Build it with `load`.
 
     A member that can read nothing of an utterance is left out of its mean; where none can, the answer is one from
@@ -38,6 +39,16 @@ class EnsemblePredictor(AnswersTexts):
     def modalities(self) -> tuple[str, ...]:
         """The modalities that any member reads, in the order text, audio, video."""
         return self.export.reads
+
+    @property
+    def listed(self) -> list[tuple[str, str]]:
+        """As of `Predictor`, of all members."""
+        return listed_by(reader for member in self.members for reader in member.given.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """As of `Predictor`, of all members, each once."""
+        return list(dict.fromkeys(note for member in self.members for note in member.notes))
 
     def predict_dialogues(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False

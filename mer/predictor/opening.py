@@ -14,12 +14,14 @@ from mer.data.text import NORMALISATION_VERSION
 from mer.errors import MerError
 from mer.features.backbone.files import BackboneFolder, fingerprint, locate
 from mer.features.from_clips.live import LiveClips, LiveClipSequences, LiveClipSteps
-from mer.features.from_files import LiveGiven, no_live_features
+from mer.features.from_files.live import LiveGiven
 from mer.features.from_text.live import LiveTexts, LiveTextSequences, LiveTokens
+from mer.features.given.source import VERSION
 from mer.features.modalities import locate_clip_backbone, preprocessing_words
 from mer.features.text.turn_tokenizer import PREPROCESSING_VERSION
 from mer.files import sha256_json
 from mer.predictor.ensemble import EnsemblePredictor
+from mer.predictor.given_places import Places, checked_places
 from mer.predictor.predictor import Predictor
 from mer.predictor.scorer import Live, LiveModel
 
@@ -27,7 +29,12 @@ _NORMALISATION = {"normalisation_version": NORMALISATION_VERSION}
 
 
 def load(
-    folder: Path | str, *, revision: str | None = None, backbone: Path | str | None = None, device: str = "cpu"
+    folder: Path | str,
+    *,
+    revision: str | None = None,
+    backbone: Path | str | None = None,
+    device: str = "cpu",
+    features: Places | None = None,
 ) -> Predictor | EnsemblePredictor:
     """Open an export, or an ensemble of exports; every file is checked against the hash it was exported with.
 
@@ -36,19 +43,31 @@ def load(
         revision: branch, tag or commit of ORG/NAME; None: the main branch as it is now.
         backbone: the backbone's folder, if it is no longer where the configuration or the bundle says.
         device: where the head runs; the backbone takes a GPU if there is one.
+        features: folder or table of new features, or one by modality, for a model of features that others extracted.
     Raises: MerError when a file is missing or altered, or the backbone is another one.
     """
-    return open_any(read_any(export_folder(folder, revision)), backbone=backbone, device=device)
+    found = read_any(export_folder(folder, revision))
+    return open_any(found, backbone=backbone, device=device, features=checked_places(features, found))
 
 
 def open_any(
-    found: Export | Ensemble, *, backbone: Path | str | None = None, device: str = "cpu"
+    found: Export | Ensemble,
+    *,
+    backbone: Path | str | None = None,
+    device: str = "cpu",
+    features: Mapping[str, Path] | None = None,
 ) -> Predictor | EnsemblePredictor:
-    """`load`, for an export or an ensemble that was read already. Members that read alike share an encoder."""
+    """`load`, for an export or an ensemble that was read already. Members that read alike share an encoder.
+
+    Args: features: modality -> folder or table of new features.
+    """
     if isinstance(found, Export):
-        return open_predictor(found, backbone=backbone, device=device)
+        return open_predictor(found, backbone=backbone, device=device, features=features)
     opened: dict[str, Live] = {}
-    members = [open_predictor(one, backbone=backbone, device=device, opened=opened) for one in found.members]
+    members = [
+        open_predictor(one, backbone=backbone, device=device, opened=opened, features=features)
+        for one in found.members
+    ]
     return EnsemblePredictor(found, members)
 
 
@@ -58,10 +77,13 @@ def open_predictor(
     backbone: Path | str | None = None,
     device: str = "cpu",
     opened: dict[str, Live] | None = None,
+    features: Mapping[str, Path] | None = None,
 ) -> Predictor:
     """`load`, for an export that was read already.
 
-    Args: opened: encoders by what they read and how; those that are there are used, others are added.
+    Args:
+        opened: encoders by what they read and how; those that are there are used, others are added.
+        features: as for `open_any`.
     """
     if backbone is not None and len(export.inputs) > 1:
         raise MerError("--backbone", "a fused model has several backbones", then="put them where config.json says")
@@ -71,23 +93,22 @@ def open_predictor(
         place = backbone if backbone is not None else export.backbone_folder
         key = sha256_json([config.model_dump(mode="json"), export.inputs[modality], str(place)])
         if key not in known:
-            known[key] = _open_encoder(export, modality, config, backbone)
+            known[key] = _open_encoder(export, modality, config, backbone, features or {})
         encoders[modality] = known[key]
     return Predictor(export, encoders, device)
 
 
-def refuse_given(found: Export | Ensemble) -> None:
-    """Refuse to read new texts and clips by a model of features that others extracted. Raises: MerError."""
-    for export in found.members if isinstance(found, Ensemble) else (found,):
-        for encoder in export.config.encoders.present.values():
-            if is_given(encoder):
-                raise no_live_features(encoder, export.folder)
-
-
-def _open_encoder(export: Export, modality: str, config: EncoderConfig, backbone: Path | str | None) -> Live:
+def _open_encoder(
+    export: Export,
+    modality: str,
+    config: EncoderConfig,
+    backbone: Path | str | None,
+    features: Mapping[str, Path],
+) -> Live:
     reads = export.inputs[modality]
     if is_given(config):
-        return LiveGiven(config, export.folder)
+        _check_versions(export, reads, {"version": VERSION})
+        return LiveGiven(config, int(reads["width"]), export.folder, features.get(modality))
     encoder = _encoder_config(export, reads, config, backbone)
     if is_export(encoder.backbone):
         return _open_model(export, reads, encoder.backbone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,19 +11,20 @@ import numpy as np
 
 from mer.checkpoints.ensemble_folder import Ensemble
 from mer.checkpoints.export_folder import Export
-from mer.data import Dialogue, Utterance
+from mer.data import Dialogue
 from mer.data.media import MediaFault
-from mer.data.text import normalise, refuse_halves
+from mer.data.text import normalise
 from mer.data.types import speaker_numbers
 from mer.errors import MerError
 from mer.features.cache.shards import TOKENS_PER_BATCH
+from mer.features.from_files.live import LiveGiven, no_live_features
 from mer.features.reading import LiveFeatures
 from mer.places import home
+from mer.predictor.answers import Answers
 from mer.predictor.prediction import Prediction, as_predictions
 from mer.predictor.scorer import Scorer, Turns, encode
+from mer.predictor.unlike import unlike_words
 from mer.progress import Progress
-
-SOMEBODY = "Speaker"  # the speaker's name when none is given, for encoders that read it
 
 
 class Heard(NamedTuple):
@@ -36,34 +37,22 @@ class Heard(NamedTuple):
     there_N: np.ndarray
 
 
-class AnswersTexts:
-    """Answers single texts and single dialogues, where `predict_dialogues` answers several."""
+class Predictor(Answers, Scorer):
+    """A loaded export. Build it with `load`.
 
-    def predict(self, texts: Sequence[str], *, speaker: str = SOMEBODY) -> list[Prediction]:
-        """Predict single utterances, each without context.
+    Attributes: notes: what is odd about the features of others that were read last, a line each.
+    """
 
-        Args: speaker: the speaker's name, for a model that reads it.
-        Raises: MerError for an empty text.
-        """
-        if isinstance(texts, str):
-            raise TypeError("predict takes a list of texts, e.g. predict(['Oh my God!'])")
-        return self.predict_dialogues(
-            [as_dialogue([(speaker, text)], name=f"text {i}") for i, text in enumerate(texts)]
-        )
+    notes: Sequence[str] = ()
 
-    def predict_dialogue(self, turns: Sequence[tuple[str, str]]) -> list[Prediction]:
-        """Predict all (speaker, text) turns of one dialogue, oldest first, each in the context that the model reads."""
-        return self.predict_dialogues([as_dialogue(turns, name="dialogue")]) if turns else []
+    @property
+    def given(self) -> dict[str, LiveGiven]:
+        """The readers of features that others extracted, by modality."""
+        return {name: encoder for name, encoder in self.encoders.items() if isinstance(encoder, LiveGiven)}
 
-    def predict_dialogues(
-        self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
-    ) -> list[Prediction]:
-        """Predict every utterance, dialogue after dialogue."""
-        raise NotImplementedError
-
-
-class Predictor(AnswersTexts, Scorer):
-    """A loaded export. Build it with `load`."""
+    @property
+    def listed(self) -> list[tuple[str, str]]:
+        return listed_by(self.given.values())
 
     def predict_dialogues(
         self, dialogues: Sequence[Dialogue], *, batch_tokens: int = TOKENS_PER_BATCH, progress: Progress = False
@@ -73,6 +62,8 @@ class Predictor(AnswersTexts, Scorer):
             raise reads_something_else(self.export, "text")
         if not any(dialogue.utterances for dialogue in dialogues):
             return []
+        if isinstance(self.encoders["text"], LiveGiven):  # found by name, or not
+            return self.predict_utterances(dialogues, {})
         turns = _turns(dialogues)
         live = self._read_text(dialogues, batch_tokens, progress, turns)
         return self._told(self.logits(live.features_NLD, turns=turns), live)
@@ -113,13 +104,17 @@ class Predictor(AnswersTexts, Scorer):
         turns = _turns(dialogues)
         lives: dict[str, LiveFeatures] = {}
         for modality, encoder in self.encoders.items():
-            if id(encoder) not in seen and modality == "text":
+            if id(encoder) not in seen and isinstance(encoder, LiveGiven):
+                seen[id(encoder)] = encoder.encode(dialogues)
+            elif id(encoder) not in seen and modality == "text":
                 live = self._read_text(dialogues, batch_tokens, progress, turns)
                 has_text_N = np.array([bool(normalise(utterance.text)) for utterance in utterances])
                 seen[id(encoder)] = replace(live, present_N=has_text_N)
             elif id(encoder) not in seen:
                 seen[id(encoder)] = encode(encoder, clips[modality], turns, progress=progress)
             lives[modality] = seen[id(encoder)]
+        odd = [unlike_words(self._model, name, lives[name]) for name in self.given]
+        self.notes = [words for words in odd if words]
         read = {modality: (live.features_NLD, live.present_N) for modality, live in lives.items()}
         truncated_N = np.any([live.truncated_N for live in lives.values()], axis=0)
         there_N = np.any([present_N for _, present_N in read.values() if present_N is not None], axis=0)
@@ -143,6 +138,8 @@ class Predictor(AnswersTexts, Scorer):
         modality, encoder = next(iter(self.encoders.items()))
         if len(self.encoders) > 1 or modality == "text":
             raise reads_something_else(self.export, "clips")
+        if isinstance(encoder, LiveGiven):
+            raise no_live_features(encoder.config, self.export.folder)
         if isinstance(clips, str | Path):
             raise TypeError("predict_clips takes a list of paths, e.g. predict_clips(['a.flac'])")
         if not clips:
@@ -176,6 +173,11 @@ class Predictor(AnswersTexts, Scorer):
         )
 
 
+def listed_by(readers: Iterable[LiveGiven]) -> list[tuple[str, str]]:
+    """Name the utterances whose features any of several readers has, in their order."""
+    return list(dict.fromkeys(name for reader in readers for name in reader.listed))
+
+
 def reads_something_else(export: Export | Ensemble, given: str) -> MerError:
     """Word the refusal of a call that is not for this model."""
     calls = {"text": "predict, predict_dialogue", "audio": "predict_clips", "video": "predict_clips"}
@@ -197,14 +199,3 @@ def _joint_faults(lives: Mapping[str, LiveFeatures], count: int) -> list[str]:
         nothing = len(faults) == len(lives)
         said.append("; ".join(f"{modality}: {fault}" for modality, fault in faults.items()) if nothing else "")
     return said
-
-
-def as_dialogue(turns: Sequence[tuple[str, str]], *, name: str) -> Dialogue:
-    """Make a dialogue from (speaker, text) turns. Raises: MerError for an empty text."""
-    utterances = []
-    for number, (speaker, text) in enumerate(turns):
-        refuse_halves(speaker + text, f"{name}, turn {number}")
-        if not normalise(text):
-            raise MerError(name, f"turn {number} is empty: there is nothing to classify", allowed="some text")
-        utterances.append(Utterance("new", name, number, speaker.strip(), text, "", None, None, None))
-    return Dialogue(f"new/{name}", tuple(utterances))

@@ -34,18 +34,39 @@ class Request:
     batch_tokens: int = 2048
     clips: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
 
 def refuse_others(request: Request, export: Export | Ensemble, reads: tuple[str, ...]) -> None:
-    """Refuse options for what the model does not read. Raises: MerError."""
+    """Refuse options for what the model does not read. Raises: MerError.
+
+    Args: reads: the modalities that it reads from texts and clips themselves.
+    """
     given = {"text": bool(request.texts), **{name: bool(clips) for name, clips in request.clips.items()}}
+    allowed = [f"--{modality}" for modality in reads] + (["--features"] if set(reads) != set(export.reads) else [])
     for name, is_given in given.items():
         if is_given and name not in reads:
             raise MerError(
                 f"--{name}",
-                f"{export.folder} does not read it: this model has {', '.join(reads)} only",
-                allowed=f"{', '.join(f'--{modality}' for modality in reads)}, --file",
+                f"{export.folder} reads features of it that others extracted"
+                if name in export.reads
+                else f"{export.folder} does not read it: this model has {', '.join(export.reads)} only",
+                allowed=f"{', '.join(allowed)}, --file",
             )
+    if request.features and any(given.values()):
+        word = next(name for name, is_given in given.items() if is_given)
+        raise MerError("--features", f"excludes --{word}", then="list the utterances in a table: --file F.csv")
+
+
+def refuse_names_alone(export: Export | Ensemble, reads: tuple[str, ...]) -> None:
+    """Refuse features without a table of their utterances, for a model that reads more. Raises: MerError."""
+    if reads:
+        raise MerError(
+            "--features",
+            f"{export.folder} reads {' and '.join(reads)} of an utterance too, and features name it alone",
+            allowed="a table of the utterances beside them",
+            then="--file F.csv with a column id (the names of the features), and what else the model reads",
+        )
 
 
 def clips_of(inputs: Inputs, modality: str, request: Request, reads: tuple[str, ...]) -> list[Path | MediaFault]:
@@ -76,8 +97,13 @@ def clips_of(inputs: Inputs, modality: str, request: Request, reads: tuple[str, 
 
 
 def read_inputs(request: Request, export: Export | Ensemble, stdin: TextIO) -> Inputs:
-    """Read the utterances that were asked for. Raises: MerError for what a user can mend."""
+    """Read the utterances that were asked for; with features of others those of a file.
+
+    Raises: MerError for what a user can mend.
+    """
     reads = export.reads
+    if request.features and request.file is not None:
+        return _read_file(request.file, request, export)
     if len(reads) > 1:
         return _read_several(request, export, reads)
     modality = reads[0]
@@ -138,13 +164,15 @@ def _read_several(request: Request, export: Export | Ensemble, reads: tuple[str,
 def _read_file(path: Path, request: Request, export: Export | Ensemble) -> Inputs:
     if not path.is_file():
         raise MerError(path, "no such file" if not path.exists() else "not a file", allowed="F.csv, F.tsv or F.jsonl")
+    from mer.predictor.given_places import read_live
+
     said, data = data_config(path, "csv", request.settings), export.data
     changed = {"encoding": said.encoding or data.encoding, "merge_labels": said.merge_labels or data.merge_labels}
     return from_table(
         path,
         data.model_copy(update=changed),
         class_names=export.class_names,
-        reads=export.reads,
+        reads=read_live(export),
         speaker=request.speaker,
         named=said.columns,
     )

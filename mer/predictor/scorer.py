@@ -15,7 +15,7 @@ from mer.config import EncodersConfig
 from mer.errors import MerError
 from mer.features.cache.sequences import Sequences
 from mer.features.from_clips.live import LiveClips, LiveClipSequences, LiveClipSteps
-from mer.features.from_files import LiveGiven
+from mer.features.from_files.live import LiveGiven
 from mer.features.from_text.live import LiveTexts, LiveTextSequences, LiveTokens
 from mer.features.reading import LiveFeatures
 from mer.losses import Objective, build_objective

@@ -21,7 +21,7 @@ from mer.checkpoints.export_folder import Export
 from mer.config import TextEncoderConfig
 from mer.data.sample.corpus import write_sample
 from mer.features.cache.sequences import Sequences
-from mer.predictor.predictor import SOMEBODY, as_dialogue
+from mer.predictor.answers import SOMEBODY, as_dialogue
 from mer.study.export.card_facts import CardFacts, base_model_id
 from mer.study.export.peft_snippet import peft_snippet
 

@@ -16,7 +16,7 @@ from mer.errors import MerError
 from mer.features import describe_backbone, ensure_features, load_features
 from mer.features.from_text.live import LiveTexts
 from mer.features.modalities import locate
-from mer.predictor.predictor import as_dialogue
+from mer.predictor.answers import as_dialogue
 
 DECODERS = ("gpt2", "llama")
 

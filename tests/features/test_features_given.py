@@ -94,6 +94,34 @@ def test_first_frame_as_the_pooler_says(data: DataConfig, folder: Path, clips: C
     np.testing.assert_allclose(table.features[:, 0], np.stack([frames[0] for frames in clips["dev"]]), atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", ["parts", "safetensors", "frames"])
+def test_frames_are_kept_where_sequences_are_read(
+    layout: str, data: DataConfig, clips: Clips, tmp_path: Path
+) -> None:
+    """Without frames of zeros alone, and averaged down to `max_states`."""
+    place = LAYOUTS[layout](tmp_path / "theirs", clips, PER_DIALOGUE)
+    done = extract(data, heard(place, pooler="none"), tmp_path / "cache")
+    table = load_features(done.paths["dev"])
+    assert table.keeps_states and table.hidden_states == 1 and table.sequences is not None
+    for row, frames in enumerate(clips["dev"]):
+        start, end = table.sequences.offsets[row : row + 2]
+        np.testing.assert_array_equal(table.sequences.values[start:end], frames[frames.any(axis=1)])
+    assert table.sequences.values.dtype == np.float32 and not table.sequences.fault(table.present)
+    few = load_features(extract(data, heard(place, pooler="none", max_states=1), tmp_path / "cache").paths["dev"])
+    assert few.sequences is not None and few.sequences.lengths.tolist() == [1] * ROWS["dev"]
+    np.testing.assert_allclose(few.sequences.values, [pooled(frames) for frames in clips["dev"]], atol=1e-6)
+
+
+def test_absent_and_silent_rows_have_no_frames(data: DataConfig, folder: Path, tmp_path: Path) -> None:
+    (folder / "valid" / "dia0_utt0.npy").unlink()
+    np.save(folder / "valid" / "dia0_utt1.npy", np.zeros((3, WIDTH)))
+    table = load_features(extract(data, heard(folder, pooler="none"), tmp_path / "cache").paths["dev"])
+    assert table.sequences is not None and table.sequences.lengths[:2].tolist() == [0, 0]
+    assert table.present.tolist() == [False, False, True, True, True, True]
+    np.save(folder / "valid" / "dia0_utt2.npy", np.full((3, WIDTH), np.nan))
+    assert "holds NaN or infinity" in refusal(data, heard(folder, pooler="none"), tmp_path / "cache").found
+
+
 def test_own_ids_hold_whatever_the_split(folder: Path, clips: Clips, tmp_path: Path) -> None:
     """The ids of a user's table find features that MMSA divided otherwise."""
     ids = [f"vid{row}$_${row}" for row in range(12)]

@@ -22,7 +22,7 @@ from safetensors.numpy import save as save_tensors
 
 from mer.config import AudioEncoderConfig, DataConfig
 from mer.data.registry import open_corpus
-from mer.features.from_files import GivenReading
+from mer.features.from_files.pooled import GivenReading
 from mer.features.given.mmsa import convert
 
 IDS = [f"u{row}" for row in range(6)]

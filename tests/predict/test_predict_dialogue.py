@@ -20,7 +20,8 @@ from mer.data.inputs import Inputs, from_table
 from mer.data.types import Dialogue
 from mer.features import load_features
 from mer.predict import run
-from mer.predictor.predictor import Predictor, as_dialogue
+from mer.predictor.answers import as_dialogue
+from mer.predictor.predictor import Predictor
 from mer.predictor.request import Request
 from mer.predictor.scorer import Turns
 from mer.study.preflight.feature_plan import FeaturePlan

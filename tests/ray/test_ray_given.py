@@ -45,4 +45,9 @@ def test_from_a_pickle_to_test_scores(forks: ForkServer, tmp_path: Path) -> None
     scored = typed("mer.evaluate", "exports/mosi", "--seeds", "0", "--workers", "1")
     assert "test" in scored
     refused = typed("mer.predict", "exports/mosi", "--text", "Hi!", code=2)
-    assert "features that others extracted" in refused and "--on NEW.csv" in refused
+    assert "features that others extracted" in refused and "--features PLACE" in refused
+    later = mmsa(6)
+    (tmp_path / "later.pkl").write_bytes(pickle.dumps(later["test"]))
+    typed("mer.features", "convert", "later.pkl", "later")
+    told = typed("mer.predict", "exports/mosi", "--features", "later/features.safetensors", "--out", "later.csv")
+    assert "4 predictions written to later.csv" in told

@@ -107,13 +107,13 @@ def test_new_texts_and_clips_are_refused_in_one_message(trained: tuple[Any, Expo
     assert isinstance(result.exception, MerError) and result.exit_code
     for words in ("features that others extracted", "encoders.text.backbone is file:"):
         assert words in result.exception.found
-    assert f"python -m mer.evaluate {export.folder} --on NEW.csv" in result.exception.then
+    assert f"python -m mer.predict {export.folder} --features PLACE" in result.exception.then
     with pytest.raises(MerError, match="features that others extracted"):
         mer.load(export.folder).predict_utterances([_dialogue()], {"audio": [tmp_path / "a.wav"]})
 
 
 def _dialogue() -> Any:
-    from mer.predictor.predictor import as_dialogue
+    from mer.predictor.answers import as_dialogue
 
     return as_dialogue([("Ross", "Hi!")], name="one")
 
@@ -121,7 +121,7 @@ def _dialogue() -> Any:
 def test_the_card_says_what_the_model_reads_and_no_place(trained: tuple[Any, Export], tmp_path: Path) -> None:
     _, export = trained
     card = (export.folder / "README.md").read_text(encoding="utf-8")
-    assert "labels no new text or clip by itself" in card and "mer.predict" not in card.split("## Intended use")[0]
+    assert "labels no new text or clip by itself" in card and "--features text=PLACE --features audio=PLACE" in card
     assert "Features file:sounds: extracted by others" in card
     shared = shareable(export, "me/model", tmp_path / "shared")
     told = "".join(
@@ -177,3 +177,51 @@ def test_the_cache_lists_them(trained: tuple[Any, Export], place: Path) -> None:
     result = CliRunner().invoke(features_app, ["list", "--cache", str(place / "features")])
     assert result.exit_code == 0 and "file:sounds" in result.output and "18 (1 masked)" in result.output
     assert CliRunner().invoke(features_app, ["verify", "--cache", str(place / "features")]).exit_code == 0
+
+
+FRAMES = """study: frames
+trainable: fusion
+objective: {metric: dev_weighted_f1, mode: max}
+budget: {trials: 1, epochs: 10}
+scheduler: {kind: none}
+fixed:
+  data: {root: CORPUS}
+  encoders:
+    text: {backbone: "file:TEXTS", pooler: none}
+    audio: {backbone: "file:SOUNDS", pooler: none, max_states: 3}
+  fusion: {kind: KIND}
+  head: {hidden: 8HEAD}
+params:
+  optim.head_lr: {float: [1e-2, 2e-2], log: true}
+"""
+
+
+@pytest.mark.parametrize(("kind", "head"), [("concat", ", pool: attentive"), ("mult", "")])
+def test_frames_of_others_are_read_as_sequences(
+    kind: str, head: str, place: Path, made: dict[str, Path], tmp_path: Path
+) -> None:
+    study = begin_study(FRAMES, tmp_path, cache=place / "frames", KIND=kind, HEAD=head, **made)
+    run = study.train_next()
+    assert run.member.best is not None and run.member.best.row["dev_weighted_f1"] > 0.6
+    export = study.export(tmp_path / "export").export
+    features = {"text": made["TEXTS"], "audio": made["SOUNDS"]}
+    found = mer.load(export.folder, features=features).predict_listed()
+    assert len(found) == sum(ROWS.values())
+    dev = [found[f"dev/dia{row // PER_DIALOGUE}_utt{row % PER_DIALOGUE}"] for row in range(ROWS["dev"])]
+    scores = np.array([list(one.probabilities.values()) for one in dev])
+    logits = run.member.best.logits_NC
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_a_dry_run_says_how_many_frames_are_kept(place: Path, made: dict[str, Path], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    text = FRAMES.replace("KIND", "mult").replace("HEAD", "")
+    for word, path in made.items():
+        text = text.replace(word, str(path))
+    (tmp_path / "frames.yaml").write_text(text, encoding="utf-8")
+    options = RunOptions(tmp_path / "studies", tmp_path / "cache", command="python -m mer.tune frames.yaml")
+    dry_run(load_spec(tmp_path / "frames.yaml"), options, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "encoders.audio keeps a state of every step of time" in said and "at most 3" in said
+    assert not (tmp_path / "cache").exists()

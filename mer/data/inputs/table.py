@@ -45,7 +45,7 @@ def from_table(
 
     Args:
         data: how the model's own data were read: its columns count where the file has them.
-        reads: the modalities of the model.
+        reads: the modalities that the model reads from texts and clips themselves.
         speaker: who speaks where the file does not say.
         named: columns that the user names; they must be there.
     Raises: MerError or Faults, naming file and line.
@@ -91,7 +91,14 @@ def _is_there(table: Table, said: str) -> bool:
 
 
 def _refuse_other_columns(table: Table, roles: Roles, reads: Sequence[str], *, by_place: bool) -> None:
-    """Refuse a file that has nothing of what the model reads. Args: by_place: clips may be found without paths."""
+    """Refuse a file that has nothing of what the model reads.
+
+    Args:
+        reads: nothing for a model of features that others extracted, which are found by the names of utterances.
+        by_place: clips may be found without paths.
+    """
+    if not reads:
+        return
     there = {role for role in ("text", "audio", "video") if role in roles}
     there |= {"audio"} if "video" in there else set()
     there |= {"audio", "video"} if by_place else set()

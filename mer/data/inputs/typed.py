@@ -50,6 +50,19 @@ def absent_texts(count: int, *, speaker: str) -> Inputs:
     return Inputs(tuple(_dialogue(f"clip{place}", [(speaker, "")]) for place in range(count)), tuple(range(count)))
 
 
+def from_names(names: Sequence[tuple[str, str]], *, speaker: str) -> Inputs:
+    """Make an utterance of each name under which features of others lie, a dialogue of its own; its text is the name.
+
+    Args: names: (part of the data, or "", name).
+    """
+    dialogues = []
+    for part, name in names:
+        shown = f"{part}/{name}" if part else name
+        one = Utterance(part or SPLIT, shown, 0, speaker.strip(), shown, "", None, None, None, name=name)
+        dialogues.append(Dialogue(f"{SPLIT}/{shown}", (one,)))
+    return Inputs(tuple(dialogues), tuple(range(len(dialogues))))
+
+
 def decode(content: bytes, where: str) -> str:
     """Decode UTF-8. Raises: MerError naming the line of the first byte that is not UTF-8."""
     try:

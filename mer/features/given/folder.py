@@ -67,6 +67,16 @@ class Folder:
             return np.concatenate(frames)
         return self._read_file(place)
 
+    def listed(self) -> list[tuple[str, str]]:
+        """Name every utterance that has features: (part of the data, or "", name).
+
+        Raises: Unfit where files in folders may be clips, or frames of clips.
+        """
+        files = {place: key for place, key in self.index.by_place.items() if not place.endswith("/")}
+        if odd := next((place for place, (_, name) in files.items() if "/" in name), None):
+            raise Unfit(f"{odd} may be a clip, or a frame of one")
+        return list(files.values())
+
     def hashes(self, places: list[str], memo: HashMemo) -> tuple[str, dict[str, str | None]]:
         """Hash what is read: "" for the whole, and each place; None for one that cannot be read."""
         told: dict[str, str | None] = {}

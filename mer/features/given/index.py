@@ -40,6 +40,14 @@ class Index:
         return None
 
     @property
+    def by_place(self) -> dict[str, tuple[str, str]]:
+        """Name each place by the first (part, name) that leads to it."""
+        named: dict[str, tuple[str, str]] = {}
+        for key, place in self.at.items():
+            named.setdefault(place, key)
+        return named
+
+    @property
     def examples(self) -> list[str]:
         """A few names, as they are compared."""
         return [f"{part}/{name}" if part else name for part, name in list(self.at)[:3]]

@@ -1,4 +1,4 @@
-"""Frames become one vector. Shapes: T frames, D width."""
+"""Frames are made of an array, and become one vector. Shapes: T frames, D width."""
 
 from __future__ import annotations
 
@@ -28,13 +28,18 @@ def frames_of(array: np.ndarray) -> np.ndarray:
     return frames_TD
 
 
+def said(frames_TD: np.ndarray) -> np.ndarray:
+    """Leave out frames of zeros alone: they are padding, or frames without a face."""
+    kept: np.ndarray = frames_TD[frames_TD.any(axis=1)]
+    return kept
+
+
 def pool(frames_TD: np.ndarray, pooler: str) -> np.ndarray | None:
     """Average the frames (pooler "mean"), or take the first ("first"); (D,) float32.
 
-    Frames of zeros alone are padding, or frames without a face, and are left out.
-    Returns: None when all are: extractors write zeros for a clip that they could not read.
+    Returns: None when all are zeros: extractors write them for a clip that they could not read.
     """
-    said_TD = frames_TD[frames_TD.any(axis=1)]
+    said_TD = said(frames_TD)
     if not len(said_TD):
         return None
     if pooler == "first":

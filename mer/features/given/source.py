@@ -22,8 +22,8 @@ from mer.places import home
 from mer.terminal.commands import command
 
 VERSION = 1  # raise it when the same file would give other features: it is part of the key
-_OWN_KEYS = {"backbone", "mode", "layers", "pooler"}
-_POOLERS = {"auto": "mean", "mean": "mean", "first": "first"}
+_OWN_KEYS = {"backbone", "mode", "layers", "pooler", "max_states"}
+_POOLERS = {"auto": "mean", "mean": "mean", "first": "first", "none": "none"}
 _PICKLES = (".pkl", ".pickle", ".p", ".pk")
 _DOCS = "docs/howto/given_features.md"
 
@@ -46,19 +46,28 @@ class Source(Protocol):
         """Read the array of a place. Raises: Unfit."""
         ...
 
+    def listed(self) -> list[tuple[str, str]]:
+        """Name every utterance that has features: (part of the data, or "", name).
+
+        Raises: Unfit where nobody can tell.
+        """
+        ...
+
     def hashes(self, places: list[str], memo: HashMemo) -> tuple[str, dict[str, str | None]]:
         """Hash what decides the arrays of these places: the whole, and each. Raises: OSError."""
         ...
 
 
-def open_source(encoder: EncoderConfig) -> Source:
+def open_source(encoder: EncoderConfig, where: str = "") -> Source:
     """Open the features that a configuration names: lists what they hold, reads headers.
 
+    Args: where: what named them, for messages; "": the configuration.
     Raises: MerError when they are not there, or hold nothing that can be read.
     """
-    path = home(given_place(encoder), _where(encoder))
+    where, named = where or _where(encoder), given_place(encoder) if where else encoder.backbone
+    path = home(given_place(encoder), where)
     if not path.exists():
-        raise MerError(_where(encoder), f"{encoder.backbone}: no such file or folder", allowed=_allowed(), then=_then())
+        raise MerError(where, f"{named}: no such file or folder", allowed=_allowed(), then=_then())
     if path.suffix.lower() in _PICKLES and not path.is_dir():
         raise MerError(
             path,
@@ -92,10 +101,10 @@ def describe(encoder: EncoderConfig) -> BackboneCard:
 
 
 def pooler_of(encoder: EncoderConfig) -> str:
-    """Return mean or first. Raises: MerError for the span of a text, which others' frames do not have."""
+    """Return mean, first or none. Raises: MerError for the span of a text, which others' frames do not have."""
     if encoder.pooler not in _POOLERS:
         where = f"encoders.{encoder.modality}.pooler"
-        raise MerError(where, f"{encoder.pooler!r} asked of {encoder.backbone}", allowed="mean or first")
+        raise MerError(where, f"{encoder.pooler!r} asked of {encoder.backbone}", allowed="mean, first or none")
     return _POOLERS[encoder.pooler]
 
 

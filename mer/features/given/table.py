@@ -64,6 +64,10 @@ class Table:
         with as_unfit(self.path.suffix.lower()):
             return self._arrays.read(name, row)
 
+    def listed(self) -> list[tuple[str, str]]:
+        """Name every utterance that has features: (part of the data, or "", name)."""
+        return list(self.index.by_place.values())
+
     def hashes(self, places: list[str], memo: HashMemo) -> tuple[str, dict[str, str | None]]:
         """Hash what is read: the whole file; a place in it is itself."""
         return memo.sha256(self.path), {place: place for place in places}

@@ -56,12 +56,16 @@ def use(facts: CardFacts) -> str:
 
 def _use_given(facts: CardFacts, modalities: list[str]) -> str:
     """Say how a model of features that others extracted is used: on utterances that have such features."""
-    scored = command("mer.evaluate", Path(facts.hub or shown_place(facts.folder_name)), "--on", Path("NEW.csv"))
+    asked = [word for one in modalities for word in ("--features", f"{one}=PLACE")] if len(modalities) > 1 else []
+    where = facts.hub or shown_place(facts.folder_name)
+    predict = command("mer.predict", Path(where), *(asked or ["--features", "PLACE"]))
+    place = json.dumps(where, ensure_ascii=False)
     return (
         f"It reads features of {' and '.join(modalities)} that others extracted, so it labels no new text or clip by "
-        "itself. Extract the features of other utterances with the same tool into the place that `config.json` names, "
-        f"list the utterances in a table, and score it: `{scored}`. In Python, "
-        "`mer.load(...).scores({modality: (features, present)})` takes arrays (utterances, 1, width)."
+        "itself. Extract features of the new utterances with the same tool and settings into a folder or a table, then "
+        f"`{predict}` labels all that lie there, and with `--file NEW.csv` the rows of a table, found by their ids. "
+        f"In Python: `mer.load({place}, features=\"PLACE\").predict_listed()`. Features of another width are refused; "
+        "some that look unlike those of the training are told."
     )
 
 

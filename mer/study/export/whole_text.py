@@ -22,8 +22,9 @@ from mer.features.text.pretrained import load_text_model, turn_tokenizer
 from mer.features.text.turn_tokenizer import TokenInput
 from mer.models import Classifier
 from mer.models.weight_names import backbone_prefix
+from mer.predictor.answers import SOMEBODY, as_dialogue
 from mer.predictor.opening import open_predictor
-from mer.predictor.predictor import SOMEBODY, Predictor, as_dialogue
+from mer.predictor.predictor import Predictor
 from mer.training.scoring import CENTER_TEMPERATURE
 
 TEXTS = ("Oh my God!", "I do not know what to say, and I will not say it twice.", "no", "We won the game yesterday!")

@@ -27,7 +27,8 @@ from mer.features.cache.sequences import Sequences
 from mer.features.disk_space import refuse_no_room
 from mer.features.from_clips.live import LiveClipSequences, LiveClipSteps
 from mer.features.from_clips.pooled import ClipReading
-from mer.features.from_files import GivenReading
+from mer.features.from_files.pooled import GivenReading
+from mer.features.from_files.unpooled import GivenStepReading
 from mer.features.from_text.live import LiveTextSequences, LiveTokens
 from mer.features.modalities import locate_clip_backbone
 from mer.features.rehearse import rehearse_one
@@ -193,6 +194,8 @@ def _states_words(encoder: EncoderConfig, example: Sequences) -> str:
 
 def _example(data: DataConfig, encoder: EncoderConfig, corpus: Corpus, cache: Path) -> Sequences:
     """Make the sequences of a few utterances of dev. Raises: MerError when none can be read."""
+    if is_given(encoder):
+        return GivenStepReading(encoder, cache).example(corpus, "dev", CLIPS)
     if isinstance(encoder, TextEncoderConfig):
         reader = LiveTokens if encoder.keeps_states else LiveTextSequences
         some = corpus.dialogues("dev")[:_DIALOGUES]
