@@ -105,7 +105,9 @@ def _best(study: Study) -> float:
 def _table(verdicts: Sequence[Verdict], name: str) -> Table:
     rows = [[v.first, v.second, v.difference, *(v.interval or (None, None)), v.p, v.says] for v in verdicts]
     header = ["first", "second", "difference", "low", "high", "p (Holm)", "verdict"]
-    return Table(name, header, rows, dict.fromkeys(header[2:5], lambda value: f"{100 * value:+.2f}"))
+    share = all(one.in_percent for one in verdicts)
+    shown = (lambda value: f"{100 * value:+.2f}") if share else (lambda value: f"{value:+.4f}")
+    return Table(name, header, rows, dict.fromkeys(header[2:5], shown))
 
 
 def _on_dev(studies: Sequence[Study], names: list[str]) -> Section:

@@ -7,14 +7,13 @@ from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
-from analysis.evaluation_page.classes import alike
+from analysis.comparison_page.outputs import Outputs, of_evaluation, of_study
 from analysis.page.words import is_fraction
 from analysis.stores.evaluation import Evaluation
 from analysis.stores.files import BROKEN
-from analysis.stores.predictions import Predictions
 from analysis.stores.study import Study
 from mer.errors import MerError
-from mer.statistics import METRICS, holm, paired_by_seed, paired_by_unit, verdict
+from mer.statistics import Scored, holm, paired_by_seed, paired_by_unit, verdict
 from mer.statistics.results import Paired
 
 _RESAMPLES = 4000
@@ -30,28 +29,30 @@ class Verdict(NamedTuple):
     interval: tuple[float, float] | None
     p: float | None
     says: str
+    in_percent: bool = True
 
 
 def study_verdicts(studies: Sequence[Study], names: Sequence[str]) -> list[Verdict]:
     """Compare the best trials on dev over resampled dialogues. Dev chose them, so the verdicts are hopeful."""
-    told: list[tuple[str, str, Paired]] = []
+    told: list[tuple[str, str, Paired, bool]] = []
     for one, other in _pairs([study.value(study.best) if study.best else None for study in studies]):
-        ours, theirs = (
-            study.predictions(study.best) if study.best else None for study in (studies[one], studies[other])
-        )
-        metric = studies[one].metric.removeprefix("dev_")
-        if metric not in METRICS or studies[other].metric != studies[one].metric or not _same(ours, theirs):
+        first, second = studies[one], studies[other]
+        ours, theirs = of_study(first), of_study(second)
+        metric, how = first.metric.removeprefix("dev_"), scored_of(first.task)
+        if metric not in how.metrics or not first.larger_is_better or second.metric != first.metric:
             continue
-        assert ours is not None and theirs is not None
+        if ours is None or theirs is None or not ours.fits(theirs):
+            continue
         pair = paired_by_unit(
-            metric, [ours.scores_NC], [theirs.scores_NC], ours.true_N, ours.dialogues, resamples=_RESAMPLES
+            metric, ours.outputs, theirs.outputs, ours.truth, ours.dialogues, resamples=_RESAMPLES, scored=how
         )
-        told.append((names[one], names[other], pair))
-    adjusted = holm([pair.p for _, _, pair in told])
-    return [
-        _verdict(first, second, replace(pair, p_adjusted=p), _sentence(first, second, replace(pair, p_adjusted=p)))
-        for (first, second, pair), p in zip(told, adjusted, strict=True)
-    ]
+        told.append((names[one], names[other], pair, is_fraction(first.metric)))
+    found = []
+    for (our_name, their_name, pair, share), p in zip(told, holm([pair.p for _, _, pair, _ in told]), strict=True):
+        judged = replace(pair, p_adjusted=p)
+        says = _sentence(our_name, their_name, judged, share)
+        found.append(_verdict(our_name, their_name, judged, says, share))
+    return found
 
 
 def evaluation_verdicts(evaluations: Sequence[Evaluation], names: Sequence[str]) -> list[Verdict]:
@@ -65,31 +66,31 @@ def evaluation_verdicts(evaluations: Sequence[Evaluation], names: Sequence[str])
         if ours.group != theirs.group or ours.kind != theirs.kind:
             continue
         seeds = paired_by_seed(ours.values(ours.main), theirs.values(ours.main))
-        first, second = alike(ours), alike(theirs)
+        first, second = of_evaluation(ours), of_evaluation(theirs)
         units = Paired(None, None, None, 0, "the utterances are not the same, or no predictions are there")
-        names_of_units = _units(ours, first[0]) if first else None
-        if first and second and names_of_units and _same(first[0], second[0]):
+        names_of_units = _units(ours, first) if first else None
+        if first and second and names_of_units and first.fits(second):
             units = paired_by_unit(
-                "weighted_f1",
-                [found.scores_NC for found in first],
-                [found.scores_NC for found in second],
-                first[0].true_N,
-                names_of_units,
-                resamples=_RESAMPLES,
-            )
+                ours.main, first.outputs, second.outputs, first.truth, names_of_units, resamples=_RESAMPLES,
+                scored=scored_of(ours.kind),
+            )  # fmt: skip
         told.append((one, other, seeds, units))
     by_seed, by_unit = (holm([pair[view].p for pair in told]) for view in (2, 3))  # type: ignore[union-attr]
     found = []
     for (one, other, seeds, units), p_seed, p_unit in zip(told, by_seed, by_unit, strict=True):
         views = replace(seeds, p_adjusted=p_seed), replace(units, p_adjusted=p_unit)
-        says = verdict(
-            names[one], names[other], *views, unit=evaluations[one].unit, in_percent=is_fraction(evaluations[one].main)
-        )
-        found.append(_verdict(names[one], names[other], views[0], says))
+        share = is_fraction(evaluations[one].main)
+        says = verdict(names[one], names[other], *views, unit=evaluations[one].unit, in_percent=share)
+        found.append(_verdict(names[one], names[other], views[0], says, share))
     return found
 
 
-def _units(one: Evaluation, predictions: Predictions) -> list[str] | None:
+def scored_of(kind: str) -> Scored:
+    """Say what outputs are, by the task. Args: kind: class, regression or multilabel."""
+    return Scored("regression") if kind == "regression" else Scored("multilabel" if kind == "multilabel" else "class")
+
+
+def _units(one: Evaluation, predictions: Outputs) -> list[str] | None:
     """Name the independent unit of each utterance; None where the results do not tell which."""
     if one.unit == "dialogue":
         return predictions.dialogues
@@ -112,25 +113,17 @@ def _pairs(values: Sequence[float | None]) -> list[tuple[int, int]]:
     return [(best, index) for index in there if index != best]
 
 
-def _same(ours: Predictions | None, theirs: Predictions | None) -> bool:
-    if ours is None or theirs is None:
-        return False
-    return (
-        ours.ids == theirs.ids and ours.class_names == theirs.class_names and bool((ours.true_N == theirs.true_N).all())
-    )
-
-
-def _verdict(first: str, second: str, pair: Paired, says: str) -> Verdict:
+def _verdict(first: str, second: str, pair: Paired, says: str, in_percent: bool) -> Verdict:
     ends = (pair.interval.low, pair.interval.high) if pair.interval else None
-    return Verdict(first, second, pair.difference, ends, pair.p_to_judge, says)
+    return Verdict(first, second, pair.difference, ends, pair.p_to_judge, says, in_percent)
 
 
-def _sentence(first: str, second: str, pair: Paired) -> str:
+def _sentence(first: str, second: str, pair: Paired, in_percent: bool) -> str:
     p, difference = pair.p_to_judge, pair.difference or 0.0
     if p is None:
         return f"{first} and {second} cannot be told apart here: {pair.note}."
     if p >= 0.05:
         return f"{first} and {second}: no difference at this sample size."
     better, worse = (first, second) if difference > 0 else (second, first)
-    points = f"{100 * abs(difference):.2f} points"
+    points = f"{100 * abs(difference):.2f} points" if in_percent else f"{abs(difference):.4f}"
     return f"{better} is above {worse} by {points} on dev, over dialogues; seeds have yet to confirm it."

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from small_evaluation import make_evaluation
+from small_evaluation import make_evaluation, make_number_evaluation
 from small_study import Ending, make_study
 
 from analysis.at_the_end import evaluation_pages, study_pages
@@ -22,7 +22,7 @@ from analysis.stores.evaluation import load_evaluation
 from analysis.stores.journal import load_study
 from analysis.stores.links import related_to_evaluation, related_to_study, results_of
 from mer.errors import MerError
-from mer.statistics import paired_by_seed, paired_by_unit
+from mer.statistics import Scored, paired_by_seed, paired_by_unit
 
 
 def rows_of(path):
@@ -101,6 +101,23 @@ def test_evaluations_are_paired_by_seed_and_dialogue(tmp_path):
     assert told.difference == pytest.approx(seeds.difference) and told.says.startswith("good is above bad by")
     assert "seeds and dialogues both support it" in told.says
     assert evaluation_verdicts([good], ["good"]) == []
+
+
+def test_evaluations_of_numbers_are_paired_and_listed(tmp_path):
+    near = load_evaluation(make_number_evaluation(tmp_path / "near", noise=0.2))
+    far = load_evaluation(make_number_evaluation(tmp_path / "far", noise=2.0))
+    (told,) = evaluation_verdicts([near, far], ["near", "far"])
+    assert told.says.startswith("near is above far by 0.") and "seeds and dialogues both support it" in told.says
+    assert "points" not in told.says and not told.in_percent
+    one, other = near.targets[0], far.targets[0]
+    dialogues = [name.rpartition("_utt")[0] for name in one.ids]
+    outputs = ([of.output_NT for of in two.targets.values()] for two in (near, far))
+    by_hand = paired_by_unit("ccc", *outputs, one.true_NT, dialogues, resamples=4000, scored=Scored("regression"))
+    assert by_hand.n == 18 and other.is_numbers and f"{by_hand.difference:+.4f}" in told.says
+    classes = load_evaluation(make_evaluation(tmp_path / "classes"))
+    tables = write_comparison([], [near, far, classes], tmp_path / "compare.html")
+    listed = rows_of(tables / "evaluations.csv")
+    assert [row["evaluation"] for row in listed] == ["near", "far", "spcl"] and "±" in listed[0]["CCC"]
 
 
 def test_studies_are_paired_by_dialogue(tmp_path):
