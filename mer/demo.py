@@ -34,7 +34,8 @@ def demo(
     refuse_taken_port(port)
     from mer.checkpoints.ensemble_folder import read_any
     from mer.checkpoints.hub_export import export_folder
-    from mer.predictor.opening import open_any, refuse_given
+    from mer.predictor.given_places import refuse_given
+    from mer.predictor.opening import open_any
 
     opened = read_any(export_folder(export))
     refuse_given(opened)

@@ -15,7 +15,7 @@ from mer.features.cache.sequences import Sequences, condensed
 from mer.features.from_files.placing import ABSENT, ZEROS, find_places, widths_words
 from mer.features.given.names import names_of, part_of
 from mer.features.given.pooling import frames_of, pool, said
-from mer.features.given.source import open_source, pooler_of
+from mer.features.given.source import Source, open_source, pooler_of
 from mer.features.given.unfit import Unfit
 from mer.features.reading import LiveFeatures
 from mer.terminal.commands import command
@@ -38,7 +38,7 @@ class LiveGiven:
     def __init__(self, config: EncoderConfig, width: int, export: Path, place: Path | None = None) -> None:
         self.config, self.width, self.export = config, width, export
         self.modality = config.modality
-        self.source = None
+        self.source: Source | None = None
         if place is not None:
             self.source = open_source(config.model_copy(update={"backbone": f"{GIVEN}{place}"}), where=OPTION)
             self._refuse_width()
@@ -122,7 +122,7 @@ class LiveGiven:
             then="extract them anew with these",
         )
 
-    def _opened(self) -> Any:
+    def _opened(self) -> Source:
         if self.source is None:
             raise no_live_features(self.config, self.export)
         return self.source
