@@ -21,7 +21,9 @@ from hostile_mutations import mutated_bytes
 from safetensors.numpy import save as save_tensors
 
 from mer.config import AudioEncoderConfig, DataConfig
+from mer.data.inputs import from_names
 from mer.data.registry import open_corpus
+from mer.features.from_files.live import LiveGiven
 from mer.features.from_files.pooled import GivenReading
 from mer.features.given.mmsa import convert
 
@@ -41,6 +43,16 @@ def read_features(path: Path) -> None:
         done = reading.extract(prepared, parts=Path(place), step=lambda *_: None)
         assert done.features_NLD.shape[:2] == (6, 1) and np.isfinite(done.features_NLD).all()
         assert done.present_N is not None and done.present_N.any() and set(done.faults) <= set(prepared.ids)
+
+
+def read_new_features(path: Path) -> None:
+    """Read what is handed in as new features for a model of features that others extracted."""
+    width = 2 if path.suffix == ".csv" else WIDTH
+    live = LiveGiven(AudioEncoderConfig(backbone="file:theirs"), width, Path("export"), path)
+    done = live.encode(from_names([("", name) for name in IDS], speaker="").dialogues)
+    assert done.features_NLD.shape == (6, 1, width) and np.isfinite(done.features_NLD).all()
+    assert done.present_N is not None and done.present_N.any()
+    assert all(bool(fault) != there for fault, there in zip(done.faults_N, done.present_N, strict=True))
 
 
 def read_pickle(path: Path) -> None:
@@ -188,5 +200,6 @@ def mutants_of_pickles(base: Path, rng: random.Random) -> Iterator[Input]:
 
 DOORS = [
     Door("features of others", read_features, kinds_of_features, mutants_of_features),
+    Door("new features for an export", read_new_features, kinds_of_features, mutants_of_features),
     Door("a pickle of features", read_pickle, kinds_of_pickles, mutants_of_pickles),
 ]
