@@ -45,8 +45,8 @@ def write_table(folder: Path, *, sounds: bool = False) -> None:
             cells = [said, number, long, warm, long]
             if sounds:
                 cells.append(f"{split}{n}.wav")
-                wave = (0.05 + 0.5 * warm) * np.sin(np.arange(2400) * (0.05 + 0.2 * long))
-                soundfile.write(folder / cells[-1], (wave + 0.01 * rng.normal(size=2400)).astype(np.float32), 16000)
+                wave = (0.05 + 0.5 * warm) * np.sin(np.arange(4800) * (0.05 + 0.2 * long))
+                soundfile.write(folder / cells[-1], (wave + 0.01 * rng.normal(size=4800)).astype(np.float32), 16000)
             rows.append(",".join(map(str, cells)))
         (folder / f"{split}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
@@ -69,12 +69,12 @@ def test_a_tuned_text_encoder(backbone: Any, tmp_path: Path, task: str) -> None:
     best = run.member.best
     assert best is not None and any(".lora_" in name for name in best.tensors)
     done = study.export(tmp_path / "model")
-    assert done.largest_difference < 1e-5
+    assert done.largest_difference < 1e-3, "of numbers up to 120"
     assert (tmp_path / "model/adapter/adapter_model.safetensors").is_file()
     model = mer.load(tmp_path / "model")
     answers = model.predict(["a cold very very day", "zz hot day"])
     merged = study.export(tmp_path / "merged", merge=True)
-    assert merged.largest_difference < 1e-3
+    assert merged.largest_difference < 1e-2
     others = mer.load(tmp_path / "merged").predict(["a cold very very day", "zz hot day"])
     if task == "regression":
         scores = read_scores(tmp_path / "model" / DEV_PREDICTIONS)
@@ -97,7 +97,7 @@ def test_a_tuned_speech_encoder_of_numbers(tmp_path: Path) -> None:
     )  # fmt: skip
     run = study.train_next()
     assert run.history[-1]["loss"] < run.history[0]["loss"]
-    assert study.export(tmp_path / "model").largest_difference < 1e-5
+    assert study.export(tmp_path / "model").largest_difference < 1e-3
     (answer,) = mer.load(tmp_path / "model").predict_clips([tmp_path / "dev1.wav"])
     assert 20 < answer.numbers["warmth"] < 150
 
