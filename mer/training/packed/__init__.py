@@ -17,7 +17,9 @@ student_objective  the losses of a student, its labels' and its teacher's
 student            one student of all members: model, losses, rows, optimiser
 fused_students     the fusion of all members' students
 scoring            scores of dev, and the averages that prototypes begin with
+stepped            models, objectives and optimisers of several runs as one, and their step
 run                the epoch of a pack
+folds              the epoch of all folds of several trials
 distillation       the epoch of a pack of distillations
 build              the pack that runs of one shape need
 """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from mer.errors import TrialFailed
 from mer.training.folds import FoldedRun
 from mer.training.packed.distillation import DistillationPack
+from mer.training.packed.folds import FoldsPack, share_a_program
 from mer.training.packed.run import Ending, Pack
 from mer.training.packed.shape import shape_of
 from mer.training.run import TrainingRun
@@ -21,9 +22,9 @@ def build_pack(runs: Sequence[TrainingRun]) -> Pack:
 
 
 def build_program(runs: Sequence[Run]) -> Program:
-    """Return what trains an epoch of runs of one shape. Runs over folds share a pack for each fold, with its rows.
+    """Return what trains an epoch of runs of one shape. A run that cannot be packed comes alone.
 
-    A run that cannot be packed comes alone.
+    Runs over folds share a pack for each fold, with its rows; where they are few, all folds share one program.
     """
     if not shape_of(runs[0].config).is_packable:
         (run,) = runs
@@ -31,13 +32,16 @@ def build_program(runs: Sequence[Run]) -> Program:
     folded = [run for run in runs if isinstance(run, FoldedRun)]
     if not folded:
         return build_pack([run for run in runs if isinstance(run, TrainingRun)]).train_epoch
-    packs = [build_pack(list(parts)) for parts in zip(*(run.parts for run in folded), strict=True)]
-    return lambda: _folded_epoch(folded, packs)
+    folds = [list(parts) for parts in zip(*(run.parts for run in folded), strict=True)]
+    if share_a_program(folds):
+        together = FoldsPack(folds)
+        return lambda: _over_folds(folded, together.train_epoch())
+    packs = [build_pack(parts) for parts in folds]
+    return lambda: _over_folds(folded, [pack.train_epoch() for pack in packs])
 
 
-def _folded_epoch(runs: Sequence[FoldedRun], packs: Sequence[Pack]) -> list[Ending]:
-    """Train one epoch of every fold of every run; returns each run's row over its folds, or why it failed."""
-    told = [pack.train_epoch() for pack in packs]
+def _over_folds(runs: Sequence[FoldedRun], told: Sequence[Sequence[Ending]]) -> list[Ending]:
+    """Return each run's row over its folds, or why it failed. Args: told: endings of each fold's members."""
     endings: list[Ending] = []
     for run, of_folds in zip(runs, zip(*told, strict=True), strict=True):
         faults = [(fold, one) for fold, one in enumerate(of_folds, start=1) if isinstance(one, TrialFailed)]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mer.models.member_linear import Grad, take_grads
 from mer.training.optimizer import BETAS, EPS
+from mer.training.packed.stacked import behind_one_another
 
 
 class Learning(NamedTuple):
@@ -75,6 +76,13 @@ class PackedAdamW:
         self.step_views = [steps_P.unbind(0) for steps_P in self.step_WP]
         columns = zip(*self.decays, strict=True)
         self.decay_P = [torch.tensor(column, dtype=torch.float64, device=device) for column in columns]
+
+    def follow(self) -> None:
+        """Lie where another of these has put the members' moments, and take their step counts."""
+        for moments, name in zip(self.moments, ("exp_avg", "exp_avg_sq"), strict=True):
+            for i in range(len(moments)):
+                moments[i] = behind_one_another([state[i][name] for state in self.states])
+        self.place_on(self.weights[0].device)
 
     @torch.no_grad()
     def step(self, rates_P: Tensor, learning: Learning | None = None) -> Tensor:

@@ -13,26 +13,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mer.errors import TrialFailed
-from mer.losses.adversarial import worsened
-from mer.training.data import FusedBatch
-from mer.training.draws import Draws, stretch_of
+from mer.training.draws import stretch_of
 from mer.training.epoch_row import mean_of_steps, non_finite, non_finite_scores, scores_without
 from mer.training.member import Row
-from mer.training.packed.contrastive import pack_objectives
-from mer.training.packed.model import PackedClassifier
-from mer.training.packed.objective import Answers
-from mer.training.packed.optimizer import PackedAdamW
-from mer.training.packed.rows import filled
 from mer.training.packed.scoring import PackedScoring, packed_rows
 from mer.training.packed.shape import shape_of
-from mer.training.packed.stacked import weights_in_order
+from mer.training.packed.stepped import Stepped
 from mer.training.run import TrainingRun
 from mer.training.scores import AnyScores
 from mer.training.seeding import seeded
@@ -40,7 +32,7 @@ from mer.training.seeding import seeded
 Ending = Row | TrialFailed  # of one member's epoch
 
 
-class Pack:
+class Pack(Stepped):
     """Step P runs together.
 
     Args: runs: of one shape, on one device, over the same utterances; they share memory with the pack from now on.
@@ -50,29 +42,16 @@ class Pack:
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         if len({shape_of(run.config).key for run in runs}) != 1 or not shape_of(runs[0].config).is_packable:
             raise ValueError("the runs of a pack have one shape that can be packed")
-        self.runs, first = list(runs), runs[0]
-        self.device = first.device
+        self.runs, self.device = list(runs), runs[0].device
         self._join()
 
     def _join(self) -> None:
         """Make one program of the runs' models, objectives, optimisers and rows."""
-        runs, first = self.runs, self.runs[0]
-        self.model = PackedClassifier([run.model for run in runs])
-        self.objective = pack_objectives([run.objective for run in runs], self.device)
-        self.optimizer = PackedAdamW(
-            weights_in_order(
-                first.optimizer.param_groups, (first.model, self.model.stack), (first.objective, self.objective.stack)
-            ),
-            [run.optimizer for run in runs],
-            [run.config.optim.clip_norm for run in runs],
-        )
-        self.train: Any = packed_rows(runs, [run.data.train for run in runs], self.device)
+        runs = self.runs
+        self.join_weights(runs)
+        self.train = packed_rows(runs, [run.data.train for run in runs], self.device)
         dev = packed_rows(runs, [run.data.dev for run in runs], self.device)
         self.scoring = PackedScoring(runs, self.model, self.objective, self.train, dev)
-        self.draws = Draws(len(runs), self.device)
-        moves = [run.config.loss.adversarial for run in runs]
-        self.adversarial_P = self.objective.each([move.weight for move in moves], 1)
-        self.epsilon_P11 = self.objective.each([move.epsilon for move in moves], 3)
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -83,6 +62,16 @@ class Pack:
         """
         started = time.perf_counter()
         told, last_rates = self._train()
+        return self.scored(told, last_rates, started)
+
+    def scored(self, told: Sequence[dict[str, Tensor]], last_rates: Sequence[float], started: float) -> list[Ending]:
+        """Score dev after the steps of an epoch; returns as `train_epoch`.
+
+        Args:
+            told: what each step returned.
+            last_rates: learning rate of each member in the last step.
+            started: when the epoch began, as `time.perf_counter` counts.
+        """
         losses = {name: torch.stack([parts[name] for parts in told]).double().cpu().numpy() for name in told[0]}
         with contextlib.ExitStack() as stack:
             for run in self.runs:
@@ -94,14 +83,21 @@ class Pack:
 
     def _train(self) -> tuple[list[dict[str, Tensor]], list[float]]:
         """Take the steps of an epoch; return loss, gradient norm and loss parts (P,) of each, and the last rates."""
+        batches, rates = self.begin()
+        told = [self.step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
+        self.optimizer.settle()
+        return told, rates[-1].tolist()
+
+    def begin(self) -> tuple[list[Tensor], Tensor]:
+        """Begin the members' next epoch: return the rows of each step (P, B), and the learning rates (steps, P)."""
         batches = [torch.from_numpy(rows_PB).to(self.device) for rows_PB in self._drawn_rows()]
         self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], len(batches))
         if self.objective.needs_centers:
             self.objective.start_epoch(self.scoring.centers())
-        rates = self._rates([run.config.optim.head_lr for run in self.runs], len(batches))
-        told = [self._step(rows_PB, rates[step], step) for step, rows_PB in enumerate(batches)]
-        self.optimizer.settle()
-        return told, rates[-1].tolist()
+        return batches, self._rates([run.config.optim.head_lr for run in self.runs], len(batches))
+
+    def anchors(self) -> Tensor | None:
+        return self.scoring.anchors(self.draws)
 
     def _drawn_rows(self) -> list[np.ndarray]:
         """Draw the rows of each step of the members' next epoch, (P, B)."""
@@ -121,37 +117,6 @@ class Pack:
             for step in range(steps)
         ]
         return torch.tensor(rates, dtype=torch.float64, device=self.device)
-
-    def _step(self, rows_PB: Tensor, rates_P: Tensor, step: int) -> dict[str, Tensor]:
-        """Update every member's weights once; return loss, gradient norm and loss parts (P,), still on the device."""
-        self.draws.step = step
-        rows_PB, there_PB = filled(rows_PB)
-        x, y_PB = self.train.batch(rows_PB)
-        if isinstance(x, FusedBatch):
-            x = x._replace(counted_B=there_PB)
-        h_PBH, logits_PBC = self.model(x, self.draws)
-        answers = Answers(h_PBH, logits_PBC, self.scoring.anchors(self.draws), y_PB, there_PB)
-        loss_P, parts = self.objective(answers, self.draws)
-        further, shown = self.model.auxiliary(y_PB)
-        if self.runs[0].config.loss.adversarial.weight:
-            parts["adversarial"] = self._loss_when_moved(answers, loss_P)
-            loss_P = loss_P + self.adversarial_P * parts["adversarial"]
-            parts["adversarial"] = parts["adversarial"].detach()
-        loss_P = sum(further.values(), loss_P)
-        loss_P.sum().backward()
-        norm_P = self.optimizer.step(rates_P)
-        self.objective.after_step(answers, self.draws)
-        for run in self.runs:
-            run.count_step()
-        shown = {f"loss_{name}": part for name, part in parts.items()} | shown
-        return {"loss": loss_P.detach(), "grad_norm": norm_P} | shown
-
-    def _loss_when_moved(self, answers: Answers, loss_P: Tensor) -> Tensor:
-        """Take the objective's loss once more, (P,), at h moved against each model."""
-        h_PBH = worsened(loss_P, answers.h_PBH, self.epsilon_P11)
-        self.optimizer.forget()
-        moved = answers._replace(h_PBH=h_PBH, logits_PBC=self.model.classify(h_PBH))
-        return self.objective(moved, self.draws)[0]
 
     def _end_epoch(
         self, k: int, logits_NC: np.ndarray, losses: dict[str, np.ndarray], rate: float, started: float

@@ -50,12 +50,28 @@ class Stacked:
             own.data = view.copy_(own)
         self.constants[name] = memory
 
+    def follow(self) -> None:
+        """Lie where another stack has put the modules' tensors, one behind the other."""
+        for tensors in (self.weights, self.constants):
+            for name, stacked in tensors.items():
+                stacked.data = behind_one_another([_tensor(module, name) for module in self.modules])
+
     def _stack(self, name: str) -> Tensor:
         tensors = [_tensor(module, name) for module in self.modules]
         stacked = torch.stack([tensor.detach() for tensor in tensors])
         for tensor, view in zip(tensors, stacked.unbind(0), strict=True):
             tensor.data = view
         return stacked
+
+
+def behind_one_another(tensors: Sequence[Tensor]) -> Tensor:
+    """View tensors that lie one behind the other in memory as one, (P, ...). Raises: ValueError for others."""
+    first = tensors[0].detach()
+    places = [tensor.data_ptr() - first.data_ptr() for tensor in tensors]
+    size = first.numel() * first.element_size()
+    if places != [k * size for k in range(len(tensors))] or not all(tensor.is_contiguous() for tensor in tensors):
+        raise ValueError("the tensors do not lie one behind the other")
+    return first.as_strided((len(tensors), *first.shape), (first.numel(), *first.stride()))
 
 
 def weights_in_order(groups: Sequence[dict[str, Any]], *stacks: tuple[nn.Module, Stacked]) -> list[Tensor]:
