@@ -62,7 +62,7 @@ class FoldsPack(Stepped):
         begun = [fold.begin() for fold in self.folds]
         common = _whole_steps([batches for batches, _ in begun])
         told: list[list[dict[str, Tensor]]] = [[] for _ in self.folds]
-        self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], common)
+        self.draws.begin([stretch_of(run.config.seed, run.epoch) for run in self.runs], max(1, common))
         self.optimizer.follow()
         for step in range(common):
             rows_PB = torch.cat([batches[step] for batches, _ in begun])
