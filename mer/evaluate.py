@@ -52,7 +52,9 @@ def evaluate(
     ] = None,
     label_map: Annotated[
         str | None,
-        typer.Option("--map", metavar="{LABEL: CLASS}", help="labels of CORPUS as classes, or numbers; default by name"),
+        typer.Option(
+            "--map", metavar="{LABEL: CLASS}", help="labels of CORPUS as classes, or numbers; default by name"
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

@@ -54,21 +54,20 @@ def predict(
     features: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PLACE", help="folder or table of new features, for models of features that others extracted; "
-            "of one modality: audio=PLACE; with --file its rows, else all that lies there"
+            metavar="PLACE",
+            help="folder or table of new features, for models of features that others extracted; "
+            "of one modality: audio=PLACE; with --file its rows, else all that lies there",
         ),
     ] = None,
     debug: Debug = False,
 ) -> None:
     """Classify utterances with an exported model."""
     clips = {"audio": tuple(audio or ()), "video": tuple(video or ())}
-    run(
-        Request(
-            export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, clips, tuple(settings or ()),
-            tuple(features or ()),
-        ),  # fmt: skip
-        sys.stdin,
-    )
+    asked = Request(
+        export, tuple(text or ()), file, json_lines, out, speaker, backbone, batch, clips, tuple(settings or ()),
+        tuple(features or ()),
+    )  # fmt: skip
+    run(asked, sys.stdin)
 
 
 def run(request: Request, stdin: TextIO) -> None:

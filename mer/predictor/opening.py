@@ -65,8 +65,7 @@ def open_any(
         return open_predictor(found, backbone=backbone, device=device, features=features)
     opened: dict[str, Live] = {}
     members = [
-        open_predictor(one, backbone=backbone, device=device, opened=opened, features=features)
-        for one in found.members
+        open_predictor(one, backbone=backbone, device=device, opened=opened, features=features) for one in found.members
     ]
     return EnsemblePredictor(found, members)
 

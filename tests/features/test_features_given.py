@@ -95,9 +95,7 @@ def test_first_frame_as_the_pooler_says(data: DataConfig, folder: Path, clips: C
 
 
 @pytest.mark.parametrize("layout", ["parts", "safetensors", "frames"])
-def test_frames_are_kept_where_sequences_are_read(
-    layout: str, data: DataConfig, clips: Clips, tmp_path: Path
-) -> None:
+def test_frames_are_kept_where_sequences_are_read(layout: str, data: DataConfig, clips: Clips, tmp_path: Path) -> None:
     """Without frames of zeros alone, and averaged down to `max_states`."""
     place = LAYOUTS[layout](tmp_path / "theirs", clips, PER_DIALOGUE)
     done = extract(data, heard(place, pooler="none"), tmp_path / "cache")

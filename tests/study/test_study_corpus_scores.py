@@ -53,7 +53,7 @@ def test_classes_are_scored_among_the_shared_ones():
     assert told["all_classes"]["accuracy"] == pytest.approx(np.mean(free)) and told["majority"]["accuracy"] == 0.5
     assert told["rows"] == {"scored": 20, "of": 40, "left_out": {"other": 10, "": 10}} and told["units"] == 8
     page = printed(told, "class")
-    assert "labels: happy as joy, calm; the model chooses among these classes" in page
+    assert "labels: calm, happy as joy; the model chooses among these classes" in page
     assert "always the same class" in page and "classes without a label here: anger" in page
 
 

@@ -1,4 +1,4 @@
-"""Each key of folds, of tasks, and of features of others: a bad value is one message that names key, line and way out."""
+"""Each key of folds, of tasks, and of features of others: a bad value is one message that names key and way out."""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ from mer.config import DataConfig
 from mer.study.evaluate.label_map import LabelMap, label_map
 from mer.study.evaluate.same_utterances import against_own
 from mer.study.evaluate.seeds import SeedResult
+from mer.study.evaluate.target_map import target_map
 from mer.study.folder.artifacts import predictions_csv
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, TEST_PREDICTIONS
 from mer.training import Scores, SplitArrays
+from mer.training.number_scores import RegressionScores
 
 NAMES = ("neutral", "joy", "anger")
 IDS = tuple(f"test/dia{dialogue}_utt{turn}" for dialogue in range(8) for turn in range(6))
@@ -73,3 +75,20 @@ def test_other_utterances_labels_and_classes_are_not_compared(known: dict[str, A
     assert against_own(**known | {"mapped": missing}) is None
     (known["results"][1].folder / TEST_PREDICTIONS).unlink()
     assert against_own(**known) is None, "a seed is not scored on test, and nobody reads it for that"
+
+
+def test_numbers_are_compared_as_classes_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-3, 3, (len(IDS), 1)).astype(np.float32)
+    near, far = (truth + rng.normal(0, wide, truth.shape).astype(np.float32) for wide in (0.2, 2.0))
+    text = predictions_csv(RegressionScores(near, truth, ("sentiment",), (-3.0, 3.0)), IDS)
+    (tmp_path / TEST_PREDICTIONS).write_text(text, encoding="utf-8")
+    mapped = target_map("regression", ("sentiment",), ("sentiment",), None)
+    data = DataConfig(dataset="mosi", task="regression", range=(-3, 3))
+    told = against_own(
+        [SeedResult(0, 0, 1, {}, None, None, tmp_path)], [far],
+        SplitArrays(IDS, np.zeros((len(IDS), 1, 1), np.float16), truth), mapped, data, "test", NAMED,
+    )  # fmt: skip
+    assert told is not None
+    own, other = (RegressionScores(one, truth, ("sentiment",), (-3.0, 3.0)).ccc for one in (near, far))
+    assert told["seeds"]["difference"] == pytest.approx(own - other)

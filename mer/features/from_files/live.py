@@ -138,7 +138,6 @@ def _part(utterance: Utterance) -> str:
     return next((part for word in words if (part := part_of(word))), "")
 
 
-
 def no_live_features(config: EncoderConfig, export: Path) -> MerError:
     """Word the refusal of a text or clip whose features nobody has extracted."""
     return MerError(

@@ -143,7 +143,7 @@ def _at_thresholds(
     names: Sequence[str],
 ) -> dict[str, Any]:
     """Score several labels of each seed at the thresholds that the model's own dev chose."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one, places in zip(scores, above, strict=True):
         outputs = shifted(one.logits_NC, [places[name] for name in shared])
         told = scored(outputs, one.labels_N).as_metrics("on")

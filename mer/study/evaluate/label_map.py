@@ -79,9 +79,7 @@ def label_map(class_names: Sequence[str], labels: Sequence[str], said: str | Non
     return made
 
 
-def paired(
-    outputs: Sequence[str], names: Sequence[str], said: str | None, *, what: str, whose: str
-) -> dict[str, str]:
+def paired(outputs: Sequence[str], names: Sequence[str], said: str | None, *, what: str, whose: str) -> dict[str, str]:
     """Pair names of a corpus with those of a model: name of the corpus -> name of the model.
 
     Args:

@@ -120,9 +120,10 @@ def evaluate_on(
         above=[dev_thresholds(result).above for result in results] if task == "multilabel" else (),
     )
     called = _names(own, data)
-    paired = against_own(results, logits, target, mapped, data, split, called) if task == "class" else None
+    paired = against_own(results, logits, target, mapped, data, split, called)
     told = {
         "format": 1,
+        **({} if task == "class" else {"kind": task}),
         "method": method_name(config),
         "trained_on": called[0],
         "on": called[1],

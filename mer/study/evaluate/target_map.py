@@ -55,6 +55,11 @@ class TargetMap:
         return tuple(name for name in self.outputs if name in self.pairs.values())
 
     @property
+    def unmapped(self) -> tuple[str, ...]:
+        """Names of the corpus that no name of the model stands for."""
+        return tuple(name for name in self.names if name not in self.pairs)
+
+    @property
     def unused(self) -> tuple[str, ...]:
         """Names of the model that nothing is mapped to."""
         return tuple(name for name in self.outputs if name not in self.pairs.values())

@@ -64,7 +64,7 @@ def _use_given(facts: CardFacts, modalities: list[str]) -> str:
         f"It reads features of {' and '.join(modalities)} that others extracted, so it labels no new text or clip by "
         "itself. Extract features of the new utterances with the same tool and settings into a folder or a table, then "
         f"`{predict}` labels all that lie there, and with `--file NEW.csv` the rows of a table, found by their ids. "
-        f"In Python: `mer.load({place}, features=\"PLACE\").predict_listed()`. Features of another width are refused; "
+        f'In Python: `mer.load({place}, features="PLACE").predict_listed()`. Features of another width are refused; '
         "some that look unlike those of the training are told."
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mer.config import TrialConfig
+from mer.config import MAPPINGS, TrialConfig
 from mer.errors import brief
 from mer.study.space.constraints import Constraint, NotAConstraint
 from mer.study.space.draws import RandomDraw, random_params
@@ -141,6 +141,7 @@ def _config_fault(
     values: Mapping[str, Any],
 ) -> None:
     """Place a config fault at the line that a user would edit: the keys that it names, else those below `key`."""
+    named, key = key, next((whole for whole in MAPPINGS if key.startswith(f"{whole}.")), key)
     concerned = _concerned(values, key, found)
     searched = [name for name in concerned if point is None or name not in spec.points[point]]
     then = f"mend the ranges of {', '.join(concerned)}" if len(concerned) > 1 and searched == concerned else ""
@@ -151,7 +152,7 @@ def _config_fault(
     else:
         path = file.fixed_path(next(iter(_concerned(spec.fixed, key, found)), key))
     value = {**spec.fixed, **values}.get(key)
-    file.fault_named(path, key, found + boolean_hint(value), allowed=allowed, then=then)
+    file.fault_named(path, named, found + boolean_hint(value), allowed=allowed, then=then)
 
 
 def _concerned(values: Mapping[str, Any], key: str, found: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mer.config import MAPPINGS, TrialConfig
+from mer.config import MAPPINGS, FoldRule, TrialConfig
 from mer.errors import brief
 from mer.validation_words import allowed_words
 
@@ -65,7 +65,9 @@ def reason(fault: ValueError) -> str:
 
 
 def _key(fault: Any) -> str:
-    key = _dotted(fault["loc"], fault["type"] == "extra_forbidden")
+    key, last = _dotted(fault["loc"], fault["type"] == "extra_forbidden"), fault["loc"][-1:]
+    if key == "data.folds" and last[0] in FoldRule.model_fields:
+        return f"{key}.{last[0]}"
     if fault["type"] == "union_tag_invalid":
         return f"{key}.{fault['ctx']['discriminator'].strip(chr(39))}"
     return key
