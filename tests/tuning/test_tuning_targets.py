@@ -65,7 +65,7 @@ def test_a_tuned_text_encoder(backbone: Any, tmp_path: Path, task: str) -> None:
         SPACE, tmp_path, CORPUS=tmp_path, MODALITY="text", BACKBONE=backbone("bert"), TASK=task, TARGETS=TARGETS[task]
     )
     run = study.train_next()
-    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     best = run.member.best
     assert best is not None and any(".lora_" in name for name in best.tensors)
     done = study.export(tmp_path / "model")
@@ -96,7 +96,7 @@ def test_a_tuned_speech_encoder_of_numbers(tmp_path: Path) -> None:
         TARGETS="[warmth]",
     )  # fmt: skip
     run = study.train_next()
-    assert run.history[-1]["loss"] < run.history[0]["loss"]
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     assert study.export(tmp_path / "model").largest_difference < 1e-3
     (answer,) = mer.load(tmp_path / "model").predict_clips([tmp_path / "dev1.wav"])
     assert 20 < answer.numbers["warmth"] < 150
