@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from mer.config import DataConfig
+from mer.data.registry import unit_of
+from mer.study.evaluate import same_utterances
 from mer.study.evaluate.label_map import LabelMap, label_map
 from mer.study.evaluate.same_utterances import against_own
 from mer.study.evaluate.seeds import SeedResult
@@ -77,7 +79,8 @@ def test_other_utterances_labels_and_classes_are_not_compared(known: dict[str, A
     assert against_own(**known) is None, "a seed is not scored on test, and nobody reads it for that"
 
 
-def test_numbers_are_compared_as_classes_are(tmp_path: Path) -> None:
+def test_numbers_are_compared_as_classes_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same_utterances, "unit_of", lambda data, split: unit_of(DataConfig(), split))
     rng = np.random.default_rng(0)
     truth = rng.uniform(-3, 3, (len(IDS), 1)).astype(np.float32)
     near, far = (truth + rng.normal(0, wide, truth.shape).astype(np.float32) for wide in (0.2, 2.0))
