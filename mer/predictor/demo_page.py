@@ -55,6 +55,7 @@ def served(predictor: Predictor | EnsemblePredictor, port: int) -> Iterator[str]
                 share=False,
                 inbrowser=False,
                 prevent_thread_lock=True,
+                theme=_theme(),
                 quiet=True,
                 ssr_mode=False,
                 pwa=False,
@@ -140,6 +141,13 @@ def build(predictor: Predictor | EnsemblePredictor) -> Any:
             given["text"].submit(respond, inputs, outputs, concurrency_limit=1, api_name=False)
         anew.click(lambda: ([], nothing(export), "", []), None, [turns, place, note, said], api_name=False)
     return page
+
+
+def _theme() -> Any:
+    """Return gradio's usual theme in blue: on its orange buttons white text would not stand out by 4.5 to 1."""
+    import gradio
+
+    return gradio.themes.Default(primary_hue="blue")
 
 
 def _input(gradio: Any, modality: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from open_study import begin_study
+from seen import faint_texts
 
 import mer
 from mer.data.sample.corpus import write_sample
@@ -50,6 +51,10 @@ def test_a_dialogue_is_typed_and_every_turn_has_its_label(browser, tmp_path: Pat
         bars = page.get_by_test_id("label-output-value")
         assert bars.inner_text() == last.label
         assert page.get_by_label("Text").input_value() == ""
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(300)
+            assert faint_texts(page) == {}, scheme
         page.get_by_label("Text").fill("")
         page.get_by_role("button", name="Say it").click()
         page.get_by_text("nothing was given of text").wait_for(timeout=20_000)
