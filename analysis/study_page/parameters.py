@@ -140,7 +140,10 @@ def ranges(study: Study) -> Section:
         why = "No trial has finished, so there is no best value." if names else "No parameters were searched."
         return Section("ranges", title, paragraph(why))
     rows, at_edge = [], []
+    drawn = {name for trial in study.trials for name in trial.params}
     for name, searched in study.ranges.items():
+        if name not in drawn:
+            continue
         where, sentence = edge(study, name)
         value = plain(study.best.params[name]) if name in study.best.params else None
         rows.append([name, searched.text, value, where, sentence])
@@ -149,7 +152,10 @@ def ranges(study: Study) -> Section:
     table = Table("ranges", ["parameter", "range", "best value", "place in range", "edge?"], rows)
     text = f"Yes for {', '.join(at_edge)}." if at_edge else "No."
     brief = Table(table.name, table.header, [[names[str(name)], *rest] for name, *rest in rows])
-    return Section("ranges", title, paragraph(text) + brief.html(), [table])
+    html = paragraph(text) + brief.html()
+    if never := [names[name] for name in study.ranges if name not in drawn]:
+        html += note(f"No trial drew {', '.join(never)}.")
+    return Section("ranges", title, html, [table])
 
 
 def _percent(value: float) -> str:

@@ -23,6 +23,7 @@ from analysis.plots.surface import shaded
 from analysis.stores.journal import load_study
 from analysis.stores.predictions import Predictions
 from analysis.study_page.history import history_html
+from analysis.study_page.parameters import ranges
 
 
 def predictions(true, predicted, scores=None, ids=None):
@@ -166,3 +167,13 @@ def test_a_legend_names_what_is_drawn_and_nothing_else(tmp_path):
     said = re.sub(r"<[^>]+>", "|", html[html.index('<p class="legend">') :])
     assert "best finished" in said and "|finished" in said and "failed" in said
     assert "interrupted" not in said and "stopped early" not in said
+
+
+def test_ranges_that_no_trial_drew_are_one_line(tmp_path):
+    endings = [Ending("finished", seed=index) for index in range(4)]
+    found = load_study(make_study(tmp_path, endings), with_mlflow=False)
+    for trial in found.trials:
+        trial.params.pop("loss.contrastive.temperature", None)
+    told = ranges(found)
+    assert "loss.contrastive.temperature" not in [row[0] for row in told.tables[0].rows]
+    assert "No trial drew temperature." in told.html and len(told.tables[0].rows) == 4
