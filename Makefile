@@ -34,10 +34,11 @@ SPREAD := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile --no-loadscope-reorde
 quick: $(VENV)/dev
 	$(SPREAD)
 
-test: quick
-	$(SPREAD) -m "(slow or real or ray or faults or hostile or browser) and not (gpu or docs)"
+# One call, the quick tier in it: a module's fixtures are made once.
+test: $(VENV)/dev
+	$(SPREAD) -m "not (gpu or docs)"
 
-# Every command of README and docs, typed; README and the quick start are in `make test` too.
+# Every command of README and docs, typed; the quick start is in `make test` too.
 pages: $(VENV)/dev
 	$(PYTEST) -m "docs or ray" tests/docs
 

@@ -15,9 +15,21 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for a model hub
 os.environ.pop("COLUMNS", None)  # processes of pytest-xdist may have it; pages in a pipe go by it
 
 
+LONGER = ("slow", "real", "faults", "hostile", "browser")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let tests with Ray come first: their files take longest, and two processes should end together."""
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+    """Let the files that take longest come first, so that two processes end together: Ray, then other slow tests."""
+    ranks = {item.path: 2 for item in items}
+    for item in items:
+        ranks[item.path] = min(ranks[item.path], _rank(item))
+    items.sort(key=lambda item: ranks[item.path])
+
+
+def _rank(item: pytest.Item) -> int:
+    if item.get_closest_marker("ray") is not None:
+        return 0
+    return 1 if any(item.get_closest_marker(name) is not None for name in LONGER) else 2
 
 
 @pytest.fixture(scope="session")

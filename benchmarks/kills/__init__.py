@@ -5,7 +5,7 @@
 workshop     a small corpus, its features, a search space, and the command that runs it
 commands     commands as processes: typed, or forked from a process that has imported everything
 fork_server  that process
-worker_fork  Ray workers forked from a process that has imported everything
+worker_fork  Ray workers and helpers forked from processes that have imported everything
 ray_nodes    Ray nodes of our own on loopback addresses
 mlflow_http  an MLflow server that can be stopped and started
 stage        what studies share: a cluster, a file system of their own, their undisturbed twin

@@ -113,11 +113,11 @@ def _become(request: dict[str, Any]) -> None:
     sys.argv = [request["module"], *request["arguments"]]
     sys.executable = os.environ.get(WORKERS_PYTHON, sys.executable)
     quiet_libraries()  # as the command will: before Ray is asked anything
-    _reread_ray_settings()
+    reread_ray_settings()
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
-def _reread_ray_settings() -> None:
+def reread_ray_settings() -> None:
     """Read again what Ray reads from the environment when it is imported: where it listens, and its token."""
     from ray._private import ray_constants
     from ray._raylet import AuthenticationTokenLoader, Config

@@ -31,6 +31,7 @@ class MlflowServer:
         words = ["server", "--backend-store-uri", f"sqlite:///{self.database}", "--artifacts-destination"]
         words += [str(self.files), "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
         environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # as `mer.ui` has it: four processes fewer
         self._process = self._starter("mlflow", words, cwd=self.folder, environment=environment, own_group=True)
         deadline = time.monotonic() + _UP_S
         while not self._answers():

@@ -34,7 +34,7 @@ _NODE_SETTINGS = {
 class RayNodes:
     """A cluster: `with RayNodes() as nodes: head = nodes.start(cpus=2)`. The first node that is started is its head.
 
-    Args: python: the program with which nodes start their workers; None: this process's Python.
+    Args: python: the program with which nodes start their workers and helpers; None: this process's Python.
     Attributes:
         settings: environment variables with which a driver joins: the token among them.
     """

@@ -51,6 +51,11 @@ class Workshop:
     starter: Starter = typed
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def at(cls, home: Path, starter: Starter = typed) -> Workshop:
+        """Return the workshop that `make_workshop` has made there."""
+        return cls(home, home / "space.yaml", home / "features", starter)
+
     def arguments(self, studies: Path, *more: str) -> list[str]:
         return [str(self.space), "--studies", str(studies), "--cache", str(self.cache), *more]
 
@@ -87,4 +92,4 @@ def make_workshop(home: Path, starter: Starter = typed, train: int = 50, dev: in
     (home / "space.yaml").write_text(SPACE.replace("CORPUS", str(home / "corpus")))
     data, encoder = DataConfig(root=str(home / "corpus")), TextEncoderConfig()
     ensure_features(data, encoder, ("train", "dev"), cache=home / "features", progress=False)
-    return Workshop(home, home / "space.yaml", home / "features", starter)
+    return Workshop.at(home, starter)

@@ -1,25 +1,17 @@
-"""README and the quick start, typed: every command in order in a fresh folder; and the commands that are printed."""
+"""The quick start, typed: every command in order in a fresh folder; and the commands that are printed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from page_door import Door
 from page_folder import make_folder, type_page
-from page_typist import Page
+from page_typist import Page, copy_made
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1500)]
 MOST_FOLLOWED = 14
-
-
-def test_the_readme_works_as_printed(typed: Callable[..., Page]):
-    page = typed("README.md")
-    ran = [one.program for one in page.ran if one.level == "run"]
-    assert ran.count("mer.tune") >= 10 and {"mer.ui", "analysis.report", "mer.extract", "mer.evaluate"} <= set(ran)
-    for made in ("studies/distill-meld/report.html", "exports/lora-meld-text/README.md", "exports/mine/README.md"):
-        assert (page.folder / made).exists(), made
 
 
 def test_the_quick_start_works_as_printed(quick_start: Page):
@@ -36,14 +28,14 @@ def printed_commands(output: str) -> Iterator[str]:
             yield found[1]
 
 
-def test_commands_that_are_printed_work(door: Door, tmp_path_factory: pytest.TempPathFactory):
-    """From `make demo` on, every printed command is typed as it is, then those that it prints."""
+def test_commands_that_are_printed_work(door: Door, quick_start: Page, tmp_path_factory: pytest.TempPathFactory):
+    """From `make demo` on, with which the quick start begins, printed commands are typed, then those that they print."""
     folder = tmp_path_factory.mktemp("followed")
     make_folder(folder, door.path)
-    before, page, seen = len(door.ran), folder / "page.md", set()
-    page.write_text("    make demo\n", encoding="utf-8")
-    assert not (ended := type_page(page, folder)).failed, ended.failed
-    waiting = [one for ran in door.ran[before:] for one in printed_commands(ran.output)]
+    copy_made(quick_start.folder, folder)
+    page, seen = folder / "page.md", set()
+    demo = [ran for ran in quick_start.ran if ran.line == quick_start.ran[0].line]
+    waiting = [one for ran in demo for one in printed_commands(ran.output)]
     while waiting and len(seen) < MOST_FOLLOWED:
         command = waiting.pop(0)
         if (kind := re.sub(r"\d+", "0", command)) in seen:

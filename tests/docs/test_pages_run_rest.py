@@ -1,4 +1,8 @@
-"""The other pages, typed: each from top to bottom in a fresh folder that begins where the quick start ends."""
+"""README and the other pages, typed: each from top to bottom in a fresh folder.
+
+README begins with nothing, the others where the quick start ends. In `make test` README's commands are parsed, their
+search spaces loaded with what is set, and their order is looked at (tests/test_readme.py).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,14 @@ from page_typist import Page
 
 pytestmark = [pytest.mark.docs, pytest.mark.timeout(1800)]
 TYPED_ELSEWHERE = ("README.md", "docs/quick_start.md")
+
+
+def test_the_readme_works_as_printed(typed: Callable[..., Page]):
+    page = typed("README.md")
+    ran = [one.program for one in page.ran if one.level == "run"]
+    assert ran.count("mer.tune") >= 10 and {"mer.ui", "analysis.report", "mer.extract", "mer.evaluate"} <= set(ran)
+    for made in ("studies/distill-meld/report.html", "exports/lora-meld-text/README.md", "exports/mine/README.md"):
+        assert (page.folder / made).exists(), made
 
 
 def _has_commands(page: Path) -> bool:

@@ -6,7 +6,9 @@ Processes that have imported everything fork the commands (`benchmarks.kills.for
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -54,17 +56,36 @@ def forks(forked_workers: ForkedWorkers) -> Iterator[ForkServer]:
     server.close()
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one process of a test run makes, and all others find. Args: make: fills an empty folder."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.made"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Workshop:
-    return make_workshop(tmp_path_factory.mktemp("workshop"), forks)
+    return Workshop.at(made_once(tmp_path_factory, "workshop", make_workshop), forks)
 
 
 @pytest.fixture(scope="session")
 def uninterrupted(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reference: the study typed and run in one go. Returns the studies folder."""
-    studies = tmp_path_factory.mktemp("uninterrupted")
-    (studies / "output.txt").write_text(replace(workshop, starter=typed).run(studies))
-    return studies
+    """The reference: the study typed and run in one go. Returns the studies folder, which nobody may change."""
+
+    def run(studies: Path) -> None:
+        output = replace(workshop, starter=typed).run(studies)
+        (studies / "output.txt").write_text(output)
+
+    return made_once(tmp_path_factory, "uninterrupted", run)
 
 
 def records(studies: Path, experiment: str) -> tuple[list[Any], list[Any]]:

@@ -6,6 +6,7 @@ The same at random, in hundreds: `python -m benchmarks.kills`.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,7 +89,8 @@ def test_a_ray_that_dies_costs_nothing(steps: tuple[Step, ...], stage: Stage) ->
 
 
 def test_a_server_that_goes_away_and_comes_back_gets_every_run(stage: Stage, tmp_path: Path) -> None:
-    server = MlflowServer(tmp_path / "server")
+    server = MlflowServer(tmp_path / "server", stage.shop.starter)
+    shutil.copy(stage.database, server.database)
     server.start()
     try:
         judged((Step("MLflow stopped", 0.2), Step("MLflow stopped", 0.7)), "MLflow server", stage, server)

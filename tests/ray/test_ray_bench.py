@@ -64,13 +64,23 @@ def place(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Place:
     folder = tmp_path_factory.mktemp("bench")
     write_corpus(folder / "own")
     (folder / "whole.yaml").write_text(whole_protocol(), encoding="utf-8")
-    (folder / "killed.yaml").write_text(PROTOCOL.replace("tiny", "killed"), encoding="utf-8")
+    alone = PROTOCOL.replace("tiny", "alone").replace("  ce: {}\n", "")
+    (folder / "alone.yaml").write_text(alone, encoding="utf-8")
     return Place(folder, forks)
 
 
 @pytest.fixture(scope="module")
 def whole(place: Place) -> str:
-    """What the protocol has said, one of whose cells fails."""
+    """What the protocol has said, one of whose cells fails; it was killed in its last cell and typed again."""
+    process = place.start("mer.bench", "whole.yaml")
+    wanted = place.folder / "studies" / "whole-own-text-supcon" / "trials" / "00000" / "last.safetensors"
+    deadline = time.monotonic() + 300
+    while not wanted.exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.output()
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert "own-odd-ce: failed: " in process.output()
     return place.run("mer.bench", "whole.yaml", code=2)
 
 
@@ -100,20 +110,13 @@ def test_every_command_opens_a_cell(place: Place, whole: str) -> None:
 
 
 def test_killed_and_typed_again_gives_the_same_table(place: Place, whole: str) -> None:
+    """The cell that was done is kept; the one in which it was killed has the numbers of an undisturbed one."""
+    assert whole.count("done before") == 1 and "own-text-supcon: runs" in whole
     apart = ("--studies", "other")  # nothing is shared with the whole one
-    dry = place.run("mer.bench", "killed.yaml", *apart, "--dry-run")
-    assert "own-text-supcon" in dry and not (place.folder / "benches/killed").exists()
-    process = place.start("mer.bench", "killed.yaml", *apart)
-    wanted = place.folder / "other" / "killed-own-text-supcon" / "trials" / "00000" / "last.safetensors"
-    deadline = time.monotonic() + 300
-    while not wanted.exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.output()
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    said = place.run("mer.bench", "killed.yaml", *apart)
-    assert said.count("done before") == 1 and "own-text-supcon: runs" in said
-    assert place.scores("killed") == place.scores("whole")[1:]
+    dry = place.run("mer.bench", "alone.yaml", *apart, "--dry-run")
+    assert "own-text-supcon" in dry and not (place.folder / "benches/alone").exists()
+    place.run("mer.bench", "alone.yaml", *apart)
+    assert place.scores("alone") == place.scores("whole")[2:]
 
 
 def test_a_changed_protocol_is_told_and_not_mixed(place: Place, whole: str) -> None:

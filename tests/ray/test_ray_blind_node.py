@@ -14,6 +14,7 @@ from conftest_ray import Workshop, optuna_trials
 from benchmarks.kills.judge import compare
 from benchmarks.kills.ray_nodes import RayNodes
 from benchmarks.kills.snapshot import Snapshot
+from benchmarks.kills.worker_fork import ForkedWorkers
 from benchmarks.kills.workshop import STUDY
 
 pytestmark = [pytest.mark.ray, pytest.mark.faults]
@@ -37,9 +38,9 @@ def apart(studies: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def nodes(apart: list[str]) -> Iterator[RayNodes]:
+def nodes(apart: list[str], forked_workers: ForkedWorkers) -> Iterator[RayNodes]:
     """A head that trains nothing, and a node that sees another folder."""
-    with RayNodes() as found:
+    with RayNodes(forked_workers.helpers_python) as found:
         found.start(cpus=0)
         found.start(cpus=1, inside=apart)
         yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -33,9 +34,10 @@ def test_a_study_listens_on_this_machine_only_and_reaches_for_nothing(workshop: 
     assert all("ray" in name for name in names | {one[0] for one in connected if one[1:] == CLOUD}), connected
 
 
-def test_the_ui_listens_on_this_machine_only(uninterrupted: Path) -> None:
+def test_the_ui_listens_on_this_machine_only(uninterrupted: Path, tmp_path: Path) -> None:
+    studies = shutil.copytree(uninterrupted, tmp_path / "studies")
     port = 5993
-    command = [sys.executable, "-m", "mer.ui", "small", "--port", str(port), "--studies", str(uninterrupted)]
+    command = [sys.executable, "-m", "mer.ui", "small", "--port", str(port), "--studies", str(studies)]
     ui = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with watched(ui.pid) as seen:
