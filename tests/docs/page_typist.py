@@ -48,7 +48,7 @@ def typed(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
         folder = tmp_path_factory.mktemp(page.stem)
         make_folder(folder, door.path)
         if after is not None:
-            copy_made(after.folder, folder)
+            _copy(after.folder, folder)
         give(page.name, folder)
         before = len(door.ran)
         ended = type_page(page, folder)
@@ -69,7 +69,7 @@ def quick_start(typed: Callable[..., Page]) -> Page:
     return typed("docs/quick_start.md")
 
 
-def copy_made(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     """Copy what a page made but its exports, which pages make; what nobody writes into by hard links."""
     for name, copy in (("datasets", os.link), ("features", os.link), ("studies", shutil.copy2)):
         if (source / name).exists():

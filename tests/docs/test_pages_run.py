@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from page_door import Door
 from page_folder import make_folder, type_page
-from page_typist import Page, copy_made
+from page_typist import Page
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(1500)]
 MOST_FOLLOWED = 14
@@ -28,14 +28,14 @@ def printed_commands(output: str) -> Iterator[str]:
             yield found[1]
 
 
-def test_commands_that_are_printed_work(door: Door, quick_start: Page, tmp_path_factory: pytest.TempPathFactory):
-    """From `make demo` on, with which the quick start begins, printed commands are typed, then those that they print."""
+def test_commands_that_are_printed_work(door: Door, tmp_path_factory: pytest.TempPathFactory):
+    """From `make demo` on, every printed command is typed as it is, then those that it prints."""
     folder = tmp_path_factory.mktemp("followed")
     make_folder(folder, door.path)
-    copy_made(quick_start.folder, folder)
-    page, seen = folder / "page.md", set()
-    demo = [ran for ran in quick_start.ran if ran.line == quick_start.ran[0].line]
-    waiting = [one for ran in demo for one in printed_commands(ran.output)]
+    before, page, seen = len(door.ran), folder / "page.md", set()
+    page.write_text("    make demo\n", encoding="utf-8")
+    assert not (ended := type_page(page, folder)).failed, ended.failed
+    waiting = [one for ran in door.ran[before:] for one in printed_commands(ran.output)]
     while waiting and len(seen) < MOST_FOLLOWED:
         command = waiting.pop(0)
         if (kind := re.sub(r"\d+", "0", command)) in seen:
