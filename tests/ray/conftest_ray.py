@@ -21,9 +21,10 @@ from benchmarks.kills.commands import Running, Starter, typed
 from benchmarks.kills.fork_server import ForkServer
 from benchmarks.kills.snapshot import histories, journal_lines, optuna_trials
 from benchmarks.kills.worker_fork import ForkedWorkers
-from benchmarks.kills.workshop import Workshop, make_workshop
+from benchmarks.kills.workshop import Workshop, begin_with, make_workshop
+from mer.study.tracking.store import create_database
 
-__all__ = ["Commands", "Workshop", "histories", "journal_lines", "optuna_trials", "records", "wait_until"]
+__all__ = ["Commands", "Workshop", "begin_with", "histories", "journal_lines", "optuna_trials", "records", "wait_until"]
 
 
 class Commands:
@@ -73,8 +74,18 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Workshop:
-    return Workshop.at(made_once(tmp_path_factory, "workshop", make_workshop), forks)
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow's, with which folders of studies may begin (`begin_with`)."""
+    folder = made_once(
+        tmp_path_factory, "database", lambda folder: create_database(f"sqlite:///{folder / 'mlflow.db'}")
+    )
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, database: Path) -> Workshop:
+    home = made_once(tmp_path_factory, "workshop", make_workshop)
+    return replace(Workshop.at(home, forks), database=database)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +93,7 @@ def uninterrupted(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) 
     """The reference: the study typed and run in one go. Returns the studies folder, which nobody may change."""
 
     def run(studies: Path) -> None:
-        output = replace(workshop, starter=typed).run(studies)
+        output = replace(workshop, starter=typed, database=None).run(studies)
         (studies / "output.txt").write_text(output)
 
     return made_once(tmp_path_factory, "uninterrupted", run)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest_ray import begin_with
 from small_protocol import PROTOCOL, write_corpus
 
 from benchmarks.kills.commands import Running
@@ -60,8 +61,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, database: Path) -> Place:
     folder = tmp_path_factory.mktemp("bench")
+    begin_with(database, folder / "studies", folder / "other")
     write_corpus(folder / "own")
     (folder / "whole.yaml").write_text(whole_protocol(), encoding="utf-8")
     alone = PROTOCOL.replace("tiny", "alone").replace("  ce: {}\n", "")

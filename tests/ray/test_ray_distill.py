@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest_ray import Commands, histories, records, wait_until
+from conftest_ray import Commands, begin_with, histories, records, wait_until
 
 from benchmarks.kills.commands import Starter
 from benchmarks.kills.fork_server import ForkServer
@@ -50,8 +50,9 @@ class Desk(Commands):
 
 
 @pytest.mark.faults
-def test_a_chain_of_studies_survives_a_kill(tmp_path: Path, forks: ForkServer) -> None:
+def test_a_chain_of_studies_survives_a_kill(tmp_path: Path, forks: ForkServer, database: Path) -> None:
     desk = Desk(tmp_path, forks)
+    begin_with(database, tmp_path / "studies", tmp_path / "whole")
     refused = desk.run("mer.tune", "students.yaml", code=2)
     assert "python -m mer.tune teacher.yaml, then python -m mer.export studies/teacher --out exports/teacher" in refused
     desk.run("mer.tune", "teacher.yaml")

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest_ray import begin_with
 
 from benchmarks.kills.fork_server import ForkServer
 from benchmarks.kills.snapshot import VARYING, histories
@@ -49,8 +50,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, database: Path) -> Place:
     folder = tmp_path_factory.mktemp("folds")
+    begin_with(database, *(folder / name for name in ("whole", "killed", "first")))
     lines = ["text,label,speaker"]
     for row in range(72):
         label = list(MOODS)[row // 6 % 3]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest_ray import begin_with
 
 from benchmarks.kills.fork_server import ForkServer
 
@@ -21,7 +22,8 @@ REPOSITORY = Path(__file__).parents[2]
 SMALL = ["--workers", "1", "--trials", "2", "--set", "budget.epochs=3", "--set", "scheduler.kind=none"]
 
 
-def test_from_a_pickle_to_test_scores(forks: ForkServer, tmp_path: Path) -> None:
+def test_from_a_pickle_to_test_scores(forks: ForkServer, database: Path, tmp_path: Path) -> None:
+    begin_with(database, tmp_path / "studies")
     said = mmsa(24)
     for fields in said.values():
         fields["audio"] += 2 * np.sign(fields["regression_labels"])[:, None, None]

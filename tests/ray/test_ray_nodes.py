@@ -120,10 +120,10 @@ def test_a_frozen_node_is_given_up_and_writes_nothing_when_it_wakes(
 
 def test_a_driver_without_the_token_is_refused(shop: Workshop, nodes: RayNodes, tmp_path: Path) -> None:
     """One has another token, one has none; both knock at once, since Ray knocks for 20 s before it gives up."""
-    strangers = {
-        name: replace(shop, settings={**nodes.settings, **own}).start(tmp_path / name, "--address", nodes.address)
-        for name, own in (("other", {"RAY_AUTH_TOKEN": "0" * 32}), ("none", {"RAY_AUTH_MODE": "disabled"}))
-    }
+    strangers = {}
+    for name, own in (("other", {"RAY_AUTH_TOKEN": "0" * 32}), ("none", {"RAY_AUTH_MODE": "disabled"})):
+        driver = replace(shop, settings={**nodes.settings, **own}, database=None)
+        strangers[name] = driver.start(tmp_path / name, "--address", nodes.address)
     for name, stranger in strangers.items():
         assert stranger.wait() == 2, (name, stranger.output())
         said = stranger.output()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest_ray import begin_with
 
 from benchmarks.kills.fork_server import ForkServer
 
@@ -36,8 +37,9 @@ def rows(labels: dict[str, str], count: int, shift: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer):
+def run(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, database: Path):
     folder = tmp_path_factory.mktemp("on")
+    begin_with(database, folder / "studies")
     (folder / "here").mkdir()
     (folder / "there").mkdir()
     own = {mood: mood for mood in MOODS}

@@ -21,7 +21,8 @@ CLOUD = ("169.254.169.254", 80)  # Ray asks in which cloud it is; it has no swit
 
 
 def test_a_study_listens_on_this_machine_only_and_reaches_for_nothing(workshop: Workshop, tmp_path: Path) -> None:
-    study = replace(workshop, starter=typed).start(tmp_path / "studies")  # its workers are its descendants
+    shop = replace(workshop, starter=typed, database=None)  # its workers are its descendants
+    study = shop.start(tmp_path / "studies")
     with watched(study.pid) as seen:
         output, _ = study.communicate(timeout=240)
     assert study.returncode == 0, output

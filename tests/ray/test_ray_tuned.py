@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,13 @@ params:
 
 
 @pytest.fixture(scope="module")
-def tuning(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer) -> Workshop:
+def tuning(tmp_path_factory: pytest.TempPathFactory, forks: ForkServer, database: Path) -> Workshop:
     home = tmp_path_factory.mktemp("tuning")
     write_sample(home / "corpus", dialogues_per_split={"train": 12, "dev": 3}, modalities=("text", "audio"))
     backbone = save_backbone("wavlm", home / "tiny")
     space = SPACE.replace("CORPUS", str(home / "corpus")).replace("BACKBONE", str(backbone.folder))
     (home / "space.yaml").write_text(space)
-    return Workshop(home, home / "space.yaml", home / "features", forks)
+    return replace(Workshop.at(home, forks), database=database)
 
 
 @pytest.mark.faults
