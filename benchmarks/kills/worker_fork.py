@@ -1,6 +1,6 @@
 """Ray workers, and Ray's own Python programs, forked from processes that have imported what they need.
 
-Ray starts its workers and its helpers (log monitor, dashboard, two agents) with the Python that it runs on. A program
+Ray starts its workers and its helpers (two monitors, dashboard, two agents) with the Python that it runs on. A program
 that stands in for this Python hands their commands to one of two servers, which forks; everything else it passes to the
 real Python. A worker then costs 0.7 s of CPU time, not 4. A forked worker is a process like any other: Ray knows it by
 its id, and it can be killed and frozen.
@@ -37,7 +37,8 @@ from mer.console import quiet_libraries
 _PROGRAMS = {
     "workers": ("/workers/default_worker.py",),
     "helpers": (
-        "/_private/log_monitor.py", "/dashboard/dashboard.py", "/dashboard/agent.py", "/runtime_env/agent/main.py",
+        "/_private/log_monitor.py", "/_private/monitor.py", "/dashboard/dashboard.py", "/dashboard/agent.py",
+        "/runtime_env/agent/main.py",
     ),
 }  # fmt: skip
 _IMPORTED = {
@@ -48,7 +49,7 @@ _IMPORTED = {
     ),
     "helpers": (
         "ray", "aiohttp", "aiohttp.web", "ray.dashboard.dashboard", "ray.dashboard.agent", "ray._private.log_monitor",
-        "ray._private.runtime_env.agent.runtime_env_agent",
+        "ray._private.runtime_env.agent.runtime_env_agent", "ray.autoscaler._private.monitor",
     ),
 }  # fmt: skip
 _STAND_IN = """#!{python} -ISs
@@ -105,7 +106,7 @@ class ForkedWorkers:
         return family(self._servers["workers"].pid)[1:]
 
     def helpers(self) -> list[psutil.Process]:
-        """Return the helpers that live: four for each Ray of a driver's own."""
+        """Return the helpers that live: five for each Ray of a driver's own."""
         return family(self._servers["helpers"].pid)[1:]
 
 

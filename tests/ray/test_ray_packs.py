@@ -110,7 +110,7 @@ def test_a_killed_worker_costs_none_of_its_members(
     wait_until(lambda: len(list(study.glob("trials/*/last.safetensors"))) > 3 or process.poll() is not None)
     workers = list(trainers(forked_workers.members()))
     assert workers, "no worker process of ours was found"
-    assert len(forked_workers.helpers()) == 4, "log monitor, dashboard and agents are to be forked as well"
+    assert len(forked_workers.helpers()) == 5, "monitors, dashboard and agents are to be forked as well"
     workers[0].send_signal(signal.SIGKILL)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
