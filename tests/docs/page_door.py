@@ -172,13 +172,18 @@ def read_only(module: str, arguments: Sequence[str], cwd: Path, form: bool) -> s
     if module.split(".")[0] not in OURS:
         assert importlib.util.find_spec(module), f"there is no module {module}"
         return ""
-    whole = ["1" if word == "N" else word.strip("[]") for word in arguments if word != "..."]
+    whole = ["1" if word == "N" else _without_brackets(word) for word in arguments if word != "..."]
     given = parse([module, *whole])
     space = given.get("space")
     plain = space and not form and not given.get("sample")
     if module in ("mer.tune", "mer.extract") and plain and (cwd / space).exists():
         load_spec(cwd / space, given.get("overrides") or ())
     return ""
+
+
+def _without_brackets(word: str) -> str:
+    """Return a word of a form without the brackets of an option, `[--port 5000]`; a list in a value keeps its own."""
+    return word.strip("[]") if word.startswith("[") or "[" not in word else word
 
 
 def has_its_exports(arguments: Sequence[str], cwd: Path) -> bool:

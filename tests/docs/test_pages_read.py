@@ -82,8 +82,11 @@ def test_what_is_typed_behind_a_command():
 def test_what_is_only_read_is_read_by_its_parser(tmp_path: Path):
     assert read_only("mer.export", ["STUDY", "[--merge]"], tmp_path, form=True) == ""
     assert read_only("mer.export", ["studies/x", "--trial", "N"], tmp_path, form=True) == ""
+    assert read_only("mer.ui", ["STUDY", "[--port", "5000]"], tmp_path, form=True) == ""
     with pytest.raises(Exception, match="--merg"):
         read_only("mer.export", ["STUDY", "--merg"], tmp_path, form=True)
+    listed = ["search_spaces/audio.yaml", "--set", "encoders.audio.layers=[0]"]
+    assert read_only("mer.tune", listed, REPOSITORY, form=False) == ""
     with pytest.raises(AssertionError, match=r"no module benchmarks\.nothing"):
         read_only("benchmarks.nothing", [], tmp_path, form=False)
 
