@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mer.config import DistillConfig, LossConfig
 from mer.losses import Distillation, Lesson, Outputs, StudentObjective, build_objective
-from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl
+from mer.losses.distillation import FEWEST_ROWS, dist, response_kl, similarity_kl, squared_gap
 
 ROWS, CLASSES, WIDTH = 6, 4, 5
 
@@ -77,6 +77,11 @@ def test_terms_equal_literal_loops(scores, features, temperature: float):
     assert ours == pytest.approx(literal_dist(*scores, temperature, 0.7, 1.3), rel=1e-4)
     ours = similarity_kl(*features, temperature / 4).item()
     assert ours == pytest.approx(literal_similarity(*features, temperature / 4), rel=1e-4)
+    gaps = [(s - t) ** 2 for s, t in zip(*(own.flatten().tolist() for own in features), strict=True)]
+    assert squared_gap(*features).item() == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+    units = [g / (1 + i % CLASSES) ** 2 for i, g in enumerate((scores[0] - scores[1]).square().flatten().tolist())]
+    ours = squared_gap(*scores, torch.arange(1.0, CLASSES + 1)).item()
+    assert ours == pytest.approx(sum(units) / len(units), rel=1e-5)
 
 
 def test_both_correlations_count_once_unless_weights_are_given(scores):
