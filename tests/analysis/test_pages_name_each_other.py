@@ -13,6 +13,7 @@ from small_study import ONE, Ending, make_study, write_spec
 from analysis.at_the_end import evaluation_pages, name_on_page, study_pages, with_pages_opened
 from analysis.page.document import Section, page, with_section
 from analysis.stores.journal import load_study
+from mer.study.show.words import BAR
 from mer.tune import tune
 
 
@@ -123,6 +124,20 @@ def test_other_corpora_are_on_the_page_of_the_seeds(study: Path, has_results: bo
     told = page_of(place)
     assert "Trained on meld, scored elsewhere" in told and "emorynlp (test)" in told and "700 of 984" in told
     assert "31.00 ± 1.40" in told and told.count('<section id="corpora">') == 1
+
+
+@pytest.mark.parametrize(("kind", "main", "shown", "always"), [
+    ("regression", "ccc", "0.3100 ± 0.0140", "CCC of always the mean"),
+    ("multilabel", "macro_f1", "31.00 ± 1.40", "macro-F1 of always the usual labels"),
+])  # fmt: skip
+def test_numbers_and_labels_on_other_corpora(study: Path, kind: str, main: str, shown: str, always: str):
+    text = json.dumps(ELSEWHERE | {"kind": kind}).replace("weighted_f1", main).replace("majority", BAR[kind])
+    (study / "on-emorynlp-test.json").write_text(text, encoding="utf-8")
+    (study / "on-other-test.json").write_text(json.dumps(ELSEWHERE), encoding="utf-8")
+    evaluation_pages(study)
+    told = page_of(study)
+    assert shown in told and always in told and "other (test)" not in told
+    assert told.count('<section id="corpora">') == 1
 
 
 @pytest.mark.parametrize("garbage", ["", "[", "3", '{"summary": 4}', '[{"trial": "x"}, 7, {"trial": 1, "mean": []}]'])
