@@ -13,7 +13,6 @@ from analysis.plots.interval import Estimate, intervals_svg
 from analysis.plots.picture import both
 from analysis.stores.evaluation import interval
 from analysis.stores.files import inner, number, read_json, whole
-from mer.config.metrics import MAIN
 from mer.study.show.words import BAR
 
 _FILES = "on-*.json"
@@ -23,6 +22,7 @@ _METRICS = {
     "regression": ("ccc", "pearson", "mae", "acc2_non0", "acc2", "acc7", "acc5"),
     "multilabel": ("macro_f1", "micro_f1", "samples_f1", "jaccard"),
 }
+_MAIN = {"class": "weighted_f1", "regression": "ccc", "multilabel": "macro_f1"}
 _ASKED = {
     "class": "the model chooses among the classes that both have",
     "regression": "of the numbers that both have",
@@ -56,11 +56,11 @@ def other_corpora(folder: Path) -> Section | None:
 
 
 def _task(one: dict[str, Any]) -> Any:
-    return next((task for task in MAIN if task == one.get("kind")), "class")
+    return next((task for task in _MAIN if task == one.get("kind")), "class")
 
 
 def _main(one: dict[str, Any]) -> str:
-    return MAIN[_task(one)]
+    return _MAIN[_task(one)]
 
 
 def _name(one: dict[str, Any]) -> str:
