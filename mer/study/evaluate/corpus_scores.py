@@ -99,7 +99,7 @@ def scores_on(
         again = [scored(outputs, fresh).as_metrics("on") for outputs in shown] if has_label(fresh).any() else []
         told["texts_of_train"] = {
             "rows": int(seen_N[kept].sum()),
-            "without": {name: describe([one[f"on_{name}"] for one in again]).mean for name in names if again},
+            "without": {name: describe([one[f"on_{name}"] for one in again]).mean if again else None for name in names},
         }
     return told
 
