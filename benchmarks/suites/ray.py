@@ -73,7 +73,7 @@ def values(options: Options, test: Release, folder: Path) -> dict[str, float]:
     ended = ends(folder / "studies" / "no-work")
     found = {
         "wall, s": said["seconds"],
-        "results per s": results / (ended[-1] - ended[0]) if ended[-1] > ended[0] else float("nan"),
+        "results per s, start included": results / (ended[-1] - said["started"]),
         "controller, ms per result": said["controller"]["mean"] * said["controller"]["reports"] / results,
         "tracker CPU, ms per result": 1000 * said["tracker_cpu_s"] / results,
         "driver CPU, ms per result": 1000 * said["driver_cpu_s"] / results,

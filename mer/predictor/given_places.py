@@ -69,15 +69,16 @@ def refuse_given(found: Export | Ensemble, places: Mapping[str, Path] | None = N
 
 def given_by(found: Export | Ensemble) -> tuple[str, ...]:
     """List the modalities of which a model, or a member, reads features of others."""
-    members = found.members if isinstance(found, Ensemble) else (found,)
-    encoders = [encoder for export in members for encoder in export.config.encoders.present.items()]
-    given = {modality for modality, encoder in encoders if is_given(encoder)}
-    return tuple(modality for modality in _MODALITIES if modality in given)
+    return _modalities(found, given=True)
 
 
 def read_live(found: Export | Ensemble) -> tuple[str, ...]:
     """List the modalities that a model, or a member, reads from texts and clips themselves."""
+    return _modalities(found, given=False)
+
+
+def _modalities(found: Export | Ensemble, *, given: bool) -> tuple[str, ...]:
     members = found.members if isinstance(found, Ensemble) else (found,)
     encoders = [encoder for export in members for encoder in export.config.encoders.present.items()]
-    live = {modality for modality, encoder in encoders if not is_given(encoder)}
-    return tuple(modality for modality in _MODALITIES if modality in live)
+    read = {modality for modality, encoder in encoders if is_given(encoder) == given}
+    return tuple(modality for modality in _MODALITIES if modality in read)

@@ -12,6 +12,21 @@ from safetensors.numpy import save_file
 
 WIDTH, FRAMES = 6, 4
 Clips = dict[str, list[np.ndarray]]  # split -> frames (T, D) of each row
+LABELS = ("joy", "anger", "neutral")
+SPACE = """study: given
+trainable: fusion
+objective: {metric: dev_weighted_f1, mode: max}
+budget: {trials: 1, epochs: 8}
+sampler: {kind: random, seed: 0}
+scheduler: {kind: none}
+fixed:
+  data: {root: CORPUS}
+  encoders: {text: {backbone: "file:TEXTS"}, audio: {backbone: "file:SOUNDS"}}
+  fusion: {kind: concat}
+  head.hidden: 8
+params:
+  optim.head_lr: {float: [2e-2, 3e-2], log: true}
+"""
 
 
 def make_clips(rows: dict[str, int], seed: int = 0) -> Clips:

@@ -23,24 +23,9 @@ from mer.predictor.request import Request
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
 from clip_corpus import PER_DIALOGUE, write_csv
-from given_cases import LAYOUTS, bare, make_clips, pooled
+from given_cases import LABELS, LAYOUTS, SPACE, bare, make_clips, pooled
 
 ROWS = {"train": 18, "dev": 9, "test": 6}
-LABELS = ("joy", "anger", "neutral")
-SPACE = """study: given
-trainable: fusion
-objective: {metric: dev_weighted_f1, mode: max}
-budget: {trials: 1, epochs: 8}
-sampler: {kind: random, seed: 0}
-scheduler: {kind: none}
-fixed:
-  data: {root: CORPUS}
-  encoders: {text: {backbone: "file:TEXTS"}, audio: {backbone: "file:SOUNDS"}}
-  fusion: {kind: concat}
-  head.hidden: 8
-params:
-  optim.head_lr: {float: [2e-2, 3e-2], log: true}
-"""
 NOTHING: dict[str, tuple[Path, ...]] = {"audio": (), "video": ()}
 
 

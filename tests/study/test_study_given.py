@@ -28,24 +28,9 @@ from mer.study.space.load import load_spec
 sys.path.append(str(Path(__file__).parents[1] / "features"))
 
 from clip_corpus import PER_DIALOGUE, write_csv
-from given_cases import LAYOUTS, make_clips
+from given_cases import LABELS, LAYOUTS, SPACE, make_clips
 
 ROWS = {"train": 18, "dev": 9}
-LABELS = ("joy", "anger", "neutral")
-SPACE = """study: given
-trainable: fusion
-objective: {metric: dev_weighted_f1, mode: max}
-budget: {trials: 1, epochs: 8}
-sampler: {kind: random, seed: 0}
-scheduler: {kind: none}
-fixed:
-  data: {root: CORPUS}
-  encoders: {text: {backbone: "file:TEXTS"}, audio: {backbone: "file:SOUNDS"}}
-  fusion: {kind: concat}
-  head.hidden: 8
-params:
-  optim.head_lr: {float: [2e-2, 3e-2], log: true}
-"""
 
 
 def write(place: Path) -> dict[str, Path]:

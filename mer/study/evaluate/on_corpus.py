@@ -20,7 +20,7 @@ from mer.checkpoints import load_tensors
 from mer.checkpoints.export_folder import read_export
 from mer.config import DataConfig, TrialConfig
 from mer.config.metrics import MAIN
-from mer.data import normalise, open_corpus
+from mer.data import Corpus, normalise, open_corpus
 from mer.data.corpus_file import is_corpus_file
 from mer.data.registry import present_splits, unit_of
 from mer.data.settings import data_config
@@ -107,8 +107,6 @@ def evaluate_on(
         run = build_run(config.model_copy(update={"seed": result.seed}), source, layers, given.device)
         run.load_weights(load_tensors(result.folder / BEST)[0])
         logits.append(run.predict(target))
-    known = {normalise(u.text).casefold() for u in open_corpus(own, ("train",)).utterances("train")}
-    seen_N = np.array([normalise(u.text).casefold() in known for u in corpus.utterances(split)])
     told = scores_on(
         logits,
         target,
@@ -116,7 +114,7 @@ def evaluate_on(
         own,
         unit_of(data, split),
         split=split,
-        seen_N=seen_N if "text" in config.encoders.present else None,
+        seen_N=_seen_in_training(own, corpus, split) if "text" in config.encoders.present else None,
         above=[dev_thresholds(result).above for result in results] if task == "multilabel" else (),
     )
     called = _names(own, data)
@@ -141,6 +139,12 @@ def evaluate_on(
     console.print(f"written: {where}", soft_wrap=True)
     options.make_pages([folder], console)
     return told
+
+
+def _seen_in_training(own: DataConfig, corpus: Corpus, split: str) -> np.ndarray:
+    """Say of each utterance of another corpus, bool (N,), whether the model was trained on its text."""
+    known = {normalise(u.text).casefold() for u in open_corpus(own, ("train",)).utterances("train")}
+    return np.array([normalise(u.text).casefold() in known for u in corpus.utterances(split)])
 
 
 def data_of(own: DataConfig, other: OtherCorpus) -> DataConfig:
