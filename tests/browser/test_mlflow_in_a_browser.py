@@ -126,12 +126,12 @@ def test_the_best_trial_is_one_click_from_the_printed_address(opened, addresses,
     names = trial_links(page)
     assert names[0].startswith(f"{best.number:05d} ") and not any(name.startswith("00010 ") for name in names)
     page.get_by_text("Parallel Coordinates").first.wait_for()
-    assert page.get_by_text("dev_weighted_f1", exact=True).first.is_visible()
+    page.get_by_text("dev_weighted_f1", exact=True).first.wait_for()
     page.get_by_role("link", name=names[0]).first.click()
     page.get_by_text("mer.result").first.wait_for()
     metrics = page.get_by_role("link", name=re.compile("^(best_)?dev_")).all_inner_texts()
     assert metrics[0] == "best_dev_weighted_f1" and metrics.index("best_dev_loss") < metrics.index("dev_loss")
-    assert page.get_by_text(f"small-{best.number:05d}").first.is_visible(), "its export"
+    page.get_by_text(f"small-{best.number:05d}").first.wait_for()  # its export
 
 
 def test_its_confusion_picture_is_shown(opened, addresses, study):

@@ -19,6 +19,7 @@ from mer.features.modalities import locate_clip_backbone
 from mer.features.reading import ClipRow, ShardResult
 from mer.study.cluster.clip_worker import Worker, shard_alone
 from mer.study.cluster.connect import refuse_silent, start_ray
+from mer.study.cluster.leave import leave_ray
 
 _AHEAD = 2  # shards a worker holds, so that the next one is there when it has read one
 _LOSSES = 3  # so many workers dead over one shard, or while they open the encoder, end the extraction
@@ -55,10 +56,8 @@ class RaySpread:
 
     def __exit__(self, *exception: object) -> None:
         if self._started:
-            import ray
-
             self._workers, self._started = [], False
-            ray.shutdown()
+            leave_ray()
 
     def __call__(
         self, config: ClipEncoderConfig, rows: Sequence[ClipRow], shards: Iterable[tuple[int, Shard]]

@@ -14,6 +14,7 @@ from typing import Any
 
 from mer.console import QUIET_ENVIRONMENT
 from mer.errors import MerError
+from mer.study.cluster.leave import leave_ray
 from mer.study.cluster.socket_folder import socket_folder
 from mer.study.preflight.machine import Machine, this_machine
 from mer.study.preflight.object_store import refuse_small_nodes, store_bytes
@@ -109,13 +110,11 @@ def machines_at(address: str | None) -> list[Machine]:
     if address is None:
         return [this_machine()]
     refuse_silent(address)
-    import ray
-
     start_ray(address)
     try:
         return nodes_of_ray()
     finally:
-        ray.shutdown()
+        leave_ray()
 
 
 def nodes_of_ray() -> list[Machine]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from mer.errors import MerError
 from mer.study.cluster.connect import nodes_of_ray, session_folder, start_ray
 from mer.study.cluster.connect_guard import GCS, guarded
+from mer.study.cluster.leave import leave_ray
 from mer.study.cluster.lost_workers import LostWorkers
 from mer.study.cluster.node_watch import NodeWatch
 from mer.study.cluster.own_ray import RayWatch, dead_process
@@ -118,7 +119,7 @@ def run_trials(
             raise
         finally:
             watch.end()
-            ray.shutdown()
+            leave_ray()
             if session:
                 forget_session(folder, session)
             shutil.rmtree(folder / PROOF, ignore_errors=True)
