@@ -40,7 +40,7 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
         "--features", type=Path, nargs=2, metavar=("TRAIN", "DEV"), help="feature files to read instead"
     )
     parser.add_argument("--losses", nargs="+", default=[], help="suite packs: of none supcon spcl apcl eacl")
-    parser.add_argument("--fusions", nargs="+", default=[], help="suite fusions: kinds, e.g. concat misa")
+    parser.add_argument("--fusions", nargs="+", default=[], help="suite fusions: e.g. concat misa cross_modal")
     parser.add_argument("--widths", nargs="+", type=_count, default=[], help="suite packs: of the head, e.g. 128 256")
     parser.add_argument(
         "--members", nargs="+", type=_count, default=[], help="suites packs and fusions: sizes K, e.g. 1 8 64"

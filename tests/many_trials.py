@@ -2,6 +2,7 @@
 
     python tests/many_trials.py                  # 2 000 trials in each
     python tests/many_trials.py --trials 200
+    python tests/many_trials.py --keep FOLDER    # a new one, for studies and pictures of MLflow's pages
 
 Trials are made by the real ledger, with the files that trials leave; nothing is trained. The time of MLflow's page runs
 from opening the address that `mer.ui` prints in Chromium until the first trial can be read.
@@ -10,6 +11,7 @@ from opening the address that `mer.ui` prints in Chromium until the first trial 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import resource
@@ -33,9 +35,14 @@ FIRST_SIGHT = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2000)
-    trials = parser.parse_args().trials
+    parser.add_argument("--keep", type=Path)
+    asked = parser.parse_args()
+    trials = asked.trials
     small_study.SPACE = small_study.SPACE.replace("trials: 40", f"trials: {trials}")
-    with tempfile.TemporaryDirectory() as place:
+    with contextlib.ExitStack() as stack:
+        if asked.keep:
+            asked.keep.mkdir(parents=True)
+        place = str(asked.keep or stack.enter_context(tempfile.TemporaryDirectory()))
         studies = Path(place) / "studies"
         studies.mkdir()
         for name in ("one", "two"):
@@ -96,7 +103,8 @@ def _mlflow(place: str) -> None:
         print(f"{'mer.ui one, until it answers':30s} {time.monotonic() - started:8.1f} s")
         for number, address in enumerate(addresses, start=1):
             for visit in ("first", "second"):
-                print(f"{f'MLflow address {number}, {visit} time':30s} {_first_trial_s(address):8.1f} s", flush=True)
+                seconds = _first_trial_s(address, Path(place) / f"mlflow-{number}.png")
+                print(f"{f'MLflow address {number}, {visit} time':30s} {seconds:8.1f} s", flush=True)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
@@ -111,8 +119,8 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _first_trial_s(address: str) -> float:
-    """Return the seconds until the name of a trial can be read on a page."""
+def _first_trial_s(address: str, picture: Path) -> float:
+    """Return the seconds until the name of a trial can be read on a page, of which a picture is taken later."""
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
@@ -124,6 +132,8 @@ def _first_trial_s(address: str) -> float:
         page.goto(address)
         page.get_by_role("link", name=re.compile(r"^\d{5} ")).first.wait_for(timeout=120_000)
         taken = time.monotonic() - started
+        page.wait_for_timeout(5_000)  # for its charts
+        page.screenshot(path=picture)
         browser.close()
     return taken
 

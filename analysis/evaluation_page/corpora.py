@@ -13,6 +13,7 @@ from analysis.plots.interval import Estimate, intervals_svg
 from analysis.plots.picture import both
 from analysis.stores.evaluation import interval
 from analysis.stores.files import inner, number, read_json, whole
+from mer.config.metrics import MAIN
 from mer.study.show.words import BAR
 
 _FILES = "on-*.json"
@@ -22,7 +23,6 @@ _METRICS = {
     "regression": ("ccc", "pearson", "mae", "acc2_non0", "acc2", "acc7", "acc5"),
     "multilabel": ("macro_f1", "micro_f1", "samples_f1", "jaccard"),
 }
-_MAIN = {"class": "weighted_f1", "regression": "ccc", "multilabel": "macro_f1"}
 _ASKED = {
     "class": "the model chooses among the classes that both have",
     "regression": "of the numbers that both have",
@@ -52,15 +52,19 @@ def other_corpora(folder: Path) -> Section | None:
     lines, unit = [_estimate(one) for one in told], "%" if percent else words(main)
     html += both(lambda width: intervals_svg(lines, title, width, percent=percent, unit=unit))
     html += note("Diamond: the mean. Dots: seeds. Band: 95 % over seeds. Line with ends: 95 % over its units.")
-    return Section("corpora", "On other corpora", html + table.html(css="tight"), [table])
+    html += table.html(css="tight")
+    for one in told:  # of a corpus with the same utterances, as one transcribed by a machine
+        if verdict := inner(one, "same_utterances").get("verdict"):
+            html += paragraph(f"{_name(one)}, the same utterances as its own: {verdict}")
+    return Section("corpora", "On other corpora", html, [table])
 
 
 def _task(one: dict[str, Any]) -> Any:
-    return next((task for task in _MAIN if task == one.get("kind")), "class")
+    return next((task for task in MAIN if task == one.get("kind")), "class")
 
 
 def _main(one: dict[str, Any]) -> str:
-    return _MAIN[_task(one)]
+    return MAIN[_task(one)]
 
 
 def _name(one: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from analysis.stores.files import BROKEN, inner, number, read_text, reason, whole
 from analysis.stores.predictions import Predictions, read_predictions
 from analysis.stores.targets import TargetPredictions, read_targets
+from mer.config import metrics
 from mer.errors import MerError
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS, trial_folder
 
@@ -60,7 +61,7 @@ class Evaluation:
     @property
     def main(self) -> str:
         """The metric that stands for a model; larger is better."""
-        return {"class": "weighted_f1", "regression": "ccc", "multilabel": "macro_f1"}.get(self.kind, "weighted_f1")
+        return next((main for task, main in metrics.MAIN.items() if task == self.kind), metrics.MAIN["class"])
 
     @property
     def shown(self) -> tuple[str, ...]:

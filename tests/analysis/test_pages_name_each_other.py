@@ -126,6 +126,14 @@ def test_other_corpora_are_on_the_page_of_the_seeds(study: Path, has_results: bo
     assert "31.00 ± 1.40" in told and told.count('<section id="corpora">') == 1
 
 
+def test_what_the_same_utterances_show_is_said(study: Path):
+    told = ELSEWHERE | {"same_utterances": {"verdict": "lower by 2.00 points <b>"}}
+    (study / "on-heard-test.json").write_text(json.dumps(told), encoding="utf-8")
+    evaluation_pages(study)
+    page = page_of(study)
+    assert "emorynlp (test), the same utterances as its own: lower by 2.00 points &lt;b&gt;" in page
+
+
 @pytest.mark.parametrize(("kind", "main", "shown", "always"), [
     ("regression", "ccc", "0.3100 ± 0.0140", "CCC of always the mean"),
     ("multilabel", "macro_f1", "31.00 ± 1.40", "macro-F1 of always the usual labels"),

@@ -166,6 +166,17 @@ def test_dry_run_prints_counts_and_writes_nothing(tmp_path, monkeypatch):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_dry_run_times_no_more_configurations_than_its_patience_allows(tmp_path, monkeypatch):
+    root = tmp_path / "sample"
+    write_sample(root, dialogues_per_split={"train": 6, "dev": 2, "test": 1})
+    spec = make_spec(tmp_path, overrides=(f"data.root={root}",))
+    monkeypatch.setattr("mer.study.preflight.dry_run._PATIENCE_S", 0.0)
+    out = io.StringIO()
+    cost = dry_run(spec, RunOptions(tmp_path / "studies", tmp_path / "features"), Console(file=out, width=200))
+    assert "1 configurations of small" in out.getvalue() and "(0 s were enough to time 1 of 20)" in out.getvalue()
+    assert cost.seconds > 0, "the one that was timed stands for all"
+
+
 def test_dry_run_trips_over_missing_data(tmp_path):
     spec = make_spec(tmp_path, overrides=(f"data.root={tmp_path / 'no'}",))
     with pytest.raises(MerError, match="there is no such folder"):

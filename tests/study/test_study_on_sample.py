@@ -64,7 +64,8 @@ def test_nothing_is_refused_before_the_first_trial(here, name):
 
 
 @pytest.mark.parametrize("name", slow_except(ALONE, "spcl", "meld_tav"))
-def test_the_dry_run_goes_through(here, name):
+def test_the_dry_run_goes_through(here, name, monkeypatch):
+    monkeypatch.setattr("mer.study.preflight.dry_run._PATIENCE_S", 2.0)
     out = io.StringIO()
     dry_run(on_sample(name), RunOptions(here / "studies", here / "features"), Console(file=out, width=200))
     assert "refused" not in out.getvalue()

@@ -10,6 +10,7 @@ lost_workers   whether a worker died by itself, or with its node, its Ray or the
 connect_guard  what is to be said when the GCS has died while the driver connects to it
 own_ray        what is to be said when the Ray that this driver started has died
 connect        a local Ray, or a cluster that is there
+leave          Ray is left without ending this process
 clip_workers   clips read by several processes during extraction
 clip_worker    one of these processes
 """

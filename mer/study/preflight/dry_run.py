@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ from mer.study.space.keys import reason
 from mer.study.space.spec import StudySpec
 
 _CONFIGS = 20
+_PATIENCE_S = 15.0  # tuned encoders may take seconds for each configuration: the rest are not timed
 _DIALOGUES = 8  # of dev, whose texts say how long texts are
 _WORKER_BYTES = 450 * 2**20  # interpreter, torch and Ray in one worker, measured
 
@@ -91,14 +93,17 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
     rng = random.Random(spec.sampler.seed)
     drawn = [random_params(spec, rng, point) for point in ({}, *spec.points)]
     drawn += [random_params(spec, rng) for _ in range(max(0, _CONFIGS - len(drawn)))]
-    table = Table(title=f"{len(drawn)} configurations of {spec.study}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title_justify="left", box=None, pad_edge=False)
     for heading in ("parameters", "trained weights", "s/epoch"):
         table.add_column(heading, justify="left" if heading == "parameters" else "right", overflow="fold")
     trial = TrialOnMadeUpRows(rows, len(corpus.label_names[data.label]), examples)
     packs = plan_packs(spec, checked.workers)
     alone: list[tuple[TrialConfig, float]] = []
     names = short_names(list(spec.params))
+    until = time.monotonic() + _PATIENCE_S
     for params in drawn:
+        if alone and time.monotonic() > until:
+            break
         try:
             config = spec.trial_config(params)
         except ValueError as fault:  # such a trial would count as failed
@@ -115,7 +120,10 @@ def dry_run(spec: StudySpec, options: RunOptions, console: Console, have: Sequen
         alone.append((config, epoch_s))
         words = "  ".join(f"{names[key]}={short(value)}" for key, value in params.items())
         table.add_row(words or "(nothing is searched)", f"{weights:,}", f"{epoch_s:.2f}")
+    table.title = f"{table.row_count} configurations of {spec.study}"
     console.print(table)
+    if table.row_count < len(drawn):
+        console.print(f"({_PATIENCE_S:.0f} s were enough to time {table.row_count} of {len(drawn)})", highlight=False)
 
     workers = checked.workers
     epochs_each = spec.budget.epochs * spec.budget.trials / workers
