@@ -66,15 +66,7 @@ def evaluation_verdicts(evaluations: Sequence[Evaluation], names: Sequence[str])
         if ours.group != theirs.group or ours.kind != theirs.kind:
             continue
         seeds = paired_by_seed(ours.values(ours.main), theirs.values(ours.main))
-        first, second = of_evaluation(ours), of_evaluation(theirs)
-        units = Paired(None, None, None, 0, "the utterances are not the same, or no predictions are there")
-        names_of_units = _units(ours, first) if first else None
-        if first and second and names_of_units and first.fits(second):
-            units = paired_by_unit(
-                ours.main, first.outputs, second.outputs, first.truth, names_of_units, resamples=_RESAMPLES,
-                scored=scored_of(ours.kind),
-            )  # fmt: skip
-        told.append((one, other, seeds, units))
+        told.append((one, other, seeds, _by_unit(ours, theirs)))
     by_seed, by_unit = (holm([pair[view].p for pair in told]) for view in (2, 3))  # type: ignore[union-attr]
     found = []
     for (one, other, seeds, units), p_seed, p_unit in zip(told, by_seed, by_unit, strict=True):
@@ -90,10 +82,32 @@ def scored_of(kind: str) -> Scored:
     return Scored("regression") if kind == "regression" else Scored("multilabel" if kind == "multilabel" else "class")
 
 
+def _by_unit(ours: Evaluation, theirs: Evaluation) -> Paired:
+    """Pair two evaluations over their dialogues or speakers; where that cannot be, the note says why."""
+    first, second = of_evaluation(ours), of_evaluation(theirs)
+    if first is None or second is None:
+        return _unpaired("no predictions are there")
+    if not first.fits(second):
+        return _unpaired("the utterances are not the same")
+    if (units := _units(ours, first)) is None:
+        return _unpaired(
+            f"results.json does not say the {ours.unit} of an utterance, `mer.evaluate --against` pairs them"
+        )
+    return paired_by_unit(
+        ours.main, first.outputs, second.outputs, first.truth, units, resamples=_RESAMPLES, scored=scored_of(ours.kind)
+    )
+
+
+def _unpaired(note: str) -> Paired:
+    return Paired(None, None, None, 0, note)
+
+
 def _units(one: Evaluation, predictions: Outputs) -> list[str] | None:
     """Name the independent unit of each utterance; None where the results do not tell which."""
     if one.unit == "dialogue":
         return predictions.dialogues
+    if one.unit_of_row:
+        return one.unit_of_row if len(one.unit_of_row) == len(predictions.ids) else None
     from mer.data.registry import find_dataset
 
     try:

@@ -80,6 +80,11 @@ class Evaluation:
         return str(self.told.get("unit", "dialogue"))
 
     @property
+    def unit_of_row(self) -> list[str]:
+        """The unit of each row of the predictions, as a number; [] where that is its dialogue, and in older files."""
+        return str(self.told.get("unit_of_row") or "").split()
+
+    @property
     def seeds(self) -> list[int]:
         return [row["seed"] for row in self.told["seeds"]]
 

@@ -103,6 +103,24 @@ def test_evaluations_are_paired_by_seed_and_dialogue(tmp_path):
     assert evaluation_verdicts([good], ["good"]) == []
 
 
+@pytest.mark.parametrize(("of_row", "says"), [
+    ("0 1", "seeds and speakers both support it"),
+    ("", "results.json does not say the speaker of an utterance, `mer.evaluate --against` pairs them"),
+    ("0", "results.json does not say the speaker of an utterance, `mer.evaluate --against` pairs them"),
+])  # fmt: skip
+def test_evaluations_over_speakers_are_paired_as_far_as_the_file_tells_them(tmp_path, of_row, says):
+    found = []
+    for name, strength in (("good", 2.0), ("bad", 0.3)):
+        path = make_evaluation(tmp_path / name, strength=strength, method=name)
+        told = json.loads(path.read_text(encoding="utf-8"))
+        rows = told["test_utterances"] // 2 if len(of_row) > 1 else 1
+        told |= {"unit": "speaker", "unit_of_row": " ".join([of_row] * rows)}
+        path.write_text(json.dumps(told), encoding="utf-8")
+        found.append(load_evaluation(path))
+    (told,) = evaluation_verdicts(found, ["good", "bad"])
+    assert says in told.says
+
+
 def test_evaluations_of_numbers_are_paired_and_listed(tmp_path):
     near = load_evaluation(make_number_evaluation(tmp_path / "near", noise=0.2))
     far = load_evaluation(make_number_evaluation(tmp_path / "far", noise=2.0))

@@ -92,6 +92,8 @@ def test_the_interval_resamples_actors_and_is_wider_than_over_clips() -> None:
     clips = literal(one, lambda clip: clip, resamples=500)
     assert high - low > 3 * (clips[1] - clips[0])
     assert told["unit"] == "actor" and told["test_actors"] == 4 and "test_dialogues" not in told
+    numbers = dict(zip(told["unit_of_row"].split(), (clip.partition("_utt")[0][-2:] for clip in CLIPS), strict=True))
+    assert sorted(numbers.values()) == ["17", "18", "19", "20"] and set(numbers) == {"0", "1", "2", "3"}
 
 
 def test_lines_and_files_name_the_unit(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "test_utterances": len(scored.ids),
         "unit": scored.unit.name,
         f"test_{scored.unit.name}s": len(set(unit_ids)),
+        **({"unit_of_row": _numbered(unit_ids)} if scored.unit.name != "dialogue" else {}),  # an id tells its dialogue
         **({"at_threshold": at_thresholds(one.results, one.threshold_metric)} if one.threshold_metric else {}),
         **({"at_threshold": at_label_thresholds(one.results)} if task == "multilabel" and not has_folds else {}),
         **({"at_temperature": at_temperatures(one.results)} if one.calibrated else {}),
@@ -129,6 +130,12 @@ def results_json(one: Evaluated, comparisons: list[dict[str, Any]], command: str
         "command": command,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+
+
+def _numbered(unit_ids: Sequence[str]) -> str:
+    """Number the units in the order of the rows, so that others can resample them without their names: "0 0 1 0"."""
+    numbers: dict[str, int] = {}
+    return " ".join(str(numbers.setdefault(unit, len(numbers))) for unit in unit_ids)
 
 
 def _folded_by(one: Evaluated) -> str:
