@@ -38,9 +38,9 @@ quick: $(VENV)/dev
 test: $(VENV)/dev
 	$(SPREAD) -m "not (gpu or docs)"
 
-# Every command of README and docs, typed; the quick start is in `make test` too.
+# Every command of README and docs, typed, half an hour or less; the quick start is in `make test` too.
 pages: $(VENV)/dev
-	$(PYTEST) -m "docs or ray" tests/docs
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m "docs or ray" tests/docs
 
 hostile: $(VENV)/dev
 	$(BIN)/python tests/hostile/hostile_run.py --messages
