@@ -3,6 +3,7 @@
     seeds             the study in which seeds are trained, and the one reading of the test split
     compare           two configurations, paired by seed and by the dataset's independent unit
     report_on_test    table, results.json, .md and .csv of an evaluation
+    seed_table        a row for each seed, mean, sd and intervals, as wide as the console
     at_threshold      test at the decision threshold that dev chose for each seed
     at_temperature    probabilities on test at the temperature that dev chose for each seed
     report_on_dev     the same on dev, for data without a test split

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mer.config.metrics import MAIN
 from mer.data.registry import unit_of
@@ -17,6 +16,7 @@ from mer.naming import label_of, method_name
 from mer.statistics import Scored, describe
 from mer.study.evaluate.compare import ScoredSeeds
 from mer.study.evaluate.report_on_test import HEADINGS
+from mer.study.evaluate.seed_table import SeedTable
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.recorded import read_predictions
 from mer.study.paths import ARTIFACTS, DEV_PREDICTIONS
@@ -54,23 +54,23 @@ def report_dev(
     known = {f"dev_{name}": words for name, words in HEADINGS[study.config.data.task].items()}
     columns = {name: words for name, words in known.items() if all(name in result.dev for result in results)}
     summary = {name: describe([result.dev[name] for result in results]) for name in columns}
-    table = Table(title=f"{title or study.name}: dev, not test", title_justify="left", box=None, pad_edge=False)
-    for heading in ("method", "seed", *columns.values(), "epoch"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     method = method or method_name(study.config)
-    for result in results:
-        cells = [show(name, result.dev[name]) for name in columns]
-        table.add_row(method, str(result.seed), *cells, str(result.epoch))
-    table.add_section()
     told = list(summary.items())
-    table.add_row("mean", f"n={len(results)}", *[show(name, one.mean) for name, one in told])
-    table.add_row("sample sd", "", *[show(name, one.sd) for name, one in told])
-    shown = [
+    intervals = [
         "-" if (two := one.t_interval) is None else f"[{show(name, two.low)}, {show(name, two.high)}]"
         for name, one in told
     ]
-    table.add_row("95 % over seeds (t)", "", *shown)
-    console.print(table)
+    SeedTable(
+        title=f"{title or study.name}: dev, not test",
+        method=method,
+        metrics=list(columns.values()),
+        seeds=[(r.seed, [show(name, r.dev[name]) for name in columns], r.epoch) for r in results],
+        spreads=[
+            ("mean", f"n={len(results)}", [show(name, one.mean) for name, one in told]),
+            ("sample sd", "", [show(name, one.sd) for name, one in told]),
+            ("95 % over seeds (t)", "", intervals),
+        ],
+    ).print(console)
     console.print(f"note: {_WARNING}", highlight=False)
     write_json(
         folder / "dev_results.json",

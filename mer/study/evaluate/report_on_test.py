@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from mer.config import TargetKind, TrialConfig
 from mer.config.metrics import MAIN, OF_EACH
@@ -22,6 +21,7 @@ from mer.study.evaluate.at_temperature import at_temperatures
 from mer.study.evaluate.at_threshold import at_label_thresholds, at_thresholds, threshold_line
 from mer.study.evaluate.compare import ScoredSeeds
 from mer.study.evaluate.fold_scores import folds_json, folds_markdown, in_words, print_folds
+from mer.study.evaluate.seed_table import SeedTable
 from mer.study.evaluate.seeds import SeedResult, seed_report
 from mer.study.show.words import show
 from mer.terminal.spreadsheet import csv_text
@@ -148,23 +148,23 @@ def print_results(console: Console, one: Evaluated, told: dict[str, Any]) -> Non
     """Print the reference layout (method, seed, accuracy, weighted-F1), then mean, sd and intervals."""
     units = f"{told['unit']}s"
     sizes = f"{told['test_utterances']} utterances of {told[f'test_{units}']} {units}"
-    table = Table(title=f"{one.title}: test, {sizes}", title_justify="left", box=None, pad_edge=False)
     known = HEADINGS[one.config.data.task]
     columns = [name for name in known if f"test_{name}" in told["summary"]]
-    for heading in ("method", "seed", *(known[name] for name in columns), "epoch"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-    for result in one.results:
-        assert result.test is not None
-        cells = [show(name, result.test[f"test_{name}"]) for name in columns]
-        table.add_row(told["method"], str(result.seed), *cells, str(result.epoch))
-    table.add_section()
     summary = [told["summary"][f"test_{name}"] for name in columns]
     named = list(zip(columns, summary, strict=True))
-    table.add_row("mean", f"n={len(one.results)}", *[show(name, s["mean"]) for name, s in named])
-    table.add_row("sample sd", "", *[show(name, s["sd"]) for name, s in named])
-    table.add_row("95 % over seeds (t)", "", *[interval(name, s["t_interval"]) for name, s in named])
-    table.add_row(f"95 % over {units}", "", *[interval(name, s["bootstrap_interval"]) for name, s in named])
-    console.print(table)
+    scored = [(result, result.test) for result in one.results if result.test is not None]
+    SeedTable(
+        title=f"{one.title}: test, {sizes}",
+        method=told["method"],
+        metrics=[known[name] for name in columns],
+        seeds=[(r.seed, [show(name, test[f"test_{name}"]) for name in columns], r.epoch) for r, test in scored],
+        spreads=[
+            ("mean", f"n={len(one.results)}", [show(name, s["mean"]) for name, s in named]),
+            ("sample sd", "", [show(name, s["sd"]) for name, s in named]),
+            ("95 % over seeds (t)", "", [interval(name, s["t_interval"]) for name, s in named]),
+            (f"95 % over {units}", "", [interval(name, s["bootstrap_interval"]) for name, s in named]),
+        ],
+    ).print(console)
     if "folds" in told:
         print_folds(console, told["folds"])
     if each := _each(one, told):
