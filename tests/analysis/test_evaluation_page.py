@@ -15,6 +15,7 @@ from small_study import Ending, make_study
 from analysis.at_the_end import evaluation_pages, study_pages
 from analysis.compare import write_comparison
 from analysis.comparison_page.pairs import evaluation_verdicts, study_verdicts
+from analysis.evaluation_page.scores import sentence
 from analysis.report import main as report_main
 from analysis.report import write_evaluation_report
 from analysis.seeds import seed_report
@@ -91,6 +92,16 @@ def test_study_export_and_evaluation_name_each_other(tmp_path, monkeypatch):
     ]
     write_evaluation_report(one, tmp_path / "studies" / "eval-a" / "report.html")
     assert 'href="../small"' in (tmp_path / "studies" / "eval-a" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_ensemble_of_many_members_is_named_by_its_folder(tmp_path):
+    long = "ensemble of 5: " + " + ".join(f"GRU-online-speakers apcl(temp={i})" for i in range(5))
+    path = make_evaluation(tmp_path / "a", method=long, export="exports/together")
+    told = json.loads(path.read_text(encoding="utf-8")) | {"ensemble": {"members": [], "groups": {}}}
+    path.write_text(json.dumps(told), encoding="utf-8")
+    said = sentence(load_evaluation(path), None)
+    assert said.startswith("together (ensemble of 5) reaches ") and "the mean of 3 groups" in said
+    assert sentence(load_evaluation(make_evaluation(tmp_path / "b")), None).startswith("spcl reaches ")
 
 
 def test_evaluations_are_paired_by_seed_and_dialogue(tmp_path):
