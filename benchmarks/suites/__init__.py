@@ -2,7 +2,8 @@
 
 study     a whole study on MELD text against a bare loop, plain Optuna and stock Ray Tune
 packs     steps per second of packs by size, loss and width, and the machine's arithmetic limit
-fusions   the same for models that fuse three modalities
+fusions   the same for models that fuse three modalities, and losses beside them
+folds     the folds of a trial as one program, and one after another
 ray       Ray Tune's own release tests with MLflow on, driven by trials that do no work
 startup   command to first result, and where that time goes
 memory    memory of workers, and the driver's growth by trials
@@ -13,7 +14,8 @@ seeds     five seeds trained as one pack against five single runs
 SUITES = {
     "study": "a study against a bare loop, plain Optuna and stock Ray Tune",
     "packs": "steps per second by pack size",
-    "fusions": "steps per second by pack size, for each fusion",
+    "fusions": "steps per second by pack size, for each fusion, and for losses beside it",
+    "folds": "the folds of a trial as one program, and one after another",
     "ray": "Ray Tune's release tests with MLflow on",
     "startup": "command to first result",
     "memory": "memory of workers and driver",
