@@ -6,6 +6,7 @@ but for the time it takes to import them. Nothing of Ray, MLflow or torch is sta
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import json
@@ -27,6 +28,7 @@ _IMPORTED = (
 )  # fmt: skip
 
 
+_STARTS = 3
 WORKERS_PYTHON = "KILLS_PYTHON"  # variable of the environment: with this program a command's Ray starts its workers
 
 
@@ -113,8 +115,29 @@ def _become(request: dict[str, Any]) -> None:
     sys.argv = [request["module"], *request["arguments"]]
     sys.executable = os.environ.get(WORKERS_PYTHON, sys.executable)
     quiet_libraries()  # as the command will: before Ray is asked anything
+    _start_scripts_again()
     reread_ray_settings()
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def _start_scripts_again() -> None:
+    """Let a process be started again where the kernel answers EFAULT to a script with #!.
+
+    Some virtual machines do so now and then (seen twice in a hundred studies): then the stand-in for Python, which is
+    such a script, could not be started. Nobody else's Python is a script.
+    """
+    start = subprocess.Popen.__init__
+
+    def patient(self: subprocess.Popen[Any], *args: Any, **options: Any) -> None:
+        for _ in range(_STARTS):
+            try:
+                return start(self, *args, **options)
+            except OSError as fault:
+                if fault.errno != errno.EFAULT:
+                    raise
+        return start(self, *args, **options)
+
+    subprocess.Popen.__init__ = patient  # type: ignore[method-assign]
 
 
 def reread_ray_settings() -> None:

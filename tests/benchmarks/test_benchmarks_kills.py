@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks.kills import fork_server
 from benchmarks.kills.disturb import KINDS
 from benchmarks.kills.judge import compare
 from benchmarks.kills.outcomes import append, read, table
@@ -128,3 +134,21 @@ def test_the_table_counts_and_can_be_gone_on_with(tmp_path):
     lines = table([clean, wrong]).splitlines()
     assert lines[2] == "| driver killed | 0 | 0 | 1 | 0 | 1 | 0 | 2 | 1 | 0 | 0 | 0 |"
     assert lines[-1] == "| all | 0 | 0 | 1 | 1 | 1 | 0 | 3 | 1 | 0 | 0 | 0 |"
+
+
+@pytest.mark.parametrize(("fault", "starts"), [(errno.EFAULT, 3), (errno.ENOENT, 1)])
+def test_a_script_that_the_kernel_does_not_start_is_started_again(monkeypatch, fault: int, starts: int) -> None:
+    tried: list[str] = []
+    start = subprocess.Popen.__init__
+
+    def reluctant(self: subprocess.Popen, *args: Any, **options: Any) -> None:
+        tried.append(args[0][0])
+        if len(tried) < 3:
+            raise OSError(fault, os.strerror(fault))
+        start(self, *args, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", reluctant)
+    fork_server._start_scripts_again()
+    with contextlib.nullcontext() if starts == 3 else pytest.raises(FileNotFoundError):
+        subprocess.Popen(["true"]).wait()
+    assert len(tried) == starts

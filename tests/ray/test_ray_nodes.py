@@ -75,8 +75,13 @@ def told(shop: Workshop, nodes: RayNodes, tmp_path_factory: pytest.TempPathFacto
     third = nodes.start(cpus=1)
     says(f"node {third.ip} joined: 3 trials at once fit now")
     busy(third)
-    wait_until(lambda: (third.received() >= PIECES and len(first.workers()) == 2) or process.poll() is not None)
-    time.sleep(2.0)  # the nodes write down what they have received every half second
+    wait_until(
+        lambda: (
+            (min(first.received(), third.received()) >= PIECES and len(first.workers()) == 2)
+            or process.poll() is not None
+        )
+    )
+    time.sleep(2.0)  # the nodes write down what they have received every half second: would there be more
     received = {node.ip: node.received() for node in (first, third)}
     for node in (first, third):
         node.kill()

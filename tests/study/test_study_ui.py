@@ -110,6 +110,7 @@ def test_only_faults_of_the_server_are_said(monkeypatch, capsys):
     monkeypatch.setattr(click, "echo", click.echo)  # put back afterwards
     monkeypatch.setattr(cli.cli, "main", serve)
     monkeypatch.setattr(sys, "argv", ["quiet_server", "--port", "5000"])
+    monkeypatch.setattr(signal, "signal", signal.signal)  # main() wraps it for its process; here it is put back
     quiet_server.main()
     assert asked == ["ui", "--uvicorn-opts", "--log-level warning", "--port", "5000"]
     assert capsys.readouterr().err == "WARNING: Accepting ALL hosts.\n"
