@@ -24,7 +24,7 @@ def first_screen(one: Evaluation, chance: float | None) -> Section:
         html += say(str(one.told.get("note", "dev scores")), "warn")
     main = one.summary(one.main)
     items = [(mean_and_sd(one, metric), f"{words(metric)}, mean ± sd") for metric in one.shown if one.summary(metric)]
-    html += tiles([*items, (str(len(one.seeds)), "groups" if "ensemble" in one.told else "seeds")])
+    html += tiles([*items, (str(len(one.seeds)), f"{one.repeated}s")])
     html += both(lambda width: _picture(one, width))
     html += note(key_words(one) + (f" {main['note']}." if main.get("note") else ""))
     html += "".join(say(text) for text in one.comparisons)
@@ -54,7 +54,7 @@ def sentence(one: Evaluation, chance: float | None) -> str:
     if len(method) > _LONGEST:  # an ensemble names all its members; the facts at the end tell them whole
         method = f"{one.name} ({method.partition(':')[0]})" if ": " in method else one.name
     said = f"{method} reaches {show(one.main, mean)}{unit} {words(one.main)} on {one.split}"
-    said += f", the mean of {counted(len(values), 'group' if 'ensemble' in one.told else 'seed')}"
+    said += f", the mean of {counted(len(values), one.repeated)}"
     if interval:
         said += f" (95 % over seeds: {show(one.main, interval[0])} to {show(one.main, interval[1])})"
     if chance is not None:

@@ -85,6 +85,11 @@ class Evaluation:
         return str(self.told.get("unit_of_row") or "").split()
 
     @property
+    def repeated(self) -> str:
+        """What there is several times: a seed, of an ensemble a group of seeds."""
+        return "group" if "ensemble" in self.told else "seed"
+
+    @property
     def seeds(self) -> list[int]:
         return [row["seed"] for row in self.told["seeds"]]
 

@@ -14,7 +14,7 @@ from small_study import Ending, make_study
 
 from analysis.at_the_end import evaluation_pages, study_pages
 from analysis.compare import write_comparison
-from analysis.comparison_page.pairs import evaluation_verdicts, study_verdicts
+from analysis.comparison_page.pairs import evaluation_verdicts
 from analysis.evaluation_page.scores import sentence
 from analysis.report import main as report_main
 from analysis.report import write_evaluation_report
@@ -23,7 +23,7 @@ from analysis.stores.evaluation import load_evaluation
 from analysis.stores.journal import load_study
 from analysis.stores.links import related_to_evaluation, related_to_study, results_of
 from mer.errors import MerError
-from mer.statistics import Scored, paired_by_seed, paired_by_unit
+from mer.statistics import Scored, paired_by_unit
 
 
 def rows_of(path):
@@ -104,34 +104,6 @@ def test_an_ensemble_of_many_members_is_named_by_its_folder(tmp_path):
     assert sentence(load_evaluation(make_evaluation(tmp_path / "b")), None).startswith("spcl reaches ")
 
 
-def test_evaluations_are_paired_by_seed_and_dialogue(tmp_path):
-    good = load_evaluation(make_evaluation(tmp_path / "a", strength=2.0, method="good"))
-    bad = load_evaluation(make_evaluation(tmp_path / "b", strength=0.3, method="bad"))
-    (told,) = evaluation_verdicts([good, bad], ["good", "bad"])
-    seeds = paired_by_seed(good.values("weighted_f1"), bad.values("weighted_f1"))
-    assert told.difference == pytest.approx(seeds.difference) and told.says.startswith("good is above bad by")
-    assert "seeds and dialogues both support it" in told.says
-    assert evaluation_verdicts([good], ["good"]) == []
-
-
-@pytest.mark.parametrize(("of_row", "says"), [
-    ("0 1", "seeds and speakers both support it"),
-    ("", "results.json does not say the speaker of an utterance, `mer.evaluate --against` pairs them"),
-    ("0", "results.json does not say the speaker of an utterance, `mer.evaluate --against` pairs them"),
-])  # fmt: skip
-def test_evaluations_over_speakers_are_paired_as_far_as_the_file_tells_them(tmp_path, of_row, says):
-    found = []
-    for name, strength in (("good", 2.0), ("bad", 0.3)):
-        path = make_evaluation(tmp_path / name, strength=strength, method=name)
-        told = json.loads(path.read_text(encoding="utf-8"))
-        rows = told["test_utterances"] // 2 if len(of_row) > 1 else 1
-        told |= {"unit": "speaker", "unit_of_row": " ".join([of_row] * rows)}
-        path.write_text(json.dumps(told), encoding="utf-8")
-        found.append(load_evaluation(path))
-    (told,) = evaluation_verdicts(found, ["good", "bad"])
-    assert says in told.says
-
-
 def test_evaluations_of_numbers_are_paired_and_listed(tmp_path):
     near = load_evaluation(make_number_evaluation(tmp_path / "near", noise=0.2))
     far = load_evaluation(make_number_evaluation(tmp_path / "far", noise=2.0))
@@ -147,19 +119,6 @@ def test_evaluations_of_numbers_are_paired_and_listed(tmp_path):
     tables = write_comparison([], [near, far, classes], tmp_path / "compare.html")
     listed = rows_of(tables / "evaluations.csv")
     assert [row["evaluation"] for row in listed] == ["near", "far", "spcl"] and "±" in listed[0]["CCC"]
-
-
-def test_studies_are_paired_by_dialogue(tmp_path):
-    one = load_study(
-        make_study(tmp_path, [Ending("finished", seed=index) for index in range(4)], name="one"), with_mlflow=False
-    )
-    two = load_study(make_study(tmp_path, [Ending("finished", seed=9)], name="two"), with_mlflow=False)
-    (told,) = study_verdicts([one, two], ["one", "two"])
-    ours, theirs = one.predictions(one.best), two.predictions(two.best)
-    by_hand = paired_by_unit(
-        "weighted_f1", [ours.scores_NC], [theirs.scores_NC], ours.true_N, ours.dialogues, resamples=4000
-    )
-    assert (told.difference, told.p) == (by_hand.difference, by_hand.p)
 
 
 def test_the_page_of_several(tmp_path):

@@ -15,7 +15,7 @@ from mer.files import write_json
 from mer.naming import label_of, method_name
 from mer.statistics import Scored, describe
 from mer.study.evaluate.compare import ScoredSeeds
-from mer.study.evaluate.report_on_test import HEADINGS
+from mer.study.evaluate.report_on_test import HEADINGS, interval
 from mer.study.evaluate.seed_table import SeedTable
 from mer.study.evaluate.seeds import SeedResult, SeedStudy
 from mer.study.folder.recorded import read_predictions
@@ -56,10 +56,7 @@ def report_dev(
     summary = {name: describe([result.dev[name] for result in results]) for name in columns}
     method = method or method_name(study.config)
     told = list(summary.items())
-    intervals = [
-        "-" if (two := one.t_interval) is None else f"[{show(name, two.low)}, {show(name, two.high)}]"
-        for name, one in told
-    ]
+    intervals = [interval(name, (two.low, two.high) if (two := one.t_interval) else None) for name, one in told]
     SeedTable(
         title=f"{title or study.name}: dev, not test",
         method=method,
