@@ -41,6 +41,12 @@ def test_numbers_are_whole_at_every_width(method: str, width: int) -> None:
     assert (f"method: {method}" in lines) == (f"{method} " not in said), "told whole once"
 
 
+def test_short_seeds_leave_every_heading_whole() -> None:
+    out = io.StringIO()
+    SeedTable("dev", "m" * 90, METRICS, [(0, SEEDS[0][1], 4)], SPREADS).print(Console(file=out, width=80))
+    assert out.getvalue().splitlines()[1].split() == ["method", "seed", *METRICS[:3], "epoch"]
+
+
 def test_a_wide_console_shows_every_row() -> None:
     lines = [line.split() for line in printed("ce", 160)]
     assert lines[1] == ["method", "seed", *METRICS, "epoch"] and lines[2] == ["ce", "0", *SEEDS[0][1], "5"]

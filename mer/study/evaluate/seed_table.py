@@ -37,7 +37,10 @@ class SeedTable:
         widths = [
             max(map(len, column)) for column in zip(self.metrics, *(row[2] for row in rows + common), strict=True)
         ]
-        others = max(len(row[1]) for row in rows + common), max(len("epoch"), *(len(row[3]) for row in rows))
+        others = (
+            max(len("seed"), *(len(row[1]) for row in rows + common)),
+            max(len("epoch"), *(len(row[3]) for row in rows)),
+        )
         least = max(len(name) for name, *_ in common)
         count = len(widths)
 
